@@ -1,0 +1,1 @@
+"""The on-premise agent: executes tunneled calls with credentials that never leave the PC."""

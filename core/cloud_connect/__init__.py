@@ -1,0 +1,1 @@
+"""What both ends of Cloud Connect share: tunnel protocol, sessions, errors, queries."""

@@ -1,0 +1,157 @@
+"""The vocabulary of calls: what a relay may ask an agent for, as pydantic models.
+
+A call's :class:`Operation` stands in the request head, its parameters (one of the models
+below) in the head's ``params``; bodies travel as DATA.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "CallParams",
+    "Environment",
+    "Filter",
+    "JournalParams",
+    "Operation",
+    "PassthroughParams",
+    "QueryParams",
+    "RecordId",
+    "RecordParams",
+    "Report",
+    "ReportedGrant",
+    "Source",
+    "SourceParams",
+]
+
+MAX_ID: int = 2**63 - 1  # Procore's ids are 64-bit integers
+
+RecordId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+class Environment(StrEnum):
+    """A Procore environment, as data sources name it."""
+
+    LIVE = "live"
+    MONTHLY_SANDBOX = "monthly_sandbox"
+    DEVELOPER_SANDBOX = "developer_sandbox"
+
+    @property
+    def flag(self) -> str:
+        """The same name as command lines and TOML write it: ``monthly-sandbox``."""
+        return self.value.replace("_", "-")
+
+
+class Operation(StrEnum):
+    """What a stream asks for; the first word after the dot is a verb of records."""
+
+    TEST = "test"
+    TREE = "tree"
+    QUERY = "query"
+    LIST = "records.list"
+    GET = "records.get"
+    CREATE = "records.create"
+    UPDATE = "records.update"
+    DELETE = "records.delete"
+    PASSTHROUGH = "passthrough"
+    JOURNAL = "journal"
+    REPORT = "report"
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Source(_Wire):
+    """Where a data source's calls go: the company, its environment, a default project."""
+
+    company_id: int = Field(gt=0, le=MAX_ID)
+    environment: Environment
+    project_id: int | None = Field(default=None, gt=0, le=MAX_ID)
+
+
+class CallParams(_Wire):
+    """What every call of the relay carries.
+
+    Attributes:
+        source: The data source's binding.
+        replay_only: Answer from the journal, execute nothing.
+        interactive: A person waits for it; bulk calls wait behind.
+    """
+
+    source: Source
+    replay_only: bool = False
+    interactive: bool = True
+
+
+class SourceParams(CallParams):
+    """``test`` and ``tree``: no parameters of their own; the answer is one JSON document."""
+
+
+class QueryParams(CallParams):
+    """``query``: the body is the platform's query object; the answer one row a line."""
+
+
+class Filter(_Wire):
+    """One condition of ``records.list``; all of them must hold."""
+
+    field: str = Field(min_length=1, max_length=200)
+    operator: str = Field(default="eq", max_length=20)
+    value: str | None = Field(default=None, max_length=4096)
+
+
+class RecordParams(CallParams):
+    """``records.*``: one resource, its scope ids, and what a list may ask for.
+
+    Attributes:
+        scope: Ids that say where the resource lives, such as ``{"project_id": "12"}``.
+        sort: Field names, ``-`` before one sorts descending.
+        limit: At most so many rows; ``None`` is all.
+    """
+
+    resource: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")
+    record_id: RecordId | None = None
+    scope: dict[str, str] = Field(default_factory=dict, max_length=16)
+    filters: tuple[Filter, ...] = Field(default=(), max_length=100)
+    sort: tuple[str, ...] = Field(default=(), max_length=10)
+    fields: tuple[str, ...] | None = Field(default=None, max_length=500)
+    limit: int | None = Field(default=None, ge=0)
+
+
+class PassthroughParams(CallParams):
+    """``passthrough``: a raw Procore request, as far as the local policy allows it.
+
+    Attributes:
+        target: Path and query exactly as the caller sent them, from ``rest/`` on.
+    """
+
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+    target: str = Field(max_length=8192)
+
+
+class JournalParams(_Wire):
+    """``journal``: what became of the call; answered with outcome, status and body if kept."""
+
+    call_id: str = Field(max_length=64)
+
+
+class ReportedGrant(_Wire):
+    """One Procore account of an agent, without its secrets."""
+
+    environment: Environment
+    grant: Literal["client-credentials", "authorization-code"]
+    client_id: str = Field(default="", max_length=200)
+    state: Literal["ready", "sign_in_required", "no_grant", "at_risk"] = "ready"
+    expires_at: float | None = None
+
+
+class Report(_Wire):
+    """What an agent tells its relay about itself, after connecting and on each change."""
+
+    machine: str = Field(default="", max_length=253)
+    os: str = Field(default="", max_length=200)
+    version: str = Field(default="", max_length=50)
+    paused: bool = False
+    procore: tuple[ReportedGrant, ...] = Field(default=(), max_length=32)
+    policy: dict[str, object] = Field(default_factory=dict)

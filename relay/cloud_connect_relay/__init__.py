@@ -1,0 +1,1 @@
+"""The relay: routes calls of a platform to the connector PCs chosen for a data source."""

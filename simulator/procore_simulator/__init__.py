@@ -1,0 +1,1 @@
+"""A faithful Procore on loopback, for rehearsals without an account and for tests."""
