@@ -1,0 +1,184 @@
+"""The database: connections, transactions, and writes that share one commit."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import structlog
+from sqlalchemy import event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from cloud_connect.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
+    from sqlalchemy.sql.dml import UpdateBase
+
+    from cloud_connect_relay.storage.tenant import Tenant
+
+__all__ = ["Storage"]
+
+log = structlog.get_logger(__name__)
+
+_WRITES: Final = "cloud_connect_writes"  # execution option: the transaction takes the write lock
+_MAX_BATCH: Final = 512  # statements that share one commit
+_MAX_WAITING: Final = 10_000  # statements that wait for a commit; more wait before they queue
+_BUSY_MILLISECONDS: Final = 10_000  # how long another process (the CLI) may hold the write lock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    statement: "UpdateBase"
+    parameters: Mapping[str, Any]
+    done: "asyncio.Future[None]"
+
+
+class Storage:
+    """The relay's database.
+
+    SQLite has one writer at a time: writers of this process queue on a lock here, those of
+    other processes on SQLite's own. Every commit is on disk when it returns.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine: Final = engine
+        self._writing: Final = engine.execution_options(**{_WRITES: True})
+        self._single_writer: Final = engine.dialect.name == "sqlite"
+        self._write_lock: Final = asyncio.Lock()
+        self._waiting: Final[asyncio.Queue[_Entry | None]] = asyncio.Queue(_MAX_WAITING)
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, url: str) -> AsyncIterator[Self]:
+        """Connect to the database at *url* until the block ends.
+
+        Raises:
+            ConfigurationError: If *url* is no database URL, or its driver is missing.
+        """
+        storage = cls(_engine(url))
+        failure: Exception | None = None
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(storage._commit_batches(), name="storage-batches")
+                try:
+                    yield storage
+                except Exception as error:  # noqa: BLE001  re-raised below, outside the group
+                    failure = error
+                await storage._waiting.put(None)
+        finally:
+            await storage.engine.dispose()
+        if failure is not None:
+            raise failure
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Hold a transaction that reads one consistent state."""
+        async with self.engine.begin() as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Hold a transaction that may write; it is durable when the block has ended."""
+        async with contextlib.AsyncExitStack() as stack:
+            if self._single_writer:
+                await stack.enter_async_context(self._write_lock)
+            yield await stack.enter_async_context(self._writing.begin())
+
+    async def record(self, statement: "UpdateBase", parameters: Mapping[str, Any]) -> None:
+        """Execute one statement, durably, in a transaction shared with its neighbours.
+
+        For the many small writes of calls: what waits is committed together. The statements of
+        one transaction may be reordered (equal ones run as one), so wait for a write before
+        sending one that builds on it. Pass the same statement object each time.
+        """
+        done = asyncio.get_running_loop().create_future()
+        await self._waiting.put(_Entry(statement=statement, parameters=parameters, done=done))
+        await done
+
+    def of(self, subscription_id: str) -> "Tenant":
+        """Return the repositories of one subscription; the id comes from a credential only."""
+        from cloud_connect_relay.storage.tenant import Tenant
+
+        return Tenant(self, subscription_id)
+
+    async def _commit_batches(self) -> None:
+        while (first := await self._waiting.get()) is not None:
+            batch = [first]
+            while len(batch) < _MAX_BATCH and not self._waiting.empty():
+                following = self._waiting.get_nowait()
+                if following is None:
+                    self._waiting.put_nowait(None)
+                    break
+                batch.append(following)
+            await self._commit(batch)
+
+    async def _commit(self, batch: list[_Entry]) -> None:
+        """Commit *batch*; when one of it fails, commit each alone, so that only that one does."""
+        try:
+            async with self.write() as connection:
+                for statement, rows in _grouped(batch):
+                    await connection.execute(statement, rows)
+        except Exception as error:  # noqa: BLE001  the error belongs to whoever waits for the entry
+            if len(batch) > 1:
+                for entry in batch:
+                    await self._commit([entry])
+            elif not batch[0].done.done():
+                batch[0].done.set_exception(error)
+        else:
+            for entry in batch:
+                if not entry.done.done():
+                    entry.done.set_result(None)
+
+
+def _grouped(batch: list[_Entry]) -> list[tuple["UpdateBase", list[Mapping[str, Any]]]]:
+    groups: dict[int, tuple[UpdateBase, list[Mapping[str, Any]]]] = {}
+    for entry in batch:
+        groups.setdefault(id(entry.statement), (entry.statement, []))[1].append(entry.parameters)
+    return list(groups.values())
+
+
+def _engine(url: str) -> AsyncEngine:
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() != "sqlite":
+            return create_async_engine(parsed, pool_pre_ping=True)
+        engine = create_async_engine(parsed)
+    except ArgumentError as error:
+        raise ConfigurationError(
+            "The setting database_url is no database URL; write sqlite+aiosqlite:///FILE"
+            " or postgresql+asyncpg://USER@HOST/NAME."
+        ) from error
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"The setting database_url needs the driver '{error.name}', which is not installed."
+        ) from error
+    event.listen(engine.sync_engine, "connect", _on_sqlite_connect)
+    event.listen(engine.sync_engine, "begin", _on_sqlite_begin)
+    return engine
+
+
+def _on_sqlite_connect(connection: "DBAPIConnection", _entry: "ConnectionPoolEntry") -> None:
+    connection.isolation_level = None  # BEGIN is ours: the driver's own would come too late
+    cursor = connection.cursor()
+    try:
+        for pragma in (
+            f"busy_timeout = {_BUSY_MILLISECONDS}",
+            "journal_mode = WAL",
+            "synchronous = FULL",  # a commit that was answered survives a power cut
+            "foreign_keys = ON",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+    finally:
+        cursor.close()
+
+
+def _on_sqlite_begin(connection: "Connection") -> None:
+    # IMMEDIATE takes the write lock first: a reader that turns writer would fail instead of wait.
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

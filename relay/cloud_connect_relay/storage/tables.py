@@ -1,0 +1,244 @@
+"""The tables, as SQLAlchemy Core sees them; ``migrations/`` creates them.
+
+Times are UNIX seconds (UTC, floating point). SQL stays portable: SQLite and PostgreSQL run it.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    false,
+    text,
+)
+
+__all__ = [
+    "access_tokens",
+    "api_keys",
+    "audit",
+    "calls",
+    "connectors",
+    "datasources",
+    "join_tokens",
+    "metadata",
+    "relay",
+    "subscriptions",
+    "users",
+]
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers rows only through an INTEGER key; PostgreSQL deserves 64 bits.
+_SEQUENCE: Final = BigInteger().with_variant(Integer, "sqlite")
+
+_LIVE: Final = text("revoked_at IS NULL")  # a revoked row frees its name
+
+relay: Final = Table(
+    "relay",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+subscriptions: Final = Table(
+    "subscriptions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("revoked_at", Float),
+    Index(
+        "uq_subscriptions_name",
+        "name",
+        unique=True,
+        sqlite_where=_LIVE,
+        postgresql_where=_LIVE,
+    ),
+)
+
+
+def _subscription() -> Column[str]:
+    return Column("subscription_id", Text, ForeignKey("subscriptions.id"), nullable=False)
+
+
+users: Final = Table(
+    "users",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _subscription(),
+    Column("username", Text, nullable=False),
+    Column("login", Text, nullable=False),  # the username, case folded: what must be unique
+    Column("password_hash", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("revoked_at", Float),
+    Index(
+        "uq_users_login",
+        "login",
+        unique=True,
+        sqlite_where=_LIVE,
+        postgresql_where=_LIVE,
+    ),
+    Index("ix_users_subscription_id", "subscription_id"),
+)
+
+api_keys: Final = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _subscription(),
+    Column("name", Text, nullable=False),
+    Column("secret_hash", LargeBinary, nullable=False),  # HMAC-SHA-256 with the pepper
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("revoked_at", Float),
+    Column("last_used_at", Float),
+    Index("ix_api_keys_subscription_id", "subscription_id"),
+)
+
+access_tokens: Final = Table(
+    "access_tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),  # bearer (POST /Token), oauth, refresh
+    _subscription(),
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("key_id", Text, ForeignKey("api_keys.id")),
+    Column("user_id", Text, ForeignKey("users.id")),
+    Column("scopes", JSON, nullable=False),
+    Column("datasource_id", Text),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("revoked_at", Float),
+    Index("ix_access_tokens_expires_at", "expires_at"),
+)
+
+join_tokens: Final = Table(
+    "join_tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _subscription(),
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("group", Text),
+    Column("hosted", Boolean, nullable=False, server_default=false()),
+    Column("policy_class", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("used_at", Float),
+    Column("revoked_at", Float),
+    Column("used_public_key", LargeBinary),
+    Column("connector_id", Text),
+    Index("ix_join_tokens_subscription_id", "subscription_id"),
+)
+
+connectors: Final = Table(
+    "connectors",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _subscription(),
+    Column("name", Text, nullable=False),
+    Column("machine", Text, nullable=False),
+    Column("os", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("group", Text),
+    Column("hosted", Boolean, nullable=False, server_default=false()),
+    # active, draining, revoked, clone_suspected: what is stored; online and offline are live facts
+    Column("status_flag", Text, nullable=False, server_default=text("'active'")),
+    Column("policy_class", Text, nullable=False, server_default=text("'read-write'")),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("generation", Integer, nullable=False, server_default=text("0")),
+    Column("pending_generation", Integer),
+    Column("enrolled_at", Float, nullable=False),
+    Column("last_seen_at", Float),
+    Column("connected_since", Float),
+    Column("report", JSON),
+    Index("ix_connectors_subscription_id", "subscription_id"),
+)
+
+datasources: Final = Table(
+    "datasources",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _subscription(),
+    Column("title", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("use_connector", Boolean, nullable=False, server_default=false()),
+    Column("connector_id", Text),
+    Column("connector_group", Text),
+    Column("status", Text, nullable=False),
+    Column("message", Text, nullable=False, server_default=text("''")),
+    Column("security", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("modified_at", Float, nullable=False),
+    Column("modified_by", Text, nullable=False),
+    Index("ix_datasources_subscription_id", "subscription_id"),
+)
+
+calls: Final = Table(
+    "calls",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _subscription(),
+    Column("key_id", Text),
+    Column("datasource_id", Text),
+    Column("connector_id", Text),
+    Column("operation", Text, nullable=False),
+    Column("resource", Text),
+    Column("idempotency_key", Text),
+    Column("fingerprint", Text),
+    Column("state", Text, nullable=False),
+    Column("outcome", Text),
+    Column("final", Boolean, nullable=False, server_default=false()),
+    Column("status", Integer),
+    Column("code", Text),
+    Column("detail", Text),
+    Column("started_at", Float, nullable=False),
+    Column("dispatched_at", Float),
+    Column("finished_at", Float),
+    Column("rows", BigInteger),
+    Column("bytes", BigInteger),
+    Column("hops", JSON),
+    Index(
+        "ix_calls_subscription_id_idempotency_key_started_at",
+        "subscription_id",
+        "idempotency_key",
+        "started_at",
+    ),
+    Index("ix_calls_subscription_id_started_at", "subscription_id", "started_at"),
+    Index("ix_calls_state", "state"),
+)
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("seq", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("subscription_id", Text, nullable=False),
+    Column("time", Float, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("detail", JSON, nullable=False),
+    Index("ix_audit_subscription_id_seq", "subscription_id", "seq"),
+    sqlite_autoincrement=True,  # a sequence number is never given out twice
+)
