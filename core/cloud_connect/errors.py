@@ -86,6 +86,7 @@ class CloudConnectError(Exception):
         retryable: Whether repeating the call unchanged may succeed.
         outcome: What is certain about the call's effect at the source.
         retry_after: Seconds to wait before a repeat, where known.
+        call_id: The call that failed, once it has one.
     """
 
     code: ClassVar[ErrorCode] = ErrorCode.INTERNAL_ERROR
@@ -103,6 +104,7 @@ class CloudConnectError(Exception):
         self.message: Final = message
         self.outcome: Outcome = outcome
         self.retry_after: float | None = retry_after
+        self.call_id: str | None = None
 
 
 class ConfigurationError(CloudConnectError):

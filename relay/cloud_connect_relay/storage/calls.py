@@ -1,0 +1,291 @@
+"""The records of calls: what became of each, never what was in it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
+
+from cloud_connect.errors import Outcome
+from cloud_connect_relay.ids import is_id
+from cloud_connect_relay.storage.tables import calls
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row
+
+    from cloud_connect_relay.storage.engine import Storage
+
+__all__ = ["CallFilter", "CallRecord", "CallState", "Calls", "CallsOfAll"]
+
+
+class CallState(StrEnum):
+    """How far a call has come; the last three are where calls end."""
+
+    ACCEPTED = "accepted"
+    DISPATCHED = "dispatched"
+    COMPLETED = "completed"
+    NOT_EXECUTED = "not_executed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRecord:
+    """One call.
+
+    Attributes:
+        final: Whether the outcome will not change any more.
+        hops: Milliseconds per hop, as the agent measured them.
+    """
+
+    id: str
+    subscription_id: str
+    key_id: str | None = None
+    datasource_id: str | None = None
+    connector_id: str | None = None
+    operation: str
+    resource: str | None = None
+    idempotency_key: str | None = None
+    fingerprint: str | None = None
+    state: CallState
+    outcome: Outcome | None = None
+    final: bool = False
+    status: int | None = None
+    code: str | None = None
+    detail: str | None = None
+    started_at: float
+    dispatched_at: float | None = None
+    finished_at: float | None = None
+    rows: int | None = None
+    bytes: int | None = None
+    hops: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFilter:
+    """What a list of calls is narrowed to; ``None`` is any."""
+
+    outcome: str | None = None
+    operation: str | None = None
+    connector_id: str | None = None
+    datasource_id: str | None = None
+
+
+# Statements are built once: the store joins equal ones of a batch into one.
+_INSERT: Final = insert(calls)
+_CHANGING: Final = (
+    "connector_id",
+    "state",
+    "outcome",
+    "final",
+    "status",
+    "code",
+    "detail",
+    "dispatched_at",
+    "finished_at",
+    "rows",
+    "bytes",
+    "hops",
+)
+_UPDATE: Final = (
+    update(calls)
+    .where(calls.c.id == bindparam("this_id"))
+    .values({name: bindparam(f"new_{name}") for name in _CHANGING})
+)
+
+
+class Calls:
+    """The calls of one subscription; what belongs to another does not exist here."""
+
+    def __init__(self, storage: "Storage", subscription_id: str) -> None:
+        self._storage: Final = storage
+        self._subscription_id: Final = subscription_id
+
+    async def find(self, call_id: str) -> CallRecord | None:
+        """Return the call, or ``None`` when this subscription has no such one."""
+        if not is_id("call", call_id):
+            return None
+        statement = select(calls).where(
+            and_(calls.c.subscription_id == self._subscription_id, calls.c.id == call_id)
+        )
+        async with self._storage.read() as connection:
+            row = (await connection.execute(statement)).one_or_none()
+        return None if row is None else _record(row)
+
+    async def latest(self, idempotency_key: str, *, since: float) -> CallRecord | None:
+        """Return the last attempt with *idempotency_key* that started after *since*."""
+        statement = (
+            select(calls)
+            .where(
+                and_(
+                    calls.c.subscription_id == self._subscription_id,
+                    calls.c.idempotency_key == idempotency_key,
+                    calls.c.started_at > since,
+                )
+            )
+            .order_by(calls.c.started_at.desc(), calls.c.id.desc())
+            .limit(1)
+        )
+        async with self._storage.read() as connection:
+            row = (await connection.execute(statement)).one_or_none()
+        return None if row is None else _record(row)
+
+    async def newest(self, wanted: CallFilter, *, limit: int) -> list[CallRecord]:
+        """Return the newest calls that *wanted* lets through, at most *limit*."""
+        statement = (
+            select(calls)
+            .where(calls.c.subscription_id == self._subscription_id)
+            .order_by(calls.c.started_at.desc(), calls.c.id.desc())
+            .limit(limit)
+        )
+        for name in ("outcome", "operation", "connector_id", "datasource_id"):
+            value = getattr(wanted, name)
+            if value is not None:
+                statement = statement.where(calls.c[name] == value)
+        async with self._storage.read() as connection:
+            rows = (await connection.execute(statement)).all()
+        return [_record(row) for row in rows]
+
+
+class CallsOfAll:
+    """The calls of every subscription: for the service that runs them, not for callers."""
+
+    def __init__(self, storage: "Storage") -> None:
+        self._storage: Final = storage
+
+    async def insert(self, record: CallRecord) -> None:
+        """Store a new record; it is durable when this returns."""
+        await self._storage.record(_INSERT, _columns(record))
+
+    async def update(self, record: CallRecord) -> None:
+        """Store what changed about a record; it is durable when this returns."""
+        await self._storage.record(_UPDATE, _changes(record))
+
+    async def insert_all(self, records: Iterable[CallRecord]) -> None:
+        """Store many new records in one transaction."""
+        async with self._storage.write() as connection:
+            await connection.execute(_INSERT, [_columns(record) for record in records])
+
+    async def interrupted(self) -> tuple[int, int]:
+        """Settle what a former process left running.
+
+        Returns:
+            How many calls were certainly not dispatched, and how many are unknown.
+        """
+        accepted = (
+            update(calls)
+            .where(calls.c.state == CallState.ACCEPTED)
+            .values(
+                state=CallState.NOT_EXECUTED,
+                outcome=Outcome.NOT_EXECUTED,
+                final=True,
+                detail="The relay was restarted before the call was dispatched.",
+                finished_at=calls.c.started_at,
+            )
+        )
+        dispatched = (
+            update(calls)
+            .where(calls.c.state == CallState.DISPATCHED)
+            .values(
+                state=CallState.UNKNOWN,
+                outcome=Outcome.UNKNOWN,
+                detail="The relay was restarted while the call ran.",
+                finished_at=calls.c.dispatched_at,
+            )
+        )
+        async with self._storage.write() as connection:
+            first = await connection.execute(accepted)
+            second = await connection.execute(dispatched)
+            return first.rowcount, second.rowcount
+
+    async def unresolved(self, connector_id: str, *, limit: int) -> list[CallRecord]:
+        """Return the calls of a connector whose outcome its journal may still tell."""
+        statement = (
+            select(calls)
+            .where(
+                and_(
+                    calls.c.state == CallState.UNKNOWN,
+                    calls.c.connector_id == connector_id,
+                    calls.c.final.is_(False),
+                )
+            )
+            .order_by(calls.c.started_at)
+            .limit(limit)
+        )
+        async with self._storage.read() as connection:
+            rows = (await connection.execute(statement)).all()
+        return [_record(row) for row in rows]
+
+    async def forget(self, *, before: float) -> int:
+        """Delete ended calls that started before *before*; return how many."""
+        statement = delete(calls).where(
+            and_(
+                calls.c.started_at < before,
+                or_(calls.c.state != CallState.UNKNOWN, calls.c.final.is_(True)),
+            )
+        )
+        async with self._storage.write() as connection:
+            return (await connection.execute(statement)).rowcount
+
+
+def _columns(record: CallRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "subscription_id": record.subscription_id,
+        "key_id": record.key_id,
+        "datasource_id": record.datasource_id,
+        "operation": record.operation,
+        "resource": record.resource,
+        "idempotency_key": record.idempotency_key,
+        "fingerprint": record.fingerprint,
+        "started_at": record.started_at,
+        **_changing(record),
+    }
+
+
+def _changes(record: CallRecord) -> dict[str, Any]:
+    changing = {f"new_{name}": value for name, value in _changing(record).items()}
+    return {"this_id": record.id, **changing}
+
+
+def _changing(record: CallRecord) -> dict[str, Any]:
+    return {
+        "connector_id": record.connector_id,
+        "state": record.state.value,
+        "outcome": None if record.outcome is None else record.outcome.value,
+        "final": record.final,
+        "status": record.status,
+        "code": record.code,
+        "detail": record.detail,
+        "dispatched_at": record.dispatched_at,
+        "finished_at": record.finished_at,
+        "rows": record.rows,
+        "bytes": record.bytes,
+        "hops": dict(record.hops),
+    }
+
+
+def _record(row: "Row[Any]") -> CallRecord:
+    return CallRecord(
+        id=row.id,
+        subscription_id=row.subscription_id,
+        key_id=row.key_id,
+        datasource_id=row.datasource_id,
+        connector_id=row.connector_id,
+        operation=row.operation,
+        resource=row.resource,
+        idempotency_key=row.idempotency_key,
+        fingerprint=row.fingerprint,
+        state=CallState(row.state),
+        outcome=None if row.outcome is None else Outcome(row.outcome),
+        final=row.final,
+        status=row.status,
+        code=row.code,
+        detail=row.detail,
+        started_at=row.started_at,
+        dispatched_at=row.dispatched_at,
+        finished_at=row.finished_at,
+        rows=row.rows,
+        bytes=row.bytes,
+        hops=row.hops or {},
+    )
