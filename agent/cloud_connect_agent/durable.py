@@ -1,0 +1,115 @@
+"""Files that survive a crash and stay private: durable writes, private folders, locks."""
+
+import contextlib
+import os
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = [
+    "FileInUseError",
+    "file_lock",
+    "make_private_dir",
+    "private_fault",
+    "sync_dir",
+    "write_durably",
+]
+
+_POLL_SECONDS = 0.02  # between two attempts at a lock that another process holds
+
+# Windows has no such bits: there, the folder's access list does the same.
+_HAS_MODES = os.name == "posix"
+
+
+class FileInUseError(Exception):
+    """Another process holds the lock."""
+
+
+def make_private_dir(path: Path) -> None:
+    """Create *path* for the running account only; leave an existing folder as it is."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def private_fault(path: Path) -> str | None:
+    """Say why *path* is not private to the running account; ``None`` if it is.
+
+    A link is a fault too: somebody else may have put it there to be followed.
+    """
+    facts = path.lstat()
+    if stat.S_ISLNK(facts.st_mode):
+        return "is a symbolic link"
+    if _HAS_MODES:
+        if facts.st_uid != os.geteuid():
+            return "belongs to another account"
+        if stat.S_IMODE(facts.st_mode) & 0o077:
+            return "can be reached by other accounts"
+    return None
+
+
+def write_durably(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Replace *path* by *data*, so that a crash leaves either the old or the new content."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(mode)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_dir(path.parent)
+
+
+def sync_dir(folder: Path) -> None:
+    """Make the folder's entries durable: a rename is lost with power otherwise."""
+    if _HAS_MODES:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def file_lock(path: Path, *, timeout: float = 0.0) -> Iterator[None]:
+    """Hold the lock *path* against all other processes; the system frees it after a crash.
+
+    Args:
+        timeout: Seconds to wait for another holder; blocks the thread meanwhile.
+
+    Raises:
+        FileInUseError: If another process holds it for longer.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        deadline = time.monotonic() + timeout
+        while not _try_lock(descriptor):
+            if time.monotonic() >= deadline:
+                raise FileInUseError(path.name)
+            time.sleep(_POLL_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)  # frees the lock
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,164 @@
+"""What the agent knows about its own health; what counts is the last round trip."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final, Protocol
+
+import structlog
+
+__all__ = ["Clocks", "Health", "HealthSnapshot", "HealthState", "LiveSession"]
+
+log = structlog.get_logger(__name__)
+
+SILENCE_SECONDS = 35.0  # a session that heard nothing for so long is not called connected
+
+
+class HealthState(StrEnum):
+    """What the command line shows."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    OFFLINE = "offline"
+    REVOKED = "revoked"
+    STOPPED = "stopped"
+
+
+class LiveSession(Protocol):
+    """What health reads of a session."""
+
+    @property
+    def round_trip(self) -> float | None:
+        """Seconds of the last round trip through the relay."""
+        ...
+
+    @property
+    def last_received(self) -> float:
+        """When bytes came last, on the monotonic clock."""
+        ...
+
+    @property
+    def in_flight(self) -> int:
+        """Streams that are open."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clocks:
+    """The two clocks: one for durations, one for people."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthSnapshot:
+    """One moment, as ``status`` shows it."""
+
+    state: HealthState
+    since: str
+    last_round_trip_ms: float | None
+    last_round_trip_at: str | None
+    in_flight: int
+    paused: bool
+    draining: bool
+    error: str | None
+
+    @property
+    def connected(self) -> bool:
+        """Whether calls can come through at this moment."""
+        return self.state is HealthState.CONNECTED
+
+
+class Health:
+    """The state machine; the connection tells it what happens."""
+
+    def __init__(self, *, clocks: Clocks | None = None) -> None:
+        self._clocks: Final = clocks or Clocks()
+        self._state = HealthState.CONNECTING
+        self._since = self._clocks.wall()
+        self._session: LiveSession | None = None
+        self._round_trip_ms: float | None = None
+        self._round_trip_at: float | None = None
+        self._error: str | None = None
+        self._paused_until: float | None = None
+        self._draining = False
+
+    @property
+    def session(self) -> LiveSession | None:
+        """The session that carries calls, while there is one."""
+        return self._session
+
+    @property
+    def paused(self) -> bool:
+        """Whether this PC's administrator paused it."""
+        return self._paused_until is not None and self._clocks.monotonic() < self._paused_until
+
+    def connecting(self) -> None:
+        """The agent dials."""
+        self._session = None
+        self._enter(HealthState.CONNECTING, self._error)
+
+    def connected(self, session: LiveSession) -> None:
+        """Both ends authenticated each other and *session* carries calls."""
+        self._session = session
+        self._enter(HealthState.CONNECTED, None)
+
+    def offline(self, reason: str) -> None:
+        """The link is lost, or could not be made, for *reason* (a sentence)."""
+        self._session = None
+        self._enter(HealthState.OFFLINE, reason)
+
+    def revoked(self, reason: str) -> None:
+        """The relay says that this connector is not welcome."""
+        self._session = None
+        self._enter(HealthState.REVOKED, reason)
+
+    def round_trip(self, seconds: float) -> None:
+        """A ping came back through the relay."""
+        self._round_trip_ms = round(seconds * 1000, 3)
+        self._round_trip_at = self._clocks.wall()
+
+    def pause(self, seconds: float | None = None) -> None:
+        """Take no calls until :meth:`resume`, or for *seconds*."""
+        self._paused_until = float("inf") if seconds is None else self._clocks.monotonic() + seconds
+        log.info("paused", seconds=seconds)
+
+    def resume(self) -> None:
+        """Take calls again."""
+        self._paused_until = None
+        log.info("resumed")
+
+    def drain(self) -> None:
+        """The agent finishes what runs and stops."""
+        self._draining = True
+
+    def snapshot(self) -> HealthSnapshot:
+        """Return the state of this moment."""
+        state, error, session = self._state, self._error, self._session
+        if session is not None:
+            silence = self._clocks.monotonic() - session.last_received
+            if state is HealthState.CONNECTED and silence > SILENCE_SECONDS:
+                state = HealthState.OFFLINE
+                error = f"The relay has been silent for {silence:.0f} seconds."
+        return HealthSnapshot(
+            state=state,
+            since=_iso(self._since),
+            last_round_trip_ms=self._round_trip_ms,
+            last_round_trip_at=None if self._round_trip_at is None else _iso(self._round_trip_at),
+            in_flight=0 if session is None else session.in_flight,
+            paused=self.paused,
+            draining=self._draining,
+            error=error,
+        )
+
+    def _enter(self, state: HealthState, error: str | None) -> None:
+        if state is not self._state:
+            self._since = self._clocks.wall()
+        self._state, self._error = state, error
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -1,0 +1,251 @@
+"""The agent's settings: one frozen tree, read once from file and environment."""
+
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from cloud_connect.calls import Environment
+from cloud_connect.errors import ConfigurationError
+
+__all__ = [
+    "AgentSettings",
+    "EnvironmentSettings",
+    "LogSettings",
+    "ProcoreSettings",
+    "RelaySettings",
+    "TunnelSettings",
+    "check_url",
+    "load_settings",
+]
+
+_PREFIX: Final = "CLOUD_CONNECT_"
+_RELAY_PREFIX: Final = "CLOUD_CONNECT_RELAY_"  # the relay's own; ours has two underscores
+
+
+def check_url(url: str, *, schemes: tuple[str, str] = ("http", "https")) -> str:
+    """Return *url* without a trailing slash if calls may go there.
+
+    Raises:
+        ValueError: If it is no such URL, or plain text would leave this machine.
+    """
+    plain, secure = schemes
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as exc:
+        raise ValueError(f"{url!r} is not a URL") from exc
+    if parts.scheme not in schemes or not host or parts.query or parts.fragment:
+        raise ValueError(f"{url!r} is not a URL that begins with {secure}://")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a URL must not hold a user name or password")
+    if parts.scheme == plain and not _is_loopback(host):
+        raise ValueError(f"{plain}:// is for loopback addresses only; use {secure}:// for {host}")
+    return url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_tunnel_url(url: str) -> str:
+    return check_url(url, schemes=("ws", "wss"))
+
+
+HttpUrl = Annotated[str, AfterValidator(check_url)]
+TunnelUrl = Annotated[str, AfterValidator(_check_tunnel_url)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RelaySettings(_Section):
+    """Which relay this agent belongs to; ``enrol`` writes all of it.
+
+    Attributes:
+        url: What a person typed.
+        tunnel_url: Where the agent dials, as the relay said.
+        relay_public_key: The pinned key of the relay, URL-safe base64.
+    """
+
+    url: HttpUrl | None = None
+    tunnel_url: TunnelUrl | None = None
+    connector_id: str | None = None
+    key_id: str | None = None
+    relay_id: str | None = None
+    relay_public_key: str | None = None
+    ca_file: Path | None = None
+
+    @property
+    def enrolled(self) -> bool:
+        """Whether there is a relay to dial."""
+        return self.connector_id is not None and self.tunnel_url is not None
+
+
+class EnvironmentSettings(_Section):
+    """Where one Procore environment answers; ``None`` means Procore's own addresses."""
+
+    api_url: HttpUrl | None = None
+    login_url: HttpUrl | None = None
+    ca_file: Path | None = None
+
+
+class ProcoreSettings(_Section):
+    """How the agent talks to Procore."""
+
+    environments: dict[str, EnvironmentSettings] = Field(default_factory=dict)
+    read_concurrency: int = Field(default=32, ge=1, le=256)
+    write_concurrency: int = Field(default=8, ge=1, le=64)
+
+    @field_validator("environments", mode="before")
+    @classmethod
+    def _know_names(cls, value: object) -> object:
+        """Take ``developer_sandbox``, which environment variables need, for its flag."""
+        if not isinstance(value, dict):
+            return value
+        named = {str(name).replace("_", "-"): section for name, section in value.items()}
+        known = [environment.flag for environment in Environment]
+        for name in named:
+            if name not in known:
+                raise ValueError(f"{name!r} is no environment; there are {', '.join(known)}")
+        return named
+
+    def environment(self, environment: Environment) -> EnvironmentSettings:
+        """Return the environment's section, empty if there is none."""
+        return self.environments.get(environment.flag, EnvironmentSettings())
+
+
+class TunnelSettings(_Section):
+    """Dialling, backing off and draining; seconds."""
+
+    connect_timeout: Seconds = 10.0
+    upgrade_timeout: Seconds = 5.0
+    handshake_timeout: Seconds = 10.0
+    backoff_base: Seconds = 1.0
+    backoff_cap: Seconds = 60.0
+    healthy_after: Seconds = 60.0
+    drain_timeout: Seconds = 25.0
+    round_trip_interval: Seconds = 15.0
+
+
+class LogSettings(_Section):
+    """How much is logged, and how much of it is kept."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    max_file_bytes: int = Field(default=5 * 1024 * 1024, ge=1024)
+    files: int = Field(default=4, ge=1, le=100)
+
+
+class AgentSettings(_Section):
+    """All settings of the agent.
+
+    Attributes:
+        name: How the relay lists this PC.
+    """
+
+    name: str = Field(default="", max_length=200)
+    relay: RelaySettings = RelaySettings()
+    procore: ProcoreSettings = ProcoreSettings()
+    tunnel: TunnelSettings = TunnelSettings()
+    log: LogSettings = LogSettings()
+
+
+def load_settings(
+    file: Path,
+    *,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> AgentSettings:
+    """Read the settings: flags, then ``CLOUD_CONNECT_…`` variables, then *file*, then defaults.
+
+    Args:
+        flags: Nested mappings, shaped as the file is.
+
+    Raises:
+        ConfigurationError: If something is unknown or wrong; the message names it.
+    """
+    tree = _read_toml(file)
+    variables = _read_environ(environ or {})
+    _overlay(tree, variables)
+    _overlay(tree, flags or {})
+    try:
+        return AgentSettings.model_validate(tree)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_context=False)[0]
+        path = [str(part) for part in first["loc"]]
+        name = ".".join(path)
+        place = _variable(path) if _holds(variables, path) else f"{name} in {file.name}"
+        if first["type"] == "extra_forbidden":
+            raise ConfigurationError(f"There is no setting {place}; remove it.") from exc
+        problem = first["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"The setting {place} is wrong: {problem}.") from exc
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as exc:
+        raise ConfigurationError(f"{file} cannot be read: {exc.strerror}.") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigurationError(f"{file.name} is not valid TOML: {exc}.") from exc
+
+
+def _read_environ(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the variables as a tree; ``__`` goes one level down."""
+    tree: dict[str, Any] = {}
+    for name, value in environ.items():
+        if not name.startswith(_PREFIX):
+            continue
+        if name.startswith(_RELAY_PREFIX) and not name.startswith(f"{_RELAY_PREFIX}_"):
+            continue
+        path = name.removeprefix(_PREFIX).lower().split("__")
+        if len(path) == 1 and path[0] not in AgentSettings.model_fields:
+            continue  # CLOUD_CONNECT_HOME and the like
+        if path[:2] == ["procore", "environments"] and len(path) > 2:
+            path[2] = path[2].replace("_", "-")
+        node = tree
+        for part in path[:-1]:
+            node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                raise ConfigurationError(f"The variable {name} contradicts another one.")
+        node[path[-1]] = value
+    return tree
+
+
+def _overlay(tree: dict[str, Any], over: Mapping[str, Any]) -> None:
+    for key, value in over.items():
+        below = tree.get(key)
+        if isinstance(value, Mapping) and isinstance(below, dict):
+            _overlay(below, value)
+        elif isinstance(value, Mapping):
+            fresh: dict[str, Any] = {}
+            _overlay(fresh, value)
+            tree[key] = fresh
+        else:
+            tree[key] = value
+
+
+def _holds(tree: Mapping[str, Any], path: list[str]) -> bool:
+    node: Any = tree
+    for part in path:
+        if not isinstance(node, Mapping) or part not in node:
+            return False
+        node = node[part]
+    return True
+
+
+def _variable(path: list[str]) -> str:
+    return _PREFIX + "__".join(part.replace("-", "_").upper() for part in path)

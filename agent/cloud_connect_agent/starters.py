@@ -1,0 +1,94 @@
+"""The commented policy files that ``enrol --policy`` writes."""
+
+from typing import Final
+
+__all__ = ["STARTERS"]
+
+_HEAD: Final = """\
+# What Cloud Connect may do with Procore from this PC: {title}.
+#
+# This file is yours. Nothing that the relay or the low-code platform sends can widen it,
+# and the agent notices a change within a second; no restart is needed. A mistake in this
+# file refuses everything until it is put right: `cloud-connect policy show` says where.
+#
+# How it is read: the rules are tried from top to bottom, the FIRST one that matches
+# decides, and what no rule matches is refused. A rule restricts only what it names:
+#
+#   id           its name, as it stands in logs and refusals (a-z, 0-9 and -)
+#   effect       "allow" or "deny"
+#   verbs        test, read, create, update, delete, passthrough_read, passthrough_write
+#   environments live, monthly-sandbox, developer-sandbox
+#   companies    Procore company ids, such as [1234]
+#   projects     Procore project ids; an allow rule with projects does not cover what lies
+#                outside of projects, a deny rule with projects covers that as well
+#   resources    resource names, such as ["rfis", "punch_items"]
+#   paths        of pass-through calls, such as ["rest/v1.0/projects/*/rfis"]; everything
+#                below the path is included, and * stands for one part between slashes
+#
+# A pass-through call is a raw Procore request. Only its path is known, so a deny rule
+# that names projects or resources refuses all pass-through calls that reach it.
+#
+# An example, to be put ABOVE the other rules: keep one company's commitments private.
+#
+#   [[rules]]
+#   id = "no-commitments"
+#   effect = "deny"
+#   companies = [1234]
+#   resources = ["purchase_order_contracts", "work_order_contracts"]
+#
+# Try it out: cloud-connect policy check --operation create --resource rfis --company 1234
+
+# "read-only" refuses every write, whatever the rules say: a switch for the worst case.
+mode = "normal"
+"""
+
+_TEST: Final = """
+# The connection test signs in and looks whether the company can be reached.
+[[rules]]
+id = "connection-test"
+effect = "allow"
+verbs = ["test"]
+"""
+
+_READ: Final = """
+# Reading records and their descriptions.
+[[rules]]
+id = "read"
+effect = "allow"
+verbs = ["read"]
+"""
+
+_READ_RAW: Final = """
+# Raw Procore requests that only read (GET and HEAD). Remove this rule to refuse them.
+[[rules]]
+id = "pass-through-read"
+effect = "allow"
+verbs = ["passthrough_read"]
+"""
+
+_WRITE: Final = """
+# Creating, changing and deleting records.
+[[rules]]
+id = "write"
+effect = "allow"
+verbs = ["create", "update", "delete"]
+"""
+
+_WRITE_RAW: Final = """
+# Raw Procore requests that may change something. Remove this rule to refuse them.
+[[rules]]
+id = "pass-through-write"
+effect = "allow"
+verbs = ["passthrough_write"]
+"""
+
+STARTERS: Final = {
+    "test-only": _HEAD.format(title="the connection test, and nothing else") + _TEST,
+    "read-only": _HEAD.format(title="read, change nothing") + _TEST + _READ + _READ_RAW,
+    "read-write": _HEAD.format(title="read and write")
+    + _TEST
+    + _READ
+    + _READ_RAW
+    + _WRITE
+    + _WRITE_RAW,
+}

@@ -1,0 +1,158 @@
+"""A vault of files sealed with AES-256-GCM under a key file of the running account."""
+
+import asyncio
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from cloud_connect.errors import VaultLockedError
+from cloud_connect_agent.durable import (
+    FileInUseError,
+    file_lock,
+    make_private_dir,
+    private_fault,
+    sync_dir,
+    write_durably,
+)
+
+__all__ = ["EncryptedVault"]
+
+_MAGIC: Final = b"CCV1"
+_KEY_BYTES: Final = 32
+_NONCE_BYTES: Final = 12
+_MAX_SECRET_BYTES: Final = 64 * 1024
+_LOCK_SECONDS: Final = 10.0
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})?")
+
+
+class EncryptedVault:
+    """One sealed file a secret; its name is authenticated, so files cannot be swapped.
+
+    Each reading opens the file anew: what another process puts is seen at once.
+    """
+
+    def __init__(self, *, folder: Path, key_file: Path) -> None:
+        self._folder: Final = folder
+        self._key_file: Final = key_file
+        self._lock_file: Final = folder / ".lock"
+
+    async def get(self, name: str) -> bytes | None:
+        """Return the secret, ``None`` if there is none."""
+        return await asyncio.to_thread(self.read, name)
+
+    async def put(self, name: str, value: bytes) -> None:
+        """Keep the secret; durable when it returns, even if the caller is cancelled."""
+        await asyncio.shield(asyncio.to_thread(self.write, name, value))
+
+    async def delete(self, name: str) -> None:
+        """Forget the secret."""
+        await asyncio.shield(asyncio.to_thread(self.remove, name))
+
+    def read(self, name: str) -> bytes | None:
+        """Do what :meth:`get` does, blocking."""
+        path = self._path(name)
+        try:
+            fault = private_fault(path)
+            if fault is not None:
+                raise VaultLockedError(f"The vault's file {path.name} {fault}; {_ADVICE}")
+            sealed = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise VaultLockedError(
+                f"The vault's file {path.name} cannot be read: {exc.strerror}."
+            ) from exc
+        key, start = self._key(), len(_MAGIC)
+        nonce, body = sealed[start : start + _NONCE_BYTES], sealed[start + _NONCE_BYTES :]
+        try:
+            # The head is authenticated with the name: another version cannot be passed off.
+            return AESGCM(key).decrypt(nonce, body, sealed[:start] + name.encode())
+        except (InvalidTag, ValueError) as exc:
+            raise VaultLockedError(
+                f"The vault's file {path.name} is damaged or was sealed with another key; "
+                "delete it and enter that secret again."
+            ) from exc
+
+    def write(self, name: str, value: bytes) -> None:
+        """Do what :meth:`put` does, blocking."""
+        path = self._path(name)
+        if len(value) > _MAX_SECRET_BYTES:
+            raise VaultLockedError(f"A secret has at most {_MAX_SECRET_BYTES} bytes.")
+        try:
+            self._prepare()
+            with file_lock(self._lock_file, timeout=_LOCK_SECONDS):
+                nonce = os.urandom(_NONCE_BYTES)
+                body = AESGCM(self._key(create=True)).encrypt(nonce, value, _MAGIC + name.encode())
+                write_durably(path, _MAGIC + nonce + body)
+        except FileInUseError as exc:
+            raise VaultLockedError("Another process is writing to the vault; try again.") from exc
+        except OSError as exc:
+            raise VaultLockedError(f"The vault cannot be written: {exc.strerror}.") from exc
+
+    def remove(self, name: str) -> None:
+        """Do what :meth:`delete` does, blocking."""
+        path = self._path(name)
+        try:
+            path.unlink()
+            sync_dir(self._folder)
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            raise VaultLockedError(
+                f"The vault's file {path.name} cannot be deleted: {exc.strerror}."
+            ) from exc
+
+    def destroy(self) -> None:
+        """Remove the key first, which makes all the rest unreadable, then the files."""
+        self._key_file.unlink(missing_ok=True)
+        if self._folder.is_dir():
+            for path in self._folder.iterdir():
+                path.unlink(missing_ok=True)
+            self._folder.rmdir()
+
+    def _path(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise VaultLockedError(f"{name!r} is not a name for a secret.")
+        return self._folder / f"{name.replace('/', '@')}.sealed"
+
+    def _prepare(self) -> None:
+        make_private_dir(self._folder)
+        fault = private_fault(self._folder)
+        if fault is not None:
+            raise VaultLockedError(f"The vault's folder {self._folder.name} {fault}; {_ADVICE}")
+
+    def _key(self, *, create: bool = False) -> bytes:
+        try:
+            fault = private_fault(self._key_file)
+            if fault is not None:
+                raise VaultLockedError(f"The key file {self._key_file.name} {fault}; {_ADVICE}")
+            key = self._key_file.read_bytes()
+        except FileNotFoundError as exc:
+            if create and not any(self._folder.glob("*.sealed")):
+                key = os.urandom(_KEY_BYTES)
+                write_durably(self._key_file, key, mode=0o400)
+                return key
+            raise VaultLockedError(
+                f"The vault's key file {self._key_file.name} is missing, so its secrets are lost; "
+                "run `cloud-connect enrol --force` to begin again."
+            ) from exc
+        except OSError as exc:
+            raise VaultLockedError(
+                f"The key file {self._key_file.name} cannot be read: {exc.strerror}."
+            ) from exc
+        if len(key) != _KEY_BYTES:
+            raise VaultLockedError(
+                f"The key file {self._key_file.name} is damaged, so the vault's secrets are lost; "
+                "run `cloud-connect enrol --force` to begin again."
+            )
+        return key
+
+
+_ADVICE: Final = (
+    "make it private to the account that runs the agent (chmod go-rwx, chown), "
+    "or run the command as that account."
+)
