@@ -1,0 +1,165 @@
+"""Connectors: the enrolled agents of a subscription."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import ColumnElement, Row, select, update
+
+from cloud_connect_relay.storage.tables import connectors
+
+if TYPE_CHECKING:
+    from cloud_connect_relay.storage.engine import Storage
+
+__all__ = ["Connector", "ConnectorFlag", "Connectors", "connector_of"]
+
+
+class ConnectorFlag(StrEnum):
+    """What is stored of a connector's state; online and offline are live facts."""
+
+    ACTIVE = "active"
+    DRAINING = "draining"
+    REVOKED = "revoked"
+    CLONE_SUSPECTED = "clone_suspected"
+
+    @property
+    def may_connect(self) -> bool:
+        """Whether a session of the connector may live."""
+        return self in {ConnectorFlag.ACTIVE, ConnectorFlag.DRAINING}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connector:
+    """One enrolled agent.
+
+    Attributes:
+        group: Connectors of one group may stand in for each other.
+        hosted: Run by the relay's operator.
+        policy_class: The most its join token allows its policy to be.
+        generation: What the agent confirmed last; the next one is accepted, too.
+        report: What the agent last told of itself (``calls.Report`` as JSON).
+    """
+
+    id: str
+    subscription_id: str
+    name: str
+    machine: str
+    os: str
+    version: str
+    group: str | None
+    hosted: bool
+    flag: ConnectorFlag
+    policy_class: str
+    public_key: bytes
+    key_id: str
+    generation: int
+    enrolled_at: float
+    last_seen_at: float | None
+    connected_since: float | None
+    report: Mapping[str, Any] | None
+
+
+def connector_of(row: Row[Any]) -> Connector:
+    """Read a row of the table."""
+    return Connector(
+        id=row.id,
+        subscription_id=row.subscription_id,
+        name=row.name,
+        machine=row.machine,
+        os=row.os,
+        version=row.version,
+        group=row.group,
+        hosted=row.hosted,
+        flag=ConnectorFlag(row.status_flag),
+        policy_class=row.policy_class,
+        public_key=row.public_key,
+        key_id=row.key_id,
+        generation=row.generation,
+        enrolled_at=row.enrolled_at,
+        last_seen_at=row.last_seen_at,
+        connected_since=row.connected_since,
+        report=row.report,
+    )
+
+
+class Connectors:
+    """The connectors of one subscription."""
+
+    def __init__(self, storage: "Storage", subscription_id: str) -> None:
+        self._storage: Final = storage
+        self._subscription_id: Final = subscription_id
+
+    async def list(self) -> tuple[Connector, ...]:
+        """Return all of them, revoked ones too, in the order of their names."""
+        query = (
+            select(connectors)
+            .where(connectors.c.subscription_id == self._subscription_id)
+            .order_by(connectors.c.name, connectors.c.id)
+        )
+        async with self._storage.read() as connection:
+            return tuple(connector_of(row) for row in await connection.execute(query))
+
+    async def get(self, connector_id: str) -> Connector | None:
+        """Return one, if this subscription has it."""
+        async with self._storage.read() as connection:
+            row = (
+                await connection.execute(select(connectors).where(self._is(connector_id)))
+            ).first()
+        return None if row is None else connector_of(row)
+
+    async def change(
+        self,
+        connector_id: str,
+        *,
+        name: str | None = None,
+        group: str | None = None,
+        draining: bool | None = None,
+    ) -> Connector | None:
+        """Change what is given and return the result, if this subscription has it.
+
+        Args:
+            group: The empty string takes it out of its group.
+            draining: Leaves a revoked or suspected connector as it is.
+        """
+        values: dict[str, Any] = {}
+        if name is not None:
+            values["name"] = name
+        if group is not None:
+            values["group"] = group or None
+        async with self._storage.write() as connection:
+            if values:
+                await connection.execute(
+                    update(connectors).where(self._is(connector_id)).values(values)
+                )
+            if draining is not None:
+                before, after = ConnectorFlag.ACTIVE, ConnectorFlag.DRAINING
+                if not draining:
+                    before, after = after, before
+                await connection.execute(
+                    update(connectors)
+                    .where(self._is(connector_id), connectors.c.status_flag == before.value)
+                    .values(status_flag=after.value)
+                )
+            row = (
+                await connection.execute(select(connectors).where(self._is(connector_id)))
+            ).first()
+        return None if row is None else connector_of(row)
+
+    async def revoke(self, connector_id: str) -> bool:
+        """Refuse the connector from now on; whether this subscription has it.
+
+        The caller cuts its session (``Registry.cut``); other nodes notice within seconds.
+        """
+        statement = (
+            update(connectors)
+            .where(self._is(connector_id))
+            .values(status_flag=ConnectorFlag.REVOKED.value)
+        )
+        async with self._storage.write() as connection:
+            return (await connection.execute(statement)).rowcount == 1
+
+    def _is(self, connector_id: str) -> ColumnElement[bool]:
+        return (connectors.c.id == connector_id) & (
+            connectors.c.subscription_id == self._subscription_id
+        )
