@@ -1,0 +1,108 @@
+"""Dependencies of the endpoints: the services, and who is calling with which rights."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Final
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from cloud_connect.errors import InsufficientScopeError
+from cloud_connect_relay.authentication import Principal
+from cloud_connect_relay.credentials import SCOPES
+from cloud_connect_relay.services import Services
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
+
+__all__ = [
+    "BEARER",
+    "Principal",
+    "authenticate",
+    "authenticate_request",
+    "check_scope",
+    "require",
+    "services",
+    "source_of",
+]
+
+BEARER: Final = HTTPBearer(
+    scheme_name="Bearer",
+    description="An API key (`cck_…`) or a token of `POST /Token`.",
+    auto_error=False,
+)
+
+_PRINCIPAL: Final = "cloud_connect_principal"  # where the gate leaves it in the ASGI scope
+
+
+def services(request: Request) -> Services:
+    """Return what the parts of this relay share."""
+    found = request.app.state.services
+    if not isinstance(found, Services):
+        raise TypeError("the application was not built by build_app")
+    return found
+
+
+def source_of(scope: "Scope") -> str | None:
+    """Return the address a request came from."""
+    client = scope.get("client")
+    return str(client[0]) if client else None
+
+
+async def authenticate(
+    services: Services, authorization_header: str | None, *, source: str | None = None
+) -> Principal:
+    """Return who presents the header; for callers that are no FastAPI endpoint.
+
+    Args:
+        source: The caller's address (``source_of``); its failures are counted.
+
+    Raises:
+        UnauthorizedError: If no live credential came.
+        QuotaExceededError: If the source fails too often.
+    """
+    return await services.authenticator.authenticate(authorization_header, source=source)
+
+
+def check_scope(principal: Principal, scope: str) -> None:
+    """Refuse a principal whose credential does not cover *scope*.
+
+    Raises:
+        InsufficientScopeError: Naming the scope.
+    """
+    if not principal.may(scope):
+        raise InsufficientScopeError(
+            f"This needs the scope '{scope}', which the credential does not have."
+        )
+
+
+def require(scope: str) -> Callable[..., Awaitable[Principal]]:
+    """Return a dependency: the caller, whose credential must cover *scope*."""
+    if scope not in SCOPES:
+        raise ValueError(f"unknown scope {scope}")
+
+    async def principal(
+        request: Request,
+        _: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],  # for the OpenAPI
+    ) -> Principal:
+        found = request.scope.get(_PRINCIPAL)
+        if not isinstance(found, Principal):
+            found = await authenticate_request(services(request), request.scope)
+        check_scope(found, scope)
+        return found
+
+    principal.required_scope = scope  # type: ignore[attr-defined]  # the route test reads it
+    return principal
+
+
+async def authenticate_request(services: Services, scope: "Scope") -> Principal:
+    """Authenticate an ASGI request and leave the principal in its scope for ``require``.
+
+    Raises:
+        UnauthorizedError: If no live credential came, or more than one.
+        QuotaExceededError: If the source fails too often.
+    """
+    presented = [value for name, value in scope["headers"] if name == b"authorization"]
+    header = presented[0].decode("latin-1") if len(presented) == 1 else None
+    found = await authenticate(services, header, source=source_of(scope))
+    scope[_PRINCIPAL] = found
+    return found

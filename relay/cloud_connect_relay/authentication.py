@@ -1,0 +1,257 @@
+"""Who is calling: credentials in, principals out, and a brake on guessing."""
+
+import hashlib
+import hmac
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cloud_connect.errors import QuotaExceededError, UnauthorizedError
+from cloud_connect_relay.credentials import Credential, CredentialKind
+from cloud_connect_relay.storage.keys import Grants
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+
+    from cloud_connect_relay.identity import Pepper
+    from cloud_connect_relay.metrics import Metrics
+    from cloud_connect_relay.settings import AuthSettings
+    from cloud_connect_relay.storage import Storage
+    from cloud_connect_relay.storage.keys import Grant
+
+__all__ = ["Authenticator", "FailureBrake", "IssuedToken", "Principal"]
+
+_WINDOW: Final = 60.0  # seconds over which failures are counted
+_MAX_SOURCES: Final = 10_000  # sources remembered by the brake; the oldest are forgotten
+_MAX_CACHED: Final = 10_000  # credentials believed without a look at the store
+_USED_INTERVAL: Final = 60.0  # seconds between two notes of a key's last use
+_NOBODY: Final = bytes(32)  # compared for unknown ids, so that they cost what known ones cost
+_NO_CREDENTIAL: Final = "Send a valid API key or token as 'Authorization: Bearer …'."
+_MAX_HEADER: Final = 512  # characters; our credentials have 79
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who a request is from, as its credential says.
+
+    Attributes:
+        key_id: The API key, also behind a token derived from one; of a person's token, its id.
+        datasource_id: The only data source that the credential is good for, if it is bound.
+    """
+
+    subscription_id: str
+    key_id: str
+    scopes: frozenset[str]
+    user_id: str | None = None
+    datasource_id: str | None = None
+
+    def may(self, scope: str) -> bool:
+        """Whether the scopes cover *scope*."""
+        return scope in self.scopes or "all" in self.scopes
+
+    @property
+    def actor(self) -> str:
+        """The name of the principal in the audit log."""
+        return f"user:{self.user_id}" if self.user_id else f"key:{self.key_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedToken:
+    """A token as its holder gets it, once."""
+
+    id: str
+    text: str
+    issued_at: float
+    expires_at: float
+
+
+class FailureBrake:
+    """Counts failed attempts per source over the last minute; success costs nothing."""
+
+    def __init__(self, limit: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit: Final = limit
+        self._clock: Final = clock
+        self._failures: Final[OrderedDict[Hashable, deque[float]]] = OrderedDict()
+
+    def failed(self, source: "Hashable") -> None:
+        """Count one failure.
+
+        Raises:
+            QuotaExceededError: If the source had used up its failures already.
+        """
+        self.check(source)
+        self._failures.setdefault(source, deque()).append(self._clock())
+        self._failures.move_to_end(source)
+        if len(self._failures) > _MAX_SOURCES:
+            self._failures.popitem(last=False)
+
+    def check(self, source: "Hashable") -> None:
+        """Refuse a source that has used up its failures.
+
+        Raises:
+            QuotaExceededError: With the seconds until the next attempt counts again.
+        """
+        times = self._failures.get(source)
+        if times is None:
+            return
+        now = self._clock()
+        while times and times[0] <= now - _WINDOW:
+            times.popleft()
+        if not times:
+            del self._failures[source]
+        elif len(times) >= self._limit:
+            raise QuotaExceededError(
+                "Too many failed sign-ins came from this address; wait a minute and check the"
+                " credential.",
+                retry_after=times[0] + _WINDOW - now,
+            )
+
+
+class Authenticator:
+    """Turns an ``Authorization`` header into a principal.
+
+    What the store said is believed for a moment (``cache_timeout``), which is how long a
+    revoked credential may go on working.
+    """
+
+    def __init__(
+        self,
+        storage: "Storage",
+        *,
+        pepper: "Pepper",
+        settings: "AuthSettings",
+        metrics: "Metrics",
+        clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._storage: Final = storage
+        self._grants: Final = Grants(storage)
+        self._pepper: Final = pepper
+        self._cache_timeout: Final = settings.cache_timeout
+        self._metrics: Final = metrics
+        self._clock: Final = clock
+        self._ticks: Final = ticks
+        self._brake: Final = FailureBrake(settings.failures_per_minute, clock=ticks)
+        self._cache: Final[OrderedDict[bytes, tuple[float, Principal]]] = OrderedDict()
+
+    async def authenticate(
+        self, authorization: str | None, *, source: str | None = None
+    ) -> Principal:
+        """Return who presents the header ``Authorization: Bearer …``.
+
+        Args:
+            source: The caller's address; its failures are counted.
+
+        Raises:
+            UnauthorizedError: If no live credential came; the message is always the same.
+            QuotaExceededError: If the source fails too often.
+        """
+        if authorization is None:
+            raise UnauthorizedError(_NO_CREDENTIAL)
+        scheme, _, text = authorization[:_MAX_HEADER].strip().partition(" ")
+        if scheme.lower() == "bearer":
+            principal = await self.principal_of(text.strip())
+            if principal is not None:
+                return principal
+        raise self.failure(source, kind="bearer")
+
+    def failure(self, source: str | None, *, kind: str) -> UnauthorizedError:
+        """Count a refused credential and return the error to raise, the same for every cause.
+
+        Raises:
+            QuotaExceededError: If *source* fails too often.
+        """
+        self._metrics.auth_failures.labels(kind).inc()
+        if source is not None:
+            self._brake.failed(source)
+        return UnauthorizedError(_NO_CREDENTIAL)
+
+    async def principal_of(self, text: str) -> Principal | None:
+        """Return who holds the API key or access token *text*; ``None`` if nobody does."""
+        digest = hashlib.sha256(text.encode()).digest()
+        cached = self._cache.get(digest)
+        if cached is not None and self._ticks() < cached[0]:
+            return cached[1]
+        grant = await self.redeem(text, kinds=(CredentialKind.API_KEY, CredentialKind.ACCESS_TOKEN))
+        if grant is None:
+            self._cache.pop(digest, None)
+            return None
+        principal = Principal(
+            subscription_id=grant.subscription_id,
+            key_id=grant.key_id or grant.id,
+            scopes=grant.scopes,
+            user_id=grant.user_id,
+            datasource_id=grant.datasource_id,
+        )
+        self._remember(digest, principal, grant)
+        if grant.kind == "key" and (
+            grant.last_used_at is None or grant.last_used_at < self._clock() - _USED_INTERVAL
+        ):
+            await self._grants.used(grant.id, at=self._clock())
+        return principal
+
+    async def redeem(self, text: str, *, kinds: "Iterable[CredentialKind]") -> "Grant | None":
+        """Look a credential up, past the cache, and return what it stands for if it is live."""
+        credential = Credential.parse(text)
+        if credential is None or credential.kind not in kinds:
+            return None
+        if credential.kind is CredentialKind.API_KEY:
+            grant = await self._grants.find_key(credential.id)
+        else:
+            grant = await self._grants.find_token(credential.id)
+        stored = _NOBODY if grant is None else grant.secret_hash
+        genuine = hmac.compare_digest(self._pepper.digest(credential.secret), stored)
+        if grant is None or not genuine or not grant.is_live(self._clock()):
+            return None
+        # A refresh token opens nothing, an access token refreshes nothing.
+        refreshes = credential.kind is CredentialKind.REFRESH_TOKEN
+        return grant if refreshes == (grant.kind == "refresh") else None
+
+    async def issue(
+        self,
+        subscription_id: str,
+        *,
+        kind: str,
+        lifetime: float,
+        scopes: "Iterable[str]",
+        key_id: str | None = None,
+        user_id: str | None = None,
+        datasource_id: str | None = None,
+    ) -> IssuedToken:
+        """Make and store a token that stands for a key or a person for *lifetime* seconds.
+
+        Args:
+            kind: ``bearer``, ``oauth`` or ``refresh``.
+        """
+        credential = Credential.new(
+            CredentialKind.REFRESH_TOKEN if kind == "refresh" else CredentialKind.ACCESS_TOKEN
+        )
+        now = self._clock()
+        await self._storage.of(subscription_id).keys.add_token(
+            credential.id,
+            kind=kind,
+            secret_hash=self._pepper.digest(credential.secret),
+            scopes=scopes,
+            at=now,
+            expires_at=now + lifetime,
+            key_id=key_id,
+            user_id=user_id,
+            datasource_id=datasource_id,
+        )
+        return IssuedToken(
+            id=credential.id, text=credential.reveal(), issued_at=now, expires_at=now + lifetime
+        )
+
+    def forget(self) -> None:
+        """Believe nothing without a look at the store: something was revoked here."""
+        self._cache.clear()
+
+    def _remember(self, digest: bytes, principal: Principal, grant: "Grant") -> None:
+        believed = self._cache_timeout
+        if grant.live_until is not None:
+            believed = min(believed, grant.live_until - self._clock())
+        self._cache[digest] = (self._ticks() + believed, principal)
+        if len(self._cache) > _MAX_CACHED:
+            self._cache.popitem(last=False)

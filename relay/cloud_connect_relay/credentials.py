@@ -1,0 +1,103 @@
+"""API keys and access tokens as text: ``cck_live_<id>_<secret>`` and its siblings."""
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Self
+
+from cloud_connect_relay.ids import random_text
+
+__all__ = ["ROLES", "SCOPES", "Credential", "CredentialKind", "expand_scopes"]
+
+_SECRET_CHARACTERS: Final = 52  # 260 bits
+_ENVIRONMENT: Final = "live"
+_TEXT: Final = re.compile(r"(cc[ktr])_([a-z]{1,16})_([0-9a-z]{16})_([0-9a-z]{52})", re.ASCII)
+
+SCOPES: Final = frozenset(
+    {
+        "all",
+        "audit:read",
+        "calls:read",
+        "calls:test",
+        "calls:write",
+        "connectors:enrol",
+        "connectors:manage",
+        "connectors:read",
+        "datasources:read",
+        "datasources:write",
+        "keys:manage",
+        "metrics:read",
+        "users:manage",
+    }
+)
+
+ROLES: Final = {
+    "administrator": frozenset({"all"}),
+    "operator": frozenset(
+        {
+            "calls:read",
+            "calls:test",
+            "calls:write",
+            "connectors:enrol",
+            "connectors:manage",
+            "connectors:read",
+            "datasources:read",
+            "datasources:write",
+            "metrics:read",
+        }
+    ),
+    "viewer": frozenset({"calls:read", "connectors:read", "datasources:read", "metrics:read"}),
+}
+
+
+def expand_scopes(scopes: frozenset[str]) -> frozenset[str]:
+    """Spell out ``all``."""
+    return SCOPES if "all" in scopes else scopes
+
+
+class CredentialKind(StrEnum):
+    """What a credential is, by its first letters."""
+
+    API_KEY = "cck"
+    ACCESS_TOKEN = "cct"  # noqa: S105  a prefix, no password
+    REFRESH_TOKEN = "ccr"  # noqa: S105  a prefix, no password
+
+    @property
+    def id_prefix(self) -> str:
+        """The prefix of its id in the store."""
+        return "key" if self is CredentialKind.API_KEY else "tok"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """A credential, taken apart.
+
+    Attributes:
+        id: What the store finds it by; no secret.
+    """
+
+    kind: CredentialKind
+    id: str
+    secret: str = field(repr=False)
+
+    @classmethod
+    def new(cls, kind: CredentialKind) -> Self:
+        """Make a fresh one."""
+        return cls(
+            kind=kind,
+            id=f"{kind.id_prefix}_{random_text()}",
+            secret=random_text(_SECRET_CHARACTERS),
+        )
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Read a credential; ``None`` if *text* cannot be one."""
+        if (match := _TEXT.fullmatch(text)) is None:
+            return None
+        kind = CredentialKind(match[1])
+        return cls(kind=kind, id=f"{kind.id_prefix}_{match[3]}", secret=match[4])
+
+    def reveal(self) -> str:
+        """The whole of it as text, secret included."""
+        tail = self.id.partition("_")[2]
+        return f"{self.kind}_{_ENVIRONMENT}_{tail}_{self.secret}"

@@ -1,0 +1,68 @@
+"""The relay's Prometheus collectors, declared once, in a registry of their own."""
+
+from collections.abc import Callable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+__all__ = ["Metrics"]
+
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class Metrics:
+    """What one relay process counts."""
+
+    content_type: Final = CONTENT_TYPE_PLAIN_0_0_4
+
+    def __init__(self) -> None:
+        self.registry: Final = CollectorRegistry()
+        self.calls: Final = Counter(
+            "cloud_connect_calls",
+            "Calls that have ended, by operation and outcome.",
+            ("operation", "outcome"),
+            registry=self.registry,
+        )
+        self.call_seconds: Final = Histogram(
+            "cloud_connect_call_duration_seconds",
+            "Time from a call's arrival to the end of its answer.",
+            ("operation",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.calls_running: Final = Gauge(
+            "cloud_connect_calls_running",
+            "Calls that are running.",
+            registry=self.registry,
+        )
+        self.connectors_online: Final = Gauge(
+            "cloud_connect_connectors_online",
+            "Connectors with a live session on this node.",
+            registry=self.registry,
+        )
+        self.bytes: Final = Counter(
+            "cloud_connect_bytes",
+            "Body bytes of calls: 'in' from callers, 'out' to them.",
+            ("direction",),
+            registry=self.registry,
+        )
+        self.auth_failures: Final = Counter(
+            "cloud_connect_auth_failures",
+            "Refused credentials, by what they were for.",
+            ("kind",),
+            registry=self.registry,
+        )
+
+    def call_finished(self, operation: str, outcome: str, seconds: float) -> None:
+        """Count one call that has ended."""
+        self.calls.labels(operation, outcome).inc()
+        self.call_seconds.labels(operation).observe(seconds)
+
+    def watch_connectors(self, count: Callable[[], float]) -> None:
+        """Ask *count* for the connectors online whenever somebody reads the metrics."""
+        self.connectors_online.set_function(count)
+
+    def render(self) -> bytes:
+        """Return all of it in Prometheus's text format."""
+        return generate_latest(self.registry)

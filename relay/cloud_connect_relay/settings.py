@@ -1,0 +1,190 @@
+"""The relay's settings: a frozen tree, read once by the command line."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from cloud_connect_relay.paths import RelayPaths
+
+__all__ = [
+    "ApiSettings",
+    "AuthSettings",
+    "CallSettings",
+    "LogSettings",
+    "RelaySettings",
+    "TunnelSettings",
+    "is_loopback",
+]
+
+MEBIBYTE: Final = 1024 * 1024
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether *host* means this machine and nothing else."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ApiSettings(_Section):
+    """The HTTP listener.
+
+    Attributes:
+        max_body_bytes: Largest body of a management request.
+        max_header_bytes: Largest request line and headers together.
+        keep_alive_timeout: Seconds an idle connection stays open.
+        trusted_proxies: Addresses whose ``X-Forwarded-For`` names the caller; with a
+            ``public_url`` and without TLS of our own, loopback is one.
+    """
+
+    max_body_bytes: int = Field(default=MEBIBYTE, ge=1024)
+    max_header_bytes: int = Field(default=64 * 1024, ge=4096)
+    keep_alive_timeout: Seconds = 75
+    trusted_proxies: tuple[str, ...] | None = None
+
+
+class AuthSettings(_Section):
+    """Credentials of callers.
+
+    Attributes:
+        cache_timeout: Seconds a credential is believed without a look at the store: the
+            longest that a revoked one still works.
+        failures_per_minute: Failed attempts of one source before it gets 429.
+        token_lifetime: Seconds a token of ``POST /Token`` lives.
+    """
+
+    cache_timeout: Annotated[float, Field(ge=0, le=5)] = 3
+    failures_per_minute: int = Field(default=10, ge=1)
+    token_lifetime: int = Field(default=299, ge=1, le=86_400)
+
+
+class TunnelSettings(_Section):
+    """The listener that agents dial.
+
+    Attributes:
+        edge_certs: Certificates (PEM) of proxies in front, which agents see instead of ours.
+        max_pending: Sockets that have not authenticated yet.
+        max_pending_per_source: The same, of one address.
+        handshakes_per_second: More than that are told to come back later.
+    """
+
+    edge_certs: tuple[Path, ...] = ()
+    max_pending: int = Field(default=1000, ge=1)
+    max_pending_per_source: int = Field(default=20, ge=1)
+    handshakes_per_second: int = Field(default=200, ge=1)
+    upgrade_timeout: Seconds = 5
+    auth_timeout: Seconds = 10
+
+
+class CallSettings(_Section):
+    """Calls on their way to a connector.
+
+    Attributes:
+        default_deadline: Seconds a call has unless its caller says less.
+        max_deadline: The longest a caller may ask for.
+        connector_wait: The longest wait for a connector that was seen a moment ago.
+        max_running: Calls of one subscription that run at once.
+        max_body_bytes: Largest record or query body; the pass-through has no limit.
+        retention: Seconds that idempotency keys and call records are kept.
+    """
+
+    default_deadline: Seconds = 60
+    max_deadline: Seconds = 300
+    connector_wait: Seconds = 15
+    max_running: int = Field(default=1024, ge=1)
+    max_body_bytes: int = Field(default=100 * MEBIBYTE, ge=1024)
+    retention: Annotated[float, Field(ge=3600)] = 7 * 86_400
+
+
+class LogSettings(_Section):
+    """What goes to stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+
+
+class RelaySettings(_Section):
+    """Everything a relay can be told.
+
+    Attributes:
+        public_url: Where the relay is reached, when that is not where it binds.
+        database_url: The store; a SQLite file in the data folder unless set.
+        node: This process's name among several.
+        drain_timeout: Seconds that running calls have after SIGTERM.
+    """
+
+    data_dir: Path
+    host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
+    port: Port = 8080
+    tunnel_port: Port = 8081
+    public_url: str | None = None
+    database_url: SecretStr | None = None
+    node: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")] = "node-1"
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    drain_timeout: Seconds = 30
+    api: ApiSettings = ApiSettings()
+    auth: AuthSettings = AuthSettings()
+    tunnel: TunnelSettings = TunnelSettings()
+    calls: CallSettings = CallSettings()
+    log: LogSettings = LogSettings()
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url_is_an_origin(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("write it as https://relay.example.com")
+        if parts.query or parts.fragment or parts.username or parts.password:
+            raise ValueError("it must not have a query, a fragment or a user name")
+        if parts.scheme == "http" and not is_loopback(parts.hostname):
+            raise ValueError("plain http is for loopback addresses only; use https")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _tls_is_complete(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key come together; give both or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _plain_http_stays_on_loopback(self) -> Self:
+        behind_tls = self.public_url is not None and self.public_url.startswith("https://")
+        if not (is_loopback(self.host) or self.secure or behind_tls):
+            raise ValueError(
+                f"host {self.host} is not loopback, so TLS is needed; give --tls-cert and"
+                " --tls-key, or --public-url https://… if a proxy in front ends TLS"
+            )
+        return self
+
+    @property
+    def secure(self) -> bool:
+        """Whether the listeners speak TLS themselves."""
+        return self.tls_cert is not None
+
+    @property
+    def paths(self) -> RelayPaths:
+        """Where the files are."""
+        return RelayPaths(data_dir=self.data_dir)
+
+    @property
+    def database(self) -> str:
+        """The URL of the store."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite+aiosqlite:///{self.paths.database}"

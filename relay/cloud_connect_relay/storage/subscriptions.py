@@ -1,0 +1,125 @@
+"""The subscriptions (tenants) and the relay that holds them: for its operator, not for callers."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from cloud_connect.errors import InvalidRequestError
+from cloud_connect_relay.ids import new_id
+from cloud_connect_relay.storage import audit
+from cloud_connect_relay.storage.tables import connectors, relay, subscriptions
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sqlalchemy import Row
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from cloud_connect_relay.storage.engine import Storage
+
+__all__ = ["Subscription", "Subscriptions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """One tenant."""
+
+    id: str
+    name: str
+    created_at: float
+    revoked_at: float | None
+
+
+class Subscriptions:
+    """All subscriptions of the relay."""
+
+    def __init__(self, storage: "Storage") -> None:
+        self._storage: Final = storage
+
+    async def relay_public_key(self) -> bytes | None:
+        """Return the key of the relay this store belongs to; ``None`` before ``init``."""
+        async with self._storage.read() as connection:
+            found = (await connection.execute(select(relay.c.public_key))).scalar_one_or_none()
+        return None if found is None else bytes(found)
+
+    async def claim(self, *, relay_id: str, public_key: bytes, at: float) -> None:
+        """Bind the store to a relay: the last step of ``init``, which may be repeated before."""
+        async with self._storage.write() as connection:
+            await connection.execute(
+                insert(relay).values(id=relay_id, public_key=public_key, created_at=at)
+            )
+
+    async def create(self, name: str, *, actor: str, at: float) -> Subscription:
+        """Store a new subscription.
+
+        Raises:
+            InvalidRequestError: If a live one has the name already.
+        """
+        made = Subscription(id=new_id("sub"), name=name, created_at=at, revoked_at=None)
+        try:
+            async with self._storage.write() as connection:
+                await connection.execute(
+                    insert(subscriptions).values(id=made.id, name=name, created_at=at)
+                )
+                await _audit(connection, made.id, "subscription.create", actor=actor, at=at)
+        except IntegrityError as error:
+            raise InvalidRequestError(
+                f"There is a subscription named '{name}' already; choose another name."
+            ) from error
+        return made
+
+    async def all(self) -> list[Subscription]:
+        """Return all of them, oldest first."""
+        statement = select(subscriptions).order_by(subscriptions.c.created_at, subscriptions.c.id)
+        async with self._storage.read() as connection:
+            return [_subscription(row) for row in (await connection.execute(statement)).all()]
+
+    async def revoke(self, subscription_id: str, *, actor: str, at: float) -> bool:
+        """Refuse all credentials and connectors of a subscription from now on."""
+        statement = (
+            update(subscriptions)
+            .where(subscriptions.c.id == subscription_id, subscriptions.c.revoked_at.is_(None))
+            .values(revoked_at=at)
+        )
+        async with self._storage.write() as connection:
+            if not (await connection.execute(statement)).rowcount:
+                return False
+            await _audit(connection, subscription_id, "subscription.revoke", actor=actor, at=at)
+        return True
+
+    async def revoked_connectors(self, connector_ids: "Collection[str]") -> list[str]:
+        """Return those of the connectors that must not be connected any more."""
+        statement = (
+            select(connectors.c.id)
+            .join(subscriptions, subscriptions.c.id == connectors.c.subscription_id)
+            .where(
+                connectors.c.id.in_(connector_ids),
+                or_(
+                    connectors.c.status_flag.in_(("revoked", "clone_suspected")),
+                    subscriptions.c.revoked_at.is_not(None),
+                ),
+            )
+        )
+        async with self._storage.read() as connection:
+            return list((await connection.execute(statement)).scalars())
+
+
+async def _audit(
+    connection: "AsyncConnection", subscription_id: str, action: str, *, actor: str, at: float
+) -> None:
+    await audit.append(
+        connection,
+        subscription_id=subscription_id,
+        at=at,
+        actor=actor,
+        action=action,
+        target=subscription_id,
+    )
+
+
+def _subscription(row: "Row[Any]") -> Subscription:
+    return Subscription(
+        id=row.id, name=row.name, created_at=row.created_at, revoked_at=row.revoked_at
+    )
