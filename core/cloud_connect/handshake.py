@@ -29,7 +29,6 @@ __all__ = [
     "AgentCredentials",
     "AgentHandshake",
     "RelayHandshake",
-    "RelayIdentity",
 ]
 
 NONCE_LIFETIME: Final = 10.0  # seconds that a challenge may be answered
@@ -84,25 +83,19 @@ class _Walk:
         return self._phase is _Phase.DONE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RelayIdentity:
-    """What agents know a relay by: an id and the key they pinned."""
-
-    relay_id: str
-    key: SigningKey
-
-
 class RelayHandshake:
     """A relay's side: challenge, receive_hello, verify, welcome, receive_confirm in turn."""
 
     def __init__(
         self,
-        identity: RelayIdentity,
         *,
+        relay_id: str,
+        key: SigningKey,
         clock: Callable[[], float] = time.monotonic,
         nonce: bytes | None = None,
     ) -> None:
-        self._identity: Final = identity
+        self._relay_id: Final = relay_id
+        self._key: Final = key
         self._clock: Final = clock
         self._nonce: Final = nonce or secrets.token_bytes(NONCE_BYTES)
         self._walk: Final = _Walk(_RELAY_STEPS)
@@ -120,7 +113,7 @@ class RelayHandshake:
         self._walk.take(_Step.CHALLENGE)
         self._issued = self._clock()
         return Challenge(
-            relay_id=self._identity.relay_id, versions=(PROTOCOL_VERSION,), nonce=self._nonce
+            relay_id=self._relay_id, versions=(PROTOCOL_VERSION,), nonce=self._nonce
         ).write()
 
     def receive_hello(self, message: str | bytes) -> Hello:
@@ -140,7 +133,7 @@ class RelayHandshake:
                 f"Protocol version {hello.version} is not supported.",
                 close_code=CloseCode.UNSUPPORTED_VERSION,
             )
-        if hello.relay_id != self._identity.relay_id:
+        if hello.relay_id != self._relay_id:
             raise _unauthorized()
         self._hello = hello
         return hello
@@ -168,7 +161,7 @@ class RelayHandshake:
             generation=generation,
             certificate=certificate,
             time=now,
-            signature=self._identity.key.sign(signed),
+            signature=self._key.sign(signed),
         ).write()
 
     def receive_confirm(self, message: str | bytes) -> None:
@@ -189,7 +182,7 @@ class RelayHandshake:
 
     def _transcript(self, hello: Hello) -> bytes:
         return connect_transcript(
-            relay_id=self._identity.relay_id,
+            relay_id=self._relay_id,
             connector_id=hello.connector_id,
             key_id=hello.key_id,
             relay_nonce=self._nonce,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import bindparam, or_, select, update
 
 from cloud_connect.calls import Report
+from cloud_connect_relay.storage.audit import append
 from cloud_connect_relay.storage.connectors import Connector, ConnectorFlag, connector_of
 from cloud_connect_relay.storage.tables import connectors, subscriptions
 
@@ -74,18 +75,29 @@ class ConnectorSessions:
             {"connector": connector_id, "confirmed": generation, "next": generation + 1},
         )
 
-    async def suspect(self, connector_id: str) -> None:
+    async def suspect(self, connector: Connector, *, sign: str, now: float) -> None:
         """Refuse the connector until it enrols again: its identity seems to be copied."""
         statement = (
             update(connectors)
             .where(
-                connectors.c.id == connector_id,
-                connectors.c.status_flag != ConnectorFlag.REVOKED.value,
+                connectors.c.id == connector.id,
+                connectors.c.status_flag.in_(
+                    [ConnectorFlag.ACTIVE.value, ConnectorFlag.DRAINING.value]
+                ),
             )
             .values(status_flag=ConnectorFlag.CLONE_SUSPECTED.value)
         )
         async with self._storage.write() as connection:
-            await connection.execute(statement)
+            if (await connection.execute(statement)).rowcount == 1:
+                await append(
+                    connection,
+                    subscription_id=connector.subscription_id,
+                    at=now,
+                    actor="relay",
+                    action="connector.clone_suspected",
+                    target=connector.id,
+                    detail={"sign": sign},
+                )
 
     async def online(self, connector_id: str, *, now: float) -> None:
         """Record that a session has begun."""

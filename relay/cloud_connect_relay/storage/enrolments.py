@@ -15,6 +15,7 @@ from cloud_connect.errors import (
 from cloud_connect.join_token import JoinToken
 from cloud_connect.signing import key_id_of
 from cloud_connect_relay.ids import new_id
+from cloud_connect_relay.storage.audit import append
 from cloud_connect_relay.storage.connectors import Connector, connector_of
 from cloud_connect_relay.storage.tables import connectors, join_tokens, subscriptions
 
@@ -129,6 +130,15 @@ class Enrolments:
                                 "enrolled_at": now,
                             }
                         )
+                    )
+                    await append(
+                        connection,
+                        subscription_id=row.subscription_id,
+                        at=now,
+                        actor=f"token:{token.token_id}",
+                        action="connector.enrol",
+                        target=connector_id,
+                        detail={"name": applicant.name, "machine": applicant.machine},
                     )
                     return Enrolled(
                         connector=await _connector(connection, connector_id), repeated=False

@@ -1,0 +1,136 @@
+"""The enrolment of agents: the two requests that need no bearer token."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from cloud_connect.signing import Nonce, PublicKeyBytes, SignatureBytes, to_bytes, to_text
+from cloud_connect_relay.api.security import services
+from cloud_connect_relay.gateway.enrolment import Enrolment
+from cloud_connect_relay.services import Services
+from cloud_connect_relay.storage.enrolments import Applicant, Enrolments
+
+__all__ = ["router"]
+
+router: Final = APIRouter(prefix="/api/enrol", tags=["enrolment"])
+
+_PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*$"  # no line breaks: names stand in logs and tables
+
+RelayNonce = Annotated[
+    bytes,
+    BeforeValidator(lambda value: to_bytes(value) if isinstance(value, str) else value),
+    PlainSerializer(to_text, return_type=str, when_used="json"),
+    Field(max_length=64),
+]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ChallengeRequest(_Body):
+    """An agent asks the relay to prove itself before it shows its token."""
+
+    token_id: str = Field(min_length=1, max_length=64)
+    agent_nonce: Nonce
+
+
+class ChallengeAnswer(_Body):
+    """The relay's proof; the agent compares the key with its token's fingerprint."""
+
+    relay_id: str
+    relay_public_key: PublicKeyBytes
+    nonce: RelayNonce
+    signature: SignatureBytes
+
+
+class EnrolRequest(_Body):
+    """The join token, the agent's public key and the proof that it holds the private one."""
+
+    token: str = Field(max_length=400)
+    nonce: RelayNonce
+    public_key: PublicKeyBytes
+    signature: SignatureBytes
+    name: str = Field(default="", max_length=200, pattern=_PRINTABLE)
+    machine: str = Field(default="", max_length=253, pattern=_PRINTABLE)
+    os: str = Field(default="", max_length=200, pattern=_PRINTABLE)
+    version: str = Field(default="", max_length=50, pattern=_PRINTABLE)
+    group: str | None = Field(default=None, max_length=100, pattern=_PRINTABLE)
+
+
+class EnrolAnswer(_Body):
+    """What the agent connects with from then on.
+
+    Attributes:
+        policy_class: The most that the agent's policy may allow.
+    """
+
+    connector_id: str
+    key_id: str
+    relay_id: str
+    relay_public_key: PublicKeyBytes
+    tunnel_url: str
+    generation: int
+    policy_class: str
+    name: str
+    group: str | None
+
+
+def _enrolment(found: Annotated[Services, Depends(services)]) -> Enrolment:
+    return Enrolment(
+        relay_id=found.identity.relay_id,
+        key=found.identity.key,
+        enrolments=Enrolments(found.storage),
+        clock=found.clock,
+    )
+
+
+@router.post("/challenge", summary="Make the relay prove itself to an agent")
+async def challenge(
+    body: ChallengeRequest,
+    found: Annotated[Services, Depends(services)],
+    enrolment: Annotated[Enrolment, Depends(_enrolment)],
+) -> ChallengeAnswer:
+    """Sign the agent's nonce with the key that join tokens pin."""
+    nonce, signature = enrolment.challenge(token_id=body.token_id, agent_nonce=body.agent_nonce)
+    return ChallengeAnswer(
+        relay_id=found.identity.relay_id,
+        relay_public_key=found.identity.key.public_key,
+        nonce=nonce,
+        signature=signature,
+    )
+
+
+@router.post("", status_code=201, summary="Redeem a join token")
+async def enrol(
+    body: EnrolRequest,
+    found: Annotated[Services, Depends(services)],
+    enrolment: Annotated[Enrolment, Depends(_enrolment)],
+) -> EnrolAnswer:
+    """Turn a join token into a connector, once; the same agent may repeat it for ten minutes."""
+    enrolled = await enrolment.redeem(
+        token=body.token,
+        nonce=body.nonce,
+        signature=body.signature,
+        applicant=Applicant(
+            public_key=body.public_key,
+            name=body.name.strip(),
+            machine=body.machine.strip(),
+            os=body.os.strip(),
+            version=body.version.strip(),
+            group=(body.group or "").strip() or None,
+        ),
+    )
+    connector = enrolled.connector
+    return EnrolAnswer(
+        connector_id=connector.id,
+        key_id=connector.key_id,
+        relay_id=found.identity.relay_id,
+        relay_public_key=found.identity.key.public_key,
+        tunnel_url=found.addresses.tunnel_url,
+        generation=connector.generation,
+        policy_class=connector.policy_class,
+        name=connector.name,
+        group=connector.group,
+    )

@@ -1,0 +1,1 @@
+"""Where agents arrive: the tunnel's listener, who they are, and their live sessions."""

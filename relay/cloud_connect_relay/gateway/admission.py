@@ -1,0 +1,95 @@
+"""How many sockets may wait to authenticate, and how many handshakes begin in a second."""
+
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+__all__ = ["Admission", "PendingSocket"]
+
+_CHANCE: Final = 1.0  # seconds that a socket may wait before a newcomer may take its place
+
+
+class PendingSocket(Protocol):
+    """A socket that has not authenticated yet."""
+
+    def abort(self) -> None:
+        """Close it at once, without a word."""
+        ...
+
+
+class Admission:
+    """Keeps strangers few.
+
+    When there are as many as may be, a newcomer takes the place of the one that has waited
+    longest, if that one had its chance: idle sockets must not lock honest agents out.
+
+    Args:
+        max_pending: Sockets of this node that have not authenticated yet.
+        max_pending_per_source: The same, of one address; ``None`` if a proxy hides them all.
+        handshakes_per_second: Also how many may begin at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_pending: int,
+        max_pending_per_source: int | None,
+        handshakes_per_second: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._max_pending: Final = max_pending
+        self._max_per_source: Final = max_pending_per_source
+        self._rate: Final = handshakes_per_second
+        self._clock: Final = clock
+        # Insertion order is the order of arrival.
+        self._pending: Final[dict[PendingSocket, tuple[str, float]]] = {}
+        self._by_source: Final[dict[str, dict[PendingSocket, float]]] = {}
+        self._allowance = handshakes_per_second
+        self._refilled = clock()
+
+    @property
+    def pending(self) -> int:
+        """Sockets that have not authenticated yet."""
+        return len(self._pending)
+
+    def admit(self, socket: PendingSocket, *, source: str) -> bool:
+        """Count a socket that has just connected; if not, it must be closed."""
+        of_source = self._by_source.get(source, {})
+        if self._max_per_source is not None and len(of_source) >= self._max_per_source:
+            oldest, since = next(iter(of_source.items()))
+            if not self._displace(oldest, since):
+                return False
+        elif len(self._pending) >= self._max_pending:
+            oldest, (_, since) = next(iter(self._pending.items()))
+            if not self._displace(oldest, since):
+                return False
+        now = self._clock()
+        self._pending[socket] = (source, now)
+        self._by_source.setdefault(source, {})[socket] = now
+        return True
+
+    def release(self, socket: PendingSocket) -> None:
+        """Forget a socket: it has authenticated, or it is gone."""
+        entry = self._pending.pop(socket, None)
+        if entry is not None:
+            of_source = self._by_source[entry[0]]
+            del of_source[socket]
+            if not of_source:
+                del self._by_source[entry[0]]
+
+    def begin_handshake(self) -> float | None:
+        """Take one handshake of this second's; else the seconds to come back after."""
+        now = self._clock()
+        self._allowance = min(self._rate, self._allowance + (now - self._refilled) * self._rate)
+        self._refilled = now
+        if self._allowance >= 1:
+            self._allowance -= 1
+            return None
+        return (1 - self._allowance) / self._rate
+
+    def _displace(self, socket: PendingSocket, since: float) -> bool:
+        if self._clock() - since < _CHANCE:
+            return False
+        self.release(socket)
+        socket.abort()
+        return True

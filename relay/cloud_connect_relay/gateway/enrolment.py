@@ -1,0 +1,103 @@
+"""How an agent joins: this relay proves itself, then the agent redeems its join token."""
+
+import hmac
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from cloud_connect.errors import InvalidRequestError, UnauthorizedError
+from cloud_connect.handshake_messages import enrol_challenge_transcript, enrol_transcript
+from cloud_connect.join_token import JoinToken, JoinTokenError
+from cloud_connect.signing import SigningKey, is_sound_public_key, pack_fields, verify_signature
+from cloud_connect_relay.storage.enrolments import Applicant, Enrolled, Enrolments
+
+__all__ = ["Enrolment"]
+
+log = structlog.get_logger(__name__)
+
+_LIFETIME: Final = 120  # seconds that a nonce is good for
+_RANDOM_BYTES: Final = 16
+_TIME_BYTES: Final = 8
+_TAG_BYTES: Final = 16
+
+
+class Enrolment:
+    """The relay's side of enrolling.
+
+    Nonces carry their own proof (a time and a keyed tag), so that strangers cannot fill this
+    relay's memory, and every node that holds the relay's key accepts them.
+    """
+
+    def __init__(
+        self,
+        *,
+        relay_id: str,
+        key: SigningKey,
+        enrolments: Enrolments,
+        clock: Callable[[], float],
+    ) -> None:
+        self._relay_id: Final = relay_id
+        self._key: Final = key
+        self._enrolments: Final = enrolments
+        self._clock: Final = clock
+        self._nonce_key: Final = hmac.digest(key.seed(), b"cc/enrol-nonce/v1", "sha256")
+
+    def challenge(self, *, token_id: str, agent_nonce: bytes) -> tuple[bytes, bytes]:
+        """Return a nonce and this relay's signature; no hint whether the token exists."""
+        body = int(self._clock()).to_bytes(_TIME_BYTES) + secrets.token_bytes(_RANDOM_BYTES)
+        nonce = body + self._tag(body, token_id)
+        transcript = enrol_challenge_transcript(
+            relay_id=self._relay_id, token_id=token_id, agent_nonce=agent_nonce, nonce=nonce
+        )
+        return nonce, self._key.sign(transcript)
+
+    async def redeem(
+        self, *, token: str, nonce: bytes, signature: bytes, applicant: Applicant
+    ) -> Enrolled:
+        """Enrol the applicant.
+
+        Raises:
+            UnauthorizedError: If the token is not good, for whatever reason.
+            JoinTokenUsedError: If it has enrolled another agent.
+            InvalidRequestError: If the proof of possession is not good.
+        """
+        try:
+            parsed = JoinToken.parse(token)
+        except JoinTokenError as exc:
+            raise UnauthorizedError(
+                "The join token is not valid: it is unknown, expired or revoked;"
+                " create another one."
+            ) from exc
+        if not self._is_ours(nonce, parsed.token_id):
+            raise InvalidRequestError("The enrolment took too long: start it again.")
+        transcript = enrol_transcript(
+            relay_id=self._relay_id,
+            nonce=nonce,
+            token_id=parsed.token_id,
+            public_key=applicant.public_key,
+        )
+        if not is_sound_public_key(applicant.public_key) or not verify_signature(
+            applicant.public_key, signature, transcript
+        ):
+            raise InvalidRequestError("The agent could not prove that it holds its key.")
+        enrolled = await self._enrolments.redeem(parsed, applicant, now=self._clock())
+        log.info(
+            "connector_enrolled",
+            connector_id=enrolled.connector.id,
+            token_id=parsed.token_id,
+            repeated=enrolled.repeated,
+        )
+        return enrolled
+
+    def _is_ours(self, nonce: bytes, token_id: str) -> bool:
+        if len(nonce) != _TIME_BYTES + _RANDOM_BYTES + _TAG_BYTES:
+            return False
+        body, tag = nonce[:-_TAG_BYTES], nonce[-_TAG_BYTES:]
+        age = self._clock() - int.from_bytes(body[:_TIME_BYTES])
+        return hmac.compare_digest(tag, self._tag(body, token_id)) and -1 <= age <= _LIFETIME
+
+    def _tag(self, body: bytes, token_id: str) -> bytes:
+        message = pack_fields("cc/enrol-nonce/v1", body, token_id)
+        return hmac.digest(self._nonce_key, message, "sha256")[:_TAG_BYTES]

@@ -1,0 +1,169 @@
+"""The live sessions of this node."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Protocol
+
+from cloud_connect.calls import Report
+from cloud_connect.closing import CloseCode
+from cloud_connect.handshake_messages import CertificateCheck
+from cloud_connect.session import Session
+from cloud_connect_relay.storage.connectors import Connector, ConnectorFlag
+
+__all__ = ["ConnectorStatus", "LiveSession", "Registry", "status_of"]
+
+
+class ConnectorStatus(StrEnum):
+    """A connector's state as the API shows it."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    DRAINING = "draining"
+    PAUSED = "paused"
+    REVOKED = "revoked"
+    CLONE_SUSPECTED = "clone_suspected"
+
+
+class ClosableLink(Protocol):
+    """What ends a session from outside."""
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close the link."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class LiveSession:
+    """One connected agent.
+
+    Attributes:
+        connected_since: UNIX time.
+        instance: Which process of the agent it is; a restart has another one.
+        certificate: Whether the agent saw the certificate that this relay knows.
+        flagged_draining: An administrator drains it.
+    """
+
+    connector_id: str
+    subscription_id: str
+    name: str
+    group: str | None
+    hosted: bool
+    session: Session
+    link: ClosableLink
+    connected_since: float
+    instance: str = ""
+    certificate: CertificateCheck = "unverified"
+    report: Report = field(default_factory=Report)
+    flagged_draining: bool = False
+
+    @property
+    def in_flight(self) -> int:
+        """Streams that are open."""
+        return self.session.in_flight
+
+    @property
+    def round_trip_ms(self) -> float | None:
+        """The last round trip to the agent."""
+        seconds = self.session.round_trip
+        return None if seconds is None else round(seconds * 1000, 3)
+
+    @property
+    def paused(self) -> bool:
+        """Whether the PC's administrator paused it."""
+        return self.report.paused
+
+    @property
+    def draining(self) -> bool:
+        """Whether it takes no new calls: an administrator, its agent or this relay drains it."""
+        return self.flagged_draining or self.session.peer_draining or self.session.draining
+
+
+def status_of(connector: Connector, live: LiveSession | None) -> ConnectorStatus:
+    """Return what to show of a connector and its session, if it has one."""
+    if not connector.flag.may_connect:
+        return ConnectorStatus(connector.flag.value)
+    if live is None:
+        return ConnectorStatus.OFFLINE
+    if live.draining or connector.flag is ConnectorFlag.DRAINING:
+        return ConnectorStatus.DRAINING
+    return ConnectorStatus.PAUSED if live.paused else ConnectorStatus.ONLINE
+
+
+class Registry:
+    """Who is connected: at most one session of a connector."""
+
+    def __init__(self) -> None:
+        self._by_connector: Final[dict[str, LiveSession]] = {}
+        self._by_subscription: Final[dict[str, dict[str, LiveSession]]] = {}
+        self._change = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._by_connector)
+
+    def __iter__(self) -> Iterator[LiveSession]:
+        return iter(tuple(self._by_connector.values()))
+
+    def get(self, connector_id: str) -> LiveSession | None:
+        """Return the connector's session, if it is connected."""
+        return self._by_connector.get(connector_id)
+
+    def sessions(self, subscription_id: str) -> list[LiveSession]:
+        """Return the live sessions of a subscription."""
+        return list(self._by_subscription.get(subscription_id, {}).values())
+
+    async def changed(self) -> None:
+        """Wait until the next session comes, goes, or tells something else of itself."""
+        await self._change.wait()
+
+    def add(self, live: LiveSession) -> LiveSession | None:
+        """List a session; return the older one that it takes over from, already unlisted."""
+        older = self._by_connector.get(live.connector_id)
+        if older is not None:
+            self._unlist(older)
+        self._by_connector[live.connector_id] = live
+        self._by_subscription.setdefault(live.subscription_id, {})[live.connector_id] = live
+        self._notify()
+        return older
+
+    def remove(self, live: LiveSession) -> bool:
+        """Unlist exactly this session, and no newer one; whether it was listed."""
+        if self._by_connector.get(live.connector_id) is not live:
+            return False
+        self._unlist(live)
+        self._notify()
+        return True
+
+    async def cut(self, connector_id: str, reason: CloseCode = CloseCode.REVOKED) -> bool:
+        """Unlist the connector's session at once and close its link; whether there was one."""
+        live = self._by_connector.get(connector_id)
+        if live is None:
+            return False
+        self.remove(live)
+        await live.link.close(reason, reason.name.lower())
+        return True
+
+    def reported(self, live: LiveSession, report: Report) -> None:
+        """Take in what an agent tells of itself."""
+        live.report = report
+        self._notify()
+
+    def refresh(self, connector: Connector) -> None:
+        """Take in what an administrator changed of a connector."""
+        live = self._by_connector.get(connector.id)
+        if live is not None:
+            live.name, live.group = connector.name, connector.group
+            live.flagged_draining = connector.flag is ConnectorFlag.DRAINING
+            self._notify()
+
+    def _unlist(self, live: LiveSession) -> None:
+        del self._by_connector[live.connector_id]
+        siblings = self._by_subscription[live.subscription_id]
+        del siblings[live.connector_id]
+        if not siblings:
+            del self._by_subscription[live.subscription_id]
+
+    def _notify(self) -> None:
+        self._change.set()
+        self._change = asyncio.Event()
