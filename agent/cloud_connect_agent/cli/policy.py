@@ -1,0 +1,147 @@
+"""``cloud-connect policy``: what this PC allows, and which rule decides."""
+
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from cloud_connect.calls import Environment
+from cloud_connect_agent.cli.environments import environment_option
+from cloud_connect_agent.cli.exits import ExitStatus
+from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
+from cloud_connect_agent.cli.terminal import fields, mark, print_json, table
+
+if TYPE_CHECKING:
+    from cloud_connect_agent.policy import PolicyDocument, Rule
+
+__all__ = ["policy"]
+
+_OPERATIONS: Final = {
+    "test": "test",
+    "tree": "read",
+    "query": "read",
+    "read": "read",
+    "list": "read",
+    "get": "read",
+    "create": "create",
+    "update": "update",
+    "delete": "delete",
+    "passthrough": "passthrough_read",
+}
+
+
+@click.group()
+@shared_options
+def policy() -> None:
+    """Look at what this PC allows; the file policy.toml is yours to edit."""
+
+
+@policy.command()
+@shared_options
+@pass_invocation
+def show(invocation: Invocation) -> int:
+    """Show the rules in the order in which they are tried."""
+    from cloud_connect_agent.policy import PolicyDocument
+    from cloud_connect_agent.policy_file import PolicyFile
+
+    invocation.configure_logs()
+    file = invocation.paths.policy_file
+    current = PolicyFile(file).current()
+    summary = current.summary()
+    document = current if isinstance(current, PolicyDocument) else None
+    if invocation.json:
+        rules = [rule.model_dump(mode="json", exclude_none=True) for rule in _rules(document)]
+        print_json({"file": str(file), **summary, "rule_list": rules})
+    else:
+        fields(
+            (
+                ("File", str(file)),
+                ("Class", str(summary["class"])),
+                ("Mode", str(summary["mode"])),
+                ("Pass-through", str(summary["pass_through"])),
+                ("Problem", str(summary["problem"] or "")),
+            )
+        )
+        if document is not None:
+            click.echo()
+            rows = [(rule.id, rule.effect.value, _extent(rule)) for rule in document.rules]
+            table(("RULE", "EFFECT", "COVERS"), [*rows, ("default", "deny", "everything else")])
+    return ExitStatus.FAILED if summary["problem"] and file.exists() else ExitStatus.DONE
+
+
+@policy.command(
+    epilog=(
+        "Exit status: 0 if allowed, 6 if refused.\n\n"
+        "\b\nExamples:\n"
+        "  cloud-connect policy check --operation create --resource rfis --company 1234\n"
+        "  cloud-connect policy check --operation passthrough --method POST "
+        "--path rest/v1.0/projects"
+    )
+)
+@click.option("--operation", type=click.Choice(list(_OPERATIONS)), required=True)
+@click.option("--resource", metavar="NAME", help="Such as rfis.")
+@environment_option(required=False, default="live")
+@click.option("--company", type=click.IntRange(1), metavar="ID")
+@click.option("--project", type=click.IntRange(1), metavar="ID")
+@click.option("--path", metavar="PATH", help="Of a pass-through call, from rest/ on.")
+@click.option("--method", default="GET", show_default=True, help="Of a pass-through call.")
+@shared_options
+@pass_invocation
+def check(
+    invocation: Invocation,
+    *,
+    operation: str,
+    resource: str | None,
+    environment: Environment,
+    company: int | None,
+    project: int | None,
+    path: str | None,
+    method: str,
+) -> int:
+    """Ask whether a call would be allowed, and by which rule."""
+    from cloud_connect_agent.policy import Access, PolicyDocument, Verb
+    from cloud_connect_agent.policy_file import PolicyFile
+
+    invocation.configure_logs()
+    current = PolicyFile(invocation.paths.policy_file).current()
+    if (
+        company is None
+        and isinstance(current, PolicyDocument)
+        and any(rule.companies for rule in current.rules)
+    ):
+        raise click.UsageError("The policy tells companies apart; name one with --company.")
+    verb = Verb(_OPERATIONS[operation])
+    if verb is Verb.PASSTHROUGH_READ and method.upper() not in {"GET", "HEAD"}:
+        verb = Verb.PASSTHROUGH_WRITE
+    access = Access(
+        verb=verb,
+        environment=environment,
+        company_id=company or 1,
+        project_id=project,
+        resource=None if verb.raw else resource,
+        path=path if verb.raw else None,
+    )
+    decision = current.decide(access)
+    if invocation.json:
+        print_json({"allowed": decision.allowed, "rule": decision.rule, "reason": decision.reason})
+    else:
+        click.echo(f"{mark('PASS' if decision.allowed else 'FAIL')} {decision.reason}")
+    return ExitStatus.DONE if decision.allowed else ExitStatus.REFUSED_BY_POLICY
+
+
+def _rules(document: "PolicyDocument | None") -> "tuple[Rule, ...]":
+    return document.rules if document is not None else ()
+
+
+def _extent(rule: "Rule") -> str:
+    """Return in words what a rule covers."""
+    parts = [", ".join(sorted(rule.verbs)) if rule.verbs else "every verb"]
+    for name, values in (
+        ("environments", rule.environments),
+        ("companies", rule.companies),
+        ("projects", rule.projects),
+        ("resources", rule.resources),
+        ("paths", rule.paths),
+    ):
+        if values:
+            parts.append(f"{name} {', '.join(sorted(map(str, values)))}")
+    return "; ".join(parts)

@@ -1,0 +1,137 @@
+"""``cloud-connect status``: is this PC connected, and if not, why."""
+
+from typing import Any
+
+import click
+
+from cloud_connect_agent.cli.exits import ExitStatus
+from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
+from cloud_connect_agent.cli.terminal import fields, note, print_json
+from cloud_connect_agent.control import AgentNotRunningError, ask
+from cloud_connect_agent.version import VERSION
+
+__all__ = ["status"]
+
+_COLOURS = {"connected": "green", "connecting": "yellow", "stopped": "yellow"}
+
+
+@click.command(
+    epilog=(
+        "Exit status: 0 only if connected, 3 if not enrolled, else 4.\n\n"
+        "\b\nExamples:\n  cloud-connect status\n  cloud-connect status --json"
+    )
+)
+@shared_options
+@pass_invocation
+def status(invocation: Invocation) -> int:
+    """Show whether calls can come through, and when the last round trip was."""
+    document = _document(invocation)
+    if invocation.json:
+        print_json(document)
+    else:
+        _show(document)
+    if document["connector_id"] is None:
+        hint = invocation.hint()
+        note(f"This PC is not enrolled; run `cloud-connect{hint} enrol --relay URL`.")
+        return ExitStatus.NOT_ENROLLED
+    return ExitStatus.DONE if document["connected"] else ExitStatus.NOT_CONNECTED
+
+
+def _document(invocation: Invocation) -> dict[str, Any]:
+    try:
+        answer = ask(invocation.paths.control_socket, {"command": "status"})
+    except AgentNotRunningError:
+        return _stopped(invocation)
+    document: dict[str, Any] = answer["status"]
+    return document
+
+
+def _stopped(invocation: Invocation) -> dict[str, Any]:
+    """Say what the files say: nothing runs that could be asked."""
+    import asyncio
+
+    from cloud_connect.errors import VaultLockedError
+    from cloud_connect_agent.policy_file import PolicyFile
+    from cloud_connect_agent.procore.client import ProcoreClient
+    from cloud_connect_agent.vault import open_vault
+
+    invocation.configure_logs()
+    settings = invocation.settings()
+    problems = []
+
+    async def grants() -> list[dict[str, Any]]:
+        if not invocation.paths.state_dir.exists():
+            return []
+        async with (
+            open_vault(invocation.paths) as vault,
+            ProcoreClient.open(settings.procore, vault) as client,
+        ):
+            return [grant.model_dump(mode="json") for grant in await client.authenticator.grants()]
+
+    try:
+        procore = asyncio.run(grants())
+    except VaultLockedError as exc:
+        procore = []
+        problems.append(exc.message)
+    return {
+        "state": "stopped",
+        "connected": False,
+        "last_round_trip_ms": None,
+        "last_round_trip_at": None,
+        "relay": settings.relay.url,
+        "connector_id": settings.relay.connector_id,
+        "name": settings.name,
+        "version": VERSION,
+        "in_flight": 0,
+        "paused": False,
+        "draining": False,
+        "since": None,
+        "error": None,
+        "problems": problems,
+        "procore": procore,
+        "policy": PolicyFile(invocation.paths.policy_file).summary(),
+    }
+
+
+def _show(document: dict[str, Any]) -> None:
+    state = str(document["state"])
+    words = [click.style(state, fg=_COLOURS.get(state, "red"), bold=True)]
+    words += [word for word in ("paused", "draining") if document[word]]
+    if document["since"]:
+        words.append(f"since {document['since']}")
+    connector = document["connector_id"] or "not enrolled"
+    if document["connector_id"] and document["name"]:
+        connector = f"{document['name']} ({connector})"
+    trip = ""
+    if document["last_round_trip_ms"] is not None:
+        trip = f"{document['last_round_trip_ms']:.1f} ms, at {document['last_round_trip_at']}"
+    policy = document["policy"]
+    rows = [
+        ("State", ", ".join(words)),
+        ("Reason", document["error"] or ""),
+        ("Relay", document["relay"] or ""),
+        ("Connector", connector),
+        ("Round trip", trip),
+        ("Running", f"{document['in_flight']} calls"),
+        *(("Procore", describe_grant(grant)) for grant in document["procore"]),
+        (
+            "Policy",
+            f"{policy['class']}, {policy['rules']} rules, pass-through {policy['pass_through']}",
+        ),
+        ("Problem", policy.get("problem") or ""),
+        *(("Problem", problem) for problem in document["problems"]),
+        ("Version", document["version"]),
+    ]
+    fields(rows)
+
+
+def describe_grant(grant: dict[str, Any]) -> str:
+    """Return one Procore account in a line."""
+    environment = str(grant["environment"]).replace("_", "-")
+    state = {
+        "ready": "signed in",
+        "sign_in_required": "sign-in needed",
+        "no_grant": "app stored, not signed in",
+        "at_risk": "signed in, but renewal fails",
+    }.get(str(grant["state"]), str(grant["state"]))
+    return f"{environment}: {state} ({grant['grant']}, app {grant['client_id'] or 'none'})"
