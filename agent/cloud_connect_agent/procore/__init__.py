@@ -1,0 +1,1 @@
+"""Procore: what the agent knows of it and how it talks to it."""

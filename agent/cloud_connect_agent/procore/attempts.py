@@ -1,0 +1,265 @@
+"""Getting one answer from Procore: token, slot, send; again only where that is safe."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final
+
+import httpx
+
+from cloud_connect.calls import Source
+from cloud_connect.errors import (
+    CloudConnectError,
+    DeadlineExceededError,
+    Outcome,
+    OutcomeUnknownError,
+    SourceUnavailableError,
+)
+from cloud_connect_agent.procore.failures import is_throttled
+from cloud_connect_agent.procore.messages import READ_METHODS
+from cloud_connect_agent.procore.oauth import Authenticator
+from cloud_connect_agent.procore.scheduler import Grant, RateScheduler, Slot
+from cloud_connect_agent.procore.streaming import StreamedResponse, broken_off
+from cloud_connect_agent.procore.tokens import AccessToken
+from cloud_connect_agent.procore.transport import Origin, Sent, describe_failure
+from cloud_connect_agent.procore.writes import write_guard
+
+__all__ = ["Attempts", "Outgoing", "Retries"]
+
+_MAX_RETRIES: Final = 2  # of a read that failed
+_MAX_THROTTLES: Final = 10  # 429s that one request waits out
+_RETRY_PAUSE: Final = 0.25  # seconds before the first retry; doubles
+_WRITE_GRACE: Final = 30.0  # seconds after the deadline in which a started write may end
+_STALL: Final = 60.0  # seconds without a byte of a request's body
+_FAILED: Final = frozenset({408, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A request as it goes out, but for its credentials.
+
+    Attributes:
+        content: An iterator can be sent once only.
+    """
+
+    method: str
+    target: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+    content: bytes | AsyncIterator[bytes] | None
+    source: Source
+    deadline: float
+    interactive: bool
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change something."""
+        return self.method not in READ_METHODS
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether its body can be sent again."""
+        return self.content is None or isinstance(self.content, bytes)
+
+
+class Retries:
+    """How often one read may be sent again, and after what pauses."""
+
+    def __init__(self, *, clock: Callable[[], float], spread: Callable[[], float]) -> None:
+        self._clock: Final = clock
+        self._spread: Final = spread
+        self._made = 0
+
+    def next_pause(self, deadline: float) -> float | None:
+        """Count a retry and return the pause before it; ``None`` if there is none left."""
+        pause: float = _RETRY_PAUSE * 2**self._made * (0.5 + self._spread())
+        if self._made >= _MAX_RETRIES or self._clock() + pause >= deadline:
+            return None
+        self._made += 1
+        return pause
+
+
+class Attempts:
+    """The context in which an answer is open; entering it sends the request.
+
+    A write is sent again only if Procore surely did not carry it out: it refused the token
+    or put the request off.
+    """
+
+    def __init__(
+        self,
+        outgoing: Outgoing,
+        *,
+        origin: Origin,
+        authenticator: Authenticator,
+        scheduler: RateScheduler,
+        retries: Retries,
+        max_headers: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._out: Final = outgoing
+        self._origin: Final = origin
+        self._authenticator: Final = authenticator
+        self._scheduler: Final = scheduler
+        self._retries: Final = retries
+        self._max_headers: Final = max_headers
+        self._clock: Final = clock
+        self._slot: Slot | None = None
+        self._response: httpx.Response | None = None
+
+    async def __aenter__(self) -> StreamedResponse:
+        out, environment = self._out, self._out.source.environment
+        token = await self._in_time(self._authenticator.token(environment))
+        renewed, throttles = False, 0
+        while True:
+            grant = Grant(environment, token.stored.client_id, out.source.company_id)
+            try:
+                response = await self._open(grant, token)
+            except SourceUnavailableError:
+                if out.writes or not out.repeatable:
+                    raise
+                if (pause := self._retries.next_pause(out.deadline)) is None:
+                    raise
+                await asyncio.sleep(pause)
+                continue
+            status = response.status_code
+            hold = 0.0
+            if status == 401 and out.repeatable and not renewed:
+                renewed = True
+                await self._close()
+                token = await self._in_time(self._authenticator.renew(environment, token))
+                continue
+            if is_throttled(status, response.headers):
+                hold = self._scheduler.hold(grant)
+                waitable = throttles < _MAX_THROTTLES and self._clock() + hold < out.deadline
+                if waitable and out.repeatable:
+                    throttles += 1
+                    await self._close()  # the next slot comes when the limit allows
+                    continue
+            elif status in _FAILED and not out.writes and out.repeatable:
+                pause = self._retries.next_pause(out.deadline)
+                if pause is not None:
+                    await self._close()
+                    await asyncio.sleep(pause)
+                    continue
+            return StreamedResponse(
+                response,
+                write=out.writes,
+                host=self._origin.host,
+                hold=hold,
+                deadline=out.deadline + (_WRITE_GRACE if out.writes else 0.0),
+                clock=self._clock,
+            )
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._close()
+
+    async def _open(self, grant: Grant, token: AccessToken) -> httpx.Response:
+        out = self._out
+        slot = self._slot = await self._scheduler.acquire(
+            grant, write=out.writes, deadline=out.deadline, interactive=out.interactive
+        )
+        try:
+            response = self._response = await self._send(token)
+            self._scheduler.answered(slot, response.status_code, response.headers)
+            self._check(response)
+        except BaseException:
+            await self._close()
+            raise
+        return response
+
+    def _check(self, response: httpx.Response) -> None:
+        write = self._out.writes
+        if len(response.headers.raw) > self._max_headers:
+            exc = httpx.RemoteProtocolError(f"more than {self._max_headers} header lines")
+            raise broken_off(exc, self._origin.host, write=write)
+        guard = write_guard.get()
+        if guard is not None and write and 200 <= response.status_code < 300:
+            guard.carried_out()
+
+    async def _close(self) -> None:
+        response, self._response = self._response, None
+        slot, self._slot = self._slot, None
+        try:
+            if response is not None:
+                await response.aclose()
+        finally:
+            if slot is not None:
+                self._scheduler.release(slot)
+
+    async def _send(self, token: AccessToken) -> httpx.Response:
+        out, sent = self._out, Sent()
+        guard = write_guard.get()
+        if guard is not None and out.writes:
+            await guard.before_write()
+        left = out.deadline - self._clock()
+        if left <= 0:
+            raise DeadlineExceededError("The call's deadline passed before it went to Procore.")
+        if out.writes:
+            left += _WRITE_GRACE
+        content = out.content
+        try:
+            async with asyncio.timeout(left) as bound:
+                if content is not None and not isinstance(content, bytes):
+                    content = _paced(content, bound, left)
+                return await self._origin.send(
+                    out.method,
+                    out.target,
+                    headers=(
+                        (b"authorization", token.header),
+                        (b"procore-company-id", b"%d" % out.source.company_id),
+                        *out.headers,
+                    ),
+                    content=content,
+                    reuse=not out.writes,
+                    sent=sent if out.writes else None,
+                    read_timeout=left if out.writes else None,
+                )
+        except TimeoutError as exc:
+            raise self._late(started=sent.started) from exc
+        except httpx.TransportError as exc:
+            if out.writes and not sent.started:
+                raise SourceUnavailableError(describe_failure(exc, self._origin.host)) from exc
+            raise broken_off(exc, self._origin.host, write=out.writes) from exc
+
+    def _late(self, *, started: bool) -> CloudConnectError:
+        if self._out.writes and started:
+            return OutcomeUnknownError(
+                "Procore did not answer in time; whether the change was carried out is not known."
+            )
+        return DeadlineExceededError("Procore did not answer before the call's deadline.")
+
+    async def _in_time(self, token: Coroutine[None, None, AccessToken]) -> AccessToken:
+        try:
+            async with asyncio.timeout(max(0.0, self._out.deadline - self._clock())):
+                return await token
+        except TimeoutError as exc:
+            raise DeadlineExceededError(
+                "Procore's login host gave no token before the call's deadline."
+            ) from exc
+
+
+async def _paced(
+    content: AsyncIterator[bytes], bound: asyncio.Timeout, budget: float
+) -> AsyncIterator[bytes]:
+    """Pass a body on; its time is its own, so the deadline counts from its end."""
+    loop = asyncio.get_running_loop()
+    bound.reschedule(None)
+    iterator = aiter(content)
+    while True:
+        try:
+            async with asyncio.timeout(_STALL):
+                chunk = await anext(iterator)
+        except StopAsyncIteration:
+            break
+        except TimeoutError as exc:
+            raise DeadlineExceededError(
+                f"No byte of the request's body came for {_STALL:.0f} s.", outcome=Outcome.UNKNOWN
+            ) from exc
+        yield chunk
+    bound.reschedule(loop.time() + budget)

@@ -1,0 +1,308 @@
+"""The client of Procore's API: signs in, keeps to the limits, says what is certain."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+from typing import Final, Protocol
+from urllib.parse import quote, urlencode
+
+import orjson
+
+from cloud_connect.calls import Environment, Source
+from cloud_connect.errors import InternalError, SourceUnavailableError
+from cloud_connect_agent.procore.attempts import Attempts, Outgoing, Retries
+from cloud_connect_agent.procore.bodies import BodyLimits, read_body
+from cloud_connect_agent.procore.environments import EndpointOverride, Endpoints, endpoints_of
+from cloud_connect_agent.procore.failures import error_of, is_throttled, read_failure
+from cloud_connect_agent.procore.login import LoginHost
+from cloud_connect_agent.procore.messages import ApiRequest, ApiResponse
+from cloud_connect_agent.procore.oauth import Authenticator
+from cloud_connect_agent.procore.scheduler import RateScheduler
+from cloud_connect_agent.procore.streaming import StreamedResponse, TruncatedAnswerError
+from cloud_connect_agent.procore.transport import Origin, Timeouts
+from cloud_connect_agent.tls import client_context
+from cloud_connect_agent.vault.base import Vault
+
+__all__ = ["ApiRequest", "ApiResponse", "ClientSettings", "ProcoreClient"]
+
+_ACCEPT: Final = ((b"accept", b"application/json"), (b"accept-encoding", b"gzip"))
+_QUERY_SAFE: Final = "[]:,"  # as Procore's own examples write filters
+
+
+class ClientSettings(Protocol):
+    """What ``[procore]`` of ``agent.toml`` says."""
+
+    @property
+    def environments(self) -> Mapping[str, EndpointOverride]:
+        """Other addresses, by the environment's flag."""
+        ...
+
+    @property
+    def read_concurrency(self) -> int:
+        """Reads at once."""
+        ...
+
+    @property
+    def write_concurrency(self) -> int:
+        """Writes at once."""
+        ...
+
+
+class ProcoreClient:
+    """Sends requests to Procore, for every environment and company."""
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        *,
+        limits: BodyLimits,
+        timeouts: Timeouts,
+        clock: Callable[[], float],
+        spread: Callable[[], float],
+    ) -> None:
+        self._settings: Final = settings
+        self._limits: Final = limits
+        self._timeouts: Final = timeouts
+        self._clock: Final = clock
+        self._spread: Final = spread
+        self._origins: Final[dict[str, Origin]] = {}
+        self._user_agent: Final = f"cloud-connect/{version('cloud-connect')}"
+        self._agent_header: Final = (b"user-agent", self._user_agent.encode("ascii"))
+        self.scheduler: Final = RateScheduler(
+            read_concurrency=settings.read_concurrency,
+            write_concurrency=settings.write_concurrency,
+            clock=clock,
+            spread=spread,
+        )
+        self._authenticator: Authenticator | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        settings: ClientSettings,
+        vault: Vault,
+        *,
+        limits: BodyLimits | None = None,
+        timeouts: Timeouts | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        spread: Callable[[], float] = random.random,
+    ) -> AsyncIterator["ProcoreClient"]:
+        """Open the client; nothing is connected before the first request.
+
+        Args:
+            clock: Monotonic seconds, on which deadlines count.
+            wall: Unix seconds of this machine.
+            spread: Random numbers from 0 to 1, for waits.
+        """
+        client = cls(
+            settings,
+            limits=limits or BodyLimits(),
+            timeouts=timeouts or Timeouts(),
+            clock=clock,
+            spread=spread,
+        )
+
+        def login(environment: Environment) -> LoginHost:
+            endpoints = client.endpoints(environment)
+            origin = client.origin(endpoints.login_url, endpoints)
+            return LoginHost(
+                environment, origin, user_agent=client._user_agent, wall=wall, spread=spread
+            )
+
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(client._close)
+            client._authenticator = await stack.enter_async_context(
+                Authenticator.open(vault, login, clock=clock, wall=wall)
+            )
+            yield client
+
+    @property
+    def authenticator(self) -> Authenticator:
+        """Signs in and out, and lists grants."""
+        if self._authenticator is None:
+            raise InternalError("The Procore client is not open.")
+        return self._authenticator
+
+    def reload(self) -> None:
+        """Use what the vault holds from the next request on."""
+        self.authenticator.reload()
+
+    def endpoints(self, environment: Environment) -> Endpoints:
+        """Return where an environment lives.
+
+        Raises:
+            ConfigurationError: If a URL of the settings cannot be used.
+        """
+        return endpoints_of(environment, self._settings.environments)
+
+    def origin(self, base_url: str, endpoints: Endpoints) -> Origin:
+        """Return the connections to one base URL of *endpoints*.
+
+        Raises:
+            ConfigurationError: If its CA file cannot be used.
+        """
+        key = f"{endpoints.environment} {base_url}"
+        origin = self._origins.get(key)
+        if origin is None:
+            origin = self._origins[key] = Origin(
+                base_url, client_context(endpoints.ca_file), timeouts=self._timeouts
+            )
+        return origin
+
+    async def request(
+        self, request: ApiRequest, *, source: Source, deadline: float, interactive: bool = True
+    ) -> ApiResponse:
+        """Send one request and return its 2xx answer.
+
+        Args:
+            deadline: When to give up, on the client's clock; a write that went out is waited
+                for a little longer.
+            interactive: A person waits; bulk requests go later.
+
+        Raises:
+            SourceRejectedError: Procore said no (4xx).
+            SourceUnavailableError: It could not be reached or failed; nothing was changed.
+            OutcomeUnknownError: A write went out and its answer did not come back.
+            RateLimitedError: Its limit outlasts the deadline; nothing was changed.
+            SignInRequiredError: Somebody has to sign in on the PC.
+            DeadlineExceededError: The deadline passed first; nothing was changed.
+        """
+        content, headers = _body_of(request)
+        outgoing = Outgoing(
+            method=request.method,
+            target=_target_of(request),
+            headers=(*_ACCEPT, *headers, self._agent_header),
+            content=content,
+            source=source,
+            deadline=deadline,
+            interactive=interactive,
+        )
+        retries = self._retries()
+        while True:
+            try:
+                return await self._fetch(outgoing, retries)
+            except TruncatedAnswerError:  # of a read: it may be asked for again
+                pause = retries.next_pause(deadline)
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
+
+    async def _fetch(self, outgoing: Outgoing, retries: Retries) -> ApiResponse:
+        async with self._attempts(outgoing, retries) as answer:
+            status, headers = answer.status, answer.headers
+            async with answer.reading():
+                body = await read_body(
+                    answer.chunks(),
+                    encoding=headers.get("content-encoding"),
+                    limits=self._limits,
+                )
+            if 200 <= status < 300:
+                return _decode(status, headers, body, write=outgoing.writes)
+            throttled = is_throttled(status, headers)
+            raise error_of(
+                read_failure(status, headers, body),
+                write=outgoing.writes,
+                throttled=throttled,
+                retry_after=answer.hold if throttled else None,
+            )
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        raw_target: str,
+        *,
+        source: Source,
+        headers: tuple[tuple[str, str], ...] = (),
+        content: bytes | AsyncIterator[bytes] | None = None,
+        deadline: float,
+        interactive: bool = True,
+    ) -> AsyncIterator[StreamedResponse]:
+        """Send a request as it is and hand out the answer, whatever its status.
+
+        Args:
+            raw_target: Path and query from ``/rest/`` on, sent untouched.
+            content: An iterator's body is sent once; the deadline counts from its end then.
+
+        Raises:
+            SourceUnavailableError: There was no answer; nothing was changed.
+            OutcomeUnknownError: A write went out and its answer did not come back.
+            RateLimitedError: Procore's limit outlasts the deadline; nothing was changed.
+            SignInRequiredError: Somebody has to sign in on the PC.
+            DeadlineExceededError: The deadline passed first; nothing was changed.
+        """
+        outgoing = Outgoing(
+            method=method,
+            target=raw_target.encode("ascii"),
+            headers=(
+                *((name.encode("ascii"), value.encode("latin-1")) for name, value in headers),
+                self._agent_header,
+            ),
+            content=content,
+            source=source,
+            deadline=deadline,
+            interactive=interactive,
+        )
+        async with self._attempts(outgoing, self._retries()) as answer:
+            yield answer
+
+    def _retries(self) -> Retries:
+        return Retries(clock=self._clock, spread=self._spread)
+
+    def _attempts(self, outgoing: Outgoing, retries: Retries) -> Attempts:
+        endpoints = self.endpoints(outgoing.source.environment)
+        return Attempts(
+            outgoing,
+            origin=self.origin(endpoints.api_url, endpoints),
+            authenticator=self.authenticator,
+            scheduler=self.scheduler,
+            retries=retries,
+            max_headers=self._limits.max_headers,
+            clock=self._clock,
+        )
+
+    async def _close(self) -> None:
+        for origin in self._origins.values():
+            await origin.aclose()
+
+
+def _target_of(request: ApiRequest) -> bytes:
+    if not request.path.startswith("/rest/"):
+        raise InternalError("A request's path must begin with /rest/.")
+    target = request.path
+    if request.query:
+        target += f"?{urlencode(request.query, quote_via=quote, safe=_QUERY_SAFE)}"
+    return target.encode("ascii")
+
+
+def _body_of(request: ApiRequest) -> tuple[bytes | None, tuple[tuple[bytes, bytes], ...]]:
+    headers = tuple(
+        (name.encode("ascii"), value.encode("latin-1")) for name, value in request.headers
+    )
+    if request.json is not None:
+        return orjson.dumps(request.json), (*headers, (b"content-type", b"application/json"))
+    if request.form is not None:
+        kind = (b"content-type", b"application/x-www-form-urlencoded")
+        return urlencode(request.form).encode("ascii"), (*headers, kind)
+    return None, headers
+
+
+def _decode(status: int, headers: Mapping[str, str], body: bytes, *, write: bool) -> ApiResponse:
+    """Read a 2xx answer; a write's was carried out, whatever its body looks like."""
+    if not body.strip():
+        return ApiResponse(status=status, headers=headers)
+    kind = headers.get("content-type", "application/json").lower()
+    if "json" in kind:
+        try:
+            return ApiResponse(status=status, headers=headers, json=orjson.loads(body))
+        except orjson.JSONDecodeError as exc:
+            if not write:
+                raise SourceUnavailableError(
+                    "Procore's answer is not the JSON that it says it is."
+                ) from exc
+    return ApiResponse(status=status, headers=headers, text=body.decode("utf-8", "replace"))

@@ -1,0 +1,61 @@
+"""A request to Procore's API and its answer, as the rest of the agent sees them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+__all__ = ["READ_METHODS", "ApiRequest", "ApiResponse", "clean_header"]
+
+READ_METHODS: Final = frozenset({"GET", "HEAD"})
+_CONTROLS: Final = dict.fromkeys((*range(32), 127))
+
+
+def clean_header(value: str) -> str:
+    """Strip control characters, so that no value can start a line of its own."""
+    return value if value.isprintable() else value.translate(_CONTROLS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiRequest:
+    """One request of the catalogue's making.
+
+    Attributes:
+        path: From ``/rest/`` on, percent-encoded where needed.
+        query: In order, repeated names as they are.
+        json: The body, if it is not ``None``.
+        form: The body as ``application/x-www-form-urlencoded``, if there is no *json*.
+        headers: Beside those that the client sets itself.
+    """
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    json: object = None
+    form: tuple[tuple[str, str], ...] | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change something at Procore."""
+        return self.method not in READ_METHODS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiResponse:
+    """A 2xx answer.
+
+    Attributes:
+        headers: Case-insensitive; values hold no control characters.
+        json: The decoded body; ``None`` when it is empty or not JSON.
+        text: The body when it is not JSON.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    json: Any = None
+    text: str = ""
+
+    @property
+    def request_id(self) -> str | None:
+        """Procore's reference of the request."""
+        return self.headers.get("x-request-id")

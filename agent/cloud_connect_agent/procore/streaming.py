@@ -1,0 +1,96 @@
+"""An answer whose body is still on its way."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import httpx
+
+from cloud_connect.errors import (
+    CloudConnectError,
+    DeadlineExceededError,
+    OutcomeUnknownError,
+    SourceUnavailableError,
+)
+from cloud_connect_agent.procore.transport import describe_failure
+
+__all__ = ["StreamedResponse", "TruncatedAnswerError", "broken_off"]
+
+
+class TruncatedAnswerError(SourceUnavailableError):
+    """Procore's answer to a read broke off: what came of it is not the whole."""
+
+
+class StreamedResponse:
+    """Status and headers of an answer, and its body as raw chunks.
+
+    Attributes:
+        hold: Seconds for which Procore's limits keep the next request back.
+    """
+
+    def __init__(
+        self,
+        response: httpx.Response,
+        *,
+        write: bool,
+        host: str,
+        hold: float,
+        deadline: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._response: Final = response
+        self._write: Final = write
+        self._host: Final = host
+        self._deadline: Final = deadline
+        self._clock: Final = clock
+        self.hold: Final = hold
+
+    @property
+    def status(self) -> int:
+        """Procore's status."""
+        return self._response.status_code
+
+    @property
+    def headers(self) -> httpx.Headers:
+        """Procore's headers, as it sent them."""
+        return self._response.headers
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body's bytes as Procore sent them, still packed if it packed them.
+
+        Raises:
+            TruncatedAnswerError: If a read's answer breaks off.
+            OutcomeUnknownError: If a write's answer does.
+        """
+        stream = self._response.stream
+        assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101 - async transports give nothing else
+        try:
+            async for chunk in stream:
+                yield chunk
+        except httpx.TransportError as exc:
+            raise broken_off(exc, self._host, write=self._write) from exc
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[None]:
+        """Bound what is read inside by the request's deadline."""
+        try:
+            async with asyncio.timeout(max(0.0, self._deadline - self._clock())):
+                yield
+        except TimeoutError as exc:
+            if self._write:
+                raise OutcomeUnknownError(
+                    "Procore did not finish its answer in time; whether the change was carried "
+                    "out is not known."
+                ) from exc
+            raise DeadlineExceededError(
+                "Procore did not finish its answer before the call's deadline."
+            ) from exc
+
+
+def broken_off(exc: BaseException, host: str, *, write: bool) -> CloudConnectError:
+    """Return the error for a connection that failed after the request went out."""
+    said = describe_failure(exc, host)
+    if write:
+        return OutcomeUnknownError(f"{said} Whether the change was carried out is not known.")
+    return TruncatedAnswerError(said)

@@ -1,0 +1,204 @@
+"""Connections to one origin, through httpx's transports: reused for reads, never for writes."""
+
+import asyncio
+import itertools
+import socket
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httpx
+
+__all__ = ["Origin", "Sent", "Timeouts", "describe_failure", "proxy_for"]
+
+_POOLS: Final = 8  # httpcore walks a whole pool on every request: many small ones cost less
+_POOL_SIZE: Final = 8  # connections of one pool
+_KEEPALIVE: Final = 20.0  # seconds; below what load balancers in front of APIs allow
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Bounds of one request's steps, in seconds; deadlines come on top."""
+
+    connect_timeout: float = 10.0
+    stall_timeout: float = 60.0
+
+
+def proxy_for(url: str) -> str | None:
+    """Return the proxy that the system's settings name for *url*."""
+    parts = urlsplit(url)
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy is None or not parts.hostname or proxy_bypass(parts.hostname):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+class Sent:
+    """Whether a request's first byte went out: before that, it was surely not executed."""
+
+    __slots__ = ("started",)
+
+    def __init__(self) -> None:
+        self.started = False
+
+    async def __call__(self, event: str, _: Mapping[str, object]) -> None:
+        """Take a trace event of the transport."""
+        if event.endswith(".send_request_headers.started"):
+            self.started = True
+
+
+class Origin:
+    """One base URL and the connections to it.
+
+    Redirects are never followed, cookies never kept, and nothing is sent twice: that is
+    the caller's decision.
+    """
+
+    def __init__(
+        self, base_url: str, ssl_context: ssl.SSLContext, *, timeouts: Timeouts, pools: int = _POOLS
+    ) -> None:
+        self.base_url: Final = base_url
+        self._url: Final = httpx.URL(f"{base_url}/")
+        self._prefix: Final = urlsplit(base_url).path.rstrip("/").encode("ascii")
+        self._host: Final = self._url.netloc
+        self._ssl: Final = ssl_context
+        self._timeouts: Final = timeouts
+        self.proxy: Final = proxy_for(base_url)
+        self._readers: Final = [
+            self._transport(connections=_POOL_SIZE, reuse=True) for _ in range(pools)
+        ]
+        self._turns: Final = itertools.cycle(self._readers)
+        # A reused connection may die as a write is sent, and nobody knows if it arrived.
+        self._writer: Final = self._transport(connections=None, reuse=False)
+
+    @property
+    def host(self) -> str:
+        """The host's name, for people."""
+        return self._url.host
+
+    def _transport(self, *, connections: int | None, reuse: bool) -> httpx.AsyncHTTPTransport:
+        return httpx.AsyncHTTPTransport(
+            verify=self._ssl,
+            trust_env=False,
+            limits=httpx.Limits(
+                max_connections=connections,
+                max_keepalive_connections=connections if reuse else 0,
+                keepalive_expiry=_KEEPALIVE,
+            ),
+            proxy=self.proxy,
+            retries=0,
+        )
+
+    async def send(
+        self,
+        method: str,
+        target: bytes,
+        *,
+        headers: RawHeaders,
+        content: bytes | AsyncIterator[bytes] | None = None,
+        reuse: bool,
+        sent: "Sent | None" = None,
+        read_timeout: float | None = None,
+    ) -> httpx.Response:
+        """Send a request and return the answer's head; its body is unread.
+
+        Args:
+            target: Path and query below the base URL, sent as they are.
+            reuse: Whether the connection may be one that served others.
+            sent: Told when the first byte goes out; for requests without *reuse*.
+            read_timeout: How long to wait for the next bytes, if not as long as usual.
+
+        Raises:
+            httpx.TransportError: If it failed.
+        """
+        timeouts = self._timeouts
+        request = httpx.Request(
+            method,
+            self._url,
+            headers=[
+                (b"host", self._host),
+                *headers,
+                *(() if reuse else ((b"connection", b"close"),)),
+            ],
+            content=content,
+            extensions={
+                "target": self._prefix + target,
+                "timeout": {
+                    "connect": timeouts.connect_timeout,
+                    "read": read_timeout or timeouts.stall_timeout,
+                    "write": timeouts.stall_timeout,
+                    "pool": timeouts.stall_timeout,
+                },
+                **({} if sent is None else {"trace": sent}),
+            },
+        )
+        transport = next(self._turns) if reuse else self._writer
+        return await transport.handle_async_request(request)
+
+    async def reach(self) -> None:
+        """Open a connection and close it: name, TCP and TLS of the origin or its proxy.
+
+        Raises:
+            OSError: If one of them fails; :func:`describe_failure` says how.
+        """
+        parts = urlsplit(self.proxy or self.base_url)
+        secure = parts.scheme == "https"
+        async with asyncio.timeout(self._timeouts.connect_timeout):
+            _, writer = await asyncio.open_connection(
+                parts.hostname,
+                parts.port or (443 if secure else 80),
+                ssl=self._ssl if secure else None,
+            )
+        writer.close()
+        try:
+            async with asyncio.timeout(1.0):
+                await writer.wait_closed()
+        except (OSError, TimeoutError):  # it was reached; how it parts does not matter
+            writer.transport.abort()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for transport in (*self._readers, self._writer):
+            await transport.aclose()
+
+
+def describe_failure(exc: BaseException, host: str) -> str:  # noqa: C901 - a sentence per cause
+    """Say in a sentence why *host* could not be reached."""
+    seen: BaseException | None = exc
+    while seen is not None:
+        match seen:
+            case ssl.SSLCertVerificationError():
+                return (
+                    f"The certificate of {host} is not trusted: {seen.verify_message}. If a proxy "
+                    "inspects traffic here, its authority belongs in the system's store or ca_file."
+                )
+            case ssl.SSLError():
+                return f"No secure connection to {host}: {seen.reason or 'the handshake failed'}."
+            case socket.gaierror():
+                return f"The name {host} cannot be resolved; check DNS, the proxy and the address."
+            case ConnectionRefusedError():
+                return f"{host} refused the connection; check the address and the firewall."
+            case httpx.ProxyError():
+                return f"The proxy did not connect to {host}: {_short(seen)}."
+            case httpx.ConnectTimeout() | httpx.PoolTimeout():
+                return f"{host} did not accept a connection in time; check the firewall or proxy."
+            case httpx.TimeoutException() | TimeoutError():
+                return f"{host} did not answer in time."
+            case httpx.LocalProtocolError():
+                return f"The request to {host} could not be sent: {_short(seen)}."
+            case httpx.RemoteProtocolError():
+                return f"{host} broke off its answer or sent none: {_short(seen)}."
+            case _:
+                seen = seen.__cause__ or seen.__context__
+    return f"The connection to {host} failed: {_short(exc)}."
+
+
+def _short(exc: BaseException) -> str:
+    words = " ".join(str(exc).split())[:200].rstrip(".")
+    return words or type(exc).__name__
