@@ -57,7 +57,6 @@ def configure(
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
-        structlog.processors.UnicodeDecoder(),
         _redact_event,
     ]
     structlog.configure(

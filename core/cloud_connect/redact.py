@@ -31,7 +31,7 @@ _PEM: Final = "[A-Z ]{0,40}PRIVATE KEY"
 _PATTERNS: Final = (
     # Private keys, also when the end is cut off.
     (
-        re.compile(rf"-----BEGIN {_PEM}-----[^-]*(?:-----END {_PEM}-----)?"),
+        re.compile(rf"-----BEGIN {_PEM}-----(?:[^-]|-(?!----))*(?:-----END {_PEM}-----)?"),
         MASK,
     ),
     # Join tokens, and the relay's keys and tokens.
