@@ -16,6 +16,7 @@ class CloseCode(IntEnum):
     """
 
     NORMAL = 1000
+    GOING_AWAY = 1001  # stopped, or the peer fell silent or took nothing: the reason says which
     PROTOCOL_ERROR = 1002
     INTERNAL_ERROR = 1011
     SERVICE_RESTART = 1012  # drained; the reason may carry a window to reconnect in

@@ -1,0 +1,428 @@
+"""Sessions: drive a multiplexer over a link, with heartbeats, handlers and draining."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+import structlog
+
+from cloud_connect.closing import CloseCode
+from cloud_connect.errors import (
+    LocalProtocolError,
+    RemoteProtocolError,
+    StreamResetError,
+    TunnelClosedError,
+    TunnelError,
+)
+from cloud_connect.exchange import Exchange
+from cloud_connect.link import LINK_GONE, Link, close_link
+from cloud_connect.liveness import Liveness, SessionSettings
+from cloud_connect.tunnel import (
+    DataReceived,
+    Event,
+    GoAwayCode,
+    GoAwayReceived,
+    Multiplexer,
+    PingAnswered,
+    RequestHead,
+    RequestReceived,
+    ResetCode,
+    ResponseReceived,
+    Role,
+    SettingsReceived,
+    StreamClosed,
+    StreamReset,
+    StreamWritable,
+    TrailersReceived,
+)
+
+__all__ = ["Clock", "Handler", "Link", "Role", "Session", "SessionSettings"]
+
+log = structlog.get_logger()
+
+Clock = Callable[[], float]
+Handler = Callable[[Exchange], Awaitable[None]]
+
+# A check so much late means that this process stood still: what came in meanwhile is read first.
+_STALL: Final = 1.0
+_CATCH_UP: Final = 0.5
+
+
+_TO_EXCHANGE: Final = (DataReceived, ResponseReceived, TrailersReceived, StreamWritable)
+_SessionEvent = (
+    RequestReceived | StreamClosed | StreamReset | PingAnswered | SettingsReceived | GoAwayReceived
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ending:
+    error: TunnelError | None
+    code: int
+    reason: str
+
+
+_STOPPED: Final = _Ending(
+    error=TunnelClosedError("the session was stopped"), code=CloseCode.GOING_AWAY, reason="stopped"
+)
+_DRAINED: Final = _Ending(error=None, code=CloseCode.GOING_AWAY, reason="drained")
+
+
+class Session:
+    """One live connection between an agent and a relay, or between two relay nodes.
+
+    Attributes:
+        go_away: The peer's GOAWAY, once it came: why it drains, and over which window it
+            wants reconnects to spread.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        role: Role,
+        handler: Handler | None = None,
+        settings: SessionSettings | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._link = link
+        self._handler = handler
+        self._settings = settings or SessionSettings()
+        self._clock = clock
+        self._multiplexer = Multiplexer(role, self._settings.limits)
+        self._exchanges: dict[int, Exchange] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._unconfirmed: set[int] = set()
+        self._group: asyncio.TaskGroup | None = None
+        self._ready = asyncio.Event()
+        self._ending: asyncio.Future[_Ending] | None = None
+        self._epitaph: str | None = None  # why the session is over
+        self._writer: asyncio.Future[None] | None = None
+        self._pings: list[asyncio.Future[float]] = []
+        self._farewell = False
+        self._liveness = Liveness(self._settings, now=clock())
+        self.go_away: GoAwayReceived | None = None
+
+    # What callers use.
+
+    @property
+    def in_flight(self) -> int:
+        """Exchanges of both sides that have not ended, handlers that still run included."""
+        return len(self._exchanges)
+
+    @property
+    def round_trip(self) -> float | None:
+        """Seconds that the last ping took."""
+        return self._multiplexer.round_trip
+
+    @property
+    def last_received(self) -> float:
+        """When the last bytes came in, on the session's clock."""
+        return self._liveness.last_received
+
+    @property
+    def draining(self) -> bool:
+        """Whether this side takes no more streams."""
+        return self._multiplexer.draining
+
+    @property
+    def peer_draining(self) -> bool:
+        """Whether the peer takes no more streams."""
+        return self._multiplexer.peer_draining
+
+    async def run(self) -> None:
+        """Serve until the link ends; return after an orderly drain.
+
+        Raises:
+            TunnelClosedError: If the link was lost, the peer fell silent or broke the protocol.
+        """
+        if self._ending is not None:
+            raise LocalProtocolError("a session runs once")
+        self._ending = asyncio.get_running_loop().create_future()
+        self._liveness = Liveness(self._settings, now=self._clock())
+        ending = _STOPPED
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                workers = [
+                    group.create_task(self._work(self._read()), name="tunnel-read"),
+                    group.create_task(self._work(self._write()), name="tunnel-write"),
+                    group.create_task(self._work(self._watch()), name="tunnel-watch"),
+                ]
+                try:
+                    ending = await self._ending
+                finally:
+                    self._shut(ending)
+                    for task in (*workers, *self._tasks.values()):
+                        task.cancel()
+                await self._close_link(ending)
+        finally:
+            if ending is _STOPPED:
+                await self._close_link(ending)
+        if ending.error is not None:
+            raise ending.error
+
+    async def open(self, head: RequestHead, *, end_stream: bool = False) -> Exchange:
+        """Open an exchange; wait for the peer's SETTINGS if they did not come yet.
+
+        Raises:
+            TunnelClosedError: If the session is over or one of its sides drains.
+            QuotaExceededError: If the peer allows no more streams at the moment.
+        """
+        if not self._ready.is_set():
+            await self._ready.wait()
+        stream_id = self._live().open_stream(head, end_stream=end_stream)
+        exchange = Exchange(self, stream_id, head, inbound=False, send_ended=end_stream)
+        self._exchanges[stream_id] = exchange
+        self.wake()
+        return exchange
+
+    def drain(
+        self,
+        *,
+        code: GoAwayCode = GoAwayCode.NO_ERROR,
+        reconnect_window_ms: int = 0,
+        reason: str = "",
+    ) -> None:
+        """Take no more streams, finish those that run, then end the session."""
+        multiplexer = self.multiplexer
+        if multiplexer is not None and not multiplexer.draining:
+            multiplexer.go_away(code=code, reconnect_window_ms=reconnect_window_ms, reason=reason)
+            self._check_drained()
+            self.wake()
+
+    async def ping(self) -> float:
+        """Measure the way to the peer and back, in seconds.
+
+        Raises:
+            TunnelClosedError: If the session ends meanwhile.
+        """
+        self._live().ping(now=self._clock())
+        self.wake()
+        answer: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._pings.append(answer)
+        return await answer
+
+    # What exchanges use.
+
+    @property
+    def multiplexer(self) -> Multiplexer | None:
+        """The multiplexer; ``None`` once the session is over."""
+        return self._multiplexer if self._epitaph is None else None
+
+    def wake(self) -> None:
+        """Have what is queued sent, in the loop's next turn."""
+        writer = self._writer
+        if writer is not None and not writer.done():
+            writer.set_result(None)
+
+    def consume(self, stream_id: int, size: int) -> None:
+        """Return credit for bytes of a stream that were read or dropped."""
+        if self._epitaph is None:
+            self._multiplexer.consume(stream_id, size, now=self._clock())
+            if self._multiplexer.has_messages:
+                self.wake()
+
+    # The three tasks of a session.
+
+    async def _work(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except RemoteProtocolError as exc:
+            error = TunnelClosedError(f"the peer broke the tunnel protocol: {exc.message}")
+            error.__cause__ = exc
+            self._end(error, code=CloseCode.PROTOCOL_ERROR, reason=exc.message)
+        except LocalProtocolError as exc:
+            self._end(exc, code=CloseCode.INTERNAL_ERROR, reason="internal error")
+        except LINK_GONE as exc:
+            if not self._exchanges and (self.draining or self.peer_draining):
+                self._end(None, code=CloseCode.NORMAL)
+            else:
+                error = TunnelClosedError(f"the link was lost: {exc}")
+                error.__cause__ = exc
+                self._end(error, code=CloseCode.GOING_AWAY)
+
+    async def _read(self) -> None:
+        recv, clock = self._link.recv, self._clock
+        multiplexer, liveness = self._multiplexer, self._liveness
+        while True:
+            message = await recv()
+            liveness.last_received = now = clock()
+            if isinstance(message, str):
+                raise RemoteProtocolError("text message after the handshake")
+            self._deliver(multiplexer.receive_frame(message, now=now))
+            if multiplexer.has_messages:
+                self.wake()
+
+    async def _write(self) -> None:
+        send, clock = self._link.send, self._clock
+        multiplexer, liveness = self._multiplexer, self._liveness
+        loop = asyncio.get_running_loop()
+        while True:
+            for message in multiplexer.messages_to_send():
+                self._deliver(multiplexer.take_events())
+                liveness.sending_since = clock()
+                await send(message)
+                liveness.sending_since = None
+            self._writer = loop.create_future()
+            await self._writer
+
+    async def _watch(self) -> None:
+        clock, liveness = self._clock, self._liveness
+        while True:
+            now = clock()
+            delay = liveness.delay(now)
+            await asyncio.sleep(delay)
+            if clock() - now - delay > _STALL:
+                await asyncio.sleep(_CATCH_UP)
+            now = clock()
+            verdict = liveness.verdict(now)
+            if verdict is not None:
+                self._end(TunnelClosedError(verdict), code=CloseCode.GOING_AWAY, reason=verdict)
+                return
+            if liveness.ping_due(now):
+                self._multiplexer.ping(now=now)
+                self.wake()
+
+    # Events.
+
+    def _deliver(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, _TO_EXCHANGE):
+                exchange = self._exchanges.get(event.stream_id)
+                if exchange is not None:
+                    exchange.deliver(event)
+                elif isinstance(event, DataReceived):
+                    self.consume(event.stream_id, len(event.data))
+            else:
+                self._take(event)
+
+    def _take(self, event: _SessionEvent) -> None:
+        match event:
+            case RequestReceived():
+                self._serve(event)
+            case StreamClosed(stream_id=stream_id):
+                if stream_id not in self._tasks:
+                    self._forget(stream_id)
+            case StreamReset():
+                self._on_reset(event)
+            case PingAnswered(round_trip=round_trip):
+                self._on_pong(round_trip)
+            case SettingsReceived():
+                self._liveness.ready = True
+                self._ready.set()
+                # The first ping tells the round trip: windows grow by it.
+                self._multiplexer.ping(now=self._clock())
+            case GoAwayReceived():
+                self.go_away = event
+            case _:
+                assert_never(event)
+
+    def _serve(self, request: RequestReceived) -> None:
+        stream_id = request.stream_id
+        handler, group = self._handler, self._group
+        if (
+            handler is None
+            or group is None
+            or len(self._tasks) >= self._settings.limits.max_streams
+        ):
+            self._multiplexer.reset_stream(stream_id, ResetCode.REFUSED)
+            return
+        exchange = Exchange(
+            self, stream_id, request.head, inbound=True, receive_ended=request.end_stream
+        )
+        self._exchanges[stream_id] = exchange
+        task = group.create_task(_handle(handler, exchange), name=f"exchange-{stream_id}")
+        self._tasks[stream_id] = task
+        # Not a finally of the task: one that is cancelled before it began runs none of it.
+        task.add_done_callback(lambda _: self._served(exchange))
+
+    def _served(self, exchange: Exchange) -> None:
+        stream_id = exchange.stream_id
+        del self._tasks[stream_id]
+        exchange.abandon()
+        multiplexer = self.multiplexer
+        if multiplexer is None:
+            return
+        if stream_id in self._unconfirmed:
+            self._unconfirmed.remove(stream_id)
+            multiplexer.confirm_reset(stream_id)
+        elif exchange.send_ended:
+            multiplexer.stop_receiving(stream_id)
+        else:
+            multiplexer.reset_stream(stream_id, ResetCode.INTERNAL)
+        self.wake()
+        if not multiplexer.is_open(stream_id):
+            self._forget(stream_id)
+
+    def _on_reset(self, event: StreamReset) -> None:
+        exchange = self._exchanges.get(event.stream_id)
+        if exchange is not None:
+            exchange.deliver(event)
+        task = self._tasks.get(event.stream_id)
+        if task is None:
+            self._multiplexer.confirm_reset(event.stream_id)
+        else:
+            self._unconfirmed.add(event.stream_id)
+            task.cancel()
+
+    def _on_pong(self, round_trip: float) -> None:
+        pings, self._pings = self._pings, []
+        for answer in pings:
+            if not answer.done():
+                answer.set_result(round_trip)
+        if self._farewell:
+            self._end(None, code=CloseCode.GOING_AWAY, reason="drained")
+        self._check_drained()
+
+    def _forget(self, stream_id: int) -> None:
+        if self._exchanges.pop(stream_id, None) is not None:
+            self._check_drained()
+
+    def _check_drained(self) -> None:
+        # A ping that follows our GOAWAY comes back behind every stream that crossed it: those
+        # are refused, not lost.
+        if self.draining and not self._exchanges and not self._farewell:
+            self._farewell = self._multiplexer.ping(now=self._clock())
+            self.wake()
+
+    # The end.
+
+    def _live(self) -> Multiplexer:
+        if self._epitaph is not None:
+            raise TunnelClosedError(self._epitaph)
+        return self._multiplexer
+
+    def _end(self, error: TunnelError | None, *, code: int, reason: str = "") -> None:
+        if self._ending is not None and not self._ending.done():
+            self._ending.set_result(_Ending(error=error, code=code, reason=reason))
+
+    def _shut(self, ending: _Ending) -> None:
+        self._epitaph = epitaph = "the session is drained"
+        if ending.error is not None:
+            self._epitaph = epitaph = ending.error.message
+        self._ready.set()
+        for exchange in self._exchanges.values():
+            exchange.lose(epitaph)
+        self._exchanges.clear()
+        for answer in self._pings:
+            if not answer.done():
+                answer.set_exception(TunnelClosedError(epitaph))
+
+    async def _close_link(self, ending: _Ending) -> None:
+        await close_link(
+            self._link,
+            code=ending.code,
+            reason=ending.reason,
+            within=self._settings.close_timeout,
+        )
+
+
+async def _handle(handler: Handler, exchange: Exchange) -> None:
+    try:
+        await handler(exchange)
+    except (StreamResetError, TunnelClosedError) as exc:
+        log.debug("exchange_ended_early", stream_id=exchange.stream_id, error=exc.message)
+    except Exception:  # one call's fault must not end the session of all others
+        log.exception("exchange_failed", stream_id=exchange.stream_id)

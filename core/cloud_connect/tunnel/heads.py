@@ -1,0 +1,204 @@
+"""Heads: the JSON payload of HEADERS frames, as pydantic models, and its limits."""
+
+import json
+import math
+import re
+from functools import lru_cache
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from cloud_connect.errors import LocalProtocolError, Outcome, RemoteProtocolError
+from cloud_connect.tunnel.limits import MAX_HEAD_BYTES
+
+__all__ = [
+    "Header",
+    "Problem",
+    "RequestHead",
+    "ResponseHead",
+    "Trailers",
+    "decode_request_head",
+    "decode_response_head",
+    "decode_trailers",
+    "encode_head",
+]
+
+_MAX_DEPTH: Final = 64  # nesting of JSON
+_MAX_DIGITS: Final = 64  # digits of one number: more only burn time
+_MAX_HEADERS: Final = 256
+_MAX_HOPS: Final = 32
+_MAX_CACHED_BYTES: Final = 256  # only short heads repeat; the cache stays small
+_MAX_DEADLINE_MS: Final = 2**31 - 1
+
+# RFC 9110, 5.1 and 5.5: a token, and a value without control characters: nothing to inject.
+HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$")]
+HeaderValue = Annotated[str, Field(pattern=r"^[\t\x20-\x7e\u{80}-\u{ff}]*$")]
+Header = tuple[HeaderName, HeaderValue]
+Headers = Annotated[tuple[Header, ...], Field(max_length=_MAX_HEADERS)]
+
+
+class _Head(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class RequestHead(_Head):
+    """What opens a stream: the operation, its parameters and its deadline.
+
+    Attributes:
+        operation: What is asked for (see ``cloud_connect.calls.Operation``).
+        call_id: The relay's id of the call.
+        deadline_ms: Milliseconds left, counted from when the head is received.
+    """
+
+    operation: str = Field(min_length=1, max_length=64)
+    call_id: str = Field(max_length=128)
+    deadline_ms: int = Field(ge=0, le=_MAX_DEADLINE_MS)
+    params: dict[str, Any] = {}
+    headers: Headers = ()
+
+
+class Problem(_Head):
+    """A failure as the other end reports it to its caller.
+
+    Attributes:
+        source: Procore's own answer, decoded JSON or text, at most 4 kB.
+    """
+
+    code: str = Field(max_length=64)
+    detail: str
+    outcome: Outcome
+    status: int = Field(ge=100, le=999)
+    retry_after: float | None = None
+    source: Any = None
+
+
+class ResponseHead(_Head):
+    """What opens an answer."""
+
+    status: int = Field(ge=100, le=999)
+    headers: Headers = ()
+    outcome: Outcome | None = None
+    total_items: int | None = None
+    replayed: bool = False
+    problem: Problem | None = None
+
+
+class Trailers(_Head):
+    """What ends an answer when its end brings news.
+
+    Attributes:
+        hops: Milliseconds spent at each hop, by its name.
+    """
+
+    outcome: Outcome | None = None
+    total_items: int | None = None
+    paging: str | None = None
+    problem: Problem | None = None
+    hops: dict[str, float] = Field(default={}, max_length=_MAX_HOPS)
+
+
+_HeadT = TypeVar("_HeadT", RequestHead, ResponseHead, Trailers)
+
+
+def encode_head(head: RequestHead | ResponseHead | Trailers) -> bytes:
+    """Return a head's payload, without the fields that have their default.
+
+    Raises:
+        LocalProtocolError: If it is over the limit or holds what JSON cannot.
+    """
+    try:
+        payload = head.__pydantic_serializer__.to_json(head, exclude_defaults=True)
+    except ValueError as exc:  # PydanticSerializationError is one
+        raise LocalProtocolError(f"head cannot be written as JSON: {type(exc).__name__}") from exc
+    if len(payload) > MAX_HEAD_BYTES:
+        raise LocalProtocolError(f"head of {len(payload)} bytes is over {MAX_HEAD_BYTES}")
+    return payload
+
+
+def decode_request_head(payload: bytes) -> RequestHead:
+    """Return the request head of a payload.
+
+    Raises:
+        RemoteProtocolError: If it is malformed or outside a limit.
+    """
+    return _decode(RequestHead, payload)
+
+
+def decode_response_head(payload: bytes) -> ResponseHead:
+    """Return the response head of a payload; raises as :func:`decode_request_head`."""
+    if len(payload) <= _MAX_CACHED_BYTES:
+        return _decode_repeated(payload)
+    return _decode(ResponseHead, payload)
+
+
+def decode_trailers(payload: bytes) -> Trailers:
+    """Return the trailers of a payload; raises as :func:`decode_request_head`."""
+    return _decode(Trailers, payload)
+
+
+@lru_cache(maxsize=256)
+def _decode_repeated(payload: bytes) -> ResponseHead:
+    return _decode(ResponseHead, payload)
+
+
+def _decode(model: type[_HeadT], payload: bytes) -> _HeadT:
+    try:
+        value = _parse(payload)
+        head: _HeadT = model.__pydantic_validator__.validate_python(value)
+    except ValidationError as exc:
+        place = ".".join(str(part) for part in exc.errors(include_input=False)[0]["loc"])
+        raise RemoteProtocolError(f"{model.__name__} is malformed at {place[:100]!r}") from exc
+    except (ValueError, RecursionError) as exc:  # JSONDecodeError, UnicodeDecodeError are ones
+        raise RemoteProtocolError(f"{model.__name__} is no acceptable JSON") from exc
+    return head
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("duplicate key")
+    return value
+
+
+def _int(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:
+        raise ValueError("number with too many digits")
+    return int(digits)
+
+
+def _float(digits: str) -> float:
+    value = float(digits) if len(digits) <= _MAX_DIGITS else math.inf
+    if math.isinf(value):
+        raise ValueError("number out of range")
+    return value
+
+
+def _constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+# Built once: json.loads with hooks would build a decoder for every head.
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_int, parse_float=_float, parse_constant=_constant
+)
+_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|([\[{])|[\]}]', re.DOTALL)
+_ANY: Final = TypeAdapter[Any](Any)
+
+
+def _parse(payload: bytes) -> Any:
+    if payload.count(b"[") + payload.count(b"{") > _MAX_DEPTH:
+        _check_depth(payload)
+    if b"\\u" in payload:
+        _ANY.validate_json(payload)  # refuses lone surrogates, which Python's parser lets through
+    return _DECODER.decode(payload.decode())
+
+
+def _check_depth(payload: bytes) -> None:
+    depth = 0
+    for match in _BRACKETS.finditer(payload):
+        if match[1]:
+            depth += 1
+            if depth > _MAX_DEPTH:
+                raise ValueError("JSON is nested too deeply")
+        elif match[0][0] != ord('"'):
+            depth -= 1
