@@ -3,7 +3,6 @@
 from enum import IntEnum
 
 from cloud_connect.errors import (
-    AgentOfflineError,
     CloudConnectError,
     ConfigurationError,
     PolicyDeniedError,
@@ -11,7 +10,7 @@ from cloud_connect.errors import (
     TunnelError,
 )
 
-__all__ = ["ExitStatus", "NotEnrolledError", "RelayUnreachableError", "exit_status_of"]
+__all__ = ["ExitStatus", "NotEnrolledError", "exit_status_of"]
 
 
 class ExitStatus(IntEnum):
@@ -31,10 +30,6 @@ class NotEnrolledError(CloudConnectError):
     """This PC belongs to no relay yet."""
 
 
-class RelayUnreachableError(CloudConnectError):
-    """The relay gives no answer."""
-
-
 def exit_status_of(error: CloudConnectError) -> ExitStatus:
     """Return the exit status that says what the error says."""
     match error:
@@ -42,7 +37,7 @@ def exit_status_of(error: CloudConnectError) -> ExitStatus:
             return ExitStatus.BAD_CONFIGURATION
         case NotEnrolledError():
             return ExitStatus.NOT_ENROLLED
-        case RelayUnreachableError() | AgentOfflineError() | TunnelError():
+        case TunnelError():
             return ExitStatus.NOT_CONNECTED
         case SignInRequiredError():
             return ExitStatus.SIGN_IN_NEEDED

@@ -106,6 +106,15 @@ class EncryptedVault:
                 f"The vault's file {path.name} cannot be deleted: {exc.strerror}."
             ) from exc
 
+    def is_lost(self) -> bool:
+        """Whether there are secrets, but no key that could open them."""
+        if not any(self._folder.glob("*.sealed")):
+            return False
+        try:
+            return self._key_file.stat().st_size != _KEY_BYTES
+        except FileNotFoundError:
+            return True
+
     def destroy(self) -> None:
         """Remove the key first, which makes all the rest unreadable, then the files."""
         self._key_file.unlink(missing_ok=True)
