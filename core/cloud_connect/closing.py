@@ -1,12 +1,8 @@
 """The close codes of the link: why a relay or an agent ended a session."""
 
 from enum import IntEnum
-from typing import Final
 
-__all__ = ["CloseCode", "reconnect_window_of", "restart_reason"]
-
-_WINDOW_PREFIX: Final = "reconnect_window_ms="
-_MAX_WINDOW_MS: Final = 600_000  # nobody may send an agent away for longer than ten minutes
+__all__ = ["CloseCode"]
 
 
 class CloseCode(IntEnum):
@@ -16,11 +12,10 @@ class CloseCode(IntEnum):
     """
 
     NORMAL = 1000
-    GOING_AWAY = 1001  # stopped, or the peer fell silent or took nothing: the reason says which
+    GOING_AWAY = 1001  # drained, or the peer fell silent
     PROTOCOL_ERROR = 1002
     INTERNAL_ERROR = 1011
-    SERVICE_RESTART = 1012  # drained; the reason may carry a window to reconnect in
-    TRY_AGAIN_LATER = 1013  # too many sockets are waiting to authenticate
+    SERVICE_RESTART = 1012  # a drain took too long: what still ran is cut
     UNAUTHORIZED = 4001  # unknown connector, wrong key, wrong signature: the answer is the same
     REVOKED = 4003
     HANDSHAKE_TIMEOUT = 4008
@@ -28,16 +23,3 @@ class CloseCode(IntEnum):
     CLONE_SUSPECTED = 4010
     INTERCEPTED = 4011  # the agent saw another certificate than the relay's
     UNSUPPORTED_VERSION = 4012
-
-
-def restart_reason(window: float) -> str:
-    """Write the close reason that spreads redials over so many seconds."""
-    return f"{_WINDOW_PREFIX}{int(window * 1000)}"
-
-
-def reconnect_window_of(reason: str) -> float | None:
-    """Read the seconds that :func:`restart_reason` wrote; ``None`` if it wrote none."""
-    number = reason.removeprefix(_WINDOW_PREFIX)
-    if number == reason or not number.isascii() or not number.isdigit() or len(number) > 7:
-        return None
-    return min(int(number), _MAX_WINDOW_MS) / 1000

@@ -7,7 +7,7 @@ import importlib.util
 import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.server import ServerProtocol
@@ -24,6 +24,7 @@ __all__ = ["MAX_SESSION_MESSAGE_BYTES", "AgentSocket", "check_speedups", "listen
 
 MAX_SESSION_MESSAGE_BYTES: Final = 128 * 1024 + 1024  # the protocol's limit and some slack
 _MAX_REQUEST_BYTES: Final = 16 * 1024  # an upgrade through proxies has about 2 KiB
+_TLS_TIMEOUT: Final = 10.0  # seconds
 _CLOSE_TIMEOUT: Final = 2.0  # seconds for the closing handshake: a cut must be over in five
 _WRITE_BUFFER_BYTES: Final = 64 * 1024
 _QUEUED_FRAMES: Final = (4, 1)  # messages that wait to be read before the socket is paused
@@ -131,6 +132,7 @@ async def listen(
             raise TypeError("the listener made a foreign connection")
         await handler(connection)
 
+    secured: dict[str, Any] = {} if tls is None else {"ssl_handshake_timeout": _TLS_TIMEOUT}
     server = serve(
         handle,
         host,
@@ -147,7 +149,7 @@ async def listen(
         write_limit=_WRITE_BUFFER_BYTES,
         create_connection=Socket,
         ssl=tls,
-        **({"ssl_handshake_timeout": upgrade_timeout * 2} if tls else {}),
+        **secured,
     )
     async with server:
         yield server.sockets[0].getsockname()[1]

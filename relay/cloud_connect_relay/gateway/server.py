@@ -11,10 +11,11 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from websockets.exceptions import ConnectionClosed
 
-from cloud_connect.closing import CloseCode, restart_reason
+from cloud_connect.closing import CloseCode
 from cloud_connect.errors import TunnelError
 from cloud_connect.handshake_messages import HandshakeError
 from cloud_connect.session import Role, Session
+from cloud_connect.tunnel import GoAwayCode
 from cloud_connect_relay.gateway.admission import Admission
 from cloud_connect_relay.gateway.authentication import AgentAuthenticator, Authenticated
 from cloud_connect_relay.gateway.certificates import KnownCertificates, server_context
@@ -98,13 +99,16 @@ class Gateway:
         """
         self._draining = True
         for live in self._registry:
-            live.session.drain()
+            self._send_away(live)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._times.drain_timeout):
                 await self._idle.wait()
         async with asyncio.TaskGroup() as tasks:
             for live in self._registry:
-                tasks.create_task(self._send_away(live), name=f"send-away-{live.connector_id}")
+                tasks.create_task(
+                    live.link.close(CloseCode.SERVICE_RESTART, "The relay restarts."),
+                    name=f"cut-{live.connector_id}",
+                )
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -193,7 +197,7 @@ class Gateway:
         connector_id = live.connector_id
         log.info("agent_connected", connector_id=connector_id, certificate=live.certificate)
         if self._draining:
-            live.session.drain()
+            self._send_away(live)
         reason = "drained"
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -211,15 +215,13 @@ class Gateway:
             log.info("agent_disconnected", connector_id=connector_id, reason=reason)
             if self._registry.get(connector_id) is None:
                 await _survive(self._connectors.offline(connector_id, seen=self._heard(live)))
-        await self._send_away(live)
 
-    async def _send_away(self, live: LiveSession) -> None:
-        """Close a session that has nothing left to do."""
-        if self._draining:
-            window = restart_reason(self._times.reconnect_window)
-            await live.link.close(CloseCode.SERVICE_RESTART, window)
-        else:
-            await live.link.close(CloseCode.NORMAL, "")
+    def _send_away(self, live: LiveSession) -> None:
+        live.session.drain(
+            code=GoAwayCode.RESTART,
+            reconnect_window_ms=int(self._times.reconnect_window * 1000),
+            reason="The relay restarts.",
+        )
 
     async def _follow_flags(self) -> None:
         """Cut whoever another process revoked, and take over who is drained."""

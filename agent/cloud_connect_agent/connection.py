@@ -1,0 +1,335 @@
+"""The connection: dial, authenticate, serve, back off, and drain when the agent stops."""
+
+import asyncio
+import contextlib
+import random
+import secrets
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol, Self
+
+import structlog
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from cloud_connect.closing import CloseCode
+from cloud_connect.errors import ConfigurationError, TunnelClosedError, TunnelError
+from cloud_connect.handshake import AgentCredentials, AgentHandshake
+from cloud_connect.handshake_messages import HandshakeError
+from cloud_connect.session import Handler, Role, Session
+from cloud_connect.signing import KEY_BYTES, SigningKey, to_bytes
+from cloud_connect_agent.backoff import Backoff
+from cloud_connect_agent.dialling import DialError, allow_frames, certificate_hash, dial
+from cloud_connect_agent.identity import Generation
+from cloud_connect_agent.reports import ReportBoard, send_reports
+from cloud_connect_agent.settings import RelaySettings, TunnelSettings
+from cloud_connect_agent.stopping import StopSignal
+
+__all__ = ["Connection", "ConnectionHealth", "RelayAddress", "connect_forever"]
+
+log = structlog.get_logger(__name__)
+
+_RESTART_WINDOW: Final = 1.0  # seconds; for a relay that drains and names none
+
+_REASONS: Final = {
+    CloseCode.UNAUTHORIZED: "The relay does not know this connector or its key: enrol it again.",
+    CloseCode.REVOKED: "The relay's administrator has revoked this connector.",
+    CloseCode.HANDSHAKE_TIMEOUT: "The handshake with the relay took too long.",
+    CloseCode.SUPERSEDED: "Another process connected with this agent's identity and took over.",
+    CloseCode.CLONE_SUSPECTED: (
+        "The relay suspects that this agent's identity is in use twice: enrol it again."
+    ),
+    CloseCode.INTERCEPTED: (
+        "The certificate seen here is not the relay's: a proxy in between reads the traffic."
+    ),
+    CloseCode.UNSUPPORTED_VERSION: "The relay does not speak this agent's version: update both.",
+    CloseCode.SERVICE_RESTART: "The relay restarts.",
+}
+_REFUSALS: Final = frozenset(
+    {
+        CloseCode.UNAUTHORIZED,
+        CloseCode.CLONE_SUSPECTED,
+        CloseCode.INTERCEPTED,
+        CloseCode.UNSUPPORTED_VERSION,
+    }
+)
+
+
+class ConnectionHealth(Protocol):
+    """Whom the connection tells how it fares."""
+
+    def connecting(self) -> None:
+        """A dial begins."""
+
+    def connected(self, session: Session) -> None:
+        """A round trip through the relay succeeded."""
+
+    def offline(self, reason: str) -> None:
+        """There is no session, for a reason that is a sentence."""
+
+    def revoked(self, reason: str) -> None:
+        """The relay has revoked this connector."""
+
+    def round_trip(self, seconds: float) -> None:
+        """A ping came back."""
+
+    def drain(self) -> None:
+        """Running calls are finished, no others taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayAddress:
+    """Where to dial, whom to expect there, and as whom."""
+
+    tunnel_url: str
+    credentials: AgentCredentials
+    tls: ssl.SSLContext
+
+    @classmethod
+    def of(cls, settings: RelaySettings, *, key: SigningKey, tls: ssl.SSLContext) -> Self:
+        """Put together what enrolling wrote.
+
+        Raises:
+            ConfigurationError: If something is missing, or the key is not the enrolled one.
+        """
+        if (
+            settings.tunnel_url is None
+            or settings.connector_id is None
+            or settings.relay_id is None
+            or settings.relay_public_key is None
+        ):
+            raise ConfigurationError("The section relay is not complete: enrol this PC again.")
+        try:
+            relay_public_key = to_bytes(settings.relay_public_key)
+        except ValueError:
+            relay_public_key = b""
+        if len(relay_public_key) != KEY_BYTES:
+            raise ConfigurationError(
+                "The setting relay.relay_public_key is damaged: enrol this PC again."
+            )
+        if settings.key_id not in {None, key.key_id}:
+            raise ConfigurationError(
+                "The key in the vault is not the one that was enrolled: enrol this PC again."
+            )
+        return cls(
+            tunnel_url=settings.tunnel_url,
+            credentials=AgentCredentials(
+                connector_id=settings.connector_id,
+                key=key,
+                relay_id=settings.relay_id,
+                relay_public_key=relay_public_key,
+            ),
+            tls=tls,
+        )
+
+
+async def connect_forever(
+    handler: Handler,
+    *,
+    relay: RelayAddress,
+    generation: Generation,
+    settings: TunnelSettings,
+    health: ConnectionHealth,
+    reports: ReportBoard,
+    stop: StopSignal,
+) -> None:
+    """Keep a session with the relay until the agent shall stop; returns after draining.
+
+    Raises:
+        ConfigurationError: If what enrolling wrote is missing or damaged.
+    """
+    await Connection(
+        handler,
+        relay=relay,
+        generation=generation,
+        settings=settings,
+        health=health,
+        reports=reports,
+        stop=stop,
+    ).run()
+
+
+class Connection:
+    """The loop behind :func:`connect_forever`."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        relay: RelayAddress,
+        generation: Generation,
+        settings: TunnelSettings,
+        health: ConnectionHealth,
+        reports: ReportBoard,
+        stop: StopSignal,
+        clock: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._handler: Final = handler
+        self._relay: Final = relay
+        self._generation: Final = generation
+        self._settings: Final = settings
+        self._health: Final = health
+        self._reports: Final = reports
+        self._stop: Final = stop
+        self._clock: Final = clock
+        self._uniform: Final = uniform
+        self._instance: Final = secrets.token_urlsafe(12)
+        self._backoff: Final = Backoff(
+            base=settings.backoff_base,
+            cap=settings.backoff_cap,
+            healthy_after=settings.healthy_after,
+            uniform=uniform,
+        )
+        self._dials = 0
+
+    async def run(self) -> None:
+        """Dial, serve and dial again, until the agent shall stop."""
+        while not self._stop.requested:
+            self._health.connecting()
+            delay = await self._one_session()
+            with contextlib.suppress(TimeoutError):
+                async with self._stop.interrupting():
+                    await asyncio.sleep(delay)
+
+    async def _one_session(self) -> float:
+        """Connect once and serve until the end; return the seconds until the next dial."""
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                async with self._stop.interrupting():
+                    link = await stack.enter_async_context(
+                        dial(
+                            self._relay.tunnel_url,
+                            tls=self._relay.tls,
+                            settings=self._settings,
+                            attempt=self._dials,
+                        )
+                    )
+                    await self._authenticate(link)
+                allow_frames(link)
+                return await self._serve(link)
+        except ConfigurationError:
+            raise
+        except DialError as exc:
+            return self._failed(exc.message, retry_after=exc.retry_after)
+        except HandshakeError as exc:
+            return self._refused(exc.message)
+        except ConnectionClosed as exc:
+            code = exc.rcvd.code if exc.rcvd is not None else None
+            return self._ended(code, lived=0.0, otherwise="The relay hung up before the session.")
+        except TimeoutError:
+            if self._stop.requested:
+                return 0.0
+            return self._failed("The relay does not answer the handshake.")
+        except OSError as exc:
+            return self._failed(f"The state folder cannot be written: {exc.strerror}.")
+        except Exception:  # the loop goes on whatever happens
+            log.exception("connection_failed")
+            return self._failed("The connection failed; the log has the details.")
+        finally:
+            self._dials += 1
+
+    async def _authenticate(self, link: ClientConnection) -> None:
+        """Prove who we are, and believe the relay only when it has done so, too."""
+        handshake = AgentHandshake(
+            self._relay.credentials,
+            generation=await self._generation.read(),
+            certificate_hash=certificate_hash(link),
+            instance=self._instance,
+        )
+        async with asyncio.timeout(self._settings.handshake_timeout):
+            await link.send(handshake.receive_challenge(await link.recv()))
+            welcome = handshake.receive_welcome(await link.recv())
+            # Durable before it is confirmed: the relay will accept nothing older afterwards.
+            await self._generation.store(welcome.generation)
+            await link.send(handshake.confirm())
+        log.info(
+            "relay_authenticated",
+            connector_id=self._relay.credentials.connector_id,
+            certificate=welcome.certificate,
+            clock_skew_seconds=round(time.time() - welcome.time, 1),
+        )
+
+    async def _serve(self, link: ClientConnection) -> float:
+        began = self._clock()
+        session = Session(link, role=Role.AGENT, handler=self._handler)
+        reason = "The session has ended."
+        async with asyncio.TaskGroup() as tasks:
+            companions = [
+                tasks.create_task(self._measure(session), name="connection-round-trip"),
+                tasks.create_task(self._report(session), name="connection-reports"),
+                tasks.create_task(self._drain(session, link), name="connection-drain"),
+            ]
+            try:
+                await session.run()
+            except TunnelError as exc:
+                reason = f"The connection to the relay is lost: {exc.message}."
+            finally:
+                for task in companions:
+                    task.cancel()
+        lived = self._clock() - began
+        log.info("session_ended", reason=reason, lived_seconds=round(lived, 3))
+        if self._stop.requested:
+            self._health.offline("The agent stops.")
+            return 0.0
+        if session.go_away is not None:
+            self._health.offline("The relay restarts.")
+            window = session.go_away.reconnect_window_ms / 1000
+            return self._backoff.after_restart(window or _RESTART_WINDOW)
+        return self._ended(link.close_code, lived=lived, otherwise=reason)
+
+    async def _measure(self, session: Session) -> None:
+        """Only a round trip says that the connector works; a socket that is open does not."""
+        with contextlib.suppress(TunnelClosedError):
+            seconds = await session.ping()
+            self._health.connected(session)
+            while True:
+                self._health.round_trip(seconds)
+                await asyncio.sleep(self._settings.round_trip_interval)
+                seconds = await session.ping()
+
+    async def _report(self, session: Session) -> None:
+        with contextlib.suppress(TunnelClosedError):
+            await send_reports(session, self._reports)
+
+    async def _drain(self, session: Session, link: ClientConnection) -> None:
+        await self._stop.wait()
+        self._health.drain()
+        log.info("draining", in_flight=session.in_flight)
+        session.drain()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain_timeout):
+                await self._stop.wait_urgent()
+        log.warning("drain_cut_short", in_flight=session.in_flight)
+        await link.close(CloseCode.GOING_AWAY, "The agent stops.")
+
+    def _ended(self, code: int | None, *, lived: float, otherwise: str) -> float:
+        """Say why there is no session, and how long to stay away for that."""
+        if code == CloseCode.REVOKED:
+            self._health.revoked(_REASONS[CloseCode.REVOKED])
+            log.warning("connector_revoked")
+            return self._backoff.after_revocation()
+        if code in _REFUSALS:
+            return self._refused(_REASONS[CloseCode(code)])
+        reason = _REASONS[CloseCode(code)] if code in set(_REASONS) else otherwise
+        self._health.offline(reason)
+        log.warning("offline", reason=reason)
+        if code == CloseCode.SUPERSEDED:
+            return self._backoff.after_supersession()
+        return self._backoff.after_session(lived)
+
+    def _failed(self, reason: str, *, retry_after: float | None = None) -> float:
+        self._health.offline(reason)
+        log.warning("dial_failed", reason=reason)
+        delay = self._backoff.after_failure()
+        if retry_after is None:
+            return delay
+        # Everybody was told the same number: come back some time after it, not all at it.
+        return max(delay, retry_after + self._uniform(0.0, retry_after))
+
+    def _refused(self, reason: str) -> float:
+        self._health.offline(reason)
+        log.warning("relay_refused", reason=reason)
+        return self._backoff.after_refusal()

@@ -1,0 +1,195 @@
+"""From a tunnel URL to an open WebSocket: every step has its own time limit and its own words."""
+
+import asyncio
+import contextlib
+import hashlib
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Final
+
+from websockets.asyncio.client import ClientConnection
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus
+from websockets.typing import Subprotocol
+from websockets.uri import parse_uri
+
+from cloud_connect.errors import ConfigurationError, TunnelError
+from cloud_connect.handshake_messages import MAX_MESSAGE_BYTES, NO_CERTIFICATE, SUBPROTOCOL
+from cloud_connect_agent.settings import TunnelSettings, check_url
+from cloud_connect_agent.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["DialError", "allow_frames", "certificate_hash", "dial"]
+
+_RESOLVE_TIMEOUT: Final = 5.0  # seconds
+_MAX_ADDRESSES: Final = 8  # of one name that are tried in one dial
+_USER_TIMEOUT_MS: Final = 20_000  # unacknowledged bytes for so long mean that the link is dead
+_CLOSE_TIMEOUT: Final = 2.0
+_SESSION_MESSAGE_BYTES: Final = 128 * 1024 + 1024  # the protocol's limit and some slack
+_WRITE_BUFFER_BYTES: Final = 64 * 1024
+_QUEUED_FRAMES: Final = (4, 1)
+
+_Address = tuple[int, Any]  # family, and what that family calls an address
+
+
+class DialError(TunnelError):
+    """The relay could not be reached, or does not speak as a relay does."""
+
+
+@contextlib.asynccontextmanager
+async def dial(
+    url: str, *, tls: ssl.SSLContext, settings: TunnelSettings, attempt: int = 0
+) -> AsyncIterator[ClientConnection]:
+    """Connect to a relay's tunnel; closes the link when the block ends.
+
+    Args:
+        attempt: Which address of the name comes first: a host that accepts and then says
+            nothing must not hide the others.
+
+    Raises:
+        ConfigurationError: If the URL must not be used.
+        DialError: If there is no tunnel to be had; the message says why.
+    """
+    try:
+        uri = parse_uri(check_url(url, schemes=("ws", "wss")))
+    except ValueError as exc:
+        raise ConfigurationError(f"The setting relay.tunnel_url is wrong: {exc}.") from exc
+    addresses = await _resolve(uri.host, uri.port)
+    first = attempt % len(addresses)
+    sock = await _connect(
+        [*addresses[first:], *addresses[:first]], host=uri.host, seconds=settings.connect_timeout
+    )
+    protocol = ClientProtocol(
+        uri, subprotocols=[Subprotocol(SUBPROTOCOL)], max_size=MAX_MESSAGE_BYTES
+    )
+    connection = await _secure(
+        sock,
+        ClientConnection(
+            protocol,
+            ping_interval=None,  # the session has heartbeats of its own
+            close_timeout=_CLOSE_TIMEOUT,
+            max_queue=_QUEUED_FRAMES,
+            write_limit=_WRITE_BUFFER_BYTES,
+        ),
+        tls=tls if uri.secure else None,
+        host=uri.host,
+        seconds=settings.connect_timeout,
+    )
+    try:
+        await _upgrade(connection, seconds=settings.upgrade_timeout)
+        yield connection
+    finally:
+        await connection.close()
+        connection.transport.abort()
+
+
+def allow_frames(connection: ClientConnection) -> None:
+    """Let messages have the tunnel's size: the relay has proven itself."""
+    connection.protocol.max_message_size = _SESSION_MESSAGE_BYTES
+
+
+def certificate_hash(connection: ClientConnection) -> bytes:
+    """SHA-256 of the certificate that the peer showed; zeros without TLS."""
+    tls = connection.transport.get_extra_info("ssl_object")
+    certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+    return NO_CERTIFICATE if certificate is None else hashlib.sha256(certificate).digest()
+
+
+async def _resolve(host: str, port: int) -> "Sequence[_Address]":
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(_RESOLVE_TIMEOUT):
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except TimeoutError as exc:
+        raise DialError(f"The name {host} could not be looked up in time: check DNS.") from exc
+    except OSError as exc:
+        raise DialError(f"The name {host} is not known ({exc.strerror}): check DNS.") from exc
+    addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+    return addresses[:_MAX_ADDRESSES]
+
+
+async def _connect(addresses: "Sequence[_Address]", *, host: str, seconds: float) -> socket.socket:
+    loop = asyncio.get_running_loop()
+    reason = ""
+    for family, address in addresses:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+            async with asyncio.timeout(seconds):
+                await loop.sock_connect(sock, address)
+        except TimeoutError:
+            reason = "no answer"
+            sock.close()
+        except OSError as exc:
+            reason = exc.strerror or "no route"
+            sock.close()
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise DialError(f"The relay at {host} cannot be reached ({reason}).")
+
+
+async def _secure(
+    sock: socket.socket,
+    connection: ClientConnection,
+    *,
+    tls: ssl.SSLContext | None,
+    host: str,
+    seconds: float,
+) -> ClientConnection:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(seconds):
+            await loop.create_connection(
+                lambda: connection,
+                sock=sock,
+                ssl=tls,
+                server_hostname=host if tls is not None else None,
+            )
+    except ssl.SSLCertVerificationError as exc:
+        raise DialError(
+            f"The certificate of {host} is not trusted ({exc.verify_message}): if your company"
+            " uses an authority of its own, set relay.ca_file."
+        ) from exc
+    except TimeoutError as exc:
+        raise DialError(f"The relay at {host} does not answer the TLS handshake.") from exc
+    except (ssl.SSLError, OSError) as exc:
+        raise DialError(f"The TLS handshake with {host} failed.") from exc
+    finally:
+        if not hasattr(connection, "transport"):
+            sock.close()
+    return connection
+
+
+async def _upgrade(connection: ClientConnection, *, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await connection.handshake(user_agent_header=f"cloud-connect/{VERSION}")
+    except TimeoutError as exc:
+        raise DialError("The relay does not answer the WebSocket upgrade.") from exc
+    except InvalidStatus as exc:
+        status = exc.response.status_code
+        error = DialError(
+            "The relay is busy or restarts."
+            if status == 503
+            else f"There is no relay's tunnel at this address (status {status})."
+        )
+        error.retry_after = _retry_after(exc)
+        raise error from exc
+    except (InvalidHandshake, InvalidMessage, OSError, EOFError) as exc:
+        raise DialError("What answers there is no relay's tunnel.") from exc
+    if connection.subprotocol != SUBPROTOCOL:
+        raise DialError("The relay does not speak this agent's tunnel protocol.")
+
+
+def _retry_after(error: InvalidStatus) -> float | None:
+    text = error.response.headers.get("Retry-After", "")
+    return float(text) if text.isascii() and text.isdigit() and len(text) <= 4 else None

@@ -1,0 +1,96 @@
+"""Who this agent is: its signing key, in the vault, and the counter that betrays a copy."""
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+from cloud_connect.errors import ConfigurationError
+from cloud_connect.signing import KEY_BYTES, SigningKey
+from cloud_connect_agent.durable import write_durably
+from cloud_connect_agent.vault.base import Vault
+
+__all__ = ["AgentKeys", "Generation"]
+
+_KEY: Final = "identity"
+_CANDIDATE: Final = "identity-candidate"  # enrols; replaces the key once the relay knows it
+_MAX_DIGITS: Final = 19
+
+
+class AgentKeys:
+    """The agent's Ed25519 key: made here, and it never leaves the vault."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault: Final = vault
+
+    async def load(self) -> SigningKey:
+        """Return the key this agent is enrolled with.
+
+        Raises:
+            ConfigurationError: If there is none.
+            VaultLockedError: If the vault cannot be opened.
+        """
+        key = await self._read(_KEY)
+        if key is None:
+            raise ConfigurationError(
+                "The vault holds no key of this agent: enrol it again with a new join token."
+            )
+        return key
+
+    async def candidate(self) -> SigningKey:
+        """Return the key to enrol with; the same one until an enrolment succeeds.
+
+        A relay that has enrolled it, but whose answer was lost, gives the same answer again.
+        """
+        key = await self._read(_CANDIDATE)
+        if key is None:
+            key = SigningKey.generate()
+            await self._vault.put(_CANDIDATE, key.seed())
+        return key
+
+    async def adopt(self, key: SigningKey) -> None:
+        """Make the candidate the agent's key: the relay has enrolled it."""
+        await self._vault.put(_KEY, key.seed())
+        await self._vault.delete(_CANDIDATE)
+
+    async def forget(self) -> None:
+        """Delete the key: this agent is no connector any more."""
+        await self._vault.delete(_CANDIDATE)
+        await self._vault.delete(_KEY)
+
+    async def _read(self, name: str) -> SigningKey | None:
+        seed = await self._vault.get(name)
+        return SigningKey(seed) if seed is not None and len(seed) == KEY_BYTES else None
+
+
+class Generation:
+    """The counter that the relay advances at each connect, in a file of its own.
+
+    A copied disk falls behind the original, and the relay notices.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file: Final = file
+
+    async def read(self) -> int:
+        """Return the last one that was stored.
+
+        Raises:
+            ConfigurationError: If the file is missing or damaged.
+        """
+        try:
+            text = (await asyncio.to_thread(self._file.read_bytes)).strip()
+        except OSError as exc:
+            raise ConfigurationError(
+                f"The file {self._file} cannot be read ({exc.strerror}): enrol this PC again."
+            ) from exc
+        if not text.isdigit() or len(text) > _MAX_DIGITS:
+            raise ConfigurationError(f"The file {self._file} is damaged: enrol this PC again.")
+        return int(text)
+
+    async def store(self, generation: int) -> None:
+        """Replace it; it is on disk when this returns.
+
+        Raises:
+            OSError: If the disk is full or the file cannot be written.
+        """
+        await asyncio.to_thread(write_durably, self._file, b"%d\n" % generation)
