@@ -44,6 +44,9 @@ class Carrier(Protocol):
     def wake(self) -> None:
         """Have what is queued sent."""
 
+    def reset(self, stream_id: int, code: ResetCode) -> None:
+        """End a stream early; without effect if it is over."""
+
     def consume(self, stream_id: int, size: int) -> None:
         """Return credit for bytes that were read or dropped."""
 
@@ -194,10 +197,7 @@ class Exchange:
 
     def reset(self, code: ResetCode) -> None:
         """End the stream early; without effect if it is over."""
-        multiplexer = self._carrier.multiplexer
-        if multiplexer is not None:
-            multiplexer.reset_stream(self.stream_id, code)
-            self._carrier.wake()
+        self._carrier.reset(self.stream_id, code)
         self._send_ended = True
         error = StreamResetError("the exchange was reset on this side", reason=code)
         self._fail(error, receiving=not self._receive_ended or bool(self._chunks))
@@ -226,24 +226,20 @@ class Exchange:
                 error = StreamResetError(f"the peer reset the stream: {code.name}", reason=code)
                 if code is ResetCode.REFUSED:
                     error.outcome = Outcome.NOT_EXECUTED
-                answered = code is ResetCode.NO_ERROR and self._receive_ended
-                self._fail(error, receiving=not answered)
+                self._fail(error, receiving=not self._receive_ended)
                 return
             case _:
                 assert_never(event)
         _set(self._receiver)
 
-    def lose(self, message: str) -> None:
+    def lose(self, message: str, outcome: Outcome) -> None:
         """Take in that the session is over; a body that is complete stays readable."""
-        error = TunnelClosedError(message, outcome=Outcome.UNKNOWN)
+        error = TunnelClosedError(message, outcome=outcome)
         self._fail(error, receiving=not self._receive_ended)
 
     def abandon(self) -> None:
         """Take in that nobody receives any more: what comes is dropped."""
         self._abandoned = True
-        self._drop()
-
-    def _drop(self) -> None:
         while self._chunks:
             self._carrier.consume(self.stream_id, len(self._chunks.popleft()))
 
@@ -252,7 +248,7 @@ class Exchange:
             self._send_error = error
         if receiving and self._error is None:
             self._error = error
-            self._drop()
+            self.abandon()
         _set(self._receiver)
         _set(self._sender)
 

@@ -2,21 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
 from typing import Final, assert_never
 
-import structlog
-
-from cloud_connect.closing import CloseCode
+from cloud_connect.ending import DRAINED, STOPPED, Ending, ending_of
 from cloud_connect.errors import (
     LocalProtocolError,
+    Outcome,
     RemoteProtocolError,
-    StreamResetError,
     TunnelClosedError,
     TunnelError,
 )
 from cloud_connect.exchange import Exchange
+from cloud_connect.handlers import Handler, Handlers
 from cloud_connect.link import LINK_GONE, Link, close_link
 from cloud_connect.liveness import Liveness, SessionSettings
 from cloud_connect.tunnel import (
@@ -40,10 +38,7 @@ from cloud_connect.tunnel import (
 
 __all__ = ["Clock", "Handler", "Link", "Role", "Session", "SessionSettings"]
 
-log = structlog.get_logger()
-
 Clock = Callable[[], float]
-Handler = Callable[[Exchange], Awaitable[None]]
 
 # A check so much late means that this process stood still: what came in meanwhile is read first.
 _STALL: Final = 1.0
@@ -54,19 +49,6 @@ _TO_EXCHANGE: Final = (DataReceived, ResponseReceived, TrailersReceived, StreamW
 _SessionEvent = (
     RequestReceived | StreamClosed | StreamReset | PingAnswered | SettingsReceived | GoAwayReceived
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ending:
-    error: TunnelError | None
-    code: int
-    reason: str
-
-
-_STOPPED: Final = _Ending(
-    error=TunnelClosedError("the session was stopped"), code=CloseCode.GOING_AWAY, reason="stopped"
-)
-_DRAINED: Final = _Ending(error=None, code=CloseCode.GOING_AWAY, reason="drained")
 
 
 class Session:
@@ -87,16 +69,20 @@ class Session:
         clock: Clock = time.monotonic,
     ) -> None:
         self._link = link
-        self._handler = handler
         self._settings = settings or SessionSettings()
         self._clock = clock
         self._multiplexer = Multiplexer(role, self._settings.limits)
         self._exchanges: dict[int, Exchange] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._group = asyncio.TaskGroup()
+        self._handlers = Handlers(
+            handler,
+            group=self._group,
+            max_tasks=self._settings.limits.max_streams,
+            served=self._served,
+        )
         self._unconfirmed: set[int] = set()
-        self._group: asyncio.TaskGroup | None = None
         self._ready = asyncio.Event()
-        self._ending: asyncio.Future[_Ending] | None = None
+        self._ending: asyncio.Future[Ending] | None = None
         self._epitaph: str | None = None  # why the session is over
         self._writer: asyncio.Future[None] | None = None
         self._pings: list[asyncio.Future[float]] = []
@@ -141,10 +127,9 @@ class Session:
             raise LocalProtocolError("a session runs once")
         self._ending = asyncio.get_running_loop().create_future()
         self._liveness = Liveness(self._settings, now=self._clock())
-        ending = _STOPPED
+        ending = STOPPED
         try:
-            async with asyncio.TaskGroup() as group:
-                self._group = group
+            async with self._group as group:
                 workers = [
                     group.create_task(self._work(self._read()), name="tunnel-read"),
                     group.create_task(self._work(self._write()), name="tunnel-write"),
@@ -154,11 +139,11 @@ class Session:
                     ending = await self._ending
                 finally:
                     self._shut(ending)
-                    for task in (*workers, *self._tasks.values()):
-                        task.cancel()
+                    for worker in workers:
+                        worker.cancel()
                 await self._close_link(ending)
         finally:
-            if ending is _STOPPED:
+            if ending is STOPPED:
                 await self._close_link(ending)
         if ending.error is not None:
             raise ending.error
@@ -169,10 +154,11 @@ class Session:
         Raises:
             TunnelClosedError: If the session is over or one of its sides drains.
             QuotaExceededError: If the peer allows no more streams at the moment.
+            BodyTooLargeError: If the head is over its limit.
         """
         if not self._ready.is_set():
             await self._ready.wait()
-        stream_id = self._live().open_stream(head, end_stream=end_stream)
+        stream_id = self._live().open_stream(head, now=self._clock(), end_stream=end_stream)
         exchange = Exchange(self, stream_id, head, inbound=False, send_ended=end_stream)
         self._exchanges[stream_id] = exchange
         self.wake()
@@ -217,6 +203,12 @@ class Session:
         if writer is not None and not writer.done():
             writer.set_result(None)
 
+    def reset(self, stream_id: int, code: ResetCode) -> None:
+        """End a stream early; without effect if it is closed or reset already."""
+        if self._epitaph is None:
+            self._multiplexer.reset_stream(stream_id, code, now=self._clock())
+            self.wake()
+
     def consume(self, stream_id: int, size: int) -> None:
         """Return credit for bytes of a stream that were read or dropped."""
         if self._epitaph is None:
@@ -229,19 +221,9 @@ class Session:
     async def _work(self, work: Coroutine[None, None, None]) -> None:
         try:
             await work
-        except RemoteProtocolError as exc:
-            error = TunnelClosedError(f"the peer broke the tunnel protocol: {exc.message}")
-            error.__cause__ = exc
-            self._end(error, code=CloseCode.PROTOCOL_ERROR, reason=exc.message)
-        except LocalProtocolError as exc:
-            self._end(exc, code=CloseCode.INTERNAL_ERROR, reason="internal error")
-        except LINK_GONE as exc:
-            if not self._exchanges and (self.draining or self.peer_draining):
-                self._end(None, code=CloseCode.NORMAL)
-            else:
-                error = TunnelClosedError(f"the link was lost: {exc}")
-                error.__cause__ = exc
-                self._end(error, code=CloseCode.GOING_AWAY)
+        except (TunnelError, *LINK_GONE) as exc:
+            orderly = not self._exchanges and (self.draining or self.peer_draining)
+            self._end(ending_of(exc, orderly=orderly))
 
     async def _read(self) -> None:
         recv, clock = self._link.recv, self._clock
@@ -279,8 +261,7 @@ class Session:
             now = clock()
             verdict = liveness.verdict(now)
             if verdict is not None:
-                self._end(TunnelClosedError(verdict), code=CloseCode.GOING_AWAY, reason=verdict)
-                return
+                raise TunnelClosedError(verdict)
             if liveness.ping_due(now):
                 self._multiplexer.ping(now=now)
                 self.wake()
@@ -303,7 +284,7 @@ class Session:
             case RequestReceived():
                 self._serve(event)
             case StreamClosed(stream_id=stream_id):
-                if stream_id not in self._tasks:
+                if stream_id not in self._handlers:
                     self._forget(stream_id)
             case StreamReset():
                 self._on_reset(event)
@@ -321,26 +302,16 @@ class Session:
 
     def _serve(self, request: RequestReceived) -> None:
         stream_id = request.stream_id
-        handler, group = self._handler, self._group
-        if (
-            handler is None
-            or group is None
-            or len(self._tasks) >= self._settings.limits.max_streams
-        ):
-            self._multiplexer.reset_stream(stream_id, ResetCode.REFUSED)
-            return
         exchange = Exchange(
             self, stream_id, request.head, inbound=True, receive_ended=request.end_stream
         )
-        self._exchanges[stream_id] = exchange
-        task = group.create_task(_handle(handler, exchange), name=f"exchange-{stream_id}")
-        self._tasks[stream_id] = task
-        # Not a finally of the task: one that is cancelled before it began runs none of it.
-        task.add_done_callback(lambda _: self._served(exchange))
+        if self._handlers.serve(exchange):
+            self._exchanges[stream_id] = exchange
+        else:
+            self.reset(stream_id, ResetCode.REFUSED)
 
     def _served(self, exchange: Exchange) -> None:
         stream_id = exchange.stream_id
-        del self._tasks[stream_id]
         exchange.abandon()
         multiplexer = self.multiplexer
         if multiplexer is None:
@@ -351,21 +322,21 @@ class Session:
         elif exchange.send_ended:
             multiplexer.stop_receiving(stream_id)
         else:
-            multiplexer.reset_stream(stream_id, ResetCode.INTERNAL)
+            self.reset(stream_id, ResetCode.INTERNAL)
         self.wake()
         if not multiplexer.is_open(stream_id):
             self._forget(stream_id)
 
     def _on_reset(self, event: StreamReset) -> None:
-        exchange = self._exchanges.get(event.stream_id)
+        stream_id = event.stream_id
+        exchange = self._exchanges.get(stream_id)
         if exchange is not None:
             exchange.deliver(event)
-        task = self._tasks.get(event.stream_id)
-        if task is None:
-            self._multiplexer.confirm_reset(event.stream_id)
+        if stream_id in self._handlers:
+            self._unconfirmed.add(stream_id)
+            self._handlers.cancel(stream_id)
         else:
-            self._unconfirmed.add(event.stream_id)
-            task.cancel()
+            self._multiplexer.confirm_reset(stream_id)
 
     def _on_pong(self, round_trip: float) -> None:
         pings, self._pings = self._pings, []
@@ -373,7 +344,7 @@ class Session:
             if not answer.done():
                 answer.set_result(round_trip)
         if self._farewell:
-            self._end(None, code=CloseCode.GOING_AWAY, reason="drained")
+            self._end(DRAINED)
         self._check_drained()
 
     def _forget(self, stream_id: int) -> None:
@@ -394,35 +365,29 @@ class Session:
             raise TunnelClosedError(self._epitaph)
         return self._multiplexer
 
-    def _end(self, error: TunnelError | None, *, code: int, reason: str = "") -> None:
+    def _end(self, ending: Ending) -> None:
         if self._ending is not None and not self._ending.done():
-            self._ending.set_result(_Ending(error=error, code=code, reason=reason))
+            self._ending.set_result(ending)
 
-    def _shut(self, ending: _Ending) -> None:
+    def _shut(self, ending: Ending) -> None:
         self._epitaph = epitaph = "the session is drained"
         if ending.error is not None:
             self._epitaph = epitaph = ending.error.message
         self._ready.set()
-        for exchange in self._exchanges.values():
-            exchange.lose(epitaph)
+        self._handlers.cancel_all()
+        unsent = self._multiplexer.unsent_requests()
+        for stream_id, exchange in self._exchanges.items():
+            outcome = Outcome.NOT_EXECUTED if stream_id in unsent else Outcome.UNKNOWN
+            exchange.lose(epitaph, outcome)
         self._exchanges.clear()
         for answer in self._pings:
             if not answer.done():
                 answer.set_exception(TunnelClosedError(epitaph))
 
-    async def _close_link(self, ending: _Ending) -> None:
+    async def _close_link(self, ending: Ending) -> None:
         await close_link(
             self._link,
             code=ending.code,
             reason=ending.reason,
             within=self._settings.close_timeout,
         )
-
-
-async def _handle(handler: Handler, exchange: Exchange) -> None:
-    try:
-        await handler(exchange)
-    except (StreamResetError, TunnelClosedError) as exc:
-        log.debug("exchange_ended_early", stream_id=exchange.stream_id, error=exc.message)
-    except Exception:  # one call's fault must not end the session of all others
-        log.exception("exchange_failed", stream_id=exchange.stream_id)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from cloud_connect.errors import LocalProtocolError, Outcome, RemoteProtocolError
+from cloud_connect.errors import BodyTooLargeError, LocalProtocolError, Outcome, RemoteProtocolError
 from cloud_connect.tunnel.limits import MAX_HEAD_BYTES
 
 __all__ = [
@@ -104,14 +104,17 @@ def encode_head(head: RequestHead | ResponseHead | Trailers) -> bytes:
     """Return a head's payload, without the fields that have their default.
 
     Raises:
-        LocalProtocolError: If it is over the limit or holds what JSON cannot.
+        BodyTooLargeError: If it is over the limit: what it carries comes from callers.
+        LocalProtocolError: If it holds what JSON cannot.
     """
     try:
         payload = head.__pydantic_serializer__.to_json(head, exclude_defaults=True)
     except ValueError as exc:  # PydanticSerializationError is one
         raise LocalProtocolError(f"head cannot be written as JSON: {type(exc).__name__}") from exc
     if len(payload) > MAX_HEAD_BYTES:
-        raise LocalProtocolError(f"head of {len(payload)} bytes is over {MAX_HEAD_BYTES}")
+        raise BodyTooLargeError(
+            f"the call's parameters and headers take {len(payload)} bytes, {MAX_HEAD_BYTES} are allowed"
+        )
     return payload
 
 

@@ -42,6 +42,7 @@ from cloud_connect.tunnel.limits import (
     Limits,
 )
 from cloud_connect.tunnel.outbox import Outbox
+from cloud_connect.tunnel.pacing import CancelPacer
 from cloud_connect.tunnel.stream import Signal, Stream, StreamState
 from cloud_connect.tunnel.window import ReceiveWindow, SendWindow
 
@@ -105,12 +106,14 @@ class Inbox:
 
     __slots__ = (
         "_cancels",
+        "_fastest",
         "_flood",
         "_handlers",
         "_last_peer_id",
         "_limits",
         "_local_parity",
         "_outbox",
+        "_pacer",
         "_peer_stream_window",
         "_round_trips",
         "_session_window",
@@ -122,8 +125,11 @@ class Inbox:
         "round_trip",
     )
 
-    def __init__(self, outbox: Outbox, limits: Limits, local_parity: int) -> None:
+    def __init__(
+        self, outbox: Outbox, pacer: CancelPacer, limits: Limits, local_parity: int
+    ) -> None:
         self._outbox = outbox
+        self._pacer = pacer
         self._limits = limits
         self._local_parity = local_parity
         self._last_peer_id = 0
@@ -134,6 +140,7 @@ class Inbox:
         self._flood = FloodGuard(limits.flood_burst, limits.flood_per_second)
         self._cancels = CancelGuard(limits.cancel_burst, limits.cancel_share, limits.cancel_period)
         self._round_trips: deque[float] = deque(maxlen=_ROUND_TRIPS)
+        self._fastest: float | None = None
         self._time = 0.0
         self.peer: Peer | None = None
         self.draining = False
@@ -170,8 +177,8 @@ class Inbox:
 
     def consume(self, stream: Stream | None, size: int, now: float) -> None:
         """Account for received bytes that were read or dropped, and return credit if due."""
-        fastest = min(self._round_trips, default=None)
-        if stream is not None and not stream.remote_ended and not stream.is_reset:
+        fastest = self._fastest
+        if stream is not None and not stream.remote_ended and not stream.unwanted:
             window = stream.receive_window
             if window.consume(size, now=now, round_trip=fastest):
                 self._session_window.grow(2 * window.size)
@@ -191,7 +198,7 @@ class Inbox:
         stream.received(Signal.DATA)
         stream.receive_window.receive(size)
         self._session_window.receive(size)
-        if stream.is_reset:
+        if stream.unwanted:
             self.consume(None, size, self._time)
         elif stream.local and not stream.heads_received:
             raise RemoteProtocolError("DATA before the response head")
@@ -210,18 +217,20 @@ class Inbox:
         stream.heads_received += 1
         if not stream.local:
             raise RemoteProtocolError("second HEADERS in the request direction")
-        if stream.is_reset:
-            pass
-        elif stream.heads_received == 1:
-            head = decode_response_head(payload)
-            self._report(ResponseReceived(stream_id=stream_id, head=head, end_stream=end))
-        elif end:
-            trailers = decode_trailers(payload)
-            self._report(TrailersReceived(stream_id=stream_id, trailers=trailers))
-        else:
+        if stream.heads_received > 1 and not end:
             raise RemoteProtocolError("trailers without END_STREAM")
+        if not stream.unwanted:
+            self._on_answer(stream, payload, end_stream=end)
         if end:
             self._end(stream)
+
+    def _on_answer(self, stream: Stream, payload: bytes, *, end_stream: bool) -> None:
+        if stream.heads_received == 1:
+            head = decode_response_head(payload)
+            self._report(ResponseReceived(stream_id=stream.id, head=head, end_stream=end_stream))
+        else:
+            trailers = decode_trailers(payload)
+            self._report(TrailersReceived(stream_id=stream.id, trailers=trailers))
 
     def _on_request(self, stream_id: int, payload: bytes, *, end_stream: bool) -> None:
         if stream_id <= self._last_peer_id or stream_id & 1 == self._local_parity:
@@ -254,6 +263,8 @@ class Inbox:
             if stream is None or payload:
                 raise RemoteProtocolError("confirmation of no reset, or with a payload")
             stream.received(Signal.CONFIRM)
+            if stream.local:
+                self._pacer.confirmed(self._time)
             self._outbox.close(stream)
             return
         code = decode_reset(payload)
@@ -303,6 +314,7 @@ class Inbox:
             raise RemoteProtocolError("answer to no ping")
         self.round_trip = max(self._time - self.ping[1], 0.0)
         self._round_trips.append(self.round_trip)
+        self._fastest = min(self._round_trips)
         self.ping = None
         self._report(PingAnswered(round_trip=self.round_trip))
 

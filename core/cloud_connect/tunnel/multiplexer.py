@@ -33,6 +33,7 @@ from cloud_connect.tunnel.limits import (
     Limits,
 )
 from cloud_connect.tunnel.outbox import Outbox
+from cloud_connect.tunnel.pacing import CancelPacer
 from cloud_connect.tunnel.stream import Signal, Stream, StreamState
 from cloud_connect.tunnel.window import ReceiveWindow, SendWindow
 
@@ -56,7 +57,8 @@ class Multiplexer:
     def __init__(self, role: Role, limits: Limits | None = None) -> None:
         self.limits: Final = limits or Limits()
         self._outbox = Outbox(role.value)
-        self._inbox = Inbox(self._outbox, self.limits, role.value & 1)
+        self._pacer = CancelPacer()
+        self._inbox = Inbox(self._outbox, self._pacer, self.limits, role.value & 1)
         self._pings = 0
         self._broken: RemoteProtocolError | None = None
         self._outbox.post(
@@ -82,10 +84,13 @@ class Multiplexer:
         if self._broken is not None:
             raise self._broken
         try:
-            return self._inbox.receive(message, now)
+            events = self._inbox.receive(message, now)
         except RemoteProtocolError as exc:
             self._broken = exc
             raise
+        if self._pacer.withheld:
+            self._cancel_withheld(now)
+        return events
 
     def consume(self, stream_id: int, size: int, *, now: float) -> None:
         """Say that *size* received bytes of a stream were read or dropped: credit goes back."""
@@ -109,7 +114,7 @@ class Multiplexer:
 
     # Streams.
 
-    def open_stream(self, head: RequestHead, *, end_stream: bool = False) -> int:
+    def open_stream(self, head: RequestHead, *, now: float, end_stream: bool = False) -> int:
         """Open a stream and return its id.
 
         Raises:
@@ -137,6 +142,7 @@ class Multiplexer:
         outbox.next_id += 2
         outbox.local_open += 1
         outbox.streams[stream.id] = stream
+        self._pacer.opened(now)
         self._post_head(stream, payload, end_stream=end_stream)
         return stream.id
 
@@ -174,17 +180,29 @@ class Multiplexer:
         stream.ended = True
         self._outbox.enter(stream)
 
-    def reset_stream(self, stream_id: int, code: ResetCode) -> None:
-        """End a stream early; without effect if it is closed or reset already."""
+    def reset_stream(self, stream_id: int, code: ResetCode, *, now: float) -> None:
+        """End a stream early; without effect if it is closed or reset already.
+
+        Many cancels at once go out little by little, so that the peer does not take them for
+        abuse; their streams keep their slots until then.
+        """
         stream = self._outbox.streams.get(stream_id)
-        if stream is not None and not stream.is_reset:
+        if stream is None or stream.is_reset or stream.withheld:
+            return
+        if not stream.local or self._may_cancel(now):
             self._outbox.reset(stream, code)
+        else:
+            stream.withheld = True
+            self._outbox.drop(stream)
+            self._pacer.withheld.append((stream_id, code))
 
     def stop_receiving(self, stream_id: int) -> None:
         """Reset a stream with ``NO_ERROR`` once its answer went out, if the peer still sends."""
         stream = self._outbox.streams.get(stream_id)
         if stream is None or stream.is_reset:
             return
+        if stream.local:
+            raise LocalProtocolError("a stream of ours is reset with a code, or read to its end")
         if stream.state is StreamState.HALF_CLOSED_LOCAL:
             self._outbox.reset(stream, ResetCode.NO_ERROR)
         elif stream.ended:
@@ -200,6 +218,12 @@ class Multiplexer:
         stream.sent(Signal.CONFIRM)
         self._outbox.post(pack_reset_ack(stream_id))
         self._outbox.close(stream)
+
+    def unsent_requests(self) -> frozenset[int]:
+        """Return the streams of this side whose request no message took yet."""
+        streams = self._outbox.streams
+        unsent = self._outbox.unsent_heads()
+        return frozenset(i for i in unsent if i in streams and streams[i].local)
 
     # The session.
 
@@ -239,6 +263,7 @@ class Multiplexer:
         """
         if self._inbox.ping is not None:
             return False
+        self._cancel_withheld(now)
         self._pings += 1
         payload = self._pings.to_bytes(PING_BYTES, "big")
         self._inbox.ping = (payload, now)
@@ -256,9 +281,26 @@ class Multiplexer:
         self._inbox.draining = True
         self._outbox.post(encode_goaway(code, reconnect_window_ms, reason))
 
+    def _may_cancel(self, now: float) -> bool:
+        if not self._pacer.may_cancel(now):
+            return False
+        self._pacer.cancelled()
+        return True
+
+    def _cancel_withheld(self, now: float) -> None:
+        withheld = self._pacer.withheld
+        while withheld:
+            stream = self._outbox.streams.get(withheld[0][0])
+            if stream is None or stream.is_reset:  # it ended by itself meanwhile
+                withheld.popleft()
+            elif self._may_cancel(now):
+                self._outbox.reset(stream, withheld.popleft()[1])
+            else:
+                return
+
     def _writable(self, stream_id: int) -> Stream:
         stream = self._outbox.streams.get(stream_id)
-        if stream is None or stream.is_reset or stream.ended:
+        if stream is None or stream.is_reset or stream.ended or stream.withheld:
             raise LocalProtocolError("sent on a stream that is closed, reset or ended")
         return stream
 

@@ -4,7 +4,7 @@ from collections import deque
 from typing import Final
 
 from cloud_connect.tunnel.events import Event, StreamClosed, StreamWritable
-from cloud_connect.tunnel.frames import Flag, FrameType, ResetCode, pack_header, pack_reset
+from cloud_connect.tunnel.frames import Flag, FrameType, ResetCode, pack_header, pack_reset, split
 from cloud_connect.tunnel.limits import HEADER_BYTES, MAX_DATA_BYTES, MAX_MESSAGE_BYTES
 from cloud_connect.tunnel.stream import Signal, Stream, StreamState
 from cloud_connect.tunnel.window import SendWindow
@@ -120,6 +120,15 @@ class Outbox:
             del self._parked[stream.id]
             stream.in_ring = False
 
+    def unsent_heads(self) -> frozenset[int]:
+        """Return the streams with a head that no message took yet."""
+        return frozenset(
+            stream_id
+            for frame in self._control
+            for kind, _, stream_id, _, _ in split(frame)
+            if kind == FrameType.HEADERS
+        )
+
     def next_message(self) -> bytes | None:
         """Build the next message, or return ``None`` if nothing can be sent."""
         parts: list[bytes | memoryview] = []
@@ -143,7 +152,7 @@ class Outbox:
 
     def _write(self, stream: Stream, room: int, parts: list[bytes | memoryview]) -> int | None:
         """Write a turn of a stream; return the room left, ``None`` if there is too little."""
-        if stream.is_reset:
+        if stream.unwanted:
             stream.in_ring = False
             return room
         if stream.queued:

@@ -84,6 +84,7 @@ class Stream:
         trailers: HEADERS payload that ends the stream behind the body.
         farewell: Reset to send behind END_STREAM.
         in_ring: Whether the outbox will come to this stream.
+        withheld: Whether its reset waits for its time; what comes in is dropped.
         awaits_room: Whether its writer was told to wait for ``StreamWritable``.
     """
 
@@ -103,6 +104,7 @@ class Stream:
         "send_window",
         "state",
         "trailers",
+        "withheld",
     )
 
     def __init__(
@@ -123,6 +125,7 @@ class Stream:
         self.farewell: ResetCode | None = None
         self.in_ring = False
         self.awaits_room = False
+        self.withheld = False
 
     def sent(self, signal: Signal) -> None:
         """Move on because of what this side sends."""
@@ -134,7 +137,7 @@ class Stream:
     def received(self, signal: Signal) -> None:
         """Move on because of what the peer sent."""
         state = ON_RECEIVE.get((self.state, signal))
-        if state is None:
+        if state is None or (self.remote_ended and signal <= Signal.END_STREAM):
             raise RemoteProtocolError(f"{signal.name} received on a stream in {self.state.name}")
         self.state = state
 
@@ -142,6 +145,11 @@ class Stream:
     def is_reset(self) -> bool:
         """Whether nothing but confirmations is still to happen."""
         return self.state >= StreamState.RESET_SENT
+
+    @property
+    def unwanted(self) -> bool:
+        """Whether what the peer still sends is dropped."""
+        return self.withheld or self.is_reset
 
     def forget_body(self) -> None:
         """Drop what is queued, because the stream was reset."""
