@@ -1,0 +1,124 @@
+"""The composition root: builds the running agent, and closes everything in order."""
+
+import asyncio
+import contextlib
+import platform
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import structlog
+
+from cloud_connect.calls import Report
+from cloud_connect_agent.connection import RelayAddress, connect_forever
+from cloud_connect_agent.control_server import serve_control
+from cloud_connect_agent.dispatch import Dispatcher
+from cloud_connect_agent.health import Health
+from cloud_connect_agent.identity import AgentKeys, Generation
+from cloud_connect_agent.journal import Journal
+from cloud_connect_agent.operation import CurrentProcore, Operator
+from cloud_connect_agent.paths import AgentPaths
+from cloud_connect_agent.policy_file import PolicyFile
+from cloud_connect_agent.procore.catalog import load_catalog
+from cloud_connect_agent.procore.client import ProcoreClient
+from cloud_connect_agent.procore.executor import RecordExecutor
+from cloud_connect_agent.reports import ReportBoard
+from cloud_connect_agent.settings import AgentSettings
+from cloud_connect_agent.stopping import StopSignal
+from cloud_connect_agent.tls import client_context
+from cloud_connect_agent.vault import open_vault
+from cloud_connect_agent.version import VERSION
+
+__all__ = ["run_agent"]
+
+log = structlog.get_logger(__name__)
+
+
+async def run_agent(
+    paths: AgentPaths, *, load: Callable[[], AgentSettings], stop: StopSignal | None = None
+) -> int:
+    """Serve calls until told to stop; return the exit status.
+
+    Args:
+        load: Reads the settings, at the start and at each reload.
+
+    Raises:
+        ConfigurationError: If the settings cannot be used.
+        VaultLockedError: If the vault cannot be opened.
+    """
+    stop = stop or StopSignal()
+    settings = load()
+    async with AsyncExitStack() as stack:
+        vault = await stack.enter_async_context(open_vault(paths))
+        key = await AgentKeys(vault).load()
+        address = RelayAddress.of(
+            settings.relay, key=key, tls=client_context(settings.relay.ca_file)
+        )
+        journal = await stack.enter_async_context(Journal.open(paths.journal_file))
+        policy = PolicyFile(paths.policy_file)
+        procore = CurrentProcore(settings.procore)
+        client = await stack.enter_async_context(ProcoreClient.open(procore, vault))
+        health = Health()
+        board = ReportBoard(_first_report(policy))
+        operator = Operator(
+            load=load,
+            settings=settings,
+            procore=procore,
+            client=client,
+            policy=policy,
+            journal=journal,
+            health=health,
+            board=board,
+            stop=stop,
+        )
+        await stack.enter_async_context(serve_control(paths.control_socket, operator.answer))
+        stack.enter_context(_signals(stop, operator))
+        dispatcher = Dispatcher(RecordExecutor(client, load_catalog()), client, policy, journal)
+        log.info("agent_started", version=VERSION, connector_id=settings.relay.connector_id)
+        async with asyncio.TaskGroup() as group:
+            watch = group.create_task(operator.watch(), name="operator-watch")
+            await connect_forever(
+                dispatcher,
+                relay=address,
+                generation=Generation(paths.generation_file),
+                settings=settings.tunnel,
+                health=health,
+                reports=board,
+                stop=stop,
+            )
+            watch.cancel()
+    log.info("agent_stopped", in_order=not stop.urgent)
+    return 1 if stop.urgent else 0
+
+
+def _first_report(policy: PolicyFile) -> Report:
+    return Report(
+        machine=socket.gethostname()[:253],
+        os=f"{platform.system()} {platform.release()}"[:200],
+        version=VERSION,
+        policy=policy.summary(),
+    )
+
+
+@contextlib.contextmanager
+def _signals(stop: StopSignal, operator: Operator) -> Iterator[None]:
+    """Heed the service manager's and the keyboard's signals meanwhile."""
+    loop = asyncio.get_running_loop()
+    handlers: dict[int, Callable[[], Any]] = {
+        signal.SIGTERM: stop.request,
+        signal.SIGINT: stop.request,
+    }
+    if hasattr(signal, "SIGHUP"):
+        handlers[signal.SIGHUP] = operator.reload
+    set_up = []
+    try:
+        for number, handler in handlers.items():
+            with contextlib.suppress(NotImplementedError):  # Windows has a service class instead
+                loop.add_signal_handler(number, handler)
+                set_up.append(number)
+        yield
+    finally:
+        for number in set_up:
+            loop.remove_signal_handler(number)

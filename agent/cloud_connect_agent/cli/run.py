@@ -1,0 +1,31 @@
+"""``cloud-connect run``: the agent, in the foreground."""
+
+import click
+
+from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
+
+__all__ = ["run"]
+
+
+@click.command(
+    epilog=(
+        "SIGTERM or Ctrl-C ends it after the running calls, 25 seconds at most; a second one ends "
+        "it at once. SIGHUP reads settings and policy again.\n\n"
+        "\b\nExample:\n  cloud-connect --home /var/lib/cloud-connect run"
+    )
+)
+@shared_options
+@pass_invocation
+def run(invocation: Invocation) -> int:
+    """Connect to the relay and serve calls until told to stop."""
+    import asyncio
+
+    from cloud_connect_agent.app import run_agent
+    from cloud_connect_agent.logs import configure_logs
+    from cloud_connect_agent.run_lock import run_lock
+
+    settings = invocation.enrolled()
+    paths = invocation.paths
+    with run_lock(paths):
+        configure_logs(settings.log, file=paths.log_file, debug=invocation.debug)
+        return asyncio.run(run_agent(paths, load=invocation.settings))

@@ -1,0 +1,196 @@
+"""What the command line asks of a running agent and tells it, and what the agent reports."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+import structlog
+
+from cloud_connect.calls import ReportedGrant
+from cloud_connect.errors import CloudConnectError, ConfigurationError
+from cloud_connect_agent.control import Answer
+from cloud_connect_agent.health import Health
+from cloud_connect_agent.reports import ReportBoard
+from cloud_connect_agent.settings import AgentSettings, EnvironmentSettings, ProcoreSettings
+from cloud_connect_agent.stopping import StopSignal
+from cloud_connect_agent.version import VERSION
+
+__all__ = ["CurrentProcore", "Operator"]
+
+log = structlog.get_logger(__name__)
+
+_WATCH_SECONDS: Final = 2.0  # a change of policy or grants is reported within that
+_MAX_PAUSE_SECONDS: Final = 30 * 86400
+
+
+class CurrentProcore:
+    """The section ``procore`` of the settings, as it is at the moment."""
+
+    def __init__(self, settings: ProcoreSettings) -> None:
+        self.settings = settings
+
+    @property
+    def environments(self) -> Mapping[str, EnvironmentSettings]:
+        """Other addresses, by the environment's flag."""
+        return self.settings.environments
+
+    @property
+    def read_concurrency(self) -> int:
+        """Reads at once."""
+        return self.settings.read_concurrency
+
+    @property
+    def write_concurrency(self) -> int:
+        """Writes at once."""
+        return self.settings.write_concurrency
+
+
+class _Grants(Protocol):
+    async def grants(self) -> list[ReportedGrant]: ...
+
+
+class _Client(Protocol):
+    @property
+    def authenticator(self) -> _Grants: ...
+    def reload(self) -> None: ...
+
+
+class _Policy(Protocol):
+    def reload(self) -> None: ...
+    def summary(self) -> dict[str, object]: ...
+
+
+class _Journal(Protocol):
+    @property
+    def problem(self) -> str | None: ...
+
+
+class Operator:
+    """Answers the control socket, and keeps the report to the relay true."""
+
+    def __init__(
+        self,
+        *,
+        load: Callable[[], AgentSettings],
+        settings: AgentSettings,
+        procore: CurrentProcore,
+        client: _Client,
+        policy: _Policy,
+        journal: _Journal,
+        health: Health,
+        board: ReportBoard,
+        stop: StopSignal,
+    ) -> None:
+        self._load: Final = load
+        self._settings: Final = settings
+        self._procore: Final = procore
+        self._client: Final = client
+        self._policy: Final = policy
+        self._journal: Final = journal
+        self._health: Final = health
+        self._board: Final = board
+        self._stop: Final = stop
+        self._look: Final = asyncio.Event()
+        self._problem: str | None = None
+
+    async def answer(self, request: Mapping[str, Any]) -> Answer:
+        """Do what one request of the control socket asks for.
+
+        Raises:
+            CloudConnectError: If it cannot be done; the message says why.
+        """
+        match request.get("command"):
+            case "status":
+                return {"status": await self._status()}
+            case "reload":
+                self.reload()
+                if self._problem is not None:
+                    raise ConfigurationError(self._problem)
+                await self._publish()
+            case "pause":
+                self._health.pause(_seconds(request.get("seconds")))
+                await self._publish()
+            case "resume":
+                self._health.resume()
+                await self._publish()
+            case "drain":
+                self._stop.request()
+            case _:
+                raise CloudConnectError("The agent does not know this command; update it.")
+        return {}
+
+    def reload(self) -> None:
+        """Read settings, policy and vault again; settings that are wrong change nothing."""
+        self._policy.reload()
+        self._client.reload()
+        try:
+            self._procore.settings = self._load().procore
+        except ConfigurationError as exc:
+            self._problem = exc.message
+            log.warning("reload_failed", reason=exc.message)
+        else:
+            self._problem = None
+            log.info("reloaded")
+        self._look.set()
+
+    async def watch(self) -> None:
+        """Keep the report true, until cancelled."""
+        while True:
+            await self._publish()
+            self._look.clear()
+            try:
+                async with asyncio.timeout(_WATCH_SECONDS):
+                    await self._look.wait()
+            except TimeoutError:
+                continue
+
+    async def _publish(self) -> None:
+        grants, _ = await self._grants()
+        report = self._board.report.model_copy(
+            update={
+                "paused": self._health.paused,
+                "procore": grants,
+                "policy": self._policy.summary(),
+            }
+        )
+        self._board.publish(report)
+
+    async def _grants(self) -> tuple[tuple[ReportedGrant, ...], str | None]:
+        try:
+            return tuple(await self._client.authenticator.grants()), None
+        except CloudConnectError as exc:  # a damaged secret must not hide the rest
+            return (), exc.message
+
+    async def _status(self) -> Answer:
+        grants, fault = await self._grants()
+        snapshot = self._health.snapshot()
+        found = (self._problem, self._journal.problem, fault)
+        return {
+            "state": snapshot.state.value,
+            "connected": snapshot.connected,
+            "last_round_trip_ms": snapshot.last_round_trip_ms,
+            "last_round_trip_at": snapshot.last_round_trip_at,
+            "relay": self._settings.relay.url,
+            "connector_id": self._settings.relay.connector_id,
+            "name": self._settings.name,
+            "version": VERSION,
+            "in_flight": snapshot.in_flight,
+            "paused": snapshot.paused,
+            "draining": snapshot.draining,
+            "since": snapshot.since,
+            "error": snapshot.error,
+            "problems": [problem for problem in found if problem is not None],
+            "procore": [grant.model_dump(mode="json") for grant in grants],
+            "policy": self._policy.summary(),
+        }
+
+
+def _seconds(value: object) -> float | None:
+    """Return how long to pause; ``None`` is until told otherwise."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise CloudConnectError("The duration is not a number of seconds.")
+    if not 0 < value <= _MAX_PAUSE_SECONDS:
+        raise CloudConnectError("A pause lasts 30 days at most.")
+    return float(value)
