@@ -1,0 +1,1 @@
+"""Made-up construction data, the same for the same seed and day."""

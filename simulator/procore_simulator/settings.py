@@ -1,0 +1,72 @@
+"""What the simulator is told at its start, and what may be changed while it runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+__all__ = ["ENVIRONMENTS", "Behaviour", "SimulatorSettings", "UnauthorizedShape", "WindowKind"]
+
+ENVIRONMENTS = ("developer_sandbox", "live", "monthly_sandbox")
+"""Every environment there is; the first is the one demos use."""
+
+
+class UnauthorizedShape(StrEnum):
+    """The body of a 401 on a v1 path, which no public source settles."""
+
+    ERRORS = "errors"
+    OAUTH = "oauth"
+    EMPTY = "empty"
+
+
+class WindowKind(StrEnum):
+    """How rate limits forget requests: one by one, or all at the window's end."""
+
+    SLIDING = "sliding"
+    FIXED = "fixed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """The switches that ``POST /state`` may change while the simulator runs.
+
+    A limit of 0 means unlimited; the rate headers are sent all the same.
+    """
+
+    latency_ms: float = 0.0
+    spike_limit: int = 0
+    spike_seconds: float = 10.0
+    hourly_limit: int = 0
+    hourly_seconds: float = 3600.0
+    window: WindowKind = WindowKind.SLIDING
+    retry_after: bool = True
+    token_lifetime: float = 5400.0
+    link_keeps_query: bool = False
+    unauthorized_shape: UnauthorizedShape = UnauthorizedShape.ERRORS
+    invalid_grant_status: int = 400
+    missing_company_status: int = 400
+    auto_approve: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatorSettings:
+    """Addresses, data volume and the first behaviour.
+
+    Args:
+        environments: Which to serve; the first gets ``port`` and ``login_port``,
+            the others free ports.
+        rows: How many rows a resource starts with in the demo project.
+        started_at: Where the simulator's clock starts, ``None`` for real time.
+        audit_size: How many requests the audit log remembers.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    login_port: int = 0
+    admin_port: int = 0
+    environments: tuple[str, ...] = ENVIRONMENTS
+    seed: int = 1
+    rows: Mapping[str, int] = field(default_factory=dict)
+    started_at: float | None = None
+    audit_size: int = 20_000
+    redirect_uris: tuple[str, ...] = ()
+    behaviour: Behaviour = field(default_factory=Behaviour)
