@@ -1,9 +1,14 @@
 """Where this relay is reached: from its settings and its sockets, never from a request."""
 
+import socket
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 __all__ = ["Addresses", "origin"]
+
+
+_ANY: Final = frozenset({"0.0.0.0", "::", "[::]"})  # noqa: S104  recognised, not bound
 
 
 def origin(scheme: str, host: str, port: int) -> str:
@@ -37,12 +42,12 @@ class Addresses:
     @property
     def api_url(self) -> str:
         """The API as bound: what a program on this machine uses."""
-        return origin("https" if self.secure else "http", self.host, self.port)
+        return origin("https" if self.secure else "http", self._name, self.port)
 
     @property
     def bound_tunnel_url(self) -> str:
         """The tunnel as bound."""
-        return origin("wss" if self.secure else "ws", self.host, self.tunnel_port) + "/tunnel"
+        return origin("wss" if self.secure else "ws", self._name, self.tunnel_port) + "/tunnel"
 
     @property
     def base_url(self) -> str:
@@ -57,3 +62,8 @@ class Addresses:
         parts = urlsplit(self.public_url)
         scheme = "wss" if parts.scheme == "https" else "ws"
         return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") + "/tunnel", "", ""))
+
+    @property
+    def _name(self) -> str:
+        """What to call this machine; nobody can dial "any address"."""
+        return socket.gethostname() if self.host in _ANY else self.host.strip("[]")

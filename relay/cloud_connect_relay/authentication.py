@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from cloud_connect.errors import QuotaExceededError, UnauthorizedError
 from cloud_connect_relay.credentials import Credential, CredentialKind
+from cloud_connect_relay.passwords import MAX_PASSWORD, Passwords
 from cloud_connect_relay.storage.keys import Grants
+from cloud_connect_relay.storage.users import find_login
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from cloud_connect_relay.settings import AuthSettings
     from cloud_connect_relay.storage import Storage
     from cloud_connect_relay.storage.keys import Grant
+    from cloud_connect_relay.storage.users import User
 
 __all__ = ["Authenticator", "FailureBrake", "IssuedToken", "Principal"]
 
@@ -28,6 +31,8 @@ _MAX_SOURCES: Final = 10_000  # sources remembered by the brake; the oldest are 
 _MAX_CACHED: Final = 10_000  # credentials believed without a look at the store
 _USED_INTERVAL: Final = 60.0  # seconds between two notes of a key's last use
 _NOBODY: Final = bytes(32)  # compared for unknown ids, so that they cost what known ones cost
+_NAMES_PER_FAILURE: Final = 10  # one address may fail so much more often over several names
+_MAX_USERNAME: Final = 256
 _NO_CREDENTIAL: Final = "Send a valid API key or token as 'Authorization: Bearer …'."
 _MAX_HEADER: Final = 512  # characters; our credentials have 79
 
@@ -133,7 +138,11 @@ class Authenticator:
         self._metrics: Final = metrics
         self._clock: Final = clock
         self._ticks: Final = ticks
+        self._passwords: Final = Passwords()
         self._brake: Final = FailureBrake(settings.failures_per_minute, clock=ticks)
+        self._spray_brake: Final = FailureBrake(
+            _NAMES_PER_FAILURE * settings.failures_per_minute, clock=ticks
+        )
         self._cache: Final[OrderedDict[bytes, tuple[float, Principal]]] = OrderedDict()
 
     async def authenticate(
@@ -208,6 +217,29 @@ class Authenticator:
         # A refresh token opens nothing, an access token refreshes nothing.
         refreshes = credential.kind is CredentialKind.REFRESH_TOKEN
         return grant if refreshes == (grant.kind == "refresh") else None
+
+    async def user_of(self, *, username: str, password: str, source: str | None) -> "User | None":
+        """Return who signs in with the name and the password; ``None`` if nobody does.
+
+        A guess costs an attacker a failure for the name from one address, so a name is not
+        locked for others; many names from one address are stopped a little later.
+
+        Raises:
+            QuotaExceededError: Before anything is checked, if there were too many failures.
+        """
+        attempt = (source, username.casefold())
+        self._brake.check(attempt)
+        self._spray_brake.check(source)
+        found = None
+        if 0 < len(username) <= _MAX_USERNAME and 0 < len(password) <= MAX_PASSWORD:
+            found = await find_login(self._storage, username)
+            stored = None if found is None else found.password_hash
+            if await self._passwords.matches(password, stored):
+                return found
+        self._metrics.auth_failures.labels("password").inc()
+        self._brake.failed(attempt)
+        self._spray_brake.failed(source)
+        return None
 
     async def issue(
         self,

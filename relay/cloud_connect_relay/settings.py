@@ -45,6 +45,8 @@ class ApiSettings(_Section):
     Attributes:
         max_body_bytes: Largest body of a management request.
         max_header_bytes: Largest request line and headers together.
+        head_timeout: Seconds a request has until its headers are complete.
+        body_timeout: The same for the body of a management request.
         keep_alive_timeout: Seconds an idle connection stays open.
         trusted_proxies: Addresses whose ``X-Forwarded-For`` names the caller; with a
             ``public_url`` and without TLS of our own, loopback is one.
@@ -52,6 +54,8 @@ class ApiSettings(_Section):
 
     max_body_bytes: int = Field(default=MEBIBYTE, ge=1024)
     max_header_bytes: int = Field(default=64 * 1024, ge=4096)
+    head_timeout: Seconds = 10
+    body_timeout: Seconds = 30
     keep_alive_timeout: Seconds = 75
     trusted_proxies: tuple[str, ...] | None = None
 

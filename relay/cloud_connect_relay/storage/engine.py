@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
-import structlog
-from sqlalchemy import event
+from sqlalchemy import event, literal, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Storage"]
 
-log = structlog.get_logger(__name__)
 
 _WRITES: Final = "cloud_connect_writes"  # execution option: the transaction takes the write lock
 _MAX_BATCH: Final = 512  # statements that share one commit
@@ -100,6 +98,11 @@ class Storage:
         done = asyncio.get_running_loop().create_future()
         await self._waiting.put(_Entry(statement=statement, parameters=parameters, done=done))
         await done
+
+    async def ping(self) -> None:
+        """Ask the database for an answer, whatever it is."""
+        async with self.engine.connect() as connection:
+            await connection.execute(select(literal(1)))
 
     def of(self, subscription_id: str) -> "Tenant":
         """Return the repositories of one subscription; the id comes from a credential only."""

@@ -1,19 +1,17 @@
-"""The subscriptions (tenants) and the relay that holds them: for its operator, not for callers."""
+"""The subscriptions (tenants): for the relay's operator, not for callers."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from cloud_connect.errors import InvalidRequestError
 from cloud_connect_relay.ids import new_id
 from cloud_connect_relay.storage import audit
-from cloud_connect_relay.storage.tables import connectors, relay, subscriptions
+from cloud_connect_relay.storage.tables import subscriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -37,19 +35,6 @@ class Subscriptions:
 
     def __init__(self, storage: "Storage") -> None:
         self._storage: Final = storage
-
-    async def relay_public_key(self) -> bytes | None:
-        """Return the key of the relay this store belongs to; ``None`` before ``init``."""
-        async with self._storage.read() as connection:
-            found = (await connection.execute(select(relay.c.public_key))).scalar_one_or_none()
-        return None if found is None else bytes(found)
-
-    async def claim(self, *, relay_id: str, public_key: bytes, at: float) -> None:
-        """Bind the store to a relay: the last step of ``init``, which may be repeated before."""
-        async with self._storage.write() as connection:
-            await connection.execute(
-                insert(relay).values(id=relay_id, public_key=public_key, created_at=at)
-            )
 
     async def create(self, name: str, *, actor: str, at: float) -> Subscription:
         """Store a new subscription.
@@ -88,22 +73,6 @@ class Subscriptions:
                 return False
             await _audit(connection, subscription_id, "subscription.revoke", actor=actor, at=at)
         return True
-
-    async def revoked_connectors(self, connector_ids: "Collection[str]") -> list[str]:
-        """Return those of the connectors that must not be connected any more."""
-        statement = (
-            select(connectors.c.id)
-            .join(subscriptions, subscriptions.c.id == connectors.c.subscription_id)
-            .where(
-                connectors.c.id.in_(connector_ids),
-                or_(
-                    connectors.c.status_flag.in_(("revoked", "clone_suspected")),
-                    subscriptions.c.revoked_at.is_not(None),
-                ),
-            )
-        )
-        async with self._storage.read() as connection:
-            return list((await connection.execute(statement)).scalars())
 
 
 async def _audit(

@@ -1,0 +1,219 @@
+"""The edge of the API: what every request passes before an endpoint sees it."""
+
+import asyncio
+import re
+import time
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from starlette.exceptions import HTTPException
+
+from cloud_connect.errors import (
+    BodyTooLargeError,
+    CloudConnectError,
+    InternalError,
+    InvalidRequestError,
+)
+from cloud_connect_relay.api.bodies import check_json
+from cloud_connect_relay.api.problems import error_response
+from cloud_connect_relay.api.security import authenticate_request
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from cloud_connect_relay.services import Services
+
+    class RawEndpoint(Protocol):
+        """Takes some paths before FastAPI sees them."""
+
+        def matches(self, path: str) -> bool:
+            """Whether it takes *path*."""
+            ...
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            """Answer."""
+            ...
+
+
+__all__ = ["Border"]
+
+log = structlog.get_logger(__name__)
+
+# Under these, everything needs a credential, unless it is listed as open.
+_GUARDED: Final = re.compile(r"/(?:api(?:/.*)?|metrics)", re.ASCII | re.DOTALL)
+_OPEN: Final = re.compile(r"/api/enrol(?:/challenge)?", re.ASCII)
+# Records and queries are data, not management: larger, and judged by whoever parses them.
+_DATA: Final = re.compile(r"/api/datasources/[^/]+/(?:query|records/.*)", re.ASCII | re.DOTALL)
+
+_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+
+class Border:
+    """The outermost ASGI application: nothing behind it answers the unknown or too much.
+
+    In order: raw endpoints (the pass-through, which looks after itself), credentials, body
+    limits, then FastAPI. What nobody caught becomes ``internal_error`` and one log entry.
+    """
+
+    def __init__(self, app: "ASGIApp", services: "Services", raw: "RawEndpoint | None") -> None:
+        self._app: Final = app
+        self._services: Final = services
+        self._raw: Final = raw
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Answer one request."""
+        answer = _Answer(send)
+        began = time.monotonic()
+        path: str = scope["path"]
+        try:
+            if self._raw is not None and self._raw.matches(path):
+                await self._raw(scope, receive, send=answer.raw)
+                return
+            await self._answer(scope, receive, answer)
+        except CloudConnectError as error:
+            if answer.started:
+                raise
+            await error_response(error, path)(scope, receive, answer)
+        except Exception:
+            log.exception("request_failed", method=scope["method"], path=path)
+            if answer.started:
+                raise  # the connection breaks, so that nobody takes half an answer for a whole
+            await error_response(_INTERNAL, path)(scope, receive, answer)
+        finally:
+            log.debug(
+                "request_finished",
+                method=scope["method"],
+                path=path,
+                status=answer.status,
+                duration_ms=round((time.monotonic() - began) * 1000, 1),
+            )
+
+    async def _answer(self, scope: "Scope", receive: "Receive", answer: "_Answer") -> None:
+        path: str = scope["path"]
+        if _GUARDED.fullmatch(path) and not _OPEN.fullmatch(path):
+            await authenticate_request(self._services, scope)
+        if _DATA.fullmatch(path):
+            limit = self._services.settings.calls.max_body_bytes
+            await self._app(scope, _counted(scope, receive, limit), answer)
+        else:
+            settings = self._services.settings.api
+            try:
+                async with asyncio.timeout(settings.body_timeout):
+                    body = await _body(scope, receive, settings.max_body_bytes)
+            except TimeoutError as error:
+                raise InvalidRequestError("The body did not arrive in time.") from error
+            if body and _is_json(scope):
+                check_json(body)
+            await self._app(scope, _replayed(body, receive), answer)
+
+
+_INTERNAL: Final = InternalError("The relay failed; its log has the reason.")
+
+
+class _Answer:
+    """Passes an answer on, adds headers, and knows whether it has begun."""
+
+    def __init__(self, send: "Send") -> None:
+        self._send: Final = send
+        self.status = 0
+
+    @property
+    def started(self) -> bool:
+        """Whether the status line is out."""
+        return self.status != 0
+
+    async def __call__(self, message: "Message") -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+        await self._send(message)
+
+    async def raw(self, message: "Message") -> None:
+        """Pass a message on as it is."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+
+def _is_json(scope: "Scope") -> bool:
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            media = value.partition(b";")[0].strip().lower()
+            return bool(media == b"application/json" or media.endswith(b"+json"))
+    return True  # what comes without a type is read as JSON
+
+
+def _declared(scope: "Scope") -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value)
+    return 0
+
+
+def _too_large(limit: int) -> BodyTooLargeError:
+    return BodyTooLargeError(f"The body is larger than {limit} bytes, the most this path takes.")
+
+
+async def _body(scope: "Scope", receive: "Receive", limit: int) -> bytes:
+    """Return the whole body.
+
+    Raises:
+        BodyTooLargeError: As soon as it is known to be over *limit*.
+    """
+    if _declared(scope) > limit:
+        raise _too_large(limit)
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return b""
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _replayed(body: bytes, receive: "Receive") -> "Receive":
+    """Return a channel that gives the body once, and afterwards what the real one gives."""
+    given = False
+
+    async def replay() -> "Message":
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+def _counted(scope: "Scope", receive: "Receive", limit: int) -> "Receive":
+    """Return a channel that breaks off a body over *limit*.
+
+    Raises:
+        BodyTooLargeError: At once, if the declared length is over it.
+    """
+    if _declared(scope) > limit:
+        raise _too_large(limit)
+    size = 0
+
+    async def count() -> "Message":
+        nonlocal size
+        message = await receive()
+        if message["type"] == "http.request":
+            size += len(message.get("body", b""))
+            if size > limit:
+                # FastAPI lets only this kind of error through while it reads a body.
+                raise HTTPException(413, _too_large(limit).message)
+        return message
+
+    return count

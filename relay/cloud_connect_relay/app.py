@@ -1,0 +1,151 @@
+"""The composition root: builds the parts of a relay, runs them, and lets them end in order."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from cloud_connect_relay.addresses import Addresses
+from cloud_connect_relay.api.factory import build_app
+from cloud_connect_relay.authentication import Authenticator
+from cloud_connect_relay.calls.service import CallService
+from cloud_connect_relay.gateway.registry import Registry
+from cloud_connect_relay.gateway.server import serve_tunnel
+from cloud_connect_relay.http_server import HttpServer, bind, listen_error
+from cloud_connect_relay.metrics import Metrics
+from cloud_connect_relay.services import Services
+from cloud_connect_relay.storage.keys import Grants
+
+if TYPE_CHECKING:
+    from cloud_connect_relay.gateway.server import Gateway
+    from cloud_connect_relay.identity import RelayIdentity
+    from cloud_connect_relay.settings import RelaySettings
+    from cloud_connect_relay.storage import Storage
+
+__all__ = ["run_relay"]
+
+log = structlog.get_logger(__name__)
+
+_GATEWAY_SECONDS: Final = 3.0  # of the drain: what the agents' farewell takes at the end of it
+_HOUSEKEEPING_INTERVAL: Final = 3600.0  # seconds between two looks for what may be deleted
+_TOKEN_RETENTION: Final = 86_400.0  # seconds that ended tokens are kept: somebody may ask why
+
+
+class _Readiness:
+    """Whether the relay takes calls."""
+
+    def __init__(self) -> None:
+        self.is_ready = False
+
+    def __call__(self) -> bool:
+        return self.is_ready
+
+
+async def run_relay(
+    settings: "RelaySettings",
+    *,
+    storage: "Storage",
+    identity: "RelayIdentity",
+    stop: asyncio.Event,
+    on_ready: Callable[[Addresses], None],
+    clock: Callable[[], float] = time.time,
+) -> None:
+    """Serve until *stop* is set, then let the running calls end.
+
+    Args:
+        on_ready: Called once, when both listeners take connections.
+
+    Raises:
+        ConfigurationError: If a certificate or a setting cannot be used.
+        ListenError: If an address is taken.
+    """
+    readiness = _Readiness()
+    metrics, registry = Metrics(), Registry()
+    metrics.watch_connectors(lambda: len(registry))
+    async with CallService.open(
+        storage=storage, registry=registry, metrics=metrics, settings=settings.calls, clock=clock
+    ) as calls:
+        services = Services(
+            settings=settings,
+            identity=identity,
+            addresses=Addresses(
+                host=settings.host, secure=settings.secure, public_url=settings.public_url
+            ),
+            storage=storage,
+            authenticator=Authenticator(
+                storage,
+                pepper=identity.pepper,
+                settings=settings.auth,
+                metrics=metrics,
+                clock=clock,
+            ),
+            registry=registry,
+            calls=calls,
+            metrics=metrics,
+            clock=clock,
+            ready=readiness,
+        )
+        await _serve(services, readiness, stop=stop, on_ready=on_ready)
+
+
+async def _serve(
+    services: Services,
+    readiness: _Readiness,
+    *,
+    stop: asyncio.Event,
+    on_ready: Callable[[Addresses], None],
+) -> None:
+    settings = services.settings
+    with bind(settings.host, settings.port) as listener:
+        address, port, *_ = listener.getsockname()
+        server = HttpServer(
+            build_app(services), settings, drain_timeout=settings.drain_timeout - _GATEWAY_SECONDS
+        )
+        async with _tunnel(services, address) as gateway, asyncio.TaskGroup() as tasks:
+            services.addresses.bind(port=port, tunnel_port=gateway.port)
+            api = tasks.create_task(server.serve(sockets=[listener]), name="api")
+            housekeeping = tasks.create_task(_keep_house(services), name="housekeeping")
+            readiness.is_ready = True
+            log.info("relay_ready", api=services.addresses.api_url, node=settings.node)
+            on_ready(services.addresses)
+            await stop.wait()
+            readiness.is_ready = False
+            log.info(
+                "relay_draining", calls=services.calls.running, connectors=len(services.registry)
+            )
+            server.drain()
+            await api
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GATEWAY_SECONDS):
+                    await gateway.drain()
+            housekeeping.cancel()
+    log.info("relay_stopped")
+
+
+@contextlib.asynccontextmanager
+async def _tunnel(services: Services, address: str) -> AsyncIterator["Gateway"]:
+    port = services.settings.tunnel_port
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            gateway = await stack.enter_async_context(serve_tunnel(services, address, port))
+        except OSError as error:
+            raise listen_error(address, port, "--tunnel-port", error) from error
+        yield gateway
+
+
+async def _keep_house(services: Services) -> None:
+    """Delete what nobody can ask for any more."""
+    while True:
+        try:
+            tokens = await Grants(services.storage).forget_tokens(
+                expired_before=services.clock() - _TOKEN_RETENTION
+            )
+            calls = await services.calls.forget()
+            log.debug("old_records_deleted", tokens=tokens, calls=calls)
+        except SQLAlchemyError:
+            log.warning("store_unavailable", exc_info=True)
+        await asyncio.sleep(_HOUSEKEEPING_INTERVAL)

@@ -1,0 +1,178 @@
+"""``cloud-connect-relay key``: the API keys of programs."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from cloud_connect_relay.cli.invocation import Invocation, pass_invocation, shared_options
+from cloud_connect_relay.cli.parameters import DURATION, NAME, subscription_option
+from cloud_connect_relay.cli.terminal import fields, print_json, secret, table
+from cloud_connect_relay.credentials import SCOPES
+
+__all__ = ["key"]
+
+
+@click.group()
+@shared_options
+def key() -> None:
+    """Create, list and revoke API keys."""
+
+
+@key.command()
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(sorted(SCOPES)),
+    multiple=True,
+    required=True,
+    help="What the key may do; repeat it for several.",
+)
+@click.option("--name", type=NAME, default="unnamed", help="What it is for.")
+@click.option("--expires-in", type=DURATION, help="Such as 30d; otherwise it never ends.")
+@subscription_option
+@shared_options
+@pass_invocation
+def create(
+    invocation: Invocation,
+    *,
+    scopes: Sequence[str],
+    name: str,
+    expires_in: int | None,
+    subscription: str | None,
+) -> None:
+    """Create an API key; it is printed once."""
+    invocation.configure_logs()
+    made = asyncio.run(
+        _create(
+            invocation, scopes=scopes, name=name, expires_in=expires_in, subscription=subscription
+        )
+    )
+    if invocation.json:
+        print_json(made)
+        return
+    fields(
+        [
+            ("Id", made["id"]),
+            ("Name", made["name"]),
+            ("Scopes", ", ".join(made["scopes"])),
+            ("Expires", made["expires_at"] or "never"),
+        ]
+    )
+    secret("API key (shown this once)", made["api_key"])
+
+
+@key.command(name="list")
+@subscription_option
+@shared_options
+@pass_invocation
+def list_(invocation: Invocation, *, subscription: str | None) -> None:
+    """List the keys, of all subscriptions unless one is named."""
+    invocation.configure_logs()
+    items = asyncio.run(_list(invocation, subscription))
+    if invocation.json:
+        print_json({"items": items})
+        return
+    rows = [
+        (
+            item["id"],
+            item["name"],
+            item["status"],
+            ", ".join(item["scopes"]),
+            item["last_used_at"] or "never used",
+            item["subscription"],
+        )
+        for item in items
+    ]
+    head = ("ID", "NAME", "STATUS", "SCOPES", "LAST USED", "SUBSCRIPTION")
+    table(head, rows, empty="There is no key.")
+
+
+@key.command()
+@click.argument("key_id", metavar="ID")
+@subscription_option
+@shared_options
+@pass_invocation
+def revoke(invocation: Invocation, *, key_id: str, subscription: str | None) -> None:
+    """Refuse a key, and what was derived from it, within seconds."""
+    invocation.configure_logs()
+    asyncio.run(_revoke(invocation, key_id, subscription))
+    if invocation.json:
+        print_json({"id": key_id, "revoked": True})
+    else:
+        click.echo(f"{key_id} is revoked.")
+
+
+async def _create(
+    invocation: Invocation,
+    *,
+    scopes: Sequence[str],
+    name: str,
+    expires_in: int | None,
+    subscription: str | None,
+) -> dict[str, Any]:
+    from cloud_connect_relay.cli.store import ACTOR, open_workplace
+    from cloud_connect_relay.credentials import Credential, CredentialKind
+    from cloud_connect_relay.times import iso_time
+
+    async with open_workplace(invocation) as work:
+        tenant = await work.subscription(subscription)
+        credential = Credential.new(CredentialKind.API_KEY)
+        made = await work.storage.of(tenant.id).keys.create(
+            credential.id,
+            name=name,
+            secret_hash=work.identity.pepper.digest(credential.secret),
+            scopes=scopes,
+            actor=ACTOR,
+            at=work.now,
+            expires_at=None if expires_in is None else work.now + expires_in,
+        )
+    return {
+        "id": made.id,
+        "api_key": credential.reveal(),
+        "key": credential.reveal(),
+        "name": made.name,
+        "scopes": sorted(made.scopes),
+        "expires_at": iso_time(made.expires_at),
+        "subscription_id": tenant.id,
+    }
+
+
+async def _list(invocation: Invocation, subscription: str | None) -> list[dict[str, Any]]:
+    from cloud_connect_relay.cli.store import open_workplace
+    from cloud_connect_relay.times import iso_time
+
+    async with open_workplace(invocation) as work:
+        return [
+            {
+                "id": one.id,
+                "name": one.name,
+                "scopes": sorted(one.scopes),
+                "status": _status(one.revoked_at, one.expires_at, work.now),
+                "subscription": tenant.name,
+                "subscription_id": tenant.id,
+                "created_at": iso_time(one.created_at),
+                "expires_at": iso_time(one.expires_at),
+                "revoked_at": iso_time(one.revoked_at),
+                "last_used_at": iso_time(one.last_used_at),
+            }
+            for tenant in await work.chosen(subscription)
+            for one in await work.storage.of(tenant.id).keys.all()
+        ]
+
+
+async def _revoke(invocation: Invocation, key_id: str, subscription: str | None) -> None:
+    from cloud_connect_relay.cli.store import ACTOR, StoreError, open_workplace
+
+    async with open_workplace(invocation) as work:
+        for tenant in await work.chosen(subscription):
+            if await work.storage.of(tenant.id).keys.revoke(key_id, actor=ACTOR, at=work.now):
+                return
+    raise StoreError(f"There is no live key with the id '{key_id}'; see: key list.")
+
+
+def _status(revoked_at: float | None, expires_at: float | None, now: float) -> str:
+    if revoked_at is not None:
+        return "revoked"
+    return "live" if expires_at is None or now < expires_at else "expired"

@@ -1,0 +1,108 @@
+"""``cloud-connect-relay subscription``: the tenants of this relay."""
+
+import asyncio
+from typing import Any
+
+import click
+
+from cloud_connect_relay.cli.invocation import Invocation, pass_invocation, shared_options
+from cloud_connect_relay.cli.parameters import NAME
+from cloud_connect_relay.cli.terminal import fields, print_json, secret, table
+
+__all__ = ["subscription"]
+
+
+@click.group()
+@shared_options
+def subscription() -> None:
+    """Create, list and revoke subscriptions; what one has, the others never see."""
+
+
+@subscription.command()
+@click.argument("name", type=NAME)
+@shared_options
+@pass_invocation
+def create(invocation: Invocation, *, name: str) -> None:
+    """Create a subscription with its first API key (all scopes), printed once."""
+    invocation.configure_logs()
+    made = asyncio.run(_create(invocation, name))
+    if invocation.json:
+        print_json(made)
+        return
+    fields([("Subscription", made["name"]), ("Id", made["id"])])
+    secret("API key, all scopes (shown this once)", made["api_key"])
+
+
+@subscription.command(name="list")
+@shared_options
+@pass_invocation
+def list_(invocation: Invocation) -> None:
+    """List all subscriptions."""
+    invocation.configure_logs()
+    items = asyncio.run(_list(invocation))
+    if invocation.json:
+        print_json({"items": items})
+        return
+    rows = [(item["id"], item["name"], item["status"], item["created_at"]) for item in items]
+    table(("ID", "NAME", "STATUS", "CREATED"), rows, empty="There is no subscription.")
+
+
+@subscription.command()
+@click.argument("subscription")
+@shared_options
+@pass_invocation
+def revoke(invocation: Invocation, *, subscription: str) -> None:
+    """Refuse every credential and connector of a subscription, by its id or name."""
+    invocation.configure_logs()
+    revoked = asyncio.run(_revoke(invocation, subscription))
+    if invocation.json:
+        print_json({"id": revoked, "revoked": True})
+    else:
+        click.echo(f"{revoked} is revoked; its connectors are cut within seconds.")
+
+
+async def _create(invocation: Invocation, name: str) -> dict[str, Any]:
+    from cloud_connect_relay.cli.store import ACTOR, open_workplace
+    from cloud_connect_relay.credentials import Credential, CredentialKind
+    from cloud_connect_relay.storage.subscriptions import Subscriptions
+
+    async with open_workplace(invocation) as work:
+        made = await Subscriptions(work.storage).create(name, actor=ACTOR, at=work.now)
+        key = Credential.new(CredentialKind.API_KEY)
+        await work.storage.of(made.id).keys.create(
+            key.id,
+            name="initial",
+            secret_hash=work.identity.pepper.digest(key.secret),
+            scopes=["all"],
+            actor=ACTOR,
+            at=work.now,
+        )
+    return {"id": made.id, "name": made.name, "api_key": key.reveal()}
+
+
+async def _list(invocation: Invocation) -> list[dict[str, Any]]:
+    from cloud_connect_relay.cli.store import open_workplace
+    from cloud_connect_relay.storage.subscriptions import Subscriptions
+    from cloud_connect_relay.times import iso_time
+
+    async with open_workplace(invocation) as work:
+        return [
+            {
+                "id": one.id,
+                "name": one.name,
+                "status": "live" if one.revoked_at is None else "revoked",
+                "created_at": iso_time(one.created_at),
+                "revoked_at": iso_time(one.revoked_at),
+            }
+            for one in await Subscriptions(work.storage).all()
+        ]
+
+
+async def _revoke(invocation: Invocation, wanted: str) -> str:
+    from cloud_connect_relay.cli.store import ACTOR, open_workplace
+    from cloud_connect_relay.storage.subscriptions import Subscriptions
+
+    async with open_workplace(invocation) as work:
+        found = await work.subscription(wanted)
+        await Subscriptions(work.storage).revoke(found.id, actor=ACTOR, at=work.now)
+        return found.id

@@ -1,0 +1,152 @@
+"""``cloud-connect-relay user``: the people who may sign in."""
+
+import asyncio
+from typing import Any
+
+import click
+
+from cloud_connect_relay.cli.invocation import Invocation, pass_invocation, shared_options
+from cloud_connect_relay.cli.parameters import NAME, read_password, subscription_option
+from cloud_connect_relay.cli.terminal import fields, print_json, secret, table
+
+__all__ = ["user"]
+
+
+@click.group()
+@shared_options
+def user() -> None:
+    """Create, list and revoke the people who may sign in."""
+
+
+@user.command()
+@click.option("--username", type=NAME, required=True, help="What they sign in with.")
+@click.option(
+    "--role",
+    type=click.Choice(["administrator", "operator", "viewer"]),
+    default="operator",
+    show_default=True,
+    help="Operators run calls and manage connectors; viewers only look.",
+)
+@click.option("--password-stdin", is_flag=True, help="Take the password from standard input.")
+@subscription_option
+@shared_options
+@pass_invocation
+def create(
+    invocation: Invocation,
+    *,
+    username: str,
+    role: str,
+    password_stdin: bool,
+    subscription: str | None,
+) -> None:
+    """Create a person; the password is made and printed once, unless you bring one."""
+    invocation.configure_logs()
+    password = read_password() if password_stdin else None
+    made = asyncio.run(
+        _create(
+            invocation, username=username, role=role, password=password, subscription=subscription
+        )
+    )
+    if invocation.json:
+        print_json(made)
+        return
+    fields([("User", made["username"]), ("Role", made["role"]), ("Id", made["id"])])
+    if made["password"]:
+        secret("Password (shown this once)", made["password"])
+
+
+@user.command(name="list")
+@subscription_option
+@shared_options
+@pass_invocation
+def list_(invocation: Invocation, *, subscription: str | None) -> None:
+    """List the people, of all subscriptions unless one is named."""
+    invocation.configure_logs()
+    items = asyncio.run(_list(invocation, subscription))
+    if invocation.json:
+        print_json({"items": items})
+        return
+    rows = [
+        (item["id"], item["username"], item["role"], item["status"], item["subscription"])
+        for item in items
+    ]
+    head = ("ID", "USER", "ROLE", "STATUS", "SUBSCRIPTION")
+    table(head, rows, empty="There is nobody.")
+
+
+@user.command()
+@click.argument("user")
+@subscription_option
+@shared_options
+@pass_invocation
+def revoke(invocation: Invocation, *, user: str, subscription: str | None) -> None:
+    """Refuse a person, by id or user name, and end their tokens."""
+    invocation.configure_logs()
+    revoked = asyncio.run(_revoke(invocation, user, subscription))
+    if invocation.json:
+        print_json({"id": revoked, "revoked": True})
+    else:
+        click.echo(f"{revoked} may not sign in any more.")
+
+
+async def _create(
+    invocation: Invocation,
+    *,
+    username: str,
+    role: str,
+    password: str | None,
+    subscription: str | None,
+) -> dict[str, Any]:
+    from cloud_connect_relay.cli.store import ACTOR, open_workplace
+    from cloud_connect_relay.passwords import Passwords, random_password
+
+    made_up = random_password() if password is None else None
+    async with open_workplace(invocation) as work:
+        tenant = await work.subscription(subscription)
+        made = await work.storage.of(tenant.id).users.create(
+            username,
+            password_hash=await Passwords().hash(password or made_up or ""),
+            role=role,
+            actor=ACTOR,
+            at=work.now,
+        )
+    return {
+        "id": made.id,
+        "username": made.username,
+        "password": made_up,
+        "role": made.role,
+        "subscription_id": made.subscription_id,
+    }
+
+
+async def _list(invocation: Invocation, subscription: str | None) -> list[dict[str, Any]]:
+    from cloud_connect_relay.cli.store import open_workplace
+    from cloud_connect_relay.times import iso_time
+
+    async with open_workplace(invocation) as work:
+        return [
+            {
+                "id": one.id,
+                "username": one.username,
+                "role": one.role,
+                "status": "live" if one.revoked_at is None else "revoked",
+                "subscription": tenant.name,
+                "subscription_id": tenant.id,
+                "created_at": iso_time(one.created_at),
+                "revoked_at": iso_time(one.revoked_at),
+            }
+            for tenant in await work.chosen(subscription)
+            for one in await work.storage.of(tenant.id).users.all()
+        ]
+
+
+async def _revoke(invocation: Invocation, user: str, subscription: str | None) -> str:
+    from cloud_connect_relay.cli.store import ACTOR, StoreError, open_workplace
+
+    async with open_workplace(invocation) as work:
+        for tenant in await work.chosen(subscription):
+            users = work.storage.of(tenant.id).users
+            revoked = await users.revoke(user, actor=ACTOR, at=work.now)
+            if revoked is not None:
+                return revoked
+    raise StoreError(f"There is nobody named '{user}' who may sign in; see: user list.")

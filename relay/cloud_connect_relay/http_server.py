@@ -1,0 +1,103 @@
+"""The API's listener: uvicorn inside our own tasks, signals and sockets."""
+
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+from cloud_connect.errors import CloudConnectError, ConfigurationError
+from cloud_connect_relay.http_protocol import bounded_protocol
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from cloud_connect_relay.settings import RelaySettings
+
+__all__ = ["HttpServer", "ListenError", "bind", "listen_error"]
+
+_BACKLOG: Final = 2048
+_LOOPBACK: Final = ("127.0.0.1", "::1")
+
+
+class ListenError(CloudConnectError):
+    """A listener cannot have its address; the message says which and why."""
+
+
+def listen_error(host: str, port: int, flag: str, error: OSError) -> ListenError:
+    """Return what to tell whoever started the relay."""
+    reason = (error.strerror or str(error)).lower()
+    return ListenError(
+        f"Port {port} on {host} cannot be used ({reason}); stop the program that has it, or"
+        f" choose another with {flag}."
+    )
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        ListenError: If the address is taken, not ours, or not allowed.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(
+            (str(address[0]), port), family=family, backlog=_BACKLOG, reuse_port=False
+        )
+    except OSError as error:
+        raise listen_error(host, port, "--port", error) from error
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn without a mind of its own: no signal handlers, no log set-up, no banner."""
+
+    def __init__(self, app: "ASGIApp", settings: "RelaySettings", *, drain_timeout: float) -> None:
+        config = uvicorn.Config(
+            app,
+            http=bounded_protocol(
+                max_head_bytes=settings.api.max_header_bytes,
+                head_timeout=settings.api.head_timeout,
+            ),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(_trusted_proxies(settings)),
+            forwarded_allow_ips=list(_trusted_proxies(settings)),
+            timeout_keep_alive=int(settings.api.keep_alive_timeout),
+            timeout_graceful_shutdown=max(1, int(drain_timeout)),
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
+        )
+        try:
+            config.load()
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigurationError(
+                "The settings tls_cert and tls_key do not name a certificate and its key in PEM"
+                f" ({error.strerror or error})."
+            ) from error
+        # What matters of its log, ours says; the rest is one line per stranger's broken request.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        super().__init__(config)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the relay."""
+        yield
+
+    def drain(self) -> None:
+        """Accept no more requests; ``serve`` returns when the running ones have ended."""
+        self.should_exit = True
+
+
+def _trusted_proxies(settings: "RelaySettings") -> tuple[str, ...]:
+    """Return whose ``X-Forwarded-For`` names the caller."""
+    if settings.api.trusted_proxies is not None:
+        return settings.api.trusted_proxies
+    return _LOOPBACK if settings.public_url is not None and not settings.secure else ()
