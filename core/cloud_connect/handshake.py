@@ -101,7 +101,9 @@ class RelayHandshake:
         self._walk: Final = _Walk(_RELAY_STEPS)
         self._issued = 0.0
         self._generation = 0
-        self._hello: Hello | None = None
+        self._agent_nonce = b""
+        self._signature = b""
+        self._transcript = b""
 
     @property
     def done(self) -> bool:
@@ -135,7 +137,18 @@ class RelayHandshake:
             )
         if hello.relay_id != self._relay_id:
             raise _unauthorized()
-        self._hello = hello
+        self._agent_nonce = hello.nonce
+        self._signature = hello.signature
+        self._transcript = connect_transcript(
+            relay_id=self._relay_id,
+            connector_id=hello.connector_id,
+            key_id=hello.key_id,
+            relay_nonce=self._nonce,
+            agent_nonce=hello.nonce,
+            certificate_hash=hello.certificate_hash,
+            generation=hello.generation,
+            version=hello.version,
+        )
         return hello
 
     def verify(self, public_key: bytes) -> None:
@@ -145,17 +158,15 @@ class RelayHandshake:
             HandshakeError: If somebody else signed, or something else.
         """
         self._walk.take(_Step.PROOF)
-        hello = self._greeted()
-        if not verify_signature(public_key, hello.signature, self._transcript(hello)):
+        if not verify_signature(public_key, self._signature, self._transcript):
             raise _unauthorized()
 
     def welcome(self, *, generation: int, certificate: CertificateCheck, now: float) -> str:
         """Prove this relay and hand out the next generation."""
         self._walk.take(_Step.WELCOME)
-        hello = self._greeted()
         self._generation = generation
         signed = welcome_transcript(
-            agent_nonce=hello.nonce, transcript=self._transcript(hello), generation=generation
+            agent_nonce=self._agent_nonce, transcript=self._transcript, generation=generation
         )
         return Welcome(
             generation=generation,
@@ -174,23 +185,6 @@ class RelayHandshake:
         if confirm.generation != self._generation:
             raise malformed("confirms another generation")
         self._walk.take(_Step.CONFIRM)
-
-    def _greeted(self) -> Hello:
-        if self._hello is None:
-            raise _unauthorized()
-        return self._hello
-
-    def _transcript(self, hello: Hello) -> bytes:
-        return connect_transcript(
-            relay_id=self._relay_id,
-            connector_id=hello.connector_id,
-            key_id=hello.key_id,
-            relay_nonce=self._nonce,
-            agent_nonce=hello.nonce,
-            certificate_hash=hello.certificate_hash,
-            generation=hello.generation,
-            version=hello.version,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
