@@ -89,7 +89,7 @@ class PolicyFile:
         except OSError as exc:
             self._adopt(None, _closed(f"policy.toml cannot be read: {exc.strerror}."))
             return
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             facts = os.fstat(descriptor)
             signature = (
                 facts.st_dev,
@@ -100,16 +100,9 @@ class PolicyFile:
             )
             if signature == self._signature:
                 return
-            problem = _fault(facts)
-            if problem is None:
-                try:
-                    policy: Policy = parse_policy(file.read(_MAX_BYTES + 1).decode())
-                except ConfigurationError as exc:
-                    policy = _closed(exc.message)
-                except UnicodeDecodeError:
-                    policy = _closed("policy.toml is not UTF-8 text.")
-            else:
-                policy = _closed(problem)
+            policy = _read(descriptor, facts)
+        finally:
+            os.close(descriptor)
         self._adopt(signature, policy)
 
     def _adopt(self, signature: _Signature | None, policy: Policy) -> None:
@@ -118,6 +111,21 @@ class PolicyFile:
         after = policy.summary()
         if after != before:
             log.info("policy_loaded", policy=after)
+
+
+def _read(descriptor: int, facts: os.stat_result) -> Policy:
+    problem = _fault(facts)
+    if problem is not None:
+        return _closed(problem)
+    try:
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return parse_policy(file.read(_MAX_BYTES).decode())
+    except ConfigurationError as exc:
+        return _closed(exc.message)
+    except UnicodeDecodeError:
+        return _closed("policy.toml is not UTF-8 text.")
+    except OSError as exc:
+        return _closed(f"policy.toml cannot be read: {exc.strerror}.")
 
 
 def _fault(facts: os.stat_result) -> str | None:
