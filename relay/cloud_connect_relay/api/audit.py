@@ -13,7 +13,7 @@ __all__ = ["router"]
 router: Final = APIRouter(prefix="/api/audit", tags=["Audit"])
 
 
-@router.get("")
+@router.get("", summary="List administrative actions")
 async def list_audit(
     principal: Annotated[Principal, Depends(require("audit:read"))],
     services: Annotated[Services, Depends(services)],

@@ -47,6 +47,7 @@ _OPEN: Final = re.compile(r"/api/enrol(?:/challenge)?", re.ASCII)
 # Records and queries are data, not management: larger, and judged by whoever parses them.
 _DATA: Final = re.compile(r"/api/datasources/[^/]+/(?:query|records/.*)", re.ASCII | re.DOTALL)
 
+_UNCACHED: Final = (b"cache-control", b"no-store")  # answers differ by credential
 _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -130,7 +131,10 @@ class _Answer:
     async def __call__(self, message: "Message") -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+            given = list(message.get("headers", ()))
+            if not any(name.lower() == b"cache-control" for name, _ in given):
+                given.append(_UNCACHED)
+            message = {**message, "headers": [*given, *_HEADERS]}
         await self._send(message)
 
     async def raw(self, message: "Message") -> None:

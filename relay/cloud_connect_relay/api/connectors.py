@@ -37,7 +37,7 @@ class ConnectorChange(BaseModel):
     draining: bool | None = Field(default=None, description="Finish calls, take no further ones.")
 
 
-@router.get("")
+@router.get("", summary="List connectors")
 async def list_connectors(
     principal: Reads, services: Annotated[Services, Depends(services)]
 ) -> dict[str, Any]:
@@ -46,7 +46,7 @@ async def list_connectors(
     return {"items": [_document(services, connector) for connector in connectors]}
 
 
-@router.get("/{connector_id}")
+@router.get("/{connector_id}", summary="Show a connector")
 async def show_connector(
     connector_id: str, principal: Reads, services: Annotated[Services, Depends(services)]
 ) -> dict[str, Any]:
@@ -60,7 +60,7 @@ async def show_connector(
     return _document(services, connector)
 
 
-@router.patch("/{connector_id}")
+@router.patch("/{connector_id}", summary="Change a connector")
 async def change_connector(
     connector_id: str,
     change: ConnectorChange,
@@ -91,7 +91,7 @@ async def change_connector(
     return _document(services, connector)
 
 
-@router.delete("/{connector_id}", status_code=204)
+@router.delete("/{connector_id}", status_code=204, summary="Revoke a connector")
 async def revoke_connector(
     connector_id: str, principal: Manages, services: Annotated[Services, Depends(services)]
 ) -> Response:

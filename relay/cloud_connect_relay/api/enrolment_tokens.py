@@ -46,7 +46,7 @@ class TokenRequest(BaseModel):
     )
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, summary="Create a join token")
 async def create_token(
     principal: Enrols,
     services: Annotated[Services, Depends(services)],
@@ -66,7 +66,7 @@ async def create_token(
     )
 
 
-@router.get("")
+@router.get("", summary="List join tokens")
 async def list_tokens(
     principal: Enrols, services: Annotated[Services, Depends(services)]
 ) -> dict[str, Any]:
@@ -76,7 +76,7 @@ async def list_tokens(
     return {"items": [describe_join_token(token, now=now) for token in tokens]}
 
 
-@router.delete("/{token_id}", status_code=204)
+@router.delete("/{token_id}", status_code=204, summary="Revoke a join token")
 async def revoke_token(
     token_id: str, principal: Enrols, services: Annotated[Services, Depends(services)]
 ) -> Response:

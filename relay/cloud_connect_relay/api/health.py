@@ -21,13 +21,13 @@ router: Final = APIRouter(tags=["Health"])
 _STORE_TIMEOUT: Final = 5.0  # seconds that the store has to answer a probe
 
 
-@router.get("/healthz")
+@router.get("/healthz", summary="Is the process alive?")
 async def healthz() -> dict[str, str]:
     """Say that the process answers."""
     return {"status": "ok"}
 
 
-@router.get("/readyz", response_class=Response)
+@router.get("/readyz", summary="Does it take calls?", response_class=Response)
 async def readyz(services: Annotated[Services, Depends(services)]) -> Response:
     """Say whether the relay takes calls: its store answers and it is not draining."""
     if not services.ready():
@@ -41,7 +41,7 @@ async def readyz(services: Annotated[Services, Depends(services)]) -> Response:
     return Response(to_json({"status": "ready"}), media_type="application/json")
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 async def metrics(
     _: Annotated[Principal, Depends(require("metrics:read"))],
     services: Annotated[Services, Depends(services)],

@@ -70,6 +70,7 @@ _PLATFORM_MESSAGES: Final = {
     ErrorCode.UNAUTHORIZED: "Authorization has been denied for this request.",
     ErrorCode.INTERNAL_ERROR: "An error has occurred.",
 }
+_NO_OBJECT: Final = frozenset({"model_attributes_type", "model_type", "dict_type"})
 _MAX_NAMED: Final = 5  # wrong fields named in one sentence
 
 
@@ -185,6 +186,8 @@ def _sentence(error: RequestValidationError) -> str:
         place, *names = item["loc"]
         if item["type"] == "json_invalid":
             return "The body is not valid JSON."
+        if not names and item["type"] in _NO_OBJECT:
+            return "The body must be a JSON object, sent with Content-Type: application/json."
         name = ".".join(str(part) for part in names)
         reason = str(item["msg"]).removeprefix("Value error, ")
         wrong.append(f"{name or place}: {reason[:1].lower()}{reason[1:]}")

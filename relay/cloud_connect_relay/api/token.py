@@ -38,7 +38,9 @@ _MAX_FIELDS: Final = 20
 _NO_STORE: Final = {"cache-control": "no-store", "pragma": "no-cache"}
 
 
-@router.post("/Token", openapi_extra=_OPENAPI, response_class=Response)
+@router.post(
+    "/Token", summary="Sign in with a password", openapi_extra=_OPENAPI, response_class=Response
+)
 async def sign_in(request: Request, services: Annotated[Services, Depends(services)]) -> Response:
     """Exchange a user name and a password for a bearer token that lives five minutes."""
     async with request.form(max_fields=_MAX_FIELDS, max_files=0) as form:

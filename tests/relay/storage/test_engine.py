@@ -1,0 +1,157 @@
+import asyncio
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, insert, literal_column, select, text
+from sqlalchemy.exc import IntegrityError
+
+from cloud_connect.errors import ConfigurationError
+from cloud_connect_relay.storage import Storage
+from cloud_connect_relay.storage.tables import audit, subscriptions
+from doubles.relay_node import Founded
+
+ADD = insert(subscriptions)
+
+
+def row(number: int) -> dict[str, Any]:
+    return {"id": f"sub_{number}", "name": f"name {number}", "created_at": float(number)}
+
+
+async def count(store: Founded) -> int:
+    async with store.storage.read() as connection:
+        found = (await connection.execute(select(func.count()).select_from(subscriptions))).scalar()
+        return int(found or 0)
+
+
+async def test_sqlite_is_opened_for_durability(store: Founded) -> None:
+    wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
+    async with store.storage.read() as connection:
+        for pragma, value in wanted.items():
+            assert (await connection.execute(text(f"PRAGMA {pragma}"))).scalar() == value
+
+
+async def test_many_records_share_commits_and_all_are_stored(store: Founded) -> None:
+    before = await count(store)
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(1200):
+            tasks.create_task(store.storage.record(ADD, row(number)))
+    assert await count(store) == before + 1200
+
+
+async def test_bad_record_fails_alone_and_its_neighbours_are_stored(store: Founded) -> None:
+    before = await count(store)
+    numbers = [1, 2, 2, 3]
+    async with asyncio.TaskGroup() as tasks:
+
+        async def add(number: int) -> bool:
+            try:
+                await store.storage.record(ADD, row(number))
+            except IntegrityError:
+                return False
+            return True
+
+        added = [tasks.create_task(add(number)) for number in numbers]
+    assert sorted(task.result() for task in added) == [False, True, True, True]
+    assert await count(store) == before + 3
+
+
+async def test_record_that_nobody_waits_for_any_more_is_stored_all_the_same(
+    store: Founded,
+) -> None:
+    before = await count(store)
+    async with store.storage.write():
+        waiting = asyncio.create_task(store.storage.record(ADD, row(1)))
+        refused = asyncio.create_task(store.storage.record(ADD, row(1)))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        refused.cancel()
+    await store.storage.record(ADD, row(2))
+    assert await count(store) == before + 2
+
+
+async def test_records_that_wait_are_stored_before_the_store_closes(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'a.sqlite3'}"
+    async with Storage.open(url) as storage:
+        async with storage.write() as connection:
+            await connection.execute(text("CREATE TABLE subscriptions (id, name, created_at)"))
+        async with storage.write():
+            waiting = asyncio.create_task(storage.record(ADD, row(1)))
+            await asyncio.sleep(0)
+    await waiting
+    with sqlite3.connect(tmp_path / "a.sqlite3") as connection:
+        found = connection.execute("SELECT count(*) FROM subscriptions").fetchone()
+    connection.close()
+    assert found == (1,)
+
+
+async def test_failed_transaction_leaves_nothing(store: Founded) -> None:
+    async def fail_midway() -> None:
+        async with store.storage.write() as connection:
+            await connection.execute(ADD, row(1))
+            raise ZeroDivisionError
+
+    before = await count(store)
+    with pytest.raises(ZeroDivisionError):
+        await fail_midway()
+    assert await count(store) == before
+
+
+async def test_error_inside_the_block_comes_out_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with Storage.open(f"sqlite+aiosqlite:///{tmp_path / 'a.sqlite3'}"):
+            raise ZeroDivisionError
+
+
+async def test_writers_wait_for_each_other_instead_of_failing(store: Founded) -> None:
+    async def add(number: int) -> None:
+        async with store.storage.write() as connection:
+            seen = (await connection.execute(select(func.count()).select_from(audit))).scalar()
+            await connection.execute(
+                insert(audit).values(
+                    subscription_id="s",
+                    time=0.0,
+                    actor="a",
+                    action=str(number),
+                    target=str(seen),
+                    detail={},
+                )
+            )
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(20):
+            tasks.create_task(add(number))
+    async with store.storage.read() as connection:
+        query = select(audit.c.target).where(audit.c.subscription_id == "s")
+        seen = (await connection.execute(query)).scalars().all()
+    assert len(set(seen)) == 20
+
+
+async def test_another_process_may_write_meanwhile(store: Founded, tmp_path: Path) -> None:
+    def elsewhere() -> None:
+        with sqlite3.connect(tmp_path / "relay.sqlite3") as connection:
+            connection.execute("INSERT INTO subscriptions VALUES ('sub_x', 'x', 0, NULL)")
+        connection.close()
+
+    await asyncio.to_thread(elsewhere)
+    async with store.storage.read() as connection:
+        query = select(literal_column("1")).where(subscriptions.c.id == "sub_x")
+        assert (await connection.execute(query)).scalar() == 1
+
+
+async def test_ping_asks_the_database(store: Founded) -> None:
+    await store.storage.ping()
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite+nothing:///x", "postgresql+nodriver://h/x"])
+async def test_bad_database_url_names_the_setting(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="database_url"):
+        async with Storage.open(url):
+            pass
+
+
+async def test_missing_driver_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="asyncmy"):
+        async with Storage.open("mysql+asyncmy://user@host/name"):
+            pass
