@@ -146,13 +146,25 @@ class ProcoreClient:
         Raises:
             ConfigurationError: If its CA file cannot be used.
         """
-        key = f"{endpoints.environment} {base_url}"
+        key = f"{endpoints.environment} {base_url} {endpoints.ca_file}"
         origin = self._origins.get(key)
         if origin is None:
             origin = self._origins[key] = Origin(
                 base_url, client_context(endpoints.ca_file), timeouts=self._timeouts
             )
         return origin
+
+    def hosts(self, environment: Environment) -> tuple[Origin, Origin]:
+        """Return the login host and the API host of an environment.
+
+        Raises:
+            ConfigurationError: If the settings are wrong.
+        """
+        endpoints = self.endpoints(environment)
+        return (
+            self.origin(endpoints.login_url, endpoints),
+            self.origin(endpoints.api_url, endpoints),
+        )
 
     async def request(
         self, request: ApiRequest, *, source: Source, deadline: float, interactive: bool = True

@@ -23,6 +23,7 @@ from cloud_connect_agent.procore.tokens import (
     app_secret_name,
     token_secret_name,
 )
+from cloud_connect_agent.tasks import lasting_tasks
 from cloud_connect_agent.vault.base import Vault
 
 __all__ = ["Authenticator"]
@@ -83,6 +84,7 @@ class Authenticator:
         self._tasks: Final = tasks
         self._clock: Final = clock
         self._wall: Final = wall
+        self._renewing: Final[set[asyncio.Task[None]]] = set()
         self._states: Final = {environment: _State() for environment in Environment}
 
     @classmethod
@@ -95,13 +97,21 @@ class Authenticator:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> AsyncIterator["Authenticator"]:
-        """Open the authenticator; a renewal under way is waited for at the end.
+        """Open the authenticator; closing it ends a renewal under way.
 
         Args:
             login: Gives the login host of an environment.
         """
-        async with asyncio.TaskGroup() as tasks:
-            yield cls(vault, login, tasks, clock=clock, wall=wall)
+        async with lasting_tasks() as tasks:
+            authenticator = cls(vault, login, tasks, clock=clock, wall=wall)
+            try:
+                yield authenticator
+            finally:
+                authenticator._stop()
+
+    def _stop(self) -> None:
+        for task in self._renewing:
+            task.cancel()
 
     def reload(self) -> None:
         """Read the vault again before the next use: somebody changed it."""
@@ -253,10 +263,12 @@ class Authenticator:
             renewal = asyncio.get_running_loop().create_future()
             renewal.add_done_callback(_look_at)
             state.renewal = renewal
-            self._tasks.create_task(
+            task = self._tasks.create_task(
                 self._renew_into(renewal, environment, state, signing_in=signing_in),
                 name=f"renew-token-{environment.flag}",
             )
+            self._renewing.add(task)
+            task.add_done_callback(self._renewing.discard)
         return await asyncio.shield(renewal)
 
     async def _renew_into(

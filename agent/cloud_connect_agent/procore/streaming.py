@@ -1,7 +1,7 @@
 """An answer whose body is still on its way."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -56,7 +56,7 @@ class StreamedResponse:
         """Procore's headers, as it sent them."""
         return self._response.headers
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body's bytes as Procore sent them, still packed if it packed them.
 
         Raises:

@@ -1,0 +1,368 @@
+"""From a stream to an answer: what the relay asks for, allowed, bounded, carried out."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+import orjson
+import structlog
+from pydantic import BaseModel, ValidationError
+
+from cloud_connect.calls import (
+    CallParams,
+    JournalParams,
+    Operation,
+    PassthroughParams,
+    QueryParams,
+    RecordParams,
+    Source,
+    SourceParams,
+)
+from cloud_connect.errors import (
+    CloudConnectError,
+    ConnectorPausedError,
+    DeadlineExceededError,
+    InternalError,
+    InvalidRequestError,
+    Outcome,
+    PolicyDeniedError,
+    QuotaExceededError,
+    TunnelError,
+    UnsupportedOperationError,
+)
+from cloud_connect.exchange import Exchange
+from cloud_connect.query import Query
+from cloud_connect.tunnel import ResponseHead, Trailers
+from cloud_connect_agent.policy import Access, Policy, Verb
+from cloud_connect_agent.procore.client import ProcoreClient
+from cloud_connect_agent.procore.connection_test import run_connection_test
+from cloud_connect_agent.raw_calls import RawCalls
+from cloud_connect_agent.record_source import RecordSource, Rows
+from cloud_connect_agent.reply import (
+    INTERNAL_FAILURE,
+    JSON_HEADERS,
+    ROWS_HEADERS,
+    Call,
+    lines_of,
+    read_all,
+)
+from cloud_connect_agent.tasks import lasting_tasks
+from cloud_connect_agent.write_calls import (
+    Answer,
+    CallJournal,
+    Settle,
+    Work,
+    WriteCalls,
+    fingerprint_of,
+)
+
+__all__ = ["Dispatcher"]
+
+log = structlog.get_logger(__name__)
+
+_MAX_OPEN: Final = 1024  # calls at once
+_LINGER: Final = 5.0  # seconds for started writes after the session has drained
+_ModelT = TypeVar("_ModelT", bound=BaseModel)
+
+
+class Dispatcher:
+    """Handles the calls of a session; open it with :meth:`open`.
+
+    Reads end with their stream. A write that has started goes on: its task belongs to the
+    dispatcher, which waits for it when it is closed.
+    """
+
+    def __init__(
+        self,
+        executor: RecordSource,
+        client: ProcoreClient,
+        policy: Policy,
+        journal: CallJournal,
+        tasks: asyncio.TaskGroup,
+        *,
+        paused: Callable[[], bool],
+        max_open: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._executor: Final = executor
+        self._client: Final = client
+        self._policy: Final = policy
+        self._writes: Final = WriteCalls(journal, tasks, clock=clock)
+        self._raw: Final = RawCalls(client, self._writes, allow=self._allow)
+        self._paused: Final = paused
+        self._max_open: Final = max_open
+        self._clock: Final = clock
+        self._open = 0
+        self._quiet: Final = asyncio.Event()
+        self._quiet.set()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        executor: RecordSource,
+        client: ProcoreClient,
+        policy: Policy,
+        journal: CallJournal,
+        *,
+        paused: Callable[[], bool] = lambda: False,
+        linger: Callable[[], float] = lambda: _LINGER,
+        max_open: int = _MAX_OPEN,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> AsyncIterator["Dispatcher"]:
+        """Open a dispatcher; closing it waits a little for writes that have started.
+
+        What is left then stays in the journal as an intent, so its outcome is unknown.
+
+        Args:
+            paused: Whether the PC's administrator has paused the connector.
+            linger: How many seconds to wait at the end.
+            clock: Monotonic seconds, the Procore client's.
+        """
+        async with lasting_tasks() as tasks:
+            dispatcher = cls(
+                executor,
+                client,
+                policy,
+                journal,
+                tasks,
+                paused=paused,
+                max_open=max_open,
+                clock=clock,
+            )
+            try:
+                yield dispatcher
+            finally:
+                await dispatcher._writes.close(linger())
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that are being answered, and writes that outlived theirs."""
+        return max(self._open, self._writes.running)
+
+    async def idle(self) -> None:
+        """Wait until nothing is under way."""
+        while self._open or self._writes.running:
+            await self._quiet.wait()
+            await self._writes.idle()
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Answer one exchange; failures become answers, only cancellation leaves."""
+        call = Call(exchange, self._clock)
+        self._open += 1
+        self._quiet.clear()
+        try:
+            await self._serve(call)
+            head = call.reply.head
+            self._log(call, "request_finished", status=head.status if head else None)
+        except CloudConnectError as error:
+            self._log(call, "request_failed", status=error.status, code=error.code.value)
+            await self._fail(call, error)
+        except asyncio.CancelledError:
+            self._log(call, "request_cancelled")
+            raise
+        except Exception:
+            log.exception("request_broke", call_id=call.call_id, operation=call.operation)
+            await self._fail(call, InternalError(INTERNAL_FAILURE, outcome=Outcome.UNKNOWN))
+        finally:
+            self._open -= 1
+            if not self._open:
+                self._quiet.set()
+
+    async def _serve(self, call: Call) -> None:
+        if self._open > self._max_open:
+            raise QuotaExceededError(
+                f"The connector has {self._max_open} calls running, which is its limit.",
+                retry_after=1.0,
+            )
+        operation = _operation_of(call.operation)
+        if operation is Operation.JOURNAL:
+            known = await self._writes.look_up(_parse(JournalParams, call).call_id)
+            await call.reply.send(known.head, known.body or b"")
+            return
+        if self._paused():
+            raise ConnectorPausedError("The connector's administrator has paused it.")
+        if operation is Operation.PASSTHROUGH:
+            await self._raw.serve(call, _parse(PassthroughParams, call))
+            return
+        match operation:
+            case Operation.TEST | Operation.TREE:
+                await self._describe(call, operation, _parse(SourceParams, call).source)
+            case Operation.QUERY:
+                await self._query(call, _parse(QueryParams, call))
+            case Operation.LIST | Operation.GET:
+                await self._read(call, operation, _parse(RecordParams, call))
+            case _:
+                await self._write(call, operation, _parse(RecordParams, call))
+
+    async def _describe(self, call: Call, operation: Operation, source: Source) -> None:
+        verb = Verb.TEST if operation is Operation.TEST else Verb.READ
+        self._allow(
+            [Access(verb=verb, environment=source.environment, company_id=source.company_id)]
+        )
+        async with _by_deadline(call):
+            if operation is Operation.TEST:
+                report = await run_connection_test(self._client, source, deadline=call.deadline)
+                document: object = report.as_json()
+            else:
+                items = await self._executor.tree(source, call.deadline)
+                document = {"items": items}
+        await call.reply.send(_head(200, JSON_HEADERS), orjson.dumps(document))
+
+    async def _read(self, call: Call, operation: Operation, params: RecordParams) -> None:
+        self._allow(self._executor.accesses(operation, params))
+        if operation is Operation.LIST:
+            async with _by_deadline(call):
+                rows = await self._executor.list(params, call.deadline)
+            await self._send_rows(call, rows)
+            return
+        async with _by_deadline(call):
+            record = await self._executor.get(params, call.deadline)
+        await call.reply.send(_head(200, JSON_HEADERS), orjson.dumps(record))
+
+    async def _query(self, call: Call, params: QueryParams) -> None:
+        body = await read_all(call)
+        query = Query.parse(body)
+        accesses = self._executor.accesses_of_query(params.source, query)
+        self._allow(accesses)
+        if any(access.verb.writes for access in accesses):
+
+            async def work(_: Settle) -> Answer:
+                rows = await self._executor.query(
+                    params.source, query, call.deadline, interactive=params.interactive
+                )
+                head = _head(200, ROWS_HEADERS)
+                try:
+                    kept = await _collect(rows)
+                    head = head.model_copy(update={"total_items": rows.total_items})
+                finally:
+                    await rows.aclose()
+                return Answer(head=head, body=kept)
+
+            await self._journaled(call, Operation.QUERY, params, body, work)
+            return
+        async with _by_deadline(call):
+            rows = await self._executor.query(
+                params.source, query, call.deadline, interactive=params.interactive
+            )
+        await self._send_rows(call, rows)
+
+    async def _write(self, call: Call, operation: Operation, params: RecordParams) -> None:
+        self._allow(self._executor.accesses(operation, params))
+        body = await read_all(call)
+        record = {} if operation is Operation.DELETE else _record_of(body)
+
+        async def work(_: Settle) -> Answer:
+            status = 200
+            if operation is Operation.CREATE:
+                status = 201
+                done = await self._executor.create(params, record, call.deadline)
+            elif operation is Operation.UPDATE:
+                done = await self._executor.update(params, record, call.deadline)
+            else:
+                done = await self._executor.delete(params, call.deadline)
+            return Answer(head=_head(status, JSON_HEADERS), body=orjson.dumps(done))
+
+        await self._journaled(call, operation, params, body, work)
+
+    async def _journaled(
+        self, call: Call, operation: Operation, params: CallParams, body: bytes, work: Work
+    ) -> None:
+        fingerprint = fingerprint_of(operation, call.head.params, body)
+        if params.replay_only:
+            answer: Answer | None = await self._writes.replay(call, fingerprint)
+        else:
+            answer = await self._writes.run(call, operation, fingerprint, work)
+        if answer is not None:
+            await call.reply.send(answer.head, answer.body or b"")
+
+    async def _send_rows(self, call: Call, rows: Rows) -> None:
+        head = _head(200, ROWS_HEADERS).model_copy(update={"total_items": rows.total_items})
+        try:
+            await call.reply.send_rows(
+                head, rows, lambda: Trailers(outcome=Outcome.COMPLETED, hops=call.hops)
+            )
+        finally:
+            await rows.aclose()
+
+    def _allow(self, accesses: Sequence[Access]) -> None:
+        """Refuse what the policy does not allow.
+
+        Raises:
+            PolicyDeniedError: With the rule's reason.
+        """
+        for access in accesses:
+            decision = self._policy.decide(access)
+            if not decision.allowed:
+                raise PolicyDeniedError(f"{decision.reason} (rule {decision.rule})")
+
+    async def _fail(self, call: Call, error: CloudConnectError) -> None:
+        if isinstance(error, TunnelError):
+            return  # nobody is there to be told
+        try:
+            await call.reply.fail(error)
+        except TunnelError as gone:
+            log.debug("answer_not_sent", call_id=call.call_id, reason=gone.message)
+
+    def _log(self, call: Call, event: str, **facts: object) -> None:
+        log.info(
+            event,
+            call_id=call.call_id,
+            operation=call.operation,
+            rows=call.reply.rows,
+            duration_ms=call.hops["agent"],
+            **facts,
+        )
+
+
+def _operation_of(name: str) -> Operation:
+    try:
+        operation = Operation(name)
+    except ValueError:
+        operation = Operation.REPORT
+    if operation is Operation.REPORT:
+        raise UnsupportedOperationError(f"The connector does not know the operation {name!r}.")
+    return operation
+
+
+def _parse(model: type[_ModelT], call: Call) -> _ModelT:
+    try:
+        return model.model_validate(call.head.params)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InvalidRequestError(f"The call's {place or 'parameters'}: {first['msg']}.") from exc
+
+
+def _record_of(body: bytes) -> dict[str, object]:
+    try:
+        record = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise InvalidRequestError(f"The record is not valid JSON: {exc}.") from exc
+    if not isinstance(record, dict):
+        raise InvalidRequestError("The record must be a JSON object.")
+    return record
+
+
+def _head(status: int, headers: tuple[tuple[str, str], ...]) -> ResponseHead:
+    return ResponseHead(status=status, headers=headers, outcome=Outcome.COMPLETED)
+
+
+async def _collect(rows: Rows) -> bytes:
+    kept = bytearray()
+    async for batch in rows.batches():
+        for piece in lines_of(batch):
+            kept += piece
+    return bytes(kept)
+
+
+@asynccontextmanager
+async def _by_deadline(call: Call) -> AsyncIterator[None]:
+    """Bound a read by the call's deadline."""
+    try:
+        async with asyncio.timeout(call.left):
+            yield
+    except TimeoutError as exc:
+        raise DeadlineExceededError("Procore did not answer before the call's deadline.") from exc

@@ -1,0 +1,130 @@
+"""The target of a raw call: what is refused, and what the rest says about company and project."""
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+from urllib.parse import unquote_plus, unquote_to_bytes
+
+from cloud_connect.errors import InvalidRequestError, PolicyDeniedError
+
+__all__ = ["Target", "check_company", "parse_target", "read_scope", "split_pairs"]
+
+_PREFIX: Final = re.compile(r"rest/v[0-9]{1,3}(\.[0-9]{1,3})?/")
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# Characters that some server between here and Procore's code may read as structure.
+_STRUCTURE: Final = frozenset(b"/\\.;@#?%:")
+_MAX_BYTES: Final = 8192
+_SEPARATORS: Final = re.compile(r"[&;]")  # old Rack versions split on both
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A target that passed.
+
+    Attributes:
+        raw: What goes to Procore, byte for byte, from ``/rest/`` on.
+        path: For the policy, from ``rest/`` on, nothing encoded in it.
+        companies: Ids that path and query name, as written.
+        projects: Likewise.
+    """
+
+    raw: str
+    path: str
+    companies: frozenset[str]
+    projects: frozenset[str]
+
+
+def parse_target(text: str) -> Target:
+    """Check a raw target.
+
+    Raises:
+        InvalidRequestError: If it could mean another path to somebody than it does to us.
+    """
+    if len(text) > _MAX_BYTES:
+        raise InvalidRequestError(f"The path and query are over {_MAX_BYTES} bytes.")
+    if not _VISIBLE.fullmatch(text) or "#" in text:
+        raise InvalidRequestError("The path may hold visible ASCII characters only, and no '#'.")
+    path, _, query = text.partition("?")
+    if not _PREFIX.match(path):
+        raise InvalidRequestError("The path must begin with rest/ and a version, as rest/v1.0/.")
+    if _BAD_ESCAPE.search(text):
+        raise InvalidRequestError("The path or query has a '%' without two hex digits.")
+    segments = path.removesuffix("/").split("/")
+    plain = [_plain_segment(segment) for segment in segments]
+    companies, projects = _ids_of_path(plain)
+    for name, value in split_pairs(query):
+        if name == "_method":
+            raise InvalidRequestError("The query parameter _method is not passed on.")
+        if name == "company_id":
+            companies.add(value)
+        elif name == "project_id":
+            projects.add(value)
+    return Target(
+        raw=f"/{text}",
+        path="/".join(plain),
+        companies=frozenset(companies),
+        projects=frozenset(projects),
+    )
+
+
+def check_company(named: frozenset[str], company_id: int) -> None:
+    """Refuse a call that names another company than its data source is bound to.
+
+    Raises:
+        PolicyDeniedError: If it does.
+    """
+    if named - {str(company_id)}:
+        raise PolicyDeniedError(
+            f"The call names another company than {company_id}, which its data source is bound "
+            "to (rule company-binding)."
+        )
+
+
+def read_scope(document: object) -> tuple[set[str], set[str]]:
+    """Return the company ids and project ids that a JSON body names at its top."""
+    if not isinstance(document, dict):
+        return set(), set()
+    return _texts(document.get("company_id")), _texts(document.get("project_id"))
+
+
+def _texts(value: object) -> set[str]:
+    return set() if value is None else {str(value)}
+
+
+def _plain_segment(segment: str) -> str:
+    if not segment:
+        raise InvalidRequestError("The path has an empty segment ('//').")
+    if segment in {".", ".."} or any(character in segment for character in "\\;@"):
+        raise InvalidRequestError("The path has a segment that is not a plain name.")
+    if "%" not in segment:
+        return segment
+    plain = unquote_to_bytes(segment)
+    # Every escaped byte must be harmless; those that stand there unescaped are.
+    escaped = bytes.fromhex("".join(re.findall(r"%([0-9A-Fa-f]{2})", segment)))
+    if any(byte in _STRUCTURE or not 0x20 <= byte <= 0x7E for byte in escaped):
+        raise InvalidRequestError("The path has an escaped character that is not a plain one.")
+    return plain.decode("ascii")
+
+
+def _ids_of_path(segments: list[str]) -> tuple[set[str], set[str]]:
+    companies: set[str] = set()
+    projects: set[str] = set()
+    for name, following in pairwise(segments):
+        if following[:1].isdecimal():
+            if name.lower() == "companies":
+                companies.add(following)
+            elif name.lower() == "projects":
+                projects.add(following)
+    return companies, projects
+
+
+def split_pairs(query: str) -> list[tuple[str, str]]:
+    """Return the names, in lower case without ``[]``, and values of a query or form."""
+    pairs = []
+    for item in _SEPARATORS.split(query):
+        name, _, value = item.partition("=")
+        plain = unquote_plus(name).strip().lower().removesuffix("[]")
+        pairs.append((plain, unquote_plus(value)))
+    return pairs

@@ -1,0 +1,121 @@
+"""Raw calls to Procore: checked, allowed, and streamed both ways as they are."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
+from typing import Final
+
+from cloud_connect.calls import PassthroughParams
+from cloud_connect.errors import CloudConnectError, TunnelError
+from cloud_connect.tunnel import ResponseHead
+from cloud_connect_agent.policy import Access
+from cloud_connect_agent.procore.client import ProcoreClient
+from cloud_connect_agent.procore.passthrough import (
+    RawCall,
+    answer_headers,
+    outcome_of,
+    prepare,
+    read_start,
+)
+from cloud_connect_agent.procore.streaming import StreamedResponse
+from cloud_connect_agent.reply import Call
+from cloud_connect_agent.write_calls import Answer, Settle, WriteCalls, fingerprint_of
+
+__all__ = ["RawCalls"]
+
+_MAX_KEPT: Final = 256 * 1024  # bytes of a write's answer that the journal keeps
+
+
+class RawCalls:
+    """Serves pass-through calls."""
+
+    def __init__(
+        self,
+        client: ProcoreClient,
+        writes: WriteCalls,
+        *,
+        allow: Callable[[Sequence[Access]], None],
+    ) -> None:
+        self._client: Final = client
+        self._writes: Final = writes
+        self._allow: Final = allow
+
+    async def serve(self, call: Call, params: PassthroughParams) -> None:
+        """Answer a raw call.
+
+        Raises:
+            CloudConnectError: Why there is no answer, or not all of it.
+        """
+        headers = call.head.headers
+        start = await read_start(call.exchange, headers)
+        raw = prepare(params, headers, start)
+        self._allow([raw.access])
+        if not raw.writes:
+            async with self._send(call, params, raw) as answer:
+                await self._stream(call, answer)
+            return
+        fingerprint = fingerprint_of(call.operation, call.head.params, start.data)
+        if params.replay_only:
+            stored: Answer | None = await self._writes.replay(call, fingerprint)
+        else:
+
+            async def work(settle: Settle) -> Answer | None:
+                return await self._write(call, params, raw, settle)
+
+            stored = await self._writes.run(call, call.operation, fingerprint, work)
+        if stored is not None:
+            await call.reply.send(stored.head, stored.body or b"")
+
+    def _send(
+        self, call: Call, params: PassthroughParams, raw: RawCall
+    ) -> AbstractAsyncContextManager[StreamedResponse]:
+        return self._client.stream(
+            raw.method,
+            raw.target.raw,
+            source=params.source,
+            headers=raw.headers,
+            content=raw.content(call.exchange, call.progress),
+            deadline=call.deadline,
+            interactive=params.interactive,
+        )
+
+    async def _write(
+        self, call: Call, params: PassthroughParams, raw: RawCall, settle: Settle
+    ) -> Answer | None:
+        """Carry a write out; a short answer is returned, a long one streamed from here."""
+        async with self._send(call, params, raw) as answer, aclosing(answer.chunks()) as chunks:
+            kept = bytearray()
+            async for chunk in chunks:
+                kept += chunk
+                if len(kept) > _MAX_KEPT:
+                    break
+            else:
+                return Answer(head=_head_of(answer, writes=True), body=bytes(kept))
+            head = _head_of(answer, writes=True)
+            await settle(Answer(head=head, body=None))
+            try:
+                await call.reply.send_head(head)
+                await call.exchange.send(bytes(kept))
+                async for chunk in chunks:
+                    await call.exchange.send(chunk)
+                await call.exchange.end()
+            except TunnelError:
+                return None  # the caller went away; what it asked for is done
+            except CloudConnectError as error:
+                await call.reply.fail(error)
+        return None
+
+    async def _stream(self, call: Call, answer: StreamedResponse) -> None:
+        exchange = call.exchange
+        await call.reply.send_head(_head_of(answer, writes=False))
+        async with aclosing(answer.chunks()) as chunks:
+            async for chunk in chunks:
+                await exchange.send(chunk)
+        await exchange.end()
+
+
+def _head_of(answer: StreamedResponse, *, writes: bool) -> ResponseHead:
+    return ResponseHead(
+        status=answer.status,
+        headers=answer_headers(answer.headers),
+        outcome=outcome_of(answer.status, answer.headers, writes=writes),
+    )

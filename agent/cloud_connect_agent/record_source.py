@@ -1,0 +1,78 @@
+"""What the dispatcher asks of the executor of typed operations."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+
+from cloud_connect.calls import Operation, RecordParams, Source
+from cloud_connect.query import Query
+from cloud_connect_agent.policy import Access
+
+__all__ = ["RecordSource", "Rows"]
+
+
+class Rows(Protocol):
+    """Rows as an executor delivers them."""
+
+    @property
+    def total_items(self) -> int | None:
+        """How many rows there are in all, as soon as it is known."""
+        ...
+
+    @property
+    def paging(self) -> str | None:
+        """Where the next page begins, known at the end."""
+        ...
+
+    def batches(self) -> AsyncIterator[Sequence[Mapping[str, object]]]:
+        """Yield the rows that arrived together."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stop reading."""
+        ...
+
+
+class RecordSource(Protocol):
+    """Carries out typed operations: the record executor."""
+
+    def accesses(self, operation: Operation, params: RecordParams) -> Sequence[Access]:
+        """Return what the policy must allow before anything runs."""
+        ...
+
+    def accesses_of_query(self, source: Source, query: Query) -> Sequence[Access]:
+        """Return what the policy must allow before the query runs."""
+        ...
+
+    async def list(self, params: RecordParams, deadline: float) -> Rows:
+        """Begin to read a list."""
+        ...
+
+    async def get(self, params: RecordParams, deadline: float) -> Mapping[str, object]:
+        """Read one record."""
+        ...
+
+    async def create(
+        self, params: RecordParams, record: Mapping[str, object], deadline: float
+    ) -> Mapping[str, object]:
+        """Create a record."""
+        ...
+
+    async def update(
+        self, params: RecordParams, record: Mapping[str, object], deadline: float
+    ) -> Mapping[str, object]:
+        """Change a record."""
+        ...
+
+    async def delete(self, params: RecordParams, deadline: float) -> Mapping[str, object]:
+        """Delete a record."""
+        ...
+
+    async def query(
+        self, source: Source, query: Query, deadline: float, *, interactive: bool = True
+    ) -> Rows:
+        """Carry a query out."""
+        ...
+
+    async def tree(self, source: Source, deadline: float) -> Sequence[Mapping[str, object]]:
+        """Return the tables and fields there are."""
+        ...

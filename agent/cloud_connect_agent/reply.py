@@ -1,0 +1,182 @@
+"""Answering a call: its head once, its rows joined, its failure as a problem."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final
+
+import orjson
+
+from cloud_connect.errors import (
+    BodyTooLargeError,
+    CloudConnectError,
+    DeadlineExceededError,
+    SourceRejectedError,
+)
+from cloud_connect.exchange import Exchange
+from cloud_connect.tunnel import Problem, ResponseHead, Trailers
+from cloud_connect_agent.record_source import Rows
+
+__all__ = [
+    "INTERNAL_FAILURE",
+    "JSON_HEADERS",
+    "ROWS_HEADERS",
+    "Call",
+    "Reply",
+    "lines_of",
+    "problem_of",
+    "read_all",
+]
+
+INTERNAL_FAILURE: Final = "The connector failed on this call; its log has the reason."
+JSON_HEADERS: Final = (("content-type", "application/json"),)
+ROWS_HEADERS: Final = (("content-type", "application/x-ndjson"),)
+
+_MAX_SOURCE_BYTES: Final = 4096  # of Procore's own answer inside a problem
+_MAX_DETAIL: Final = 2000  # characters
+_MAX_BODY: Final = 100 * 1024 * 1024  # bytes of a record or query
+_BODY_STALL: Final = 60.0  # seconds without a byte of the request's body
+_PIECE: Final = 64 * 1024  # bytes of rows that are sent together
+
+
+class Call:
+    """One call and how far it came."""
+
+    def __init__(self, exchange: Exchange, clock: Callable[[], float]) -> None:
+        head = exchange.request
+        self._clock: Final = clock
+        self._started: Final = clock()
+        self._budget: Final = head.deadline_ms / 1000
+        self.exchange: Final = exchange
+        self.head: Final = head
+        self.call_id: Final = head.call_id
+        self.operation: Final = head.operation
+        self.reply: Final = Reply(exchange)
+        self.deadline = self._started + self._budget
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return max(0.0, self.deadline - self._clock())
+
+    @property
+    def hops(self) -> dict[str, float]:
+        """Milliseconds since the request came, as trailers report them."""
+        return {"agent": round((self._clock() - self._started) * 1000, 1)}
+
+    def progress(self) -> None:
+        """Note that a piece of a long body came: its time is not the answer's."""
+        self.deadline = max(self.deadline, self._clock() + self._budget)
+
+
+async def read_all(call: Call) -> bytes:
+    """Read a call's whole body.
+
+    Raises:
+        BodyTooLargeError: If it is over the limit.
+        DeadlineExceededError: If it stops coming.
+    """
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while True:
+            async with asyncio.timeout(_BODY_STALL):
+                piece = await call.exchange.receive()
+            if not piece:
+                return b"".join(parts)
+            size += len(piece)
+            if size > _MAX_BODY:
+                raise BodyTooLargeError(f"The body is over the limit of {_MAX_BODY} bytes.")
+            parts.append(piece)
+            call.progress()
+    except TimeoutError as exc:
+        raise DeadlineExceededError("The request's body stopped coming.") from exc
+
+
+def problem_of(error: CloudConnectError) -> Problem:
+    """Return an error as it crosses the tunnel."""
+    source = None
+    if isinstance(error, SourceRejectedError) and error.body is not None:
+        source = _small(error.body)
+    detail = error.message.encode("utf-8", "replace").decode()
+    return Problem(
+        code=error.code.value,
+        detail=detail if len(detail) <= _MAX_DETAIL else f"{detail[:_MAX_DETAIL]}…",
+        outcome=error.outcome,
+        status=error.status,
+        retry_after=error.retry_after,
+        source=source,
+    )
+
+
+def _small(body: object) -> object:
+    """Return Procore's answer if it fits a head, else what fits of its text."""
+    try:
+        data = orjson.dumps(body)
+    except TypeError:
+        return None  # holds what JSON cannot
+    if len(data) <= _MAX_SOURCE_BYTES:
+        return body
+    return data[: _MAX_SOURCE_BYTES // 2].decode("utf-8", "ignore")
+
+
+class Reply:
+    """The answer to one exchange, whose head goes out once."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange: Final = exchange
+        self.head: ResponseHead | None = None
+        self.rows = 0
+
+    async def send_head(self, head: ResponseHead, *, end_stream: bool = False) -> None:
+        """Send the head."""
+        self.head = head
+        await self._exchange.send_head(head, end_stream=end_stream)
+
+    async def send(self, head: ResponseHead, body: bytes) -> None:
+        """Send a whole answer."""
+        await self.send_head(head, end_stream=not body)
+        if body:
+            await self._exchange.send(body, end_stream=True)
+
+    async def fail(self, error: CloudConnectError) -> None:
+        """Send a failure: as the head, or behind what went out already."""
+        if self._exchange.send_ended:
+            return
+        problem = problem_of(error)
+        if self.head is None:
+            head = ResponseHead(status=error.status, outcome=error.outcome, problem=problem)
+            await self.send_head(head, end_stream=True)
+        else:
+            await self._exchange.send_trailers(Trailers(outcome=error.outcome, problem=problem))
+
+    async def send_rows(
+        self, head: ResponseHead, rows: Rows, trailers: Callable[[], Trailers]
+    ) -> None:
+        """Stream rows as they come, those of one batch together, and end with *trailers*.
+
+        Args:
+            trailers: Made at the end; completed with what the rows tell then.
+
+        Raises:
+            CloudConnectError: What reading them failed with; those before it are sent.
+        """
+        await self.send_head(head)
+        async for batch in rows.batches():
+            for piece in lines_of(batch):
+                await self._exchange.send(piece)
+            self.rows += len(batch)
+        await self._exchange.send_trailers(
+            trailers().model_copy(update={"total_items": rows.total_items, "paging": rows.paging})
+        )
+
+
+def lines_of(rows: Iterable[Mapping[str, object]]) -> Iterator[bytes]:
+    """Yield rows as lines of JSON, joined into pieces of a good size."""
+    pending = bytearray()
+    for row in rows:
+        pending += orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+        if len(pending) >= _PIECE:
+            yield bytes(pending)
+            pending.clear()
+    if pending:
+        yield bytes(pending)

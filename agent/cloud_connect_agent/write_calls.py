@@ -1,0 +1,383 @@
+"""Writes that have begun: journaled, run to their end whoever waits, never run twice."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+import orjson
+import structlog
+
+from cloud_connect.errors import (
+    CloudConnectError,
+    DeadlineExceededError,
+    IdempotencyMismatchError,
+    InternalError,
+    NotFoundError,
+    Outcome,
+    OutcomeUnknownError,
+    SourceUnavailableError,
+)
+from cloud_connect.tunnel import ResponseHead
+from cloud_connect.tunnel.heads import encode_head
+from cloud_connect_agent.journal import JournalEntry, JournalState
+from cloud_connect_agent.procore.writes import write_guard
+from cloud_connect_agent.reply import INTERNAL_FAILURE, Call, problem_of
+
+__all__ = ["Answer", "CallJournal", "Settle", "Work", "WriteCalls", "failed", "fingerprint_of"]
+
+log = structlog.get_logger(__name__)
+
+
+class CallJournal(Protocol):
+    """The durable record of calls, as far as writes need it."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why it cannot be used."""
+        ...
+
+    async def receive(
+        self, call_id: str, *, operation: str, fingerprint: str
+    ) -> JournalEntry | None:
+        """Enter a call, or return the entry that is there."""
+        ...
+
+    async def intend(self, call_id: str) -> None:
+        """Note that a write goes out."""
+        ...
+
+    async def finish(
+        self, call_id: str, *, outcome: Outcome, status: int, head: bytes, body: bytes | None
+    ) -> None:
+        """Note what became of it."""
+        ...
+
+    async def find(self, call_id: str) -> JournalEntry | None:
+        """Return a call's entry."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a call is answered with.
+
+    Attributes:
+        body: ``None`` if it is too large to be kept; whoever made it streams it.
+    """
+
+    head: ResponseHead
+    body: bytes | None = b""
+
+    @property
+    def replayed(self) -> "Answer":
+        """The same as an answer to a repeat."""
+        return replace(self, head=self.head.model_copy(update={"replayed": True}))
+
+
+Settle = Callable[[Answer], Awaitable[None]]
+Work = Callable[[Settle], Awaitable[Answer | None]]
+
+
+def failed(error: CloudConnectError) -> Answer:
+    """Return a failure as an answer."""
+    return Answer(
+        head=ResponseHead(status=error.status, outcome=error.outcome, problem=problem_of(error))
+    )
+
+
+def fingerprint_of(operation: str, params: Mapping[str, object], body: bytes) -> str:
+    """Return a digest that two requests share only if they ask for the same."""
+    asked = {key: params[key] for key in params if key not in {"replay_only", "interactive"}}
+    digest = hashlib.sha256(operation.encode())
+    digest.update(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS))
+    digest.update(body)
+    return digest.hexdigest()
+
+
+class _Run:
+    """One write under way; it guards what leaves for Procore."""
+
+    def __init__(self, call_id: str, fingerprint: str, journal: CallJournal) -> None:
+        self.call_id: Final = call_id
+        self.fingerprint: Final = fingerprint
+        self.answered: Final[asyncio.Future[Answer]] = asyncio.get_running_loop().create_future()
+        self.task: asyncio.Task[None] | None = None
+        self.intended = False
+        self.replay = False
+        self._journal: Final = journal
+        self._abandoned = False
+        self._carried_out = 0
+
+    async def before_write(self) -> None:
+        """Let a write go once its intent is durable."""
+        if self._abandoned:
+            raise _given_up()
+        if self.intended:
+            return
+        self.intended = True  # from here on nobody abandons it
+        try:
+            await self._journal.intend(self.call_id)
+        except CloudConnectError:
+            self.intended = False
+            raise
+
+    def carried_out(self) -> None:
+        """Note a write that Procore carried out."""
+        self._carried_out += 1
+
+    def abandon(self) -> bool:
+        """End the write if nothing of it went out; return whether that is so."""
+        if self.intended:
+            return False
+        self._abandoned = True
+        if self.task is not None:
+            self.task.cancel()
+        return True
+
+    async def settle(self, answer: Answer) -> None:
+        """Make the answer durable, then known."""
+        if self.answered.done():
+            return
+        head = answer.head
+        outcome = head.outcome or Outcome.COMPLETED
+        if self._carried_out and outcome is Outcome.NOT_EXECUTED:
+            # A part of it was carried out: "nothing happened" would be a lie.
+            outcome = Outcome.UNKNOWN
+            problem = head.problem and head.problem.model_copy(update={"outcome": outcome})
+            head = head.model_copy(update={"outcome": outcome, "problem": problem})
+            answer = replace(answer, head=head)
+        try:
+            await self._journal.finish(
+                self.call_id,
+                outcome=outcome,
+                status=head.status,
+                head=encode_head(head),
+                body=answer.body,
+            )
+        except CloudConnectError as error:
+            log.error("result_not_journaled", call_id=self.call_id, reason=error.message)  # noqa: TRY400 - the reason says all
+            answer = failed(
+                OutcomeUnknownError(
+                    f"The call ended ({outcome.value}), but its result could not be recorded: "
+                    f"{error.message}"
+                )
+                if self.intended
+                else error
+            )
+        if not self.answered.done():
+            self.answered.set_result(answer)
+
+
+class WriteCalls:
+    """Runs writes in tasks of their own.
+
+    A write that has started goes on when its caller goes away; one that has not ends.
+    """
+
+    def __init__(
+        self,
+        journal: CallJournal,
+        tasks: asyncio.TaskGroup,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._journal: Final = journal
+        self._tasks: Final = tasks
+        self._clock: Final = clock
+        self._running: Final[dict[str, _Run]] = {}
+        self._idle: Final = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def running(self) -> int:
+        """Writes under way."""
+        return len(self._running)
+
+    async def idle(self) -> None:
+        """Wait until no write is under way."""
+        await self._idle.wait()
+
+    async def close(self, linger: float) -> None:
+        """Wait up to *linger* seconds for writes under way, then leave them to the journal."""
+        try:
+            async with asyncio.timeout(linger):
+                await self.idle()
+        except TimeoutError:
+            pass
+        finally:
+            for run in self._running.values():
+                if run.task is not None:
+                    run.task.cancel()
+
+    async def run(self, call: Call, operation: str, fingerprint: str, work: Work) -> Answer | None:
+        """Run a write, or answer it from the journal; ``None`` if its work answered itself.
+
+        Raises:
+            DeadlineExceededError: If the deadline passed; its outcome says if it had started.
+            IdempotencyMismatchError: If the call id stands for another request.
+        """
+        run = self._running.get(call.call_id)
+        if run is not None:
+            return (await self._join(run, call, fingerprint)).replayed
+        run = _Run(call.call_id, fingerprint, self._journal)
+        self._running[call.call_id] = run
+        self._idle.clear()
+        run.task = self._tasks.create_task(
+            self._execute(run, operation, work), name=f"write-{call.call_id}"
+        )
+        try:
+            answer = await self._wait(run, call)
+        except asyncio.CancelledError:
+            run.abandon()
+            raise
+        except DeadlineExceededError:
+            if run.abandon():
+                raise DeadlineExceededError(
+                    "The call's deadline passed before it went to Procore."
+                ) from None
+            raise
+        if answer.body is None and not run.replay:
+            await asyncio.wait({run.task})  # it streams the rest itself
+            return None
+        return answer
+
+    async def replay(self, call: Call, fingerprint: str | None) -> Answer:
+        """Answer a call from the journal, executing nothing.
+
+        Args:
+            fingerprint: What the request must equal, if it is known.
+
+        Raises:
+            NotFoundError: If the journal does not know the call.
+        """
+        run = self._running.get(call.call_id)
+        if run is not None:
+            return (await self._join(run, call, fingerprint)).replayed
+        return _stored(await self._find(call.call_id), fingerprint)
+
+    async def look_up(self, call_id: str) -> Answer:
+        """Return what is known of a call: no outcome while it runs or the journal is shut.
+
+        A call that the journal does not know has a problem that says so, and no outcome.
+        """
+        if call_id in self._running:
+            return Answer(head=ResponseHead(status=202))
+        try:
+            return _stored(await self._find(call_id), None)
+        except NotFoundError as error:
+            return Answer(head=ResponseHead(status=error.status, problem=problem_of(error)))
+        except CloudConnectError:
+            return Answer(head=ResponseHead(status=503))
+
+    async def _find(self, call_id: str) -> JournalEntry:
+        entry = await self._journal.find(call_id)
+        if entry is None:
+            # What a damaged journal does not show may have been executed all the same.
+            outcome = Outcome.UNKNOWN if self._journal.problem else Outcome.NOT_EXECUTED
+            raise NotFoundError("The connector does not know this call.", outcome=outcome)
+        return entry
+
+    async def _join(self, run: _Run, call: Call, fingerprint: str | None) -> Answer:
+        if fingerprint is not None and fingerprint != run.fingerprint:
+            raise _mismatch()
+        answer = await self._wait(run, call)
+        return answer if answer.body is not None else failed(_not_kept(answer.head.outcome))
+
+    async def _wait(self, run: _Run, call: Call) -> Answer:
+        while (left := call.deadline - self._clock()) > 0:
+            try:
+                async with asyncio.timeout(left):
+                    return await asyncio.shield(run.answered)
+            except TimeoutError:
+                continue  # the deadline may have moved
+        raise DeadlineExceededError(
+            "The deadline passed while the call was under way to Procore; it goes on, so look it "
+            "up before a repeat.",
+            outcome=Outcome.UNKNOWN,
+        )
+
+    async def _execute(self, run: _Run, operation: str, work: Work) -> None:
+        answer: Answer | None = None
+        try:
+            entry = await self._journal.receive(
+                run.call_id, operation=operation, fingerprint=run.fingerprint
+            )
+            if entry is None:
+                await self._perform(run, work)
+            else:
+                run.replay = True
+                answer = _stored(entry, run.fingerprint)
+        except CloudConnectError as error:
+            answer = failed(error)
+        except Exception:
+            log.exception("write_failed", call_id=run.call_id)
+            answer = failed(InternalError(INTERNAL_FAILURE, outcome=Outcome.UNKNOWN))
+        finally:
+            del self._running[run.call_id]
+            if not self._running:
+                self._idle.set()
+            if not run.answered.done():
+                run.answered.set_result(answer or failed(_given_up(intended=run.intended)))
+
+    async def _perform(self, run: _Run, work: Work) -> None:
+        write_guard.set(run)
+        try:
+            answer = await work(run.settle)
+            if answer is not None:
+                await run.settle(answer)
+        except CloudConnectError as error:
+            await run.settle(failed(error))
+        except asyncio.CancelledError:
+            if not run.intended:
+                await run.settle(failed(_given_up()))
+            raise
+        except Exception:
+            log.exception("write_failed", call_id=run.call_id)
+            outcome = Outcome.UNKNOWN if run.intended else Outcome.NOT_EXECUTED
+            await run.settle(failed(InternalError(INTERNAL_FAILURE, outcome=outcome)))
+
+
+def _stored(entry: JournalEntry, fingerprint: str | None) -> Answer:
+    """Return the journal's answer.
+
+    Raises:
+        IdempotencyMismatchError: If it belongs to another request.
+    """
+    if fingerprint is not None and fingerprint != entry.fingerprint:
+        raise _mismatch()
+    outcome = entry.outcome
+    if entry.state is JournalState.INTENT or (outcome is Outcome.UNKNOWN and entry.head is None):
+        return failed(
+            OutcomeUnknownError(
+                "The connector stopped while the call was under way to Procore; whether it was "
+                "carried out is not known."
+            )
+        ).replayed
+    if entry.state is JournalState.RECEIVED or entry.head is None:
+        return failed(
+            SourceUnavailableError("The connector stopped before the call went to Procore.")
+        ).replayed
+    if entry.body is None:
+        return failed(_not_kept(outcome))
+    head = ResponseHead.model_validate_json(entry.head)
+    return Answer(head=head, body=entry.body).replayed
+
+
+def _mismatch() -> IdempotencyMismatchError:
+    return IdempotencyMismatchError("This call was made before with another request.")
+
+
+def _not_kept(outcome: Outcome | None) -> NotFoundError:
+    return NotFoundError(
+        "The call was answered, but its answer was too large to be kept.",
+        outcome=outcome or Outcome.UNKNOWN,
+    )
+
+
+def _given_up(*, intended: bool = False) -> CloudConnectError:
+    if intended:
+        return OutcomeUnknownError("The connector stopped while the call was under way to Procore.")
+    return SourceUnavailableError("The caller gave up before the call went to Procore.")
