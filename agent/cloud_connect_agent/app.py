@@ -5,9 +5,9 @@ import contextlib
 import platform
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final
 
 import structlog
 
@@ -34,6 +34,8 @@ from cloud_connect_agent.version import VERSION
 __all__ = ["run_agent"]
 
 log = structlog.get_logger(__name__)
+
+_CLOSE_SECONDS: Final = 1.0  # for the link to be closed in order
 
 
 async def run_agent(
@@ -75,22 +77,53 @@ async def run_agent(
         )
         await stack.enter_async_context(serve_control(paths.control_socket, operator.answer))
         stack.enter_context(_signals(stop, operator))
-        dispatcher = Dispatcher(RecordExecutor(client, load_catalog()), client, policy, journal)
+        executor = RecordExecutor(client, load_catalog())
         log.info("agent_started", version=VERSION, connector_id=settings.relay.connector_id)
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(operator.watch(), name="operator-watch")
-            await connect_forever(
-                dispatcher,
-                relay=address,
-                generation=Generation(paths.generation_file),
-                settings=settings.tunnel,
-                health=health,
-                reports=board,
-                stop=stop,
-            )
+            async with _until_drained(group, stop, seconds=settings.tunnel.drain_timeout):
+                dispatching = Dispatcher.open(
+                    executor, client, policy, journal, paused=lambda: health.paused
+                )
+                async with dispatching as dispatcher:
+                    await connect_forever(
+                        dispatcher,
+                        relay=address,
+                        generation=Generation(paths.generation_file),
+                        settings=settings.tunnel,
+                        health=health,
+                        reports=board,
+                        stop=stop,
+                    )
             watch.cancel()
     log.info("agent_stopped", in_order=not stop.urgent)
     return 1 if stop.urgent else 0
+
+
+@asynccontextmanager
+async def _until_drained(
+    group: asyncio.TaskGroup, stop: StopSignal, *, seconds: float
+) -> AsyncIterator[None]:
+    """Break off what runs inside when it has not ended *seconds* after the wish to stop."""
+
+    async def bound(scope: asyncio.Timeout) -> None:
+        loop = asyncio.get_running_loop()
+        await stop.wait()
+        scope.reschedule(loop.time() + seconds + _CLOSE_SECONDS)
+        await stop.wait_urgent()
+        scope.reschedule(loop.time() + _CLOSE_SECONDS)
+
+    try:
+        async with asyncio.timeout(None) as scope:
+            keeper = group.create_task(bound(scope), name="drain-limit")
+            try:
+                yield
+            finally:
+                keeper.cancel()
+    except TimeoutError:
+        if not stop.requested:
+            raise
+        log.warning("writes_left_unfinished")  # the journal says so, too
 
 
 def _first_report(policy: PolicyFile) -> Report:

@@ -1,0 +1,106 @@
+"""Tests of ``cloud_connect_agent.health``."""
+
+import pytest
+
+from cloud_connect_agent.health import Clocks, Health, HealthState
+
+
+class FakeSession:
+    """What health reads of a session."""
+
+    def __init__(self) -> None:
+        self.round_trip: float | None = None
+        self.last_received = 100.0
+        self.in_flight = 3
+
+
+class Time:
+    def __init__(self) -> None:
+        self.monotonic = 100.0
+        self.wall = 1_700_000_000.25
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def health(time: Time) -> Health:
+    return Health(clocks=Clocks(monotonic=lambda: time.monotonic, wall=lambda: time.wall))
+
+
+def test_an_agent_begins_by_connecting(health: Health) -> None:
+    snapshot = health.snapshot()
+    assert snapshot.state is HealthState.CONNECTING
+    assert not snapshot.connected
+    assert snapshot.last_round_trip_ms is None
+    assert snapshot.last_round_trip_at is None
+    assert snapshot.since == "2023-11-14T22:13:20.250Z"
+    assert snapshot.in_flight == 0
+
+
+def test_a_round_trip_is_shown_with_its_time(health: Health) -> None:
+    session = FakeSession()
+    health.connected(session)
+    health.round_trip(0.0123)
+    snapshot = health.snapshot()
+    assert health.session is session
+    assert snapshot.connected
+    assert snapshot.in_flight == 3
+    assert snapshot.last_round_trip_ms == 12.3
+    assert snapshot.last_round_trip_at == "2023-11-14T22:13:20.250Z"
+
+
+def test_a_silent_session_is_not_called_connected(health: Health, time: Time) -> None:
+    health.connected(FakeSession())
+    time.monotonic += 34.0
+    assert health.snapshot().connected
+    time.monotonic += 2.0
+    snapshot = health.snapshot()
+    assert snapshot.state is HealthState.OFFLINE
+    assert "silent for 36 seconds" in str(snapshot.error)
+
+
+def test_the_reason_stays_visible_while_it_dials_again(health: Health, time: Time) -> None:
+    health.connected(FakeSession())
+    time.wall += 60
+    health.offline("The relay restarts.")
+    assert health.session is None
+    assert health.snapshot().since.endswith("22:14:20.250Z")
+    health.connecting()
+    snapshot = health.snapshot()
+    assert (snapshot.state, snapshot.error) == (HealthState.CONNECTING, "The relay restarts.")
+    health.connected(FakeSession())
+    assert health.snapshot().error is None
+
+
+def test_a_state_that_repeats_keeps_its_beginning(health: Health, time: Time) -> None:
+    health.offline("a")
+    since = health.snapshot().since
+    time.wall += 5
+    health.offline("b")
+    assert health.snapshot().since == since
+
+
+def test_a_revoked_connector_says_so(health: Health) -> None:
+    health.revoked("Revoked.")
+    assert health.snapshot().state is HealthState.REVOKED
+
+
+def test_a_pause_ends_by_itself_or_by_word(health: Health, time: Time) -> None:
+    health.pause(10)
+    assert health.snapshot().paused
+    time.monotonic += 10
+    assert not health.paused
+    health.pause()
+    time.monotonic += 1e9
+    assert health.paused
+    health.resume()
+    assert not health.paused
+
+
+def test_draining_is_shown(health: Health) -> None:
+    assert not health.snapshot().draining
+    health.drain()
+    assert health.snapshot().draining

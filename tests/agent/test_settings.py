@@ -1,0 +1,152 @@
+"""Tests of ``cloud_connect_agent.settings``."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from cloud_connect.calls import Environment
+from cloud_connect.errors import ConfigurationError
+from cloud_connect_agent.settings import AgentSettings, check_url, load_settings
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "agent.toml"
+
+
+def test_without_a_file_there_are_defaults(file: Path) -> None:
+    settings = load_settings(file)
+    assert settings == AgentSettings()
+    assert not settings.relay.enrolled
+    assert settings.procore.read_concurrency == 32
+
+
+def test_a_file_is_read_as_the_documents_show_it(file: Path) -> None:
+    file.write_text(
+        'name = "pc"\n'
+        '[relay]\nurl = "https://relay.example.com/"\nconnector_id = "con_1"\n'
+        'tunnel_url = "wss://relay.example.com/tunnel"\n'
+        "[procore.environments.developer-sandbox]\n"
+        'api_url = "http://127.0.0.1:9000"\nlogin_url = "http://[::1]:9001"\n'
+    )
+    settings = load_settings(file)
+    assert settings.relay.enrolled
+    assert settings.relay.url == "https://relay.example.com"
+    sandbox = settings.procore.environment(Environment.DEVELOPER_SANDBOX)
+    assert sandbox.api_url == "http://127.0.0.1:9000"
+    assert settings.procore.environment(Environment.LIVE).api_url is None
+
+
+def test_flags_beat_variables_and_variables_beat_the_file(file: Path) -> None:
+    file.write_text('name = "file"\n[log]\nlevel = "error"\nfiles = 2\n')
+    environ = {"CLOUD_CONNECT_NAME": "variable", "CLOUD_CONNECT_LOG__LEVEL": "warning"}
+    settings = load_settings(file, environ=environ, flags={"name": "flag", "tunnel": {}})
+    assert (settings.name, settings.log.level, settings.log.files) == ("flag", "warning", 2)
+
+
+def test_variables_reach_every_level(file: Path) -> None:
+    environ = {
+        "CLOUD_CONNECT_RELAY__URL": "http://127.0.0.1:8080",
+        "CLOUD_CONNECT_TUNNEL__DRAIN_TIMEOUT": "3",
+        "CLOUD_CONNECT_PROCORE__ENVIRONMENTS__DEVELOPER_SANDBOX__API_URL": "http://127.0.0.1:9",
+    }
+    settings = load_settings(file, environ=environ)
+    assert settings.relay.url == "http://127.0.0.1:8080"
+    assert settings.tunnel.drain_timeout == 3.0
+    assert settings.procore.environments["developer-sandbox"].api_url == "http://127.0.0.1:9"
+
+
+def test_variables_of_the_relay_and_of_others_are_not_ours(file: Path) -> None:
+    environ = {
+        "CLOUD_CONNECT_RELAY_PORT": "1",
+        "CLOUD_CONNECT_HOME": "/x",
+        "CLOUD_CONNECT_SOMETHING": "1",
+        "PATH": "/bin",
+    }
+    assert load_settings(file, environ=environ) == AgentSettings()
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('nmae = "typo"', "nmae in agent.toml"),
+        ("[relay]\nadress = 1", "relay.adress"),
+        ("[procore.environments.sandbox]\n", "'sandbox' is no environment"),
+        ("procore.environments = 1", "procore.environments"),
+        ('[procore.environments.live]\napi_url = "http://10.0.0.1"', "loopback"),
+        ('[relay]\nurl = "ftp://x"', "relay.url"),
+        ('[relay]\ntunnel_url = "https://x"', "relay.tunnel_url"),
+        ('[log]\nlevel = "loud"', "log.level"),
+        ("[tunnel]\nconnect_timeout = 0", "tunnel.connect_timeout"),
+        ("name =", "TOML"),
+        ("\udcff", "TOML"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named(file: Path, text: str, named: str) -> None:
+    file.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(file)
+    assert named in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({"CLOUD_CONNECT_LOG__LVEL": "info"}, "CLOUD_CONNECT_LOG__LVEL"),
+        ({"CLOUD_CONNECT_LOG__LEVEL": "loud"}, "CLOUD_CONNECT_LOG__LEVEL"),
+        ({"CLOUD_CONNECT_NAME": "a", "CLOUD_CONNECT_NAME__X": "b"}, "CLOUD_CONNECT_NAME__X"),
+    ],
+)
+def test_a_mistake_in_a_variable_is_named(file: Path, environ: dict[str, str], named: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(file, environ=environ)
+    assert named in caught.value.message
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load_settings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://relay.example.com",
+        "https://relay.example.com:8443/base/",
+        "http://localhost:8080",
+        "http://127.9.9.9",
+        "http://[::1]:1",
+    ],
+)
+def test_safe_addresses_are_accepted(url: str) -> None:
+    assert check_url(url) == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "relay.example.com",
+        "https://",
+        "http://relay.example.com",
+        "http://localhost.example.com",
+        "http://127.0.0.1.example.com",
+        "https://user:password@relay.example.com",
+        "https://relay.example.com/?a=b",
+        "https://relay.example.com/#x",
+        "https://relay.example.com:99999",
+        "https://[::1",
+        "ws://127.0.0.1",
+    ],
+)
+def test_other_addresses_are_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"URL|loopback"):
+        check_url(url)
+
+
+def test_settings_do_not_change() -> None:
+    settings: Any = AgentSettings()
+    with pytest.raises(ValidationError):
+        settings.name = "x"
