@@ -1,0 +1,92 @@
+"""Answers what somebody wants to read."""
+
+from dataclasses import replace
+from typing import Final
+
+from cloud_connect.errors import InvalidRequestError
+from cloud_connect_agent.procore.catalog import Catalog
+from cloud_connect_agent.procore.cursor import Position, read_cursor
+from cloud_connect_agent.procore.fetching import Fetcher
+from cloud_connect_agent.procore.observed import ObservedFields
+from cloud_connect_agent.procore.planner import ReadPlan, Target, plan_read
+from cloud_connect_agent.procore.reading import Reading
+from cloud_connect_agent.procore.rowstream import Batches
+from cloud_connect_agent.procore.selection import Selection
+from cloud_connect_agent.procore.sorting import sorted_rows
+from cloud_connect_agent.procore.streamed import StreamedRows
+from cloud_connect_agent.procore.values import Calendar
+
+__all__ = ["Answering"]
+
+
+class Answering:
+    """Answers selections of one catalogue."""
+
+    def __init__(self, catalog: Catalog, observed: ObservedFields) -> None:
+        self._catalog: Final = catalog
+        self._observed: Final = observed
+
+    async def answer(self, selection: Selection, fetcher: Fetcher, calendar: Calendar) -> Batches:
+        """Begin an answer: when this returns, its first page is there and its names are known.
+
+        Raises:
+            InvalidRequestError: If it cannot be given; the message says why.
+        """
+        plan = plan_read(selection, fetcher.source, calendar)
+        position = read_cursor(selection, fetcher.source)
+        first_page = 1
+        targets = await self.targets(plan, fetcher, calendar)
+        if position is not None and position.keys is None:
+            targets = _from(position, targets)
+            plan = replace(plan, per_page=position.per_page)
+            first_page = position.page
+        reading = Reading(
+            plan,
+            fetcher,
+            self._observed,
+            targets=targets,
+            skip_refused=plan.everywhere,
+            first_page=first_page,
+        )
+        await reading.__aenter__()
+        try:
+            if selection.order:
+                rows = await sorted_rows(reading, position, fetcher.source)
+                await reading.aclose()
+                return rows
+            streamed = StreamedRows(reading, position, fetcher.source, lists=len(targets))
+            await streamed.begin()
+        except BaseException:
+            await reading.aclose()
+            raise
+        return streamed
+
+    async def targets(
+        self, plan: ReadPlan, fetcher: Fetcher, calendar: Calendar
+    ) -> tuple[Target, ...]:
+        """Where to read: the plan's lists, or those of all projects that the grant sees."""
+        targets = plan.targets
+        if plan.everywhere:
+            projects = await self._projects(fetcher, calendar)
+            targets = tuple({"project_id": one, **rest} for one in projects for rest in targets)
+        if plan.ids is not None:
+            targets = tuple({**target, "id": one} for target in targets for one in plan.ids)
+        return targets
+
+    async def _projects(self, fetcher: Fetcher, calendar: Calendar) -> list[str]:
+        """The ids of all projects that the grant sees."""
+        resource = self._catalog.resource("projects")
+        plan = plan_read(Selection(resource=resource), fetcher.source, calendar)
+        ids: list[str] = []
+        async with Reading(plan, fetcher, self._observed, targets=plan.targets) as reading:
+            while (batch := await reading.read()) is not None:
+                ids += [str(row["id"]) for row in batch.rows if isinstance(row.get("id"), int)]
+        return ids
+
+
+def _from(position: Position, targets: tuple[Target, ...]) -> tuple[Target, ...]:
+    """Leave out the lists that an earlier answer has been through."""
+    for place, target in enumerate(targets):
+        if dict(target) == position.target:
+            return targets[place:]
+    raise InvalidRequestError("The list that “paging” points into is gone; start again without it.")

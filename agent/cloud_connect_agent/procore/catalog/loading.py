@@ -1,0 +1,74 @@
+"""Reads the catalogue's tables from the package."""
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import resources
+from typing import Final
+
+from cloud_connect.calls import Operation
+from cloud_connect.errors import InvalidRequestError, UnsupportedOperationError
+from cloud_connect_agent.procore.catalog.model import Endpoint, Resource
+
+__all__ = ["Catalog", "load_catalog"]
+
+_VERBS: Final = {
+    Operation.LIST: "listed",
+    Operation.GET: "read one by one",
+    Operation.CREATE: "created",
+    Operation.UPDATE: "changed",
+    Operation.DELETE: "deleted",
+}
+
+
+class Catalog:
+    """All resources, by name."""
+
+    def __init__(self, tables: Mapping[str, Resource]) -> None:
+        self._tables: Final = dict(tables)
+
+    def __iter__(self) -> Iterator[Resource]:
+        return iter(self._tables.values())
+
+    def resource(self, name: str) -> Resource:
+        """Find a resource.
+
+        Raises:
+            InvalidRequestError: If there is none of that name; the message names it.
+        """
+        found = self._tables.get(name)
+        if found is None:
+            near = difflib.get_close_matches(name, self._tables, n=1)
+            hint = f" Did you mean “{near[0]}”?" if near else ""
+            raise InvalidRequestError(f"There is no table “{name[:64]}” in Procore.{hint}")
+        return found
+
+    def endpoint(self, resource: Resource, operation: Operation) -> Endpoint:
+        """How an operation of *resource* is done.
+
+        Raises:
+            UnsupportedOperationError: If Procore has none; the message says what it has.
+        """
+        endpoint = resource.endpoint(operation)
+        if endpoint is None:
+            verb = operation.value.rpartition(".")[2]
+            reason = next((why for name, why in resource.missing.items() if name == verb), None)
+            raise UnsupportedOperationError(
+                reason or f"{resource.text} cannot be {_VERBS[operation]} in Procore."
+            )
+        return endpoint
+
+
+@cache
+def load_catalog() -> Catalog:
+    """Read the tables that the package brings, in the order of their files and places."""
+    tables: dict[str, Resource] = {}
+    folder = resources.files(__package__)
+    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if file.name.endswith(".toml"):
+            for name, table in tomllib.loads(file.read_text(encoding="utf-8")).items():
+                if name in tables:
+                    raise ValueError(f"{file.name}: the table {name} is there twice")
+                tables[name] = Resource.model_validate({"name": name, **table})
+    return Catalog(tables)

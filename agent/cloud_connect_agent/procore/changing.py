@@ -1,0 +1,262 @@
+"""Creates, changes and deletes records: singly by id, or those that a query selects."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from cloud_connect.calls import Operation, RecordParams, Source
+from cloud_connect.errors import (
+    CloudConnectError,
+    InvalidRequestError,
+    OutcomeUnknownError,
+    SourceRejectedError,
+)
+from cloud_connect.query import Action, Query
+from cloud_connect_agent.procore.answering import Answering
+from cloud_connect_agent.procore.catalog import Catalog, Resource
+from cloud_connect_agent.procore.fetching import Fetcher
+from cloud_connect_agent.procore.implied import compares_with_nothing, implied_values
+from cloud_connect_agent.procore.planner import Target, ids_of, scoped, targets_of
+from cloud_connect_agent.procore.records import write_request
+from cloud_connect_agent.procore.rows import Row, unwrap
+from cloud_connect_agent.procore.rowstream import FixedRows, RowStream
+from cloud_connect_agent.procore.selection import Selection, selection_of_query
+from cloud_connect_agent.procore.values import Calendar
+
+__all__ = ["Changing", "insert_target", "selection_for_change", "write_target"]
+
+_VERBS: Final = {Operation.UPDATE: "changed", Operation.DELETE: "deleted"}
+_NOTHING: Final = "No record matches."
+_MAX_CHANGED: Final = 1_000  # records that one query may change
+_OPERATIONS: Final = {
+    Action.INSERT: Operation.CREATE,
+    Action.UPDATE: Operation.UPDATE,
+    Action.DELETE: Operation.DELETE,
+}
+
+
+class Changing:
+    """Carries out writes of one catalogue; each goes out once and is never repeated."""
+
+    def __init__(self, catalog: Catalog, answering: Answering) -> None:
+        self._catalog: Final = catalog
+        self._answering: Final = answering
+
+    async def one(
+        self,
+        operation: Operation,
+        params: RecordParams,
+        record: Mapping[str, object] | None,
+        fetcher: Fetcher,
+    ) -> Row:
+        """Create a record, or change or delete the one with an id.
+
+        Raises:
+            InvalidRequestError: If a field or scope id is unknown or missing; it is named.
+            UnsupportedOperationError: If Procore has no such operation.
+        """
+        resource = self._catalog.resource(params.resource)
+        self._catalog.endpoint(resource, operation)
+        if operation is not Operation.CREATE and params.record_id is None:
+            raise InvalidRequestError(f"Say which of the {resource.text} is meant by its id.")
+        target = write_target(resource, params.source, params.scope, record or {})
+        own = None if record is None else _own_fields(resource, record, params.record_id)
+        return await self._send(
+            resource, operation, target, fetcher, record_id=params.record_id, record=own
+        )
+
+    async def query(self, query: Query, fetcher: Fetcher, calendar: Calendar) -> RowStream:
+        """Carry out an insert, update or delete of the platform.
+
+        Raises:
+            InvalidRequestError: If it is refused; the message says why.
+            UnsupportedOperationError: If Procore has no such operation.
+        """
+        resource = self._catalog.resource(query.info.name)
+        operation = _OPERATIONS[query.action]
+        self._catalog.endpoint(resource, operation)
+        if operation is not Operation.DELETE and not query.mappings:
+            raise InvalidRequestError("There is nothing to write: “mappings” is empty.")
+        if operation is Operation.CREATE:
+            target = insert_target(resource, query, fetcher.source)
+            record = _own_fields(resource, query.mappings, None)
+            row = await self._send(resource, operation, target, fetcher, record=record)
+            return RowStream(FixedRows([row]))
+        return await self._change(resource, operation, query, fetcher, calendar)
+
+    async def _change(
+        self,
+        resource: Resource,
+        operation: Operation,
+        query: Query,
+        fetcher: Fetcher,
+        calendar: Calendar,
+    ) -> RowStream:
+        selection = selection_for_change(resource, query, fetcher.source)
+        record = None
+        if operation is Operation.UPDATE:
+            record = _own_fields(resource, query.mappings, None)
+            _check_writable(resource, fetcher.source, record)
+        rows = await self._hits(selection, fetcher, calendar)
+        verb = _VERBS[operation]
+        if len(rows) > 1 and not query.multiple:
+            raise InvalidRequestError(
+                f"The conditions match more than one of the {resource.text}; nothing was {verb}. "
+                "Narrow them, or set “multiple” to true."
+            )
+        if len(rows) > _MAX_CHANGED:
+            raise InvalidRequestError(
+                f"The conditions match more than {_MAX_CHANGED} of the {resource.text}; nothing "
+                f"was {verb}. Narrow them."
+            )
+        changed: list[Row] = []
+        for row in rows:
+            target = {name: str(row[name]) for name in resource.scope_fields}
+            try:
+                answer = await self._send(
+                    resource, operation, target, fetcher, record_id=str(row["id"]), record=record
+                )
+            except CloudConnectError as exc:
+                if not changed:
+                    raise
+                raise _partly(exc, f"{len(changed)} of {len(rows)} records were {verb}") from exc
+            changed.append({**row, **answer})
+        return RowStream(FixedRows(changed), message=None if changed else _NOTHING)
+
+    async def _hits(self, selection: Selection, fetcher: Fetcher, calendar: Calendar) -> list[Row]:
+        batches = await self._answering.answer(selection, fetcher, calendar)
+        async with RowStream(batches) as stream:
+            return [row async for row in stream if "id" in row]
+
+    async def _send(
+        self,
+        resource: Resource,
+        operation: Operation,
+        target: Target,
+        fetcher: Fetcher,
+        *,
+        record_id: str | None = None,
+        record: Mapping[str, object] | None = None,
+    ) -> Row:
+        request = write_request(
+            resource, operation, fetcher.source, target, record_id=record_id, record=record
+        )
+        response = await fetcher.send(request, answering=True)
+        if operation is Operation.DELETE:
+            return {}
+        endpoint = self._catalog.endpoint(resource, operation)
+        row = next(iter(unwrap(response.json, endpoint.unwrap)), {})
+        return scoped(row, target)
+
+
+def insert_target(resource: Resource, query: Query, source: Source) -> Target:
+    """Where a query's new record goes: its mappings or conditions say, or the data source.
+
+    Raises:
+        InvalidRequestError: If nothing says; the message names the id that is missing.
+    """
+    scope = {}
+    for name in resource.scope_fields:
+        values = implied_values(query.condition, name)
+        if values is not None and len(values) == 1:
+            scope[name] = str(values[0])
+    mapped = _mapped_scope(resource, query.mappings)
+    if "project_id" in mapped and "project_id" not in scope:
+        scope["project_id"] = mapped["project_id"]
+    return write_target(resource, source, scope, query.mappings)
+
+
+def write_target(
+    resource: Resource,
+    source: Source,
+    scope: Mapping[str, str],
+    record: Mapping[str, object],
+) -> Target:
+    """Where a record lives, from parameters, the data source and the record, which must agree.
+
+    Raises:
+        InvalidRequestError: If an id is missing or two disagree; the message names it.
+    """
+    given = ids_of(resource, scope, source)
+    if "project_id" in resource.scope_fields and source.project_id is not None:
+        given.setdefault("project_id", str(source.project_id))
+    mapped = ids_of(resource, _mapped_scope(resource, record), source)
+    for name, value in mapped.items():
+        if given.setdefault(name, value) != value:
+            raise InvalidRequestError(
+                f"“{name}” of the record is not the one that the request is for; a record "
+                "cannot be moved."
+            )
+    for name in resource.scope_fields:
+        if name not in given:
+            raise InvalidRequestError(f"Say where the record belongs: “{name}” is missing.")
+    return {name: given[name] for name in resource.scope_fields}
+
+
+def selection_for_change(resource: Resource, query: Query, source: Source) -> Selection:
+    """What an update or delete would change.
+
+    Raises:
+        InvalidRequestError: If its conditions do not really choose.
+    """
+    operation = _OPERATIONS[query.action]
+    verb = _VERBS[operation]
+    if query.condition is None:
+        raise InvalidRequestError(
+            f"No conditions say which {resource.text} are to be {verb}, and all is too many."
+        )
+    empty = compares_with_nothing(query.condition)
+    if empty is not None:
+        raise InvalidRequestError(
+            f"The condition on “{empty}” has no value, so it cannot choose what is {verb}; use "
+            "“isblank” if that is meant."
+        )
+    selection = replace(
+        selection_of_query(resource, query),
+        fields=(),
+        order=(),
+        cursor=None,
+        limit=_MAX_CHANGED + 1 if query.multiple else 2,
+        scope=_mapped_scope(resource, query.mappings),
+    )
+    _, everywhere = targets_of(selection, source)
+    if everywhere:
+        raise InvalidRequestError(
+            f"Say in which project the {resource.text} are to be {verb}: a condition on "
+            "“project_id” is missing."
+        )
+    return selection
+
+
+def _mapped_scope(resource: Resource, record: Mapping[str, object]) -> dict[str, str]:
+    """The scope ids that a record carries as ordinary fields."""
+    names = {"company_id", *resource.scope_fields}
+    return {name: str(record[name]) for name in record if name in names and record[name]}
+
+
+def _own_fields(
+    resource: Resource, record: Mapping[str, object], record_id: str | None
+) -> dict[str, object]:
+    """A record without what says where and which it is."""
+    own = {
+        name: value
+        for name, value in record.items()
+        if name != "company_id" and name not in resource.scope_fields
+    }
+    if record_id is not None and "id" in own and str(own.pop("id")) != record_id:
+        raise InvalidRequestError("“id” of the record is not the one that the request is for.")
+    return own
+
+
+def _check_writable(resource: Resource, source: Source, record: Mapping[str, object]) -> None:
+    """Refuse fields that cannot be written before anything is read."""
+    target = dict.fromkeys(resource.scope_fields, "1")
+    write_request(resource, Operation.UPDATE, source, target, record_id="1", record=record)
+
+
+def _partly(error: CloudConnectError, done: str) -> CloudConnectError:
+    """Say that a part was carried out before the error."""
+    message = f"{done}; then it failed: {error.message}"
+    if isinstance(error, SourceRejectedError):
+        return SourceRejectedError(message, status=error.status, body=error.body)
+    return OutcomeUnknownError(message)

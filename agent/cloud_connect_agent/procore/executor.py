@@ -1,0 +1,146 @@
+"""The agent's records: what the dispatcher calls, once the policy has agreed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from cloud_connect.calls import Operation, RecordParams, Source
+from cloud_connect.errors import InvalidRequestError, NotFoundError
+from cloud_connect.query import Action, Condition, Group, Operator, Query
+from cloud_connect_agent.policy import Access
+from cloud_connect_agent.procore.accesses import accesses_of_params, accesses_of_query
+from cloud_connect_agent.procore.answering import Answering
+from cloud_connect_agent.procore.catalog import Catalog
+from cloud_connect_agent.procore.changing import Changing
+from cloud_connect_agent.procore.fetching import Client, Fetcher
+from cloud_connect_agent.procore.observed import ObservedFields
+from cloud_connect_agent.procore.rows import Row
+from cloud_connect_agent.procore.rowstream import RowStream
+from cloud_connect_agent.procore.selection import (
+    Selection,
+    selection_of_params,
+    selection_of_query,
+)
+from cloud_connect_agent.procore.tree import tree_of
+from cloud_connect_agent.procore.values import Calendar
+
+__all__ = ["RecordExecutor"]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class RecordExecutor:
+    """Carries out typed operations on Procore's records.
+
+    Args:
+        now: The current point in time; what "today" is follows from it and this PC's zone.
+    """
+
+    def __init__(
+        self, client: Client, catalog: Catalog, *, now: Callable[[], datetime] = _now
+    ) -> None:
+        self._client: Final = client
+        self._catalog: Final = catalog
+        self._now: Final = now
+        self._observed: Final = ObservedFields()
+        self._answering: Final = Answering(catalog, self._observed)
+        self._changing: Final = Changing(catalog, self._answering)
+
+    def accesses(
+        self,
+        operation: Operation,
+        params: RecordParams,
+        record: Mapping[str, object] | None = None,
+    ) -> Sequence[Access]:
+        """What the policy must allow before the operation runs."""
+        return accesses_of_params(self._catalog, operation, params, record)
+
+    def accesses_of_query(self, source: Source, query: Query) -> Sequence[Access]:
+        """What the policy must allow before the query runs."""
+        return accesses_of_query(self._catalog, source, query)
+
+    async def list(self, params: RecordParams, deadline: float) -> RowStream:
+        """Begin to read a list; its first page is there when this returns.
+
+        Raises:
+            InvalidRequestError: If it names what is not known.
+        """
+        resource = self._catalog.resource(params.resource)
+        return await self._answer(selection_of_params(resource, params), params, deadline)
+
+    async def get(self, params: RecordParams, deadline: float) -> Row:
+        """Read one record by its id.
+
+        Raises:
+            NotFoundError: If there is none, or the account may not see it.
+        """
+        resource = self._catalog.resource(params.resource)
+        if params.record_id is None:
+            raise InvalidRequestError(f"Say which of the {resource.text} is meant by its id.")
+        chosen = Condition.of("id", Operator.EQ, params.record_id)
+        selection = replace(
+            selection_of_params(resource, params), condition=Group(conditions=(chosen,)), limit=1
+        )
+        async with await self._answer(selection, params, deadline) as stream:
+            async for row in stream:
+                return row
+        raise NotFoundError(
+            f"Procore has no such record among the {resource.text}, or does not show it."
+        )
+
+    async def create(
+        self, params: RecordParams, record: Mapping[str, object], deadline: float
+    ) -> Row:
+        """Create a record and return it as Procore made it."""
+        return await self._changing.one(
+            Operation.CREATE, params, record, self._fetcher(params.source, deadline, params)
+        )
+
+    async def update(
+        self, params: RecordParams, record: Mapping[str, object], deadline: float
+    ) -> Row:
+        """Change a record and return it as it is then."""
+        return await self._changing.one(
+            Operation.UPDATE, params, record, self._fetcher(params.source, deadline, params)
+        )
+
+    async def delete(self, params: RecordParams, deadline: float) -> Row:
+        """Delete a record; returns an empty one."""
+        return await self._changing.one(
+            Operation.DELETE, params, None, self._fetcher(params.source, deadline, params)
+        )
+
+    async def query(
+        self, source: Source, query: Query, deadline: float, *, interactive: bool = True
+    ) -> RowStream:
+        """Carry out a query of the platform.
+
+        Raises:
+            InvalidRequestError: If it is refused; the message is for the form's user.
+            UnsupportedOperationError: If Procore has no such operation.
+        """
+        fetcher = Fetcher(self._client, source, deadline=deadline, interactive=interactive)
+        calendar = Calendar(now=self._now())
+        if query.action is not Action.SELECT:
+            return await self._changing.query(query, fetcher, calendar)
+        resource = self._catalog.resource(query.info.name)
+        selection = selection_of_query(resource, query)
+        return RowStream(await self._answering.answer(selection, fetcher, calendar))
+
+    async def tree(self, source: Source, deadline: float) -> Sequence[Mapping[str, object]]:
+        """The tables and fields that people pick from, those included that records showed."""
+        del deadline  # nothing is read: records seen so far are enough
+        return tree_of(self._catalog, lambda resource: self._observed.fields(source, resource))
+
+    async def _answer(
+        self, selection: Selection, params: RecordParams, deadline: float
+    ) -> RowStream:
+        fetcher = self._fetcher(params.source, deadline, params)
+        calendar = Calendar(now=self._now())
+        return RowStream(await self._answering.answer(selection, fetcher, calendar))
+
+    def _fetcher(self, source: Source, deadline: float, params: RecordParams) -> Fetcher:
+        return Fetcher(self._client, source, deadline=deadline, interactive=params.interactive)

@@ -1,0 +1,59 @@
+"""Sends the requests of one call, whatever they are for."""
+
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from cloud_connect.calls import Source
+from cloud_connect_agent.procore.messages import ApiRequest, ApiResponse
+
+__all__ = ["Client", "Fetcher"]
+
+_PAGE_TIMEOUT: Final = 60.0  # seconds that a page of a running answer may take
+
+
+class Client(Protocol):
+    """What is needed of the Procore client."""
+
+    async def request(
+        self, request: ApiRequest, *, source: Source, deadline: float, interactive: bool = True
+    ) -> ApiResponse:
+        """Send one request and return its 2xx answer."""
+        ...
+
+
+class Fetcher:
+    """One call's way to Procore: its source, deadline and urgency.
+
+    Args:
+        deadline: On *clock*, for the requests that come before the answer begins.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        source: Source,
+        *,
+        deadline: float,
+        interactive: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client: Final = client
+        self.source: Final = source
+        self._deadline: Final = deadline
+        self._interactive: Final = interactive
+        self._clock: Final = clock
+
+    async def send(self, request: ApiRequest, *, answering: bool = False) -> ApiResponse:
+        """Send a request.
+
+        Args:
+            answering: Whether the answer has begun; then the request has time of its own,
+                since an answer that makes progress is not cut.
+        """
+        deadline = self._deadline
+        if answering:
+            deadline = max(deadline, self._clock() + _PAGE_TIMEOUT)
+        return await self._client.request(
+            request, source=self.source, deadline=deadline, interactive=self._interactive
+        )

@@ -1,0 +1,255 @@
+"""Reads lists page by page: many pages at once, delivered in order, each record once."""
+
+import asyncio
+import math
+import re
+import time
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Final, Self
+
+from cloud_connect.errors import SourceRejectedError
+from cloud_connect_agent.procore.messages import ApiResponse
+from cloud_connect_agent.procore.planner import Target
+from cloud_connect_agent.procore.rows import Row, unwrap
+from cloud_connect_agent.procore.window import ReadAhead
+
+__all__ = ["ListReader", "Page", "read_page"]
+
+Fetch = Callable[[Target, int], Awaitable["Page"]]
+
+_NEXT: Final = re.compile(r';\s*rel="?next\b', re.IGNORECASE)
+_REMEMBERED_IDS: Final = 65_536  # of a list; records shift by a few places, not by so many
+_LISTS_AHEAD: Final = 8  # lists whose first page is read before it is their turn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One answer of a list.
+
+    Attributes:
+        number: From 1.
+        total: Records in the whole list, if Procore said.
+        per_page: What Procore says a page holds.
+        has_next: Whether there is a page after it; ``None`` without a ``Link`` header.
+    """
+
+    number: int
+    rows: list[Row]
+    total: int | None = None
+    per_page: int | None = None
+    has_next: bool | None = None
+
+
+def read_page(response: ApiResponse, *, number: int, rule: str) -> Page:
+    """Read a page from an answer; of ``Link`` only whether there is a next one counts."""
+    link = response.headers.get("link")
+    return Page(
+        number=number,
+        rows=unwrap(response.json, rule),
+        total=_count(response.headers, "total"),
+        per_page=_count(response.headers, "per-page"),
+        has_next=None if link is None else _NEXT.search(link) is not None,
+    )
+
+
+def _count(headers: Mapping[str, str], name: str) -> int | None:
+    text = headers.get(name, "").strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+
+
+class _Recent:
+    """Remembers the last ids seen, to drop what comes twice as a list shifts."""
+
+    def __init__(self) -> None:
+        self._ids: OrderedDict[object, None] = OrderedDict()
+
+    def fresh(self, rows: list[Row]) -> list[Row]:
+        kept = []
+        for row in rows:
+            record_id = row.get("id")
+            if isinstance(record_id, (int, str)):
+                if record_id in self._ids:
+                    continue
+                self._ids[record_id] = None
+                if len(self._ids) > _REMEMBERED_IDS:
+                    self._ids.popitem(last=False)
+            kept.append(row)
+        return kept
+
+
+class _List:
+    """One list being read: which pages are under way, and which come after them."""
+
+    def __init__(self, target: Target, *, first: int, paged: bool) -> None:
+        self.target: Final = target
+        self.under_way: deque[asyncio.Task[Page | Exception]] = deque()
+        self._paged: Final = paged
+        self._first: Final = first
+        self._next: int = first
+        self._until: int = first
+        self._by_total = False
+        self._recent: Final = _Recent()
+        self.begun = False
+
+    @property
+    def has_more(self) -> bool:
+        """Whether pages are under way or planned."""
+        return bool(self.under_way) or self._next <= self._until
+
+    def next_number(self) -> int | None:
+        """Take the next page to start; ``None`` if none is planned."""
+        if self._next > self._until:
+            return None
+        self._next += 1
+        return self._next - 1
+
+    def arrived(self, page: Page) -> Page:
+        """Take the next page in order: plan what follows it, drop what came before."""
+        self.begun = True
+        fresh = self._recent.fresh(page.rows)
+        size = page.per_page or len(page.rows)
+        if page.number == self._first and self._paged and page.total is not None and size:
+            self._until = max(page.number, math.ceil(page.total / size))
+            self._by_total = True
+        if not page.rows or (page.has_next is False and page.number != self._first):
+            self.stop()
+        elif page.number == self._until and self._paged and fresh:
+            # Procore may have gained records meanwhile, or not have told how many it has.
+            self._until += page.has_next or (page.has_next is None and not self._by_total)
+        return replace(page, rows=fresh)
+
+    def stop(self) -> None:
+        """Plan nothing more, cancel what is under way."""
+        self._until = self._next - 1
+        for task in self.under_way:
+            task.cancel()
+        self.under_way.clear()
+
+
+class ListReader:
+    """Reads the lists of several targets one after the other, and each in parallel pages.
+
+    Opened with ``async with``; its tasks end with it.
+
+    Args:
+        targets: Where the lists are, in the order of delivery.
+        fetch: Reads one page of one target.
+        first_page: Where to begin in the first list.
+        paged: Whether the lists come in pages at all.
+        skip_refused: Pass over lists that Procore refuses with 403 or 404, unless all are.
+    """
+
+    def __init__(
+        self,
+        targets: Iterable[Target],
+        fetch: Fetch,
+        *,
+        window: ReadAhead,
+        first_page: int = 1,
+        paged: bool = True,
+        skip_refused: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lists: deque[_List] = deque(
+            _List(target, first=1 if position else first_page, paged=paged)
+            for position, target in enumerate(targets)
+        )
+        self._fetch: Final = fetch
+        self._window: Final = window
+        self._skip_refused: Final = skip_refused
+        self._refusal: SourceRejectedError | None = None
+        self._accepted = False
+        self._clock: Final = clock
+        self._stack: Final = AsyncExitStack()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._names: Final = count(1)
+        self._handed_over: float | None = None
+
+    async def __aenter__(self) -> Self:
+        self._tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Cancel the pages under way and wait until they are gone."""
+        for waiting in self._lists:
+            waiting.stop()
+        self._lists.clear()
+        await self._stack.aclose()
+
+    @property
+    def next_target(self) -> Target | None:
+        """The list after the current one, if there is any."""
+        return self._lists[1].target if len(self._lists) > 1 else None
+
+    @property
+    def list_has_more(self) -> bool:
+        """Whether the current list has pages left, as far as is known."""
+        return bool(self._lists) and self._lists[0].has_more
+
+    async def read(self) -> tuple[Target, Page] | None:
+        """Deliver the next page in order; ``None`` after the last one.
+
+        Raises:
+            CloudConnectError: What reading it failed with.
+        """
+        if self._handed_over is not None:
+            self._window.taken(self._clock() - self._handed_over)
+        while self._lists:
+            current = self._lists[0]
+            self._read_ahead()
+            if not current.under_way:
+                self._lists.popleft()
+                continue
+            result = await current.under_way[0]
+            current.under_way.popleft()
+            if isinstance(result, Page):
+                self._accepted = True
+                page = current.arrived(result)
+                self._read_ahead()
+                self._handed_over = self._clock()
+                return current.target, page
+            self._give_up(current, result)
+        if self._refusal is not None and not self._accepted:
+            raise self._refusal
+        return None
+
+    def _give_up(self, current: _List, error: Exception) -> None:
+        refused = isinstance(error, SourceRejectedError) and error.status in {403, 404}
+        if not (refused and self._skip_refused and not current.begun):
+            raise error
+        if isinstance(error, SourceRejectedError):
+            self._refusal = self._refusal or error
+        current.stop()
+        self._lists.popleft()
+
+    def _read_ahead(self) -> None:
+        """Start as many pages as the window allows, the current list's first."""
+        free = self._window.pages - sum(len(waiting.under_way) for waiting in self._lists)
+        for position, waiting in enumerate(self._lists):
+            if free <= 0 or position > _LISTS_AHEAD:
+                break
+            while free > 0 and (number := waiting.next_number()) is not None:
+                waiting.under_way.append(self._start(waiting.target, number))
+                free -= 1
+
+    def _start(self, target: Target, number: int) -> "asyncio.Task[Page | Exception]":
+        if self._tasks is None:
+            raise RuntimeError("a ListReader is used inside its “async with”")
+        name = f"procore-page-{next(self._names)}"
+        return self._tasks.create_task(self._run(target, number), name=name)
+
+    async def _run(self, target: Target, number: int) -> Page | Exception:
+        started = self._clock()
+        try:
+            page = await self._fetch(target, number)
+        except Exception as exc:  # noqa: BLE001  # handed over: raised where the page is awaited
+            return exc
+        self._window.fetched(self._clock() - started)
+        return page

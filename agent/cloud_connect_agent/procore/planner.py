@@ -1,0 +1,232 @@
+"""Pure: what is to be read, as requests to Procore and as what is left to the agent."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from cloud_connect.calls import MAX_ID, Source
+from cloud_connect.errors import InvalidRequestError
+from cloud_connect.query import Condition, Group, Junction, Operator
+from cloud_connect_agent.procore.catalog import Endpoint, Pager, Resource
+from cloud_connect_agent.procore.filters import Predicate, predicate
+from cloud_connect_agent.procore.implied import implied_values
+from cloud_connect_agent.procore.messages import ApiRequest
+from cloud_connect_agent.procore.pushdown import server_query
+from cloud_connect_agent.procore.rows import Row
+from cloud_connect_agent.procore.selection import Selection
+from cloud_connect_agent.procore.values import Calendar, FieldType, as_number
+
+__all__ = [
+    "ReadPlan",
+    "Target",
+    "ids_of",
+    "page_request",
+    "plan_read",
+    "record_request",
+    "scoped",
+    "targets_of",
+]
+
+_SHOWN_ONE_BY_ONE: Final = 5  # ids that are read one by one rather than from the list
+
+Target = Mapping[str, str]
+"""Where records live: scope id by name, without the company."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadPlan:
+    """How a selection is read.
+
+    Attributes:
+        targets: Where the records live.
+        everywhere: Whether that is in every project that the grant sees; *targets* then
+            lack the project.
+        ids: Read these records, one by one; ``None`` reads the lists.
+        matches: All conditions, for the agent to apply.
+        query: Filters that Procore applies beforehand.
+        filtered: Whether conditions remain that Procore's ``Total`` does not count.
+    """
+
+    selection: Selection
+    endpoint: Endpoint
+    targets: tuple[Target, ...]
+    everywhere: bool
+    ids: tuple[str, ...] | None
+    matches: Predicate
+    query: tuple[tuple[str, str], ...]
+    filtered: bool
+    per_page: int
+
+
+def plan_read(selection: Selection, source: Source, calendar: Calendar) -> ReadPlan:
+    """Decide which requests answer a selection.
+
+    Raises:
+        InvalidRequestError: If a scope id is missing or malformed, or an order impossible.
+    """
+    resource, condition = selection.resource, selection.condition
+    matches = predicate(condition, resource.type_of, calendar)
+    for order in selection.order:
+        if resource.type_of(order.field) in {FieldType.OBJECT, FieldType.LIST}:
+            raise InvalidRequestError(_several(order.field, "sorted by"))
+    _check_conditions(resource, condition)
+    targets, everywhere = targets_of(selection, source)
+    endpoint = resource.list_
+    ids = None
+    wanted = implied_values(condition, "id")
+    # Where every project is asked, a list that Procore filters is kinder than many 404s.
+    filterable = any(spec.field == "id" for spec in endpoint.filters)
+    if resource.get is not None and wanted is not None and not (everywhere and filterable):
+        numbers = tuple(str(value) for value in wanted if _is_id(value))
+        if len(numbers) <= _SHOWN_ONE_BY_ONE:
+            ids = numbers
+    per_page = endpoint.per_page
+    filtered = condition is not None and not _only_says_where(condition, resource)
+    if selection.limit and not filtered and not selection.order and selection.cursor is None:
+        per_page = min(per_page, selection.limit)
+    return ReadPlan(
+        selection=selection,
+        endpoint=endpoint,
+        targets=targets,
+        everywhere=everywhere,
+        ids=ids,
+        matches=matches,
+        query=server_query(endpoint, condition, calendar),
+        filtered=filtered,
+        per_page=per_page,
+    )
+
+
+def targets_of(selection: Selection, source: Source) -> tuple[tuple[Target, ...], bool]:
+    """Where the records live, from conditions, parameters and the data source.
+
+    Returns:
+        The targets, and whether each stands for all projects that the grant sees.
+
+    Raises:
+        InvalidRequestError: If an id is missing that we cannot choose ourselves.
+    """
+    resource = selection.resource
+    given = ids_of(resource, selection.scope, source)
+    found: dict[str, tuple[str, ...]] = {}
+    everywhere = False
+    for name in resource.scope_fields:
+        values = implied_values(selection.condition, name)
+        chosen = None if values is None else tuple(str(v) for v in values if _is_id(v))
+        if name in given:
+            own = (given[name],)
+            chosen = own if chosen is None else tuple(value for value in own if value in chosen)
+        if chosen is None and name == "project_id":
+            if source.project_id is None:
+                everywhere = True
+                continue
+            chosen = (str(source.project_id),)
+        if chosen is None:
+            raise InvalidRequestError(
+                f"Say where the {resource.text} are: a condition or parameter on “{name}” is "
+                "missing."
+            )
+        found[name] = chosen
+    targets: list[dict[str, str]] = [{}]
+    for name, values in found.items():
+        targets = [{**target, name: value} for target in targets for value in values]
+    return tuple(targets), everywhere
+
+
+def ids_of(resource: Resource, scope: Mapping[str, str], source: Source) -> dict[str, str]:
+    """Check the scope ids that were given outright.
+
+    Raises:
+        InvalidRequestError: If one is malformed, unknown here or another company's.
+    """
+    given: dict[str, str] = {}
+    for name, value in scope.items():
+        if name != "company_id" and name not in resource.scope_fields:
+            raise InvalidRequestError(f"{resource.text} have no “{name}”.")
+        if not _is_id(number := as_number(value)):
+            raise InvalidRequestError(f"“{name}” must be a number.")
+        if name != "company_id":
+            given[name] = str(number)
+        elif number != source.company_id:
+            raise InvalidRequestError("“company_id” is not the company of this data source.")
+    return given
+
+
+def page_request(plan: ReadPlan, source: Source, target: Target, *, page: int) -> ApiRequest:
+    """The request for one page of one list."""
+    endpoint = plan.endpoint
+    query = [*_query_ids(endpoint, source, target), *endpoint.fixed, *plan.query]
+    if endpoint.pager is Pager.LINK:
+        query += [("page", str(page)), ("per_page", str(plan.per_page))]
+    return ApiRequest(
+        method=endpoint.method or "GET",
+        path=endpoint.filled(_path_ids(source, target)),
+        query=tuple(query),
+    )
+
+
+def record_request(
+    resource: Resource, source: Source, target: Target, *, record_id: str
+) -> ApiRequest:
+    """The request that shows one record.
+
+    Raises:
+        InvalidRequestError: If Procore shows none singly.
+    """
+    endpoint = resource.get
+    if endpoint is None:
+        raise InvalidRequestError(f"{resource.text} cannot be read one by one in Procore.")
+    return ApiRequest(
+        method=endpoint.method or "GET",
+        path=endpoint.filled({**_path_ids(source, target), "id": record_id}),
+        query=(*_query_ids(endpoint, source, target), *endpoint.fixed),
+    )
+
+
+def scoped(row: Row, target: Target) -> Row:
+    """Add the scope ids to a record as ordinary fields."""
+    for name, value in target.items():
+        row[name] = int(value)
+    return row
+
+
+def _path_ids(source: Source, target: Target) -> dict[str, str]:
+    return {"company_id": str(source.company_id), **target}
+
+
+def _query_ids(endpoint: Endpoint, source: Source, target: Target) -> list[tuple[str, str]]:
+    ids = _path_ids(source, target)
+    return [(name, ids[name]) for name in endpoint.query]
+
+
+def _is_id(value: object) -> bool:
+    number = as_number(value)
+    return number is not None and number == int(number) and 0 < number <= MAX_ID
+
+
+def _only_says_where(tree: Condition | Group, resource: Resource) -> bool:
+    """Whether conditions do nothing but choose the lists that are read."""
+    if isinstance(tree, Condition):
+        equal = tree.operator in {Operator.EQ, Operator.IN}
+        return equal and tree.field in resource.scope_fields
+    every = all(_only_says_where(part, resource) for part in tree.conditions)
+    return every and tree.group is Junction.AND
+
+
+def _check_conditions(resource: Resource, tree: Condition | Group | None) -> None:
+    if tree is None:
+        return
+    if isinstance(tree, Group):
+        for part in tree.conditions:
+            _check_conditions(resource, part)
+        return
+    nests = resource.type_of(tree.field) is FieldType.OBJECT
+    if nests and tree.operator not in {Operator.ISBLANK, Operator.ISNOTBLANK}:
+        raise InvalidRequestError(_several(tree.field, "compared"))
+
+
+def _several(name: str, done: str) -> str:
+    return (
+        f"“{name}” holds several values and cannot be {done}; name one of them, such as "
+        f"“{name}.name”."
+    )

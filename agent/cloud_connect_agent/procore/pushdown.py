@@ -1,0 +1,76 @@
+"""Pure: the filters that Procore itself can apply, as query parameters.
+
+The agent applies every condition again, so that a filter which Procore ignores costs time
+and never widens an answer; what is sent here must therefore never be narrower than the
+conditions.
+"""
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import Final
+
+from cloud_connect.calls import MAX_ID
+from cloud_connect.query import Group
+from cloud_connect_agent.procore.catalog import Endpoint, FilterKind, ServerFilter
+from cloud_connect_agent.procore.implied import Days, implied_days, implied_values
+from cloud_connect_agent.procore.values import Calendar
+
+__all__ = ["server_query"]
+
+_PUSHED_VALUES: Final = 50  # values in a query string; more would make it too long
+_FIRST_DAY: Final = date(2000, 1, 1)  # before the first daily log that Procore can hold
+_YEAR: Final = timedelta(days=366)
+_DAY: Final = timedelta(days=1)
+_OPEN_FROM: Final = date(1970, 1, 1)
+_OPEN_UNTIL: Final = date(2199, 12, 31)
+
+
+def server_query(
+    endpoint: Endpoint, condition: Group | None, calendar: Calendar
+) -> tuple[tuple[str, str], ...]:
+    """The filters that Procore can apply itself, as query parameters."""
+    pairs: list[tuple[str, str]] = []
+    for spec in endpoint.filters:
+        if spec.kind is FilterKind.DAYS:
+            pairs += _days(spec, implied_days(condition, spec.field, calendar), calendar)
+        elif spec.kind is FilterKind.RANGE:
+            pairs += _range(spec, implied_days(condition, spec.field, calendar))
+        else:
+            pairs += _values(spec, implied_values(condition, spec.field))
+    return tuple(pairs)
+
+
+def _values(spec: ServerFilter, wanted: tuple[object, ...] | None) -> Iterable[tuple[str, str]]:
+    fallback = [] if spec.default is None else [(spec.parameters[0], spec.default)]
+    if not wanted or len(wanted) > _PUSHED_VALUES:
+        return fallback
+    if spec.kind is FilterKind.ONE and len(wanted) > 1:
+        return fallback
+    names = [_procore_name(spec, value) for value in wanted]
+    known = [name for name in names if name is not None]
+    return [(spec.parameters[0], name) for name in known] if len(known) == len(names) else fallback
+
+
+def _procore_name(spec: ServerFilter, value: object) -> str | None:
+    text = str(value).casefold()
+    if spec.map:
+        return spec.map.get(text)
+    if spec.values:
+        return next((name for name in spec.values if name.casefold() == text), None)
+    return text if isinstance(value, int) and 0 < value <= MAX_ID else None
+
+
+def _range(spec: ServerFilter, days: Days) -> Iterable[tuple[str, str]]:
+    if days.first is None and days.last is None:
+        return []
+    # A day more at both ends: Procore counts in UTC, people where they are.
+    first = days.first - _DAY if days.first and days.first > _OPEN_FROM else _OPEN_FROM
+    last = days.last + _DAY if days.last and days.last < _OPEN_UNTIL else _OPEN_UNTIL
+    return [(spec.parameters[0], f"{first}T00:00:00Z...{max(first, last)}T23:59:59Z")]
+
+
+def _days(spec: ServerFilter, days: Days, calendar: Calendar) -> Iterable[tuple[str, str]]:
+    first = days.first or min(_FIRST_DAY, days.last or _FIRST_DAY)
+    last = days.last or max(calendar.today, first) + _YEAR
+    start, end = spec.parameters
+    return [(start, str(first)), (end, str(max(first, last)))]

@@ -1,0 +1,197 @@
+"""Pure: from flat records, as callers write them, to the bodies that Procore takes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from cloud_connect.calls import Operation, Source
+from cloud_connect.errors import InvalidRequestError
+from cloud_connect_agent.procore.catalog import Direction, Endpoint, Resource
+from cloud_connect_agent.procore.messages import ApiRequest
+from cloud_connect_agent.procore.planner import Target
+from cloud_connect_agent.procore.rows import CUSTOM_FIELD, Row
+from cloud_connect_agent.procore.values import FieldType, as_boolean, as_moment, as_number
+
+__all__ = ["WRITABLE", "write_request"]
+
+WRITABLE: Final = (Direction.IN, Direction.BOTH)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """A record taken apart by where its fields go."""
+
+    inside: Row
+    beside: Row
+    query: tuple[tuple[str, str], ...]
+
+
+def write_request(
+    resource: Resource,
+    operation: Operation,
+    source: Source,
+    target: Target,
+    *,
+    record_id: str | None = None,
+    record: Mapping[str, object] | None = None,
+) -> ApiRequest:
+    """The request that creates, changes or deletes a record.
+
+    Args:
+        target: The scope ids of the record.
+        record: Flat, without scope ids; dotted names nest. A delete has none.
+
+    Raises:
+        InvalidRequestError: If a field is unknown or its value impossible; it is named.
+    """
+    endpoint = resource.endpoint(operation)
+    if endpoint is None:
+        raise InvalidRequestError(f"{resource.text} have no such operation in Procore.")
+    ids = {"company_id": str(source.company_id), **target}
+    path = endpoint.filled(ids if record_id is None else {**ids, "id": record_id})
+    query = [(name, ids[name]) for name in endpoint.query]
+    body: Row | None = None
+    if record is not None:
+        parts = _take_apart(resource, endpoint, record)
+        query += parts.query
+        inside = {endpoint.envelope: parts.inside} if endpoint.envelope else parts.inside
+        body = {**{name: int(ids[name]) for name in endpoint.body}, **parts.beside, **inside}
+    return ApiRequest(
+        method=resource.method(operation),
+        path=path,
+        query=(*query, *endpoint.fixed),
+        json=body,
+    )
+
+
+def _take_apart(resource: Resource, endpoint: Endpoint, record: Mapping[str, object]) -> _Parts:
+    inside: Row = {}
+    beside: Row = {}
+    query: list[tuple[str, str]] = []
+    for name, value in _flattened(record).items():
+        _check(resource, name)
+        sent = _converted(name, value, resource.type_of(name))
+        if name in endpoint.query_fields:
+            query.append((name, str(sent).lower() if isinstance(sent, bool) else str(sent)))
+        elif name in endpoint.top_level:
+            beside[name] = sent
+        else:
+            _nest(inside, name, sent)
+    return _Parts(inside=inside, beside=beside, query=tuple(query))
+
+
+def _flattened(record: Mapping[str, object]) -> Row:
+    """Write custom fields as Procore takes them: flat, values only."""
+    flat: Row = {}
+    for name, value in record.items():
+        if name == "custom_fields" and isinstance(value, dict):
+            flat.update((key, _custom_value(inner)) for key, inner in value.items())
+            continue
+        parts = name.split(".")
+        if parts[0] == "custom_fields" and len(parts) > 1 and parts[2:] in ([], ["value"]):
+            flat[parts[1]] = _custom_value(value)
+        else:
+            flat[name] = _custom_value(value) if CUSTOM_FIELD.fullmatch(name) else value
+    return flat
+
+
+def _custom_value(value: object) -> object:
+    """The value of a custom field; of an entry of a list of values its id."""
+    if isinstance(value, dict) and "value" in value:
+        value = value["value"]
+    if isinstance(value, dict) and "id" in value:
+        return value["id"]
+    if isinstance(value, list):
+        return [item["id"] if isinstance(item, dict) and "id" in item else item for item in value]
+    return value
+
+
+def _check(resource: Resource, name: str) -> None:
+    if resource.knows(name, WRITABLE):
+        return
+    if resource.knows(name, Direction):
+        raise InvalidRequestError(f"“{name}” of {resource.text} can be read but not written.")
+    raise InvalidRequestError(f"{resource.text} have no field “{name}”.")
+
+
+def _nest(record: Row, name: str, value: object) -> None:
+    """Put a value at ``question.body`` into nested objects."""
+    *outer, last = name.split(".")
+    place = record
+    for part in outer:
+        inner = place.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise InvalidRequestError(f"“{name}” cannot be set beside a plain “{part}”.")
+        place = inner
+    known = place.get(last)
+    if isinstance(known, dict) and isinstance(value, dict):
+        known.update(value)
+    elif known is None:
+        place[last] = dict(value) if isinstance(value, dict) else value
+    else:
+        raise InvalidRequestError(f"“{name}” is set twice.")
+
+
+def _converted(name: str, value: object, kind: FieldType | None) -> object:
+    """Write a value as Procore takes its type; a form sends everything as text."""
+    if kind is None or value is None or value == "":
+        return value
+    convert = _CONVERSIONS.get(kind)
+    return value if convert is None else convert(name, value)
+
+
+def _integer(name: str, value: object) -> object:
+    number = as_number(value)
+    if number is None or number != number.to_integral_value():
+        raise InvalidRequestError(f"“{name}” must be a whole number.")
+    return int(number)
+
+
+def _number(name: str, value: object) -> object:
+    number = as_number(value)
+    if number is None:
+        raise InvalidRequestError(f"“{name}” must be a number.")
+    return value if isinstance(value, (int, float)) else _plain(number)
+
+
+def _money(name: str, value: object) -> object:
+    number = as_number(value)
+    if number is None:
+        raise InvalidRequestError(f"“{name}” must be a number.")
+    return value.strip() if isinstance(value, str) else format(number, "f")
+
+
+def _plain(number: Decimal) -> int | float:
+    return int(number) if number == number.to_integral_value() else float(number)
+
+
+def _yes_or_no(name: str, value: object) -> object:
+    answer = as_boolean(value)
+    if answer is None:
+        raise InvalidRequestError(f"“{name}” must be true or false.")
+    return answer
+
+
+def _day(name: str, value: object) -> object:
+    # Procore stores a date that it cannot read as null, without a word.
+    if as_moment(value) is None:
+        raise InvalidRequestError(f"“{name}” must be a date such as 2026-01-31.")
+    return str(value).strip()[:10]
+
+
+def _moment(name: str, value: object) -> object:
+    if as_moment(value) is None:
+        raise InvalidRequestError(f"“{name}” must be a time such as 2026-01-31T08:00:00Z.")
+    text = str(value).strip()
+    return f"{text}T00:00:00Z" if len(text) == 10 else text
+
+
+_CONVERSIONS: Final[Mapping[FieldType, Callable[[str, object], object]]] = {
+    FieldType.INTEGER: _integer,
+    FieldType.NUMBER: _number,
+    FieldType.MONEY: _money,
+    FieldType.BOOLEAN: _yes_or_no,
+    FieldType.DATE: _day,
+    FieldType.DATETIME: _moment,
+}
