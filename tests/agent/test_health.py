@@ -92,12 +92,12 @@ def test_a_pause_ends_by_itself_or_by_word(health: Health, time: Time) -> None:
     health.pause(10)
     assert health.snapshot().paused
     time.monotonic += 10
-    assert not health.paused
+    assert not health.snapshot().paused
     health.pause()
     time.monotonic += 1e9
-    assert health.paused
+    assert health.snapshot().paused
     health.resume()
-    assert not health.paused
+    assert not health.snapshot().paused
 
 
 def test_draining_is_shown(health: Health) -> None:

@@ -1,6 +1,7 @@
 """Tests of ``cloud_connect_agent.toml_text``."""
 
 import tomllib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -112,7 +113,7 @@ def test_whatever_is_set_reads_back_or_is_refused(
         assert text.startswith("# kept\n")
         assert tree["z"] == 1
         for path, value in changes.items():
-            node = tree
+            node: Any = tree
             for part in path:
                 node = node.get(part, {}) if isinstance(node, dict) else {}
             if value is not None and not any(

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_connect.errors import VaultLockedError
-from cloud_connect_agent import durable
 from cloud_connect_agent.durable import file_lock
 from cloud_connect_agent.vault import EncryptedVault
 from cloud_connect_agent.vault import encrypted as module
@@ -150,7 +149,7 @@ async def test_files_of_another_account_are_refused(
     vault: EncryptedVault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await vault.put(NAME, b"x")
-    monkeypatch.setattr(durable.os, "geteuid", lambda: os.getuid() + 1)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(VaultLockedError, match="another account"):
         await vault.get(NAME)
 
@@ -224,7 +223,7 @@ async def test_a_write_that_fails_leaves_the_old_secret_and_no_rest(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(durable.os, "fsync", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(VaultLockedError, match="No space left"):
             await vault.put(NAME, b"new")
     assert await vault.get(NAME) == b"old"
