@@ -1,5 +1,7 @@
 """The admin origin: ledger, requests, counters, faults and state, for tests and people."""
 
+from typing import TYPE_CHECKING
+
 import orjson
 import structlog
 
@@ -19,6 +21,9 @@ from procore_simulator.messages import (
 from procore_simulator.simulation import Simulation
 from procore_simulator.state import change_state, describe_state
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = ["AdminOrigin"]
 
 _MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -31,6 +36,18 @@ class AdminOrigin:
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
+        self._operations: dict[tuple[str, str], Callable[[Request], Reply]] = {
+            ("GET", "/healthz"): lambda _request: json_reply({"status": "ok"}),
+            ("GET", "/ledger"): self._find_executions,
+            ("DELETE", "/ledger"): self._clear_ledger,
+            ("GET", "/requests"): self._find_requests,
+            ("GET", "/counters"): lambda _request: json_reply(dict(simulation.ledger.counters)),
+            ("GET", "/faults"): self._list_faults,
+            ("POST", "/faults"): self._add_faults,
+            ("DELETE", "/faults"): self._clear_faults,
+            ("GET", "/state"): lambda _request: json_reply(describe_state(simulation)),
+            ("POST", "/state"): self._change_state,
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; it is not in the ledger."""
@@ -51,47 +68,48 @@ class AdminOrigin:
             reply = self._answer(request)
         except ApiError as exc:
             reply = exc.reply(v2=False)
-        except Exception:  # noqa: BLE001 - the ASGI border: a bug answers 500 and is logged
+        except Exception:
             log.exception("admin_request_failed", path=request.path)
             reply = json_reply({"code": 500, "message": "Internal error"}, status=500)
         await delivery.answer(reply)
 
     def _answer(self, request: Request) -> Reply:
-        simulation = self._simulation
-        ledger = simulation.ledger
-        match request.method, request.path.rstrip("/"):
-            case "GET", "/healthz":
-                return json_reply({"status": "ok"})
-            case "GET", "/ledger":
-                found = ledger.find_executions(_filters(request))
-                return json_reply(_listed(request, [item.describe() for item in found]))
-            case "DELETE", "/ledger":
-                ledger.clear()
-                return Reply(status=204)
-            case "GET", "/requests":
-                asked = ledger.find_requests(_filters(request))
-                return json_reply(_listed(request, [item.describe() for item in asked]))
-            case "GET", "/counters":
-                return json_reply(dict(ledger.counters))
-            case "GET", "/faults":
-                return json_reply({"items": [rule.describe() for rule in simulation.faults.rules]})
-            case "POST", "/faults":
-                return self._add_faults(request)
-            case "DELETE", "/faults":
-                simulation.faults.clear()
-                return Reply(status=204)
-            case "DELETE", path if path.startswith("/faults/"):
-                number = to_integer(path.removeprefix("/faults/"))
-                if number is None or not simulation.faults.remove(number):
-                    raise not_found("Fault rule")
-                return Reply(status=204)
-            case "GET", "/state":
-                return json_reply(describe_state(simulation))
-            case "POST", "/state":
-                change_state(simulation, _object(request))
-                return json_reply(describe_state(simulation))
-            case _:
-                raise not_found("Admin resource")
+        path = request.path.rstrip("/")
+        if request.method == "DELETE" and path.startswith("/faults/"):
+            return self._remove_fault(path.removeprefix("/faults/"))
+        operation = self._operations.get((request.method, path))
+        if operation is None:
+            raise not_found("Admin resource")
+        return operation(request)
+
+    def _find_executions(self, request: Request) -> Reply:
+        found = self._simulation.ledger.find_executions(_filters(request))
+        return json_reply(_listed(request, [item.describe() for item in found]))
+
+    def _find_requests(self, request: Request) -> Reply:
+        found = self._simulation.ledger.find_requests(_filters(request))
+        return json_reply(_listed(request, [item.describe() for item in found]))
+
+    def _clear_ledger(self, _request: Request) -> Reply:
+        self._simulation.ledger.clear()
+        return Reply(status=204)
+
+    def _list_faults(self, _request: Request) -> Reply:
+        return json_reply({"items": [rule.describe() for rule in self._simulation.faults.rules]})
+
+    def _clear_faults(self, _request: Request) -> Reply:
+        self._simulation.faults.clear()
+        return Reply(status=204)
+
+    def _remove_fault(self, name: str) -> Reply:
+        number = to_integer(name)
+        if number is None or not self._simulation.faults.remove(number):
+            raise not_found("Fault rule")
+        return Reply(status=204)
+
+    def _change_state(self, request: Request) -> Reply:
+        change_state(self._simulation, _checked(_decoded(request)))
+        return json_reply(describe_state(self._simulation))
 
     def _add_faults(self, request: Request) -> Reply:
         sent = _decoded(request)
@@ -122,7 +140,3 @@ def _checked(value: object) -> JsonObject:
     if not isinstance(value, dict):
         raise bad_request("The body must be a JSON object")
     return value
-
-
-def _object(request: Request) -> JsonObject:
-    return _checked(_decoded(request))

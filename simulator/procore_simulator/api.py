@@ -65,7 +65,7 @@ class ApiOrigin:
         ).headers()
         try:
             await self._serve(request, entry, delivery)
-        except Exception:  # noqa: BLE001 - the ASGI border: a bug answers 500 and is logged
+        except Exception:
             log.exception("request_failed", path=request.path)
             if entry.status is None:
                 message = "Internal server error"
@@ -78,51 +78,53 @@ class ApiOrigin:
             simulation.ledger.left(entry)
 
     async def _serve(self, request: Request, entry: AuditEntry, delivery: Delivery) -> None:
-        simulation = self._simulation
         streams = request.path in {BLOB_PATH, SINK_PATH}
-        if not streams or request.method == "GET":
+        if request.path != SINK_PATH:
             if not await request.read_body(limit=_MAX_BODY_BYTES):
                 message = "The request body is too large"
-                raise_reply = ApiError(413, {"code": 413, "message": message}, message=message)
-                await delivery.answer(raise_reply.reply(v2=_is_v2(request)))
+                error = ApiError(413, {"code": 413, "message": message}, message=message)
+                await delivery.answer(error.reply(v2=_is_v2(request)))
                 return
-            simulation.ledger.hash_body(entry, request.body)
-        latency = simulation.behaviour.latency_ms / 1000
-        if latency:
-            await self._wait(request, delivery, latency)
-            if entry.ended == "disconnected" and request.method == "GET":
-                return
-        rule = None
-        if simulation.faults.rules:
-            rule = simulation.faults.strike(
-                origin="api",
-                environment=self._world.environment,
-                method=request.method,
-                path=entry.path,
-                query=entry.query,
-            )
-        if rule is not None:
-            entry.fault = rule.fault.kind.value
-            if not rule.after_execute and not rule.fault.kind.keeps_the_answer:
-                await delivery.fail(rule.fault, Reply())
-                return
-            if not rule.after_execute and rule.fault.kind == "slow_first_byte":
-                if await delivery.caller_left(rule.fault.seconds or 1.0):
-                    return
-                rule = None
-        if streams:
-            await self._stream(request, entry, delivery, rule)
+            self._simulation.ledger.hash_body(entry, request.body)
+        await self._wait(request, delivery)
+        if entry.ended == "disconnected" and request.method == "GET":
             return
+        rule = self._strike(request, entry)
+        if rule is not None and rule.prevents_execution:
+            await delivery.fail(rule.fault, Reply())
+            return
+        if rule is not None and rule.waits_first:
+            if await delivery.caller_left(rule.fault.seconds or 1.0):
+                return
+            rule = None
         try:
-            reply = self._carry_out(request, entry, delivery)
+            if streams:
+                reply = await self._stream(request, entry, delivery)
+            else:
+                reply = self._carry_out(request, entry, delivery)
         except ApiError as exc:
             reply = exc.reply(v2=_is_v2(request))
-        if rule is not None:
-            await delivery.fail(rule.fault, reply)
-        else:
-            await delivery.answer(reply)
+        if reply is not None:
+            await (delivery.answer(reply) if rule is None else delivery.fail(rule.fault, reply))
 
-    async def _wait(self, request: Request, delivery: Delivery, seconds: float) -> None:
+    def _strike(self, request: Request, entry: AuditEntry) -> FaultRule | None:
+        if not self._simulation.faults.rules:
+            return None
+        rule = self._simulation.faults.strike(
+            origin="api",
+            environment=self._world.environment,
+            method=request.method,
+            path=entry.path,
+            query=entry.query,
+        )
+        if rule is not None:
+            entry.fault = rule.fault.kind.value
+        return rule
+
+    async def _wait(self, request: Request, delivery: Delivery) -> None:
+        seconds = self._simulation.behaviour.latency_ms / 1000
+        if not seconds:
+            return
         if request.path == SINK_PATH:
             await asyncio.sleep(seconds)
             return
@@ -133,25 +135,19 @@ class ApiOrigin:
             await asyncio.sleep(max(0.0, left))
 
     async def _stream(
-        self, request: Request, entry: AuditEntry, delivery: Delivery, rule: FaultRule | None
-    ) -> None:
-        try:
-            principal = self._authenticate(request)
-            self._limit(request, delivery, principal, {})
-            self._company_header(request, principal, Reach.PRINCIPAL)
-            if request.path == BLOB_PATH and request.method in {"GET", "HEAD"}:
-                await send_blob(request, delivery)
-                return
-            if request.path == SINK_PATH and request.method in {"POST", "PUT", "PATCH"}:
-                reply = await swallow(request, entry, self._simulation.ledger)
-            else:
-                raise _wrong_verb(("GET",) if request.path == BLOB_PATH else ("POST", "PUT"))
-        except ApiError as exc:
-            reply = exc.reply(v2=False)
-        if rule is not None:
-            await delivery.fail(rule.fault, reply)
-        else:
-            await delivery.answer(reply)
+        self, request: Request, entry: AuditEntry, delivery: Delivery
+    ) -> Reply | None:
+        principal = self._authenticate(request)
+        self._limit(request, delivery, principal, {})
+        self._company_header(request, principal, Reach.PRINCIPAL)
+        if request.path == SINK_PATH:
+            if request.method not in {"POST", "PUT", "PATCH"}:
+                raise _wrong_verb(("POST", "PUT"))
+            return await swallow(request, entry, self._simulation.ledger)
+        if request.method not in {"GET", "HEAD"}:
+            raise _wrong_verb(("GET",))
+        await send_blob(request, delivery)
+        return None
 
     def _carry_out(self, request: Request, entry: AuditEntry, delivery: Delivery) -> Reply:
         # Nothing here awaits: the data change and its ledger entry are one step.
@@ -180,7 +176,14 @@ class ApiOrigin:
             call.company = None if company_id is None else world.companies.get(company_id)
         else:
             call.company = self._company(request, params, body, route, company_id)
-            call.project = self._project(request, params, body, route, call.company, principal)
+            call.project = self._project(
+                request=request,
+                params=params,
+                body=body,
+                route=route,
+                company=call.company,
+                principal=principal,
+            )
             call.level = self._permit(route, call.company, call.project, params)
         return self._handle(route, call, entry)
 
@@ -306,6 +309,7 @@ class ApiOrigin:
 
     def _project(
         self,
+        *,
         request: Request,
         params: Mapping[str, str],
         body: JsonObject,

@@ -264,6 +264,7 @@ def crud_routes(
     paging: Paging | None = None,
     v2: bool = False,
     idempotent: bool = False,
+    reach: Reach | None = None,
 ) -> list[Route]:
     """Declare the operations *verbs* of a resource: ``L``, ``S``, ``C``, ``U``, ``D``.
 
@@ -282,7 +283,7 @@ def crud_routes(
     shared: dict[str, Any] = {
         "resource": resource.name,
         "tool": resource.tool,
-        "reach": Reach.COMPANY if resource.company_wide else Reach.PROJECT,
+        "reach": reach or (Reach.COMPANY if resource.company_wide else Reach.PROJECT),
     }
     return [
         Route(

@@ -123,27 +123,34 @@ class Delivery:
             case FaultKind.SLOW_FIRST_BYTE:
                 if not await self.caller_left(fault.seconds or 1.0):
                     await self.answer(reply)
+            case _:
+                await self._bend(fault, reply)
+
+    async def _bend(self, fault: Fault, reply: Reply) -> None:
+        match fault.kind:
             case FaultKind.SLOW_BODY:
                 await self._slowly(reply, fault)
             case FaultKind.TRUNCATE:
-                kept = len(reply.body) // 2 if fault.size is None else fault.size
-                await self.start(reply)
-                await self.piece(reply.body[:kept])
-                self.drop()
+                await self._cut_short(reply, fault)
             case FaultKind.CLOSE_AFTER:
                 await self.answer(reply)
-                if fault.seconds:
-                    await asyncio.sleep(fault.seconds)
+                await asyncio.sleep(fault.seconds or 0.0)
                 self._transport().close()
-            case FaultKind.GZIP_BOMB:
-                await self._bomb(fault.size or 100_000_000)
             case FaultKind.MANY_HEADERS:
                 many = [(b"x-filler-%d" % index, b"x" * 32) for index in range(fault.count)]
                 await self.start(reply, more=many)
                 await self.piece(reply.body, more=False)
                 self.answered()
-            case FaultKind.ENDLESS_BODY:
+            case FaultKind.GZIP_BOMB:
+                await self._bomb(fault.size or 100_000_000)
+            case _:
                 await self._endless(fault)
+
+    async def _cut_short(self, reply: Reply, fault: Fault) -> None:
+        kept = len(reply.body) // 2 if fault.size is None else fault.size
+        await self.start(reply)
+        await self.piece(reply.body[:kept])
+        self.drop()
 
     async def _slowly(self, reply: Reply, fault: Fault) -> None:
         await self.start(reply)

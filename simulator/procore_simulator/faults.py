@@ -72,14 +72,18 @@ class Fault:
 
     def reply(self) -> Reply:
         """Write the answer of a ``status`` fault."""
+        kind: str | None = None
+        body = b""
         if isinstance(self.body, str):
-            kind = self.content_type or "text/plain; charset=utf-8"
-            body = self.body.encode()
-        elif self.body is None:
-            kind, body = self.content_type, b""
-        else:
-            kind, body = self.content_type or "application/json", orjson.dumps(self.body)
-        return Reply(status=self.status, body=body, content_type=kind, headers=self.headers)
+            kind, body = "text/plain; charset=utf-8", self.body.encode()
+        elif self.body is not None:
+            kind, body = "application/json", orjson.dumps(self.body)
+        return Reply(
+            status=self.status,
+            body=body,
+            content_type=self.content_type or kind,
+            headers=self.headers,
+        )
 
     @classmethod
     def parse(cls, value: Json) -> "Fault":
@@ -141,6 +145,16 @@ class FaultRule:
     after_execute: bool = False
     seen: int = field(default=0, init=False)
     hits: int = field(default=0, init=False)
+
+    @property
+    def prevents_execution(self) -> bool:
+        """Whether the request must not be carried out."""
+        return not self.after_execute and not self.fault.kind.keeps_the_answer
+
+    @property
+    def waits_first(self) -> bool:
+        """Whether the wait comes before the request is carried out."""
+        return not self.after_execute and self.fault.kind is FaultKind.SLOW_FIRST_BYTE
 
     def describe(self) -> JsonObject:
         """Write the rule as the admin API takes it, with its counts."""

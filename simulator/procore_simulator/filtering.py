@@ -1,7 +1,7 @@
 """Filters, sorting and date windows of list requests."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -14,6 +14,7 @@ __all__ = [
     "flagged",
     "ranged",
     "referring",
+    "select_among",
     "selected_rows",
 ]
 
@@ -111,26 +112,35 @@ def selected_rows(
     window = _window(resource, query, today=today)
     if not tests and not order and window is None:
         return rows.rows()
-    key = (tuple(query_key(query)), window)
+    key = (tuple(pair for pair in query if pair[0] not in {"page", "per_page", "view"}), window)
 
     def make() -> list[Record]:
-        found: Iterable[Record] = rows.rows()
+        found = rows.rows()
         if window is not None:
             name, first, last = window
             found = [row for row in found if first <= (row.get(name) or "") <= last]
-        for test, values in tests:
-            found = [row for row in found if test(row, values)]
-        result = list(found)
-        for name, descending in reversed(order):
-            result.sort(key=_sort_key(name), reverse=descending)
-        return result
+        return _sifted(found, tests, order)
 
     return rows.selection(key, make)
 
 
-def query_key(query: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the pairs that decide which rows are selected, without the page."""
-    return [pair for pair in query if pair[0] not in {"page", "per_page", "view"}]
+def select_among(
+    resource: Resource, rows: list[Record], query: list[tuple[str, str]]
+) -> list[Record]:
+    """Filter and sort rows that are derived and have no collection of their own."""
+    return _sifted(rows, _tests(resource, query), _order(resource, query))
+
+
+def _sifted(
+    rows: list[Record],
+    tests: list[tuple[Filter, tuple[str, ...]]],
+    order: list[tuple[str, bool]],
+) -> list[Record]:
+    for test, values in tests:
+        rows = [row for row in rows if test(row, values)]
+    for name, descending in reversed(order):
+        rows = sorted(rows, key=_sort_key(name), reverse=descending)
+    return rows
 
 
 def _tests(
@@ -163,8 +173,7 @@ def _order(resource: Resource, query: list[tuple[str, str]]) -> list[tuple[str, 
     order: list[tuple[str, bool]] = []
     for key, value in query:
         if key == "sort":
-            for name in value.split(","):
-                order.append((name.lstrip("-+ "), name.startswith("-")))
+            order += [(name.lstrip("-+ "), name.startswith("-")) for name in value.split(",")]
         else:
             match = _SORT_PART.match(key)
             if match is not None:

@@ -79,11 +79,10 @@ class LoginOrigin:
             )
             if rule is not None:
                 entry.fault = rule.fault.kind.value
-            if rule is not None and not rule.after_execute:
-                if not rule.fault.kind.keeps_the_answer:
-                    self._burn_presented(request)
-                    await delivery.fail(rule.fault, Reply())
-                    return
+            if rule is not None and rule.prevents_execution:
+                self._burn_presented(request)
+                await delivery.fail(rule.fault, Reply())
+                return
             try:
                 reply = self._answer(request)
             except ApiError as exc:
@@ -92,7 +91,7 @@ class LoginOrigin:
                 await delivery.fail(rule.fault, reply)
             else:
                 await delivery.answer(reply)
-        except Exception:  # noqa: BLE001 - the ASGI border: a bug answers 500 and is logged
+        except Exception:
             log.exception("login_request_failed", path=request.path)
             if entry.status is None:
                 await delivery.answer(text_reply("Internal server error", status=500))
@@ -211,7 +210,8 @@ class LoginOrigin:
             for name in ("response_type", "client_id", "redirect_uri", "state")
         )
         form = (
-            f"<p>Cloud Connect would like to act for you in Procore.</p><form method='post'>{fields}"
+            "<p>Cloud Connect would like to act for you in Procore.</p>"
+            f"<form method='post'>{fields}"
             "<button name='commit' value='approve'>Approve</button> "
             "<button name='commit' value='deny'>Deny</button></form>"
         )

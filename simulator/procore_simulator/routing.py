@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
-from procore_simulator.messages import Reply
 from procore_simulator.tenancy import Level
 
 if TYPE_CHECKING:
     from procore_simulator.calls import Call
+    from procore_simulator.messages import Reply
 
 __all__ = ["Handler", "Match", "Reach", "Route", "RouteTable"]
 

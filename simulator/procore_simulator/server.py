@@ -159,7 +159,7 @@ async def open_simulator(settings: SimulatorSettings) -> AsyncIterator[RunningSi
 
         server = _Server(
             uvicorn.Config(
-                application,  # type: ignore[arg-type]  # our aliases are looser than uvicorn's
+                application,
                 http=_Protocol,
                 ws="none",
                 lifespan="off",

@@ -3,17 +3,20 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from procore_simulator.auth import App, Grants, Principal
 from procore_simulator.clock import SimulatorClock
 from procore_simulator.limits import RateLimiter
-from procore_simulator.messages import Reply
 from procore_simulator.records import Collection, Record
 from procore_simulator.resource import Resource
 from procore_simulator.seeding.companies import company_accounts
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.settings import Behaviour, SimulatorSettings
 from procore_simulator.tenancy import Company, Permissions, Project
+
+if TYPE_CHECKING:
+    from procore_simulator.messages import Reply
 
 __all__ = ["MAX_SEEDED_ROWS", "World"]
 

@@ -1,12 +1,40 @@
 """Every resource the simulator knows, and every route of the API origin."""
 
 from procore_simulator.resource import Resource
-from procore_simulator.resources import companies, directory, locations, projects, rfis
+from procore_simulator.resources import (
+    companies,
+    daily_logs,
+    directory,
+    documents,
+    financials,
+    locations,
+    photos,
+    planning,
+    projects,
+    quality,
+    rfi_replies,
+    rfis,
+    submittals,
+)
 from procore_simulator.routing import Route
 
 __all__ = ["RESOURCES", "ROUTES"]
 
-_AREAS = (companies, directory, projects, rfis, locations)
+_AREAS = (
+    companies,
+    directory,
+    projects,
+    rfis,
+    rfi_replies,
+    submittals,
+    quality,
+    daily_logs,
+    documents,
+    photos,
+    financials,
+    locations,
+    planning,
+)
 
 RESOURCES: dict[str, Resource] = {
     resource.name: resource for area in _AREAS for resource in area.RESOURCES

@@ -1,4 +1,4 @@
-"""RFIs and their replies, with the rules that are theirs alone."""
+"""RFIs, with the rules that are theirs alone."""
 
 from collections.abc import Iterator
 
@@ -29,6 +29,7 @@ from procore_simulator.inputs import (
 from procore_simulator.messages import Json, JsonObject, Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Resource
+from procore_simulator.resources.rfi_replies import REPLIES
 from procore_simulator.routing import Handler, Route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
@@ -307,83 +308,6 @@ def _pdf(call: Call) -> Reply:
 
 RECYCLED = Resource(name="recycled_rfis", block=9, tool="rfis", template=RFIS.template, count=0)
 
-REPLIES = Resource(
-    name="rfi_replies",
-    block=10,
-    tool="rfis",
-    envelope="reply",
-    template={
-        "id": None,
-        "rfi_id": None,
-        "body": None,
-        "plain_text_body": None,
-        "rich_text_body": None,
-        "official": False,
-        "answer_date": None,
-        "created_by": None,
-        "created_by_id": None,
-        "attachments": [],
-        "created_at": None,
-        "updated_at": None,
-    },
-    inputs={
-        "body": lambda value, _call: {
-            "body": value,
-            "plain_text_body": value,
-            "rich_text_body": None if value is None else f"<p>{value}</p>",
-        },
-        "plain_text_body": text("plain_text_body"),
-        "official": flag("official"),
-    },
-    required=("body",),
-    filters={"official": among("official"), "created_at": ranged("created_at")},
-    count=60,
-    seed=lambda seeder: _seed_replies(seeder),
-    normalize=lambda call, row, before: _complete_reply(call, row, before),
-)
-
-
-def _seed_replies(seeder: Seeder) -> Iterator[Record]:
-    rfis = seeder.rows("rfis")
-    if not rfis:
-        return
-    for index, number in enumerate(seeder.ids()):
-        author = seeder.person()
-        body = "See the revised detail; proceed as shown there."
-        yield {
-            "id": number,
-            "rfi_id": rfis[(index * 3) % len(rfis)]["id"],
-            "body": body,
-            "plain_text_body": body,
-            "rich_text_body": f"<p>{body}</p>",
-            "official": index % 4 == 0,
-            "answer_date": seeder.instant(-60, -1),
-            "created_by": author["name"],
-            "created_by_id": author["id"],
-            **seeder.times(-60, -1),
-        }
-
-
-def _complete_reply(call: Call, row: Record, before: Record | None) -> None:
-    if before is None:
-        row["rfi_id"] = _rfi(call)["id"]
-        row["created_by_id"] = row["created_by"]["id"]
-        row["created_by"] = row["created_by"]["name"]
-        row["answer_date"] = call.now()
-
-
-def _rfi(call: Call) -> Record:
-    row = call.collection("rfis").get(call.item_id("rfi_id"))
-    if row is None:
-        raise not_found("RFI")
-    return row
-
-
-def _list_replies(call: Call) -> Reply:
-    rfi = _rfi(call)
-    rows = call.collection("rfi_replies").rows()
-    return list_reply(REPLIES, call, [row for row in rows if row["rfi_id"] == rfi["id"]])
-
 
 def _route(method: str, suffix: str, handler: Handler, level: Level = Level.STANDARD) -> Route:
     return Route(
@@ -396,8 +320,7 @@ def _route(method: str, suffix: str, handler: Handler, level: Level = Level.STAN
     )
 
 
-RESOURCES = (RFIS, RECYCLED, REPLIES)
-_REPLIES_PATH = "/rest/v1.0/projects/{project_id}/rfis/{rfi_id}/replies"
+RESOURCES = (RFIS, RECYCLED)
 ROUTES: tuple[Route, ...] = (
     *crud_routes(RFIS, "/rest/v1.0/projects/{project_id}/rfis", "LS"),
     # Undocumented, but observed to work.
@@ -409,12 +332,4 @@ ROUTES: tuple[Route, ...] = (
     _route("GET", "/recycle_bin", _recycled, Level.READ),
     _route("PATCH", "/{id}/recycle", _move("rfis", "recycled_rfis", deleted=True), Level.ADMIN),
     _route("PATCH", "/{id}/retrieve", _move("recycled_rfis", "rfis", deleted=False), Level.ADMIN),
-    Route(
-        method="GET",
-        template=_REPLIES_PATH,
-        handler=_list_replies,
-        resource="rfi_replies",
-        tool="rfis",
-    ),
-    *crud_routes(REPLIES, _REPLIES_PATH, "SCUD"),
 )
