@@ -111,9 +111,14 @@ async def _answer(line: bytes, handler: Handler) -> Answer:
 
 def _is_own_account(writer: asyncio.StreamWriter) -> bool:
     """Whether the peer runs as this account, or as root, which could be it anyway."""
-    peer = writer.get_extra_info("socket")
+    return _peer_account(writer) in {0, os.geteuid()}
+
+
+def _peer_account(writer: asyncio.StreamWriter) -> int:
+    """Return whom the kernel names; without its word, the socket file's mode has decided."""
     kind = getattr(socket, "SO_PEERCRED", None)
     if kind is None:
-        return True  # the file's mode decides alone
+        return os.geteuid()
+    peer = writer.get_extra_info("socket")
     _, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, kind, struct.calcsize("3i")))
-    return uid in {0, os.geteuid()}
+    return int(uid)

@@ -1,0 +1,183 @@
+"""Tests of ``cloud_connect_agent.operation``."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from cloud_connect.calls import Environment, Report, ReportedGrant
+from cloud_connect.errors import CloudConnectError, ConfigurationError, VaultLockedError
+from cloud_connect_agent.health import Health
+from cloud_connect_agent.operation import CurrentProcore, Operator
+from cloud_connect_agent.reports import ReportBoard
+from cloud_connect_agent.settings import AgentSettings
+from cloud_connect_agent.stopping import StopSignal
+
+GRANT = ReportedGrant(environment=Environment.LIVE, grant="client-credentials", client_id="app")
+
+
+class FakeClient:
+    """A Procore client without a network."""
+
+    def __init__(self) -> None:
+        self.found: list[ReportedGrant] = []
+        self.fault: CloudConnectError | None = None
+        self.reloads = 0
+
+    @property
+    def authenticator(self) -> "FakeClient":
+        return self
+
+    async def grants(self) -> list[ReportedGrant]:
+        if self.fault is not None:
+            raise self.fault
+        return self.found
+
+    def reload(self) -> None:
+        self.reloads += 1
+
+
+class FakePolicy:
+    """A policy with a summary."""
+
+    def __init__(self) -> None:
+        self.content: dict[str, object] = {"class": "read-only"}
+        self.reloads = 0
+
+    def reload(self) -> None:
+        self.reloads += 1
+
+    def summary(self) -> dict[str, object]:
+        return self.content
+
+
+class FakeJournal:
+    """A journal that works, or not."""
+
+    problem: str | None = None
+
+
+class Bench:
+    """An operator and what stands around it."""
+
+    def __init__(self) -> None:
+        self.settings = AgentSettings.model_validate(
+            {"name": "pc", "relay": {"url": "https://relay.example.com", "connector_id": "con_1"}}
+        )
+        self.fault: ConfigurationError | None = None
+        self.client, self.policy, self.journal = FakeClient(), FakePolicy(), FakeJournal()
+        self.health, self.stop = Health(), StopSignal()
+        self.board = ReportBoard(Report(machine="pc"))
+        self.procore = CurrentProcore(self.settings.procore)
+        self.operator = Operator(
+            load=self.load,
+            settings=self.settings,
+            procore=self.procore,
+            client=self.client,
+            policy=self.policy,
+            journal=self.journal,
+            health=self.health,
+            board=self.board,
+            stop=self.stop,
+        )
+
+    def load(self) -> AgentSettings:
+        if self.fault is not None:
+            raise self.fault
+        return AgentSettings.model_validate(
+            {"procore": {"environments": {"live": {"api_url": "http://127.0.0.1:1"}}}}
+        )
+
+    async def ask(self, command: str, **more: Any) -> dict[str, Any]:
+        return await self.operator.answer({"command": command, **more})
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    return Bench()
+
+
+async def test_status_tells_everything_at_once(bench: Bench) -> None:
+    bench.client.found = [GRANT]
+    status = (await bench.ask("status"))["status"]
+    assert status["state"] == "connecting"
+    assert status["connected"] is False
+    assert status["relay"] == "https://relay.example.com"
+    assert (status["connector_id"], status["name"]) == ("con_1", "pc")
+    assert status["procore"][0]["environment"] == "live"
+    assert status["policy"] == {"class": "read-only"}
+    assert status["problems"] == []
+    assert status["in_flight"] == 0
+
+
+async def test_status_names_what_does_not_work(bench: Bench) -> None:
+    bench.client.fault = VaultLockedError("The vault is locked.")
+    bench.journal.problem = "The journal is full."
+    status = (await bench.ask("status"))["status"]
+    assert status["problems"] == ["The journal is full.", "The vault is locked."]
+    assert status["procore"] == []
+
+
+async def test_reload_uses_settings_policy_and_vault_at_once(bench: Bench) -> None:
+    bench.client.found = [GRANT]
+    assert await bench.ask("reload") == {}
+    assert bench.procore.environments["live"].api_url == "http://127.0.0.1:1"
+    assert (bench.client.reloads, bench.policy.reloads) == (1, 1)
+    assert bench.board.report.procore == (GRANT,)
+    assert (bench.procore.read_concurrency, bench.procore.write_concurrency) == (32, 8)
+
+
+async def test_settings_that_are_wrong_change_nothing_and_are_said(bench: Bench) -> None:
+    bench.fault = ConfigurationError("The setting name is wrong.")
+    with pytest.raises(ConfigurationError, match="name is wrong"):
+        await bench.ask("reload")
+    assert bench.procore.environments == {}
+    assert "name is wrong" in (await bench.ask("status"))["status"]["problems"][0]
+    bench.fault = None
+    await bench.ask("reload")
+    assert (await bench.ask("status"))["status"]["problems"] == []
+
+
+async def test_pause_and_resume_reach_the_relay_at_once(bench: Bench) -> None:
+    await bench.ask("pause", seconds=60)
+    assert bench.board.report.paused
+    assert (await bench.ask("status"))["status"]["paused"] is True
+    await bench.ask("resume")
+    assert not bench.board.report.paused
+    await bench.ask("pause")
+    assert bench.health.paused
+
+
+@pytest.mark.parametrize("seconds", ["10", True, 0, -1, 1e9])
+async def test_a_pause_needs_a_sensible_duration(bench: Bench, seconds: object) -> None:
+    with pytest.raises(CloudConnectError):
+        await bench.ask("pause", seconds=seconds)
+    assert not bench.health.paused
+
+
+async def test_drain_stops_the_agent_in_order(bench: Bench) -> None:
+    await bench.ask("drain")
+    assert bench.stop.requested
+    assert not bench.stop.urgent
+
+
+async def test_an_unknown_command_is_refused(bench: Bench) -> None:
+    with pytest.raises(CloudConnectError, match="does not know"):
+        await bench.ask("shutdown")
+    with pytest.raises(CloudConnectError):
+        await bench.operator.answer({})
+
+
+async def test_changes_are_noticed_while_watching(bench: Bench) -> None:
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        watch = group.create_task(bench.operator.watch())
+        first = await bench.board.other_than(Report(machine="pc"))
+        assert first.policy == {"class": "read-only"}
+        bench.policy.content = {"class": "read-write"}
+        bench.operator.reload()  # as SIGHUP does
+        second = await bench.board.other_than(first)
+        assert second.policy == {"class": "read-write"}
+        bench.client.found = [GRANT]  # as `procore login` in another process does
+        third = await bench.board.other_than(second)
+        assert third.procore == (GRANT,)
+        watch.cancel()
