@@ -1,6 +1,6 @@
 """The records of calls: what became of each, never what was in it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +12,7 @@ from cloud_connect_relay.ids import is_id
 from cloud_connect_relay.storage.tables import calls
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
+    from sqlalchemy import ColumnElement, Row
 
     from cloud_connect_relay.storage.engine import Storage
 
@@ -69,6 +69,24 @@ class CallFilter:
     operation: str | None = None
     connector_id: str | None = None
     datasource_id: str | None = None
+
+    def matches(self, record: CallRecord) -> bool:
+        """Whether *record* is let through."""
+        return all(value is None or getattr(record, name) == value for name, value in self._given())
+
+    def conditions(self) -> "Iterator[ColumnElement[bool]]":
+        """Yield the same as conditions on the table."""
+        for name, value in self._given():
+            if value is not None:
+                yield calls.c[name] == value
+
+    def _given(self) -> tuple[tuple[str, str | None], ...]:
+        return (
+            ("outcome", self.outcome),
+            ("operation", self.operation),
+            ("connector_id", self.connector_id),
+            ("datasource_id", self.datasource_id),
+        )
 
 
 # Statements are built once: the store joins equal ones of a batch into one.
@@ -134,14 +152,10 @@ class Calls:
         """Return the newest calls that *wanted* lets through, at most *limit*."""
         statement = (
             select(calls)
-            .where(calls.c.subscription_id == self._subscription_id)
+            .where(calls.c.subscription_id == self._subscription_id, *wanted.conditions())
             .order_by(calls.c.started_at.desc(), calls.c.id.desc())
             .limit(limit)
         )
-        for name in ("outcome", "operation", "connector_id", "datasource_id"):
-            value = getattr(wanted, name)
-            if value is not None:
-                statement = statement.where(calls.c[name] == value)
         async with self._storage.read() as connection:
             rows = (await connection.execute(statement)).all()
         return [_record(row) for row in rows]

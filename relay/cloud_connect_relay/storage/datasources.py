@@ -1,5 +1,6 @@
 """The data sources of one subscription."""
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -120,21 +121,31 @@ class DataSources:
 
     async def replace(
         self,
-        datasource_id: str,
+        source: DataSource,
         details: DataSourceDetails,
         *,
         status: DataSourceStatus,
         message: str,
         modified_by: str,
-    ) -> bool:
-        """Store new details; return whether there was such a data source."""
+    ) -> DataSource | None:
+        """Store new details of *source* and return it, unless it has been deleted."""
+        now = time.time()
         statement = (
             update(datasources)
-            .where(self._is(datasource_id))
-            .values(**_columns(details), **_stamp(status, message, time.time(), modified_by))
+            .where(self._is(source.id))
+            .values(**_columns(details), **_stamp(status, message, now, modified_by))
         )
         async with self._storage.write() as connection:
-            return (await connection.execute(statement)).rowcount == 1
+            if not (await connection.execute(statement)).rowcount:
+                return None
+        return dataclasses.replace(
+            source,
+            details=details,
+            status=status,
+            message=message,
+            modified_at=now,
+            modified_by=modified_by,
+        )
 
     async def tested(self, source: DataSource, *, status: DataSourceStatus, message: str) -> None:
         """Store a test's result, unless the details were edited while the test ran."""

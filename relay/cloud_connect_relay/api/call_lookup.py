@@ -1,0 +1,98 @@
+"""Lookups of calls: what became of one, by its id or its idempotency key, and of the last ones."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Query
+
+from cloud_connect.calls import Operation
+from cloud_connect.errors import Outcome
+from cloud_connect_relay.api.problems import not_found
+from cloud_connect_relay.api.security import Principal, require, services
+from cloud_connect_relay.calls.idempotency import checked_key
+from cloud_connect_relay.ids import is_id
+from cloud_connect_relay.services import Services
+from cloud_connect_relay.storage.calls import CallFilter, CallRecord
+from cloud_connect_relay.times import iso_time
+
+__all__ = ["router"]
+
+router: Final = APIRouter(prefix="/api/calls", tags=["Calls"])
+
+Reads = Annotated[Principal, Depends(require("calls:read"))]
+Shared = Annotated[Services, Depends(services)]
+
+_MAX_ITEMS: Final = 1000
+
+
+@router.get("")
+async def list_calls(  # noqa: PLR0917  each is a query parameter, given by name
+    principal: Reads,
+    services: Shared,
+    idempotency_key: Annotated[
+        str | None, Query(description="The latest attempt with this key, as one object.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=_MAX_ITEMS)] = 100,
+    outcome: Outcome | None = None,
+    operation: Operation | None = None,
+    connector_id: str | None = None,
+    datasource_id: str | None = None,
+) -> dict[str, Any]:
+    """List the newest calls; or show the latest attempt with an idempotency key."""
+    if idempotency_key is not None:
+        key = checked_key(idempotency_key) or ""
+        record = await services.calls.find_by_key(principal.subscription_id, key)
+        _check_binding(principal, record)
+        return _document(record)
+    wanted = CallFilter(
+        outcome=outcome,
+        operation=operation,
+        connector_id=connector_id,
+        datasource_id=principal.datasource_id or datasource_id,
+    )
+    records = await services.calls.newest(principal.subscription_id, wanted, limit=limit)
+    return {"items": [_document(record) for record in records]}
+
+
+@router.get("/{call_id}")
+async def show_call(call_id: str, principal: Reads, services: Shared) -> dict[str, Any]:
+    """Show what became of a call; where that is unknown, its connector is asked first."""
+    if not is_id("call", call_id):
+        raise not_found()
+    record = await services.calls.find(principal.subscription_id, call_id)
+    _check_binding(principal, record)
+    return _document(record)
+
+
+def _check_binding(principal: Principal, record: CallRecord) -> None:
+    if principal.datasource_id not in {None, record.datasource_id}:
+        raise not_found()
+
+
+def _document(record: CallRecord) -> dict[str, Any]:
+    return {
+        "call_id": record.id,
+        "state": record.state.value,
+        "outcome": None if record.outcome is None else record.outcome.value,
+        "final": record.final,
+        "status": record.status,
+        "code": record.code,
+        "detail": record.detail,
+        "operation": record.operation,
+        "resource": record.resource,
+        "datasource_id": record.datasource_id,
+        "connector_id": record.connector_id,
+        "idempotency_key": record.idempotency_key,
+        "started_at": iso_time(record.started_at),
+        "dispatched_at": iso_time(record.dispatched_at),
+        "finished_at": iso_time(record.finished_at),
+        "duration_ms": _duration_ms(record),
+        "rows": record.rows,
+        "bytes": record.bytes,
+        "hops": dict(record.hops),
+    }
+
+
+def _duration_ms(record: CallRecord) -> float | None:
+    if record.finished_at is None:
+        return None
+    return round(max(0.0, record.finished_at - record.started_at) * 1000, 1)

@@ -1,0 +1,280 @@
+"""The platform's own calls of a data source: ``test``, ``tree`` and ``query``."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.responses import Response
+
+from cloud_connect.calls import Operation
+from cloud_connect.errors import (
+    CloudConnectError,
+    DataSourceIncompleteError,
+    ErrorCode,
+    SourceUnavailableError,
+)
+from cloud_connect_relay.api.bodies import to_json
+from cloud_connect_relay.api.call_response import CallResponse, Reply, answer_headers, call_problem
+from cloud_connect_relay.api.call_specs import check_binding, signed_in, target_for, timeout_for
+from cloud_connect_relay.api.problems import error_response
+from cloud_connect_relay.api.query_reply import write_query_answer
+from cloud_connect_relay.api.request_body import read_object
+from cloud_connect_relay.api.security import Principal, check_scope, require, services
+from cloud_connect_relay.calls.idempotency import checked_key, fingerprint
+from cloud_connect_relay.calls.spec import CallSpec, target_of
+from cloud_connect_relay.services import Services
+from cloud_connect_relay.storage.datasources import DataSourceStatus
+
+if TYPE_CHECKING:
+    from cloud_connect_relay.calls.answer import Answer
+    from cloud_connect_relay.storage.datasources import DataSource
+
+__all__ = ["router"]
+
+router: Final = APIRouter(prefix="/api/datasources/{datasource_id}", tags=["Platform calls"])
+
+Shared = Annotated[Services, Depends(services)]
+
+_SUCCEEDED: Final = "Connection test succeeded"  # the platform shows exactly this
+_MAX_TEST_BYTES: Final = 1024 * 1024
+_MAX_TREE_BYTES: Final = 16 * 1024 * 1024
+
+_READS: Final = frozenset({"select", "read"})
+_WRITES: Final = frozenset({"insert", "create", "update", "delete", "remove"})
+
+# These are ours to answer, not the source's or the agent's: the caller's program is told.
+_NATIVE: Final = frozenset(
+    {
+        ErrorCode.IDEMPOTENCY_CONFLICT,
+        ErrorCode.IDEMPOTENCY_MISMATCH,
+        ErrorCode.INTERNAL_ERROR,
+        ErrorCode.QUOTA_EXCEEDED,
+    }
+)
+
+
+class _TestAnswer(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    success: bool
+    message: str
+    steps: list[dict[str, Any]] = []
+
+
+class _Tree(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    items: list[Any]
+
+
+_Told = TypeVar("_Told", _TestAnswer, _Tree)
+
+
+_RESULT: Final = {
+    "type": "object",
+    "required": ["success"],
+    "properties": {
+        "success": {"type": "boolean"},
+        "message": {"type": "string", "description": "A sentence for the form's user."},
+        "items": {"type": "array", "items": {"type": "object"}},
+        "paging": {"type": "string", "description": "Send it back for the rows that remain."},
+    },
+}
+_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "What came of it; a refusal of the source or the agent, too.",
+        "content": {"application/json": {"schema": _RESULT}},
+    }
+}
+_QUERY_BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["action", "info"],
+                    "properties": {
+                        "action": {
+                            "type": "string",
+                            "enum": ["select", "insert", "update", "delete"],
+                        },
+                        "info": {
+                            "type": "object",
+                            "required": ["name"],
+                            "properties": {"name": {"type": "string"}},
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("/test", response_class=Response, responses=_ANSWERS)
+async def test_connection(
+    datasource_id: str,
+    request: Request,
+    principal: Annotated[Principal, Depends(require("calls:test"))],
+    services: Shared,
+) -> Response:
+    """Test the connection, step by step, and keep the result as the data source's status."""
+    check_binding(principal, datasource_id)
+    sources = services.calls.sources
+    source = await sources.find(principal.subscription_id, datasource_id)
+    timeout = timeout_for(services, request)
+    try:
+        target = target_of(source)
+    except DataSourceIncompleteError as error:
+        return _refused(error)
+    spec = CallSpec(
+        subscription_id=principal.subscription_id,
+        key_id=principal.key_id,
+        target=target,
+        operation=Operation.TEST,
+        timeout=timeout,
+    )
+
+    async def run(reply: Reply) -> None:
+        try:
+            async with services.calls.read(spec) as answer:
+                told = await _told(_TestAnswer, answer, max_bytes=_MAX_TEST_BYTES)
+        except CloudConnectError as error:
+            if error.code not in _NATIVE:
+                await _keep(services, source, success=False, message=error.message)
+            raise
+        message = _SUCCEEDED if told.success else told.message
+        await _keep(services, source, success=told.success, message=message)
+        document = {"success": told.success, "message": message, "steps": told.steps}
+        headers = answer_headers(answer, media_type="application/json")
+        await reply.whole(200, headers, to_json(document))
+
+    return CallResponse(run, refuse=_refused)
+
+
+@router.post("/tree", response_class=Response, responses=_ANSWERS)
+async def tree(
+    datasource_id: str,
+    request: Request,
+    principal: Annotated[Principal, Depends(require("calls:read"))],
+    services: Shared,
+) -> Response:
+    """Return the tables of the data source and their fields."""
+    timeout = timeout_for(services, request)
+    try:
+        target = await target_for(services, principal, datasource_id)
+    except DataSourceIncompleteError as error:
+        return _refused(error)
+    spec = CallSpec(
+        subscription_id=principal.subscription_id,
+        key_id=principal.key_id,
+        target=target,
+        operation=Operation.TREE,
+        timeout=timeout,
+    )
+
+    async def run(reply: Reply) -> None:
+        async with services.calls.read(spec) as answer:
+            told = await _told(_Tree, answer, max_bytes=_MAX_TREE_BYTES)
+        document = {"success": True, "message": "", "items": told.items}
+        headers = answer_headers(answer, media_type="application/json")
+        await reply.whole(200, headers, to_json(document))
+
+    return CallResponse(run, refuse=_refused)
+
+
+@router.post("/query", response_class=Response, responses=_ANSWERS, openapi_extra=_QUERY_BODY)
+async def query(
+    datasource_id: str,
+    request: Request,
+    principal: Annotated[Principal, Depends(signed_in)],
+    services: Shared,
+) -> Response:
+    """Run a query of the platform: select, insert, update or delete.
+
+    Needs `calls:read`, or `calls:write` for what changes something. With an `Idempotency-Key`
+    a repeated write gets its first answer; without one it runs at most once.
+    """
+    check_binding(principal, datasource_id)
+    body, document = await read_object(request.scope, request.receive)
+    action = _action_of(document)
+    writes = action in _WRITES
+    check_scope(principal, "calls:write" if writes else "calls:read")
+    timeout = timeout_for(services, request)
+    key = checked_key(request.headers.get("Idempotency-Key")) if writes else None
+    try:
+        target = await target_for(services, principal, datasource_id)
+    except DataSourceIncompleteError as error:
+        return _refused(error)
+    if not writes and action not in _READS:
+        return _unsuccessful(
+            f"The action '{action[:60]}' is not known; it is one of select, insert, update, delete."
+        )
+    table = _table_of(document)
+    spec = CallSpec(
+        subscription_id=principal.subscription_id,
+        key_id=principal.key_id,
+        target=target,
+        operation=Operation.QUERY,
+        resource=table,
+        headers=(("content-type", "application/json"),),
+        writes=writes,
+        body=body,
+        timeout=timeout,
+        idempotency_key=key,
+        fingerprint=fingerprint("query", datasource_id, table, body) if key else None,
+    )
+
+    async def run(reply: Reply) -> None:
+        running = services.calls.write(spec) if writes else services.calls.read(spec)
+        async with running as answer:
+            if answer.failure is not None:
+                raise answer.failure
+            await write_query_answer(answer, reply)
+
+    return CallResponse(run, refuse=_refused)
+
+
+def _action_of(document: dict[str, Any]) -> str:
+    action = document.get("action")
+    return action.strip().lower() if isinstance(action, str) else ""
+
+
+def _table_of(document: dict[str, Any]) -> str | None:
+    info = document.get("info")
+    name = info.get("name") if isinstance(info, dict) else None
+    return name[:64] if isinstance(name, str) else None
+
+
+async def _told(model: type[_Told], answer: "Answer", *, max_bytes: int) -> _Told:
+    """Read the agent's whole answer; another company's machine wrote it, so it is checked."""
+    try:
+        return model.model_validate_json(await answer.collect(max_bytes=max_bytes))
+    except ValidationError as error:
+        raise SourceUnavailableError("The connector's answer is not understood.") from error
+
+
+async def _keep(services: Services, source: "DataSource", *, success: bool, message: str) -> None:
+    """Keep a test's result as the data source's status."""
+    status = DataSourceStatus.READY if success else DataSourceStatus.TEST_FAILED
+    datasources = services.storage.of(source.subscription_id).datasources
+    await datasources.tested(source, status=status, message=message)
+
+
+def _refused(error: CloudConnectError) -> Response:
+    """Return a refusal of the source, the agent or the way to it, in the platform's shape."""
+    if error.code is ErrorCode.INTERNAL_ERROR:
+        return error_response(error, "/api/datasources/-/query")
+    if error.code in _NATIVE:
+        return call_problem(error)
+    return _unsuccessful(error.message, call_id=error.call_id)
+
+
+def _unsuccessful(message: str, *, call_id: str | None = None) -> Response:
+    response = Response(
+        to_json({"success": False, "message": message}), media_type="application/json"
+    )
+    if call_id is not None:
+        response.headers["Cloud-Connect-Call-Id"] = call_id
+    return response

@@ -1,0 +1,255 @@
+"""The pass-through: raw Procore requests in, raw answers out, both bodies as they come.
+
+This is the hot path, so it is bare ASGI: it looks nothing up in the store that it has just
+looked up, and parses no body.
+"""
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from starlette.requests import Request
+
+from cloud_connect.calls import Operation
+from cloud_connect.errors import (
+    CloudConnectError,
+    InvalidRequestError,
+    SourceUnavailableError,
+    UnsupportedOperationError,
+)
+from cloud_connect_relay.api.call_response import Reply, call_problem
+from cloud_connect_relay.api.call_specs import target_for
+from cloud_connect_relay.api.hang_up import until_hang_up
+from cloud_connect_relay.api.link_header import rewrite_links
+from cloud_connect_relay.api.oauth_token import answer_oauth
+from cloud_connect_relay.api.problems import not_found
+from cloud_connect_relay.api.request_body import CallerGoneError
+from cloud_connect_relay.api.security import authenticate_request, check_scope
+from cloud_connect_relay.api.uploads import Intake, take_in
+from cloud_connect_relay.calls.deadline import timeout_of
+from cloud_connect_relay.calls.idempotency import checked_key, fingerprint
+from cloud_connect_relay.calls.spec import CallSpec
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
+
+    from cloud_connect_relay.calls.answer import Answer
+    from cloud_connect_relay.services import Services
+
+__all__ = ["Passthrough"]
+
+log = structlog.get_logger(__name__)
+
+_PATH: Final = re.compile(r"/api/datasources/[^/]+/procore(?:/.*)?", re.DOTALL)
+_READS: Final = frozenset({"GET", "HEAD"})
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+_MAX_TARGET: Final = 8192  # characters of path and query
+_MAX_HEADERS: Final = 4096  # characters of the headers that go on
+
+# Nothing else goes to the agent, the caller's Authorization least of all.
+_REQUEST_HEADERS: Final = frozenset(
+    {
+        b"accept",
+        b"accept-language",
+        b"content-length",
+        b"content-type",
+        b"idempotency-token",
+        b"if-match",
+        b"if-modified-since",
+        b"if-none-match",
+        b"procore-company-id",
+        b"procore-sdk-language",
+        b"procore-sdk-version",
+    }
+)
+# Nothing else comes back: no cookies, nothing hop-by-hop.
+_RESPONSE_HEADERS: Final = frozenset(
+    {
+        "content-disposition",
+        "content-encoding",
+        "content-language",
+        "content-length",
+        "content-type",
+        "etag",
+        "last-modified",
+        "link",
+        "location",
+        "per-page",
+        "retry-after",
+        "total",
+        "www-authenticate",
+        "x-rate-limit-limit",
+        "x-rate-limit-remaining",
+        "x-rate-limit-reset",
+        "x-request-id",
+    }
+)
+
+
+class Passthrough:
+    """A raw endpoint: it takes its paths before FastAPI sees them, and looks after itself."""
+
+    def __init__(self, services: "Services") -> None:
+        self._services: Final = services
+
+    def matches(self, path: str) -> bool:
+        """Whether it takes *path*."""
+        return _PATH.fullmatch(path) is not None
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Answer one request."""
+        reply = Reply(send)
+        refusal: Response | None = None
+        try:
+            refusal = await self._answer(scope, receive, reply)
+        except CallerGoneError:
+            return
+        except CloudConnectError as error:
+            if reply.started:
+                log.info("answer_broken_off", call_id=error.call_id, code=error.code.value)
+            else:
+                refusal = call_problem(error)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+
+    async def _answer(self, scope: "Scope", receive: "Receive", reply: Reply) -> "Response | None":
+        datasource_id, path = _split(scope)
+        if path.startswith("oauth/"):
+            request = Request(scope, receive)
+            return await answer_oauth(
+                self._services, request, path[6:], datasource_id=datasource_id
+            )
+        services = self._services
+        principal = await authenticate_request(services, scope)
+        method: str = scope["method"]
+        writes = method not in _READS
+        if method not in _METHODS:
+            raise UnsupportedOperationError(
+                "The pass-through takes GET, HEAD, POST, PUT, PATCH and DELETE."
+            )
+        check_scope(principal, "calls:write" if writes else "calls:read")
+        if not path.startswith("rest/"):
+            raise not_found()
+        headers, own = _headers(scope)
+        key = checked_key(own.get(b"idempotency-key")) if writes else None
+        timeout = timeout_of(own.get(b"cloud-connect-deadline-ms"), services.calls.settings)
+        target = await target_for(services, principal, datasource_id)
+        query = scope["query_string"].decode("latin-1")
+        raw_target = f"{path}?{query}" if query else path
+        if len(raw_target) > _MAX_TARGET:
+            raise InvalidRequestError(
+                f"The path and query are longer than {_MAX_TARGET} characters."
+            )
+        intake = await take_in(scope, receive, whole=key is not None or not writes)
+        digest = None
+        if key is not None:
+            digest = fingerprint(
+                "passthrough", datasource_id, method, raw_target, repr(headers), intake.body
+            )
+        spec = CallSpec(
+            subscription_id=principal.subscription_id,
+            key_id=principal.key_id,
+            target=target,
+            operation=Operation.PASSTHROUGH,
+            params={"method": method, "target": raw_target},
+            resource=path[:200],
+            headers=headers,
+            writes=writes,
+            body=intake.body,
+            timeout=timeout,
+            idempotency_key=key,
+            fingerprint=digest,
+        )
+        base = f"{services.addresses.base_url}/api/datasources/{datasource_id}/procore"
+        return await self._run(spec, intake, receive, reply, base)
+
+    async def _run(
+        self, spec: CallSpec, intake: Intake, receive: "Receive", reply: Reply, base: str
+    ) -> "Response | None":
+        calls = self._services.calls
+        refusal: Response | None = None
+        async with until_hang_up(receive, body=intake.pump):
+            try:
+                running = (
+                    calls.write(spec, upload=intake.upload, streams=True)
+                    if spec.writes
+                    else calls.read(spec)
+                )
+                async with running as answer:
+                    if answer.failure is not None:
+                        refusal = call_problem(answer.failure, replayed=True)
+                    else:
+                        await _pass_on(answer, reply, base, head=spec.params["method"] == "HEAD")
+            except CloudConnectError as error:
+                if reply.started:
+                    log.info("answer_broken_off", call_id=error.call_id, code=error.code.value)
+                else:
+                    refusal = call_problem(error)
+        return refusal
+
+
+def _split(scope: "Scope") -> tuple[str, str]:
+    """Return the data source's id and what follows ``procore/``, exactly as it was sent."""
+    try:
+        raw: str = scope["raw_path"].decode("ascii")
+    except UnicodeDecodeError:
+        raise InvalidRequestError("The path holds a character that is not ASCII.") from None
+    parts = raw.split("/", 5)
+    if len(parts) != 6 or parts[:3] != ["", "api", "datasources"] or parts[4] != "procore":
+        raise not_found()
+    return parts[3], parts[5]
+
+
+def _headers(scope: "Scope") -> tuple[tuple[tuple[str, str], ...], dict[bytes, str]]:
+    """Return the headers that go on, and those that are for the relay."""
+    passed: list[tuple[str, str]] = []
+    own: dict[bytes, str] = {}
+    size = 0
+    for name, value in scope["headers"]:
+        if name in _REQUEST_HEADERS:
+            text = value.decode("latin-1")
+            if not text.isprintable():
+                raise InvalidRequestError(
+                    f"The header '{name.decode('latin-1')}' holds a control character."
+                )
+            size += len(name) + len(text)
+            passed.append((name.decode("latin-1"), text))
+        elif name in {b"idempotency-key", b"cloud-connect-deadline-ms"}:
+            own[name] = value.decode("latin-1")
+    if size > _MAX_HEADERS:
+        raise InvalidRequestError(
+            f"The headers that go on to Procore are longer than {_MAX_HEADERS} characters."
+        )
+    return tuple(passed), own
+
+
+async def _pass_on(answer: "Answer", reply: Reply, base: str, *, head: bool) -> None:
+    """Write Procore's answer: its status, the allowed headers, and its bytes as they come."""
+    if not 200 <= answer.status <= 599:
+        raise SourceUnavailableError("Procore's answer has a status that HTTP does not know.")
+    length: int | None = None
+    headers = [
+        (b"cloud-connect-call-id", answer.call_id.encode()),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+    if answer.replayed:
+        headers.append((b"idempotency-replayed", b"true"))
+    for given, value in answer.headers:
+        name = given.lower()
+        if name not in _RESPONSE_HEADERS:
+            continue
+        if name == "link":
+            headers.append((b"link", rewrite_links(value, base=base).encode("latin-1")))
+            continue
+        if name == "content-length":
+            length = int(value) if value.isascii() and value.isdecimal() else None
+            if length is None:
+                continue
+        headers.append((name.encode(), value.encode("latin-1")))
+    await reply.start(answer.status, headers)
+    async for piece in answer.chunks():
+        await reply.write(piece)
+    if length not in {None, answer.received_bytes} and not (head or answer.status in {204, 304}):
+        raise SourceUnavailableError("Procore's answer is shorter than it announced.")
+    await reply.end()

@@ -1,0 +1,67 @@
+"""A query's answer in the platform's shape: whole while it is small, streamed beyond."""
+
+from typing import TYPE_CHECKING, Final
+
+from cloud_connect_relay.api.bodies import to_json
+from cloud_connect_relay.api.call_response import Reply, answer_headers
+from cloud_connect_relay.api.row_text import RowJoiner
+
+if TYPE_CHECKING:
+    from cloud_connect_relay.calls.answer import Answer
+
+__all__ = ["write_query_answer"]
+
+_MAX_WHOLE_BYTES: Final = 1024 * 1024
+_MAX_WHOLE_ROWS: Final = 5000
+_OUT_OF_REACH: Final = (
+    "The request was carried out before; its answer is kept on the connector's PC, which cannot"
+    " be asked at the moment."
+)
+
+
+async def write_query_answer(answer: "Answer", reply: Reply) -> None:
+    """Write ``{"success":true,"items":[…]}``.
+
+    A small answer is complete before its first byte goes out: a failure on its way becomes
+    the platform's ``success: false``, and ``Total-Items`` is known.
+
+    Raises:
+        CloudConnectError: What ended the rows early.
+    """
+    if not answer.body_available:
+        await _whole(answer, reply, [], message=_OUT_OF_REACH)
+        return
+    joiner = RowJoiner()
+    pieces: list[bytes] = []
+    size = 0
+    incoming = answer.chunks()
+    async for piece in incoming:
+        pieces.append(joiner.feed(piece))
+        size += len(piece)
+        if size > _MAX_WHOLE_BYTES or joiner.rows > _MAX_WHOLE_ROWS:
+            break
+    answer.rows = joiner.total
+    if answer.ended:
+        await _whole(answer, reply, pieces)
+        return
+    await reply.start(200, answer_headers(answer, media_type="application/json"))
+    await reply.write(b'{"success":true,"items":[')
+    await reply.write(b"".join(pieces))
+    pieces.clear()
+    async for piece in incoming:
+        answer.rows = joiner.total
+        await reply.write(joiner.feed(piece))
+    answer.rows = joiner.total
+    await reply.end(b"]" + _tail(answer) + b"}")
+
+
+async def _whole(
+    answer: "Answer", reply: Reply, pieces: list[bytes], *, message: str | None = None
+) -> None:
+    told = b"" if message is None else b',"message":' + to_json(message)
+    body = b"".join([b'{"success":true', told, b',"items":[', *pieces, b"]", _tail(answer), b"}"])
+    await reply.whole(200, answer_headers(answer, media_type="application/json"), body)
+
+
+def _tail(answer: "Answer") -> bytes:
+    return b"" if answer.paging is None else b',"paging":' + to_json(answer.paging)

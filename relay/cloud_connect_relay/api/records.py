@@ -1,0 +1,285 @@
+"""Records of Procore, for programs: five verbs, rows that stream, writes that run once."""
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from cloud_connect.calls import Operation
+from cloud_connect_relay.api.call_response import CallResponse, Reply, answer_headers
+from cloud_connect_relay.api.call_specs import target_for, timeout_for
+from cloud_connect_relay.api.record_parameters import list_params, resource_params
+from cloud_connect_relay.api.request_body import read_object
+from cloud_connect_relay.api.row_text import LineCounter, RowJoiner
+from cloud_connect_relay.api.security import Principal, require, services
+from cloud_connect_relay.calls.idempotency import fingerprint, required_key
+from cloud_connect_relay.calls.spec import CallSpec
+from cloud_connect_relay.services import Services
+
+if TYPE_CHECKING:
+    from cloud_connect_relay.calls.answer import Answer
+
+__all__ = ["router"]
+
+router: Final = APIRouter(prefix="/api/datasources/{datasource_id}/records", tags=["Records"])
+
+Shared = Annotated[Services, Depends(services)]
+Reads = Annotated[Principal, Depends(require("calls:read"))]
+Writes = Annotated[Principal, Depends(require("calls:write"))]
+
+_LINES: Final = "application/x-ndjson"
+_JSON: Final = "application/json"
+_MAX_RECORD_BYTES: Final = 16 * 1024 * 1024  # of one record that is read
+
+_RECORD: Final = {"type": "object", "additionalProperties": True}
+_DEADLINE: Final = {
+    "name": "Cloud-Connect-Deadline-Ms",
+    "in": "header",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 300000, "default": 60000},
+}
+_SCOPE: Final = {
+    "name": "project_id",
+    "in": "query",
+    "description": "One of the scope ids; a resource may take others, such as `rfi_id`.",
+    "schema": {"type": "string"},
+}
+_KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": True,
+    "description": "Up to 255 printable characters; a repeat with it executes nothing.",
+    "schema": {"type": "string", "maxLength": 255},
+}
+_LIST_PARAMETERS: Final = {
+    "parameters": [
+        _SCOPE,
+        _DEADLINE,
+        {
+            "name": "filter",
+            "in": "query",
+            "style": "deepObject",
+            "description": "`filter[field]=value` or `filter[field][operator]=value`.",
+            "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+        },
+        {
+            "name": "sort",
+            "in": "query",
+            "description": "Fields, separated by commas; `-` before one sorts descending.",
+            "schema": {"type": "string"},
+        },
+        {"name": "fields", "in": "query", "schema": {"type": "string"}},
+        {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 0}},
+    ]
+}
+_READ_PARAMETERS: Final = {"parameters": [_SCOPE, _DEADLINE]}
+_DELETE_PARAMETERS: Final = {"parameters": [_SCOPE, _KEY, _DEADLINE]}
+_WRITE_PARAMETERS: Final = {
+    **_DELETE_PARAMETERS,
+    "requestBody": {"required": True, "content": {_JSON: {"schema": _RECORD}}},
+}
+_ROWS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "The rows; a stream that fails midway ends without its final chunk.",
+        "content": {
+            _JSON: {"schema": {"type": "array", "items": _RECORD}},
+            _LINES: {"schema": {"type": "string"}},
+        },
+    }
+}
+_ONE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The record.", "content": {_JSON: {"schema": _RECORD}}}
+}
+_MADE: Final[dict[int | str, dict[str, Any]]] = {
+    201: {"description": "The new record.", "content": {_JSON: {"schema": _RECORD}}}
+}
+
+
+@router.get("/{resource}", response_class=Response, responses=_ROWS, openapi_extra=_LIST_PARAMETERS)
+async def list_records(
+    datasource_id: str, resource: str, request: Request, principal: Reads, services: Shared
+) -> Response:
+    """Stream the rows of a resource, as one array or, asked for NDJSON, one a line."""
+    spec = CallSpec(
+        subscription_id=principal.subscription_id,
+        key_id=principal.key_id,
+        target=await target_for(services, principal, datasource_id),
+        operation=Operation.LIST,
+        params=list_params(resource, request.query_params.multi_items()),
+        resource=resource,
+        timeout=timeout_for(services, request),
+    )
+    as_lines = _LINES in request.headers.get("Accept", "")
+
+    async def run(reply: Reply) -> None:
+        async with services.calls.read(spec) as answer:
+            await (_write_lines if as_lines else _write_array)(answer, reply)
+
+    return CallResponse(run)
+
+
+@router.get(
+    "/{resource}/{record_id}",
+    response_class=Response,
+    responses=_ONE,
+    openapi_extra=_READ_PARAMETERS,
+)
+async def show_record(
+    datasource_id: str,
+    resource: str,
+    record_id: str,
+    *,
+    request: Request,
+    principal: Reads,
+    services: Shared,
+) -> Response:
+    """Return one record."""
+    spec = CallSpec(
+        subscription_id=principal.subscription_id,
+        key_id=principal.key_id,
+        target=await target_for(services, principal, datasource_id),
+        operation=Operation.GET,
+        params=resource_params(resource, record_id, request.query_params.multi_items()),
+        resource=resource,
+        timeout=timeout_for(services, request),
+    )
+
+    async def run(reply: Reply) -> None:
+        async with services.calls.read(spec) as answer:
+            record = await answer.collect(max_bytes=_MAX_RECORD_BYTES)
+        await reply.whole(200, answer_headers(answer, media_type=_JSON), record)
+
+    return CallResponse(run)
+
+
+@router.post(
+    "/{resource}",
+    status_code=201,
+    response_class=Response,
+    responses=_MADE,
+    openapi_extra=_WRITE_PARAMETERS,
+)
+async def create_record(
+    datasource_id: str, resource: str, request: Request, principal: Writes, services: Shared
+) -> Response:
+    """Create a record and return it."""
+    write = _Write(services=services, principal=principal, request=request)
+    return await write.run(Operation.CREATE, datasource_id, resource)
+
+
+@router.patch(
+    "/{resource}/{record_id}",
+    response_class=Response,
+    responses=_ONE,
+    openapi_extra=_WRITE_PARAMETERS,
+)
+async def update_record(
+    datasource_id: str,
+    resource: str,
+    record_id: str,
+    *,
+    request: Request,
+    principal: Writes,
+    services: Shared,
+) -> Response:
+    """Change the given fields of a record and return it."""
+    write = _Write(services=services, principal=principal, request=request)
+    return await write.run(Operation.UPDATE, datasource_id, resource, record_id=record_id)
+
+
+@router.delete(
+    "/{resource}/{record_id}",
+    response_class=Response,
+    responses=_ONE,
+    openapi_extra=_DELETE_PARAMETERS,
+)
+async def delete_record(
+    datasource_id: str,
+    resource: str,
+    record_id: str,
+    *,
+    request: Request,
+    principal: Writes,
+    services: Shared,
+) -> Response:
+    """Delete a record; one that is gone already is no failure of a repeat."""
+    write = _Write(services=services, principal=principal, request=request)
+    return await write.run(Operation.DELETE, datasource_id, resource, record_id=record_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Write:
+    services: Services
+    principal: Principal
+    request: Request
+
+    async def run(
+        self,
+        operation: Operation,
+        datasource_id: str,
+        resource: str,
+        *,
+        record_id: str | None = None,
+    ) -> Response:
+        """Check the request and return the response that carries it out."""
+        request, services = self.request, self.services
+        key = required_key(request.headers.get("Idempotency-Key"))
+        params = resource_params(resource, record_id, request.query_params.multi_items())
+        body: bytes | None = None
+        canonical = b""
+        if operation is not Operation.DELETE:
+            body, record = await read_object(request.scope, request.receive)
+            canonical = _canonical(record)
+        spec = CallSpec(
+            subscription_id=self.principal.subscription_id,
+            key_id=self.principal.key_id,
+            target=await target_for(services, self.principal, datasource_id),
+            operation=operation,
+            params=params,
+            resource=resource,
+            headers=(("content-type", _JSON),) if body else (),
+            writes=True,
+            body=body,
+            timeout=timeout_for(services, request),
+            idempotency_key=key,
+            fingerprint=fingerprint(
+                operation, datasource_id, resource, record_id, _canonical(params), canonical
+            ),
+        )
+        status = 201 if operation is Operation.CREATE else 200
+
+        async def answer_with(reply: Reply) -> None:
+            async with services.calls.write(spec) as answer:
+                if answer.failure is not None:
+                    raise answer.failure
+                told = await answer.collect(max_bytes=_MAX_RECORD_BYTES)
+                await reply.whole(status, answer_headers(answer, media_type=_JSON), told)
+
+        return CallResponse(answer_with)
+
+
+def _canonical(document: dict[str, Any]) -> bytes:
+    """Return JSON that is the same for the same document, however it was written."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+
+
+async def _write_lines(answer: "Answer", reply: Reply) -> None:
+    counter = LineCounter()
+    await reply.start(200, answer_headers(answer, media_type=_LINES))
+    async for piece in answer.chunks():
+        await reply.write(counter.feed(piece))
+        answer.rows = counter.total
+    answer.rows = counter.total
+    await reply.end()
+
+
+async def _write_array(answer: "Answer", reply: Reply) -> None:
+    joiner = RowJoiner()
+    await reply.start(200, answer_headers(answer, media_type=_JSON))
+    await reply.write(b"[")
+    async for piece in answer.chunks():
+        await reply.write(joiner.feed(piece))
+        answer.rows = joiner.total
+    answer.rows = joiner.total
+    await reply.end(b"]")

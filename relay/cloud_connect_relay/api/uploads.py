@@ -1,0 +1,112 @@
+"""Request bodies of the pass-through: small ones whole, long ones as they come."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+from cloud_connect.errors import BodyTooLargeError, StreamResetError, TunnelClosedError
+from cloud_connect.tunnel import ResetCode
+from cloud_connect_relay.api.request_body import MAX_INLINE_BYTES, CallerGoneError, declared_length
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope
+
+    from cloud_connect.exchange import Exchange
+    from cloud_connect_relay.api.hang_up import CallerWatch
+
+__all__ = ["Intake", "StreamedUpload", "take_in"]
+
+_WHOLE_BYTES: Final = 64 * 1024  # what the HTTP server may hold of a request anyway
+
+
+class StreamedUpload:
+    """A long request body on its way from its caller to an agent, a piece at a time."""
+
+    def __init__(self, first: bytes, receive: "Receive") -> None:
+        self._first: Final = first
+        self._receive: Final = receive
+        self._attached: Final[asyncio.Future[tuple[Exchange, Callable[[], None]]]] = (
+            asyncio.get_running_loop().create_future()
+        )
+
+    def attach(self, exchange: "Exchange", progressed: Callable[[], None]) -> None:
+        """Begin to send the body over *exchange*."""
+        if not self._attached.done():
+            self._attached.set_result((exchange, progressed))
+
+    async def pump(self, watch: "CallerWatch") -> None:
+        """Send the body piece by piece, no faster than the agent takes it."""
+        exchange, progressed = await self._attached
+        piece, more = self._first, True
+        try:
+            while True:
+                await exchange.send(piece, end_stream=not more)
+                progressed()
+                if not more:
+                    return
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    # Half a body must not look like a whole one.
+                    exchange.reset(ResetCode.CANCEL)
+                    watch.hang_up()
+                    return
+                piece, more = message.get("body", b""), message.get("more_body", False)
+        except (StreamResetError, TunnelClosedError):
+            return  # the answer is here already, or it tells why there is none
+
+
+class Intake:
+    """A request body as it was taken in.
+
+    Attributes:
+        body: All of it, if it is short; ``None`` if there is none.
+        upload: The way it goes on, if it is long.
+    """
+
+    def __init__(self, *, body: bytes | None, upload: StreamedUpload | None = None) -> None:
+        self.body: Final = body
+        self.upload: Final = upload
+
+    @property
+    def pump(self) -> "Callable[[CallerWatch], Awaitable[None]] | None":
+        """What sends the body while the answer is awaited."""
+        return None if self.upload is None else self.upload.pump
+
+
+async def take_in(scope: "Scope", receive: "Receive", *, whole: bool) -> Intake:
+    """Take in a request's body.
+
+    Args:
+        whole: Take it in whole or not at all: it may be sent twice, or is compared.
+
+    Raises:
+        BodyTooLargeError: If it is too long for that.
+        CallerGoneError: If the caller hangs up meanwhile.
+    """
+    declared = declared_length(scope)
+    if whole and (declared or 0) > MAX_INLINE_BYTES:
+        raise _too_large()
+    pieces: list[bytes] = []
+    size = 0
+    most = MAX_INLINE_BYTES if whole else _WHOLE_BYTES
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise CallerGoneError
+        piece: bytes = message.get("body", b"")
+        size += len(piece)
+        if piece:
+            pieces.append(piece)
+        if not message.get("more_body", False):
+            return Intake(body=b"".join(pieces) or None)
+        if size > most or (declared or 0) > most:
+            if whole:
+                raise _too_large()
+            return Intake(body=None, upload=StreamedUpload(b"".join(pieces), receive))
+
+
+def _too_large() -> BodyTooLargeError:
+    return BodyTooLargeError(
+        f"A body that comes with an Idempotency-Key, or with a read, may have {MAX_INLINE_BYTES}"
+        " bytes at most; a longer one passes without a key, and then runs at most once."
+    )

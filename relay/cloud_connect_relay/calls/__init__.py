@@ -1,0 +1,1 @@
+"""The calls: admitted, dispatched over a tunnel, recorded, and answered at most once."""

@@ -1,0 +1,154 @@
+"""An answer as it comes through the tunnel: its head at once, its body piece by piece."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Final
+
+from cloud_connect.errors import (
+    BodyTooLargeError,
+    CloudConnectError,
+    Outcome,
+    SourceUnavailableError,
+    StreamResetError,
+    TunnelClosedError,
+)
+from cloud_connect.tunnel import ResetCode
+from cloud_connect_relay.calls.failures import error_of
+
+if TYPE_CHECKING:
+    from cloud_connect.exchange import Exchange
+    from cloud_connect.tunnel import ResponseHead
+
+__all__ = ["Answer"]
+
+_STALL_SECONDS: Final = 60.0  # without a byte from the agent, after which an answer is given up
+
+
+class Answer:
+    """What a caller gets: a head, and a body that may still be on its way.
+
+    Attributes:
+        failure: Why there is no body; only of stored answers, others raise theirs.
+        replayed: It is the stored answer to an earlier request with the same key.
+        total_items: How many rows the query has in all, once that is known.
+        paging: The cursor of the rows that remain, once the body has ended.
+        rows: The rows of the body so far, if whoever passes it on counts them.
+        received_bytes: Its bytes so far.
+        ended: Whether all of the body has come.
+        body_available: Whether there is a body to come at all; the answer to a write that was
+            executed before may be out of reach, on a PC that is not connected.
+    """
+
+    def __init__(
+        self,
+        call_id: str,
+        *,
+        status: int,
+        headers: tuple[tuple[str, str], ...] = (),
+        body: "bytes | Exchange" = b"",
+        replayed: bool = False,
+        failure: CloudConnectError | None = None,
+        total_items: int | None = None,
+        paging: str | None = None,
+    ) -> None:
+        self.call_id: Final = call_id
+        self.status: Final = status
+        self.headers: Final = headers
+        self.replayed = replayed
+        self.failure: Final = failure
+        self.total_items = total_items
+        self.paging = paging
+        self.outcome: Outcome | None = None
+        self.hops: dict[str, float] = {}
+        self.received_bytes = 0
+        self.rows: int | None = None
+        self.ended = False
+        self.body_available = True
+        self._body = body
+
+    @classmethod
+    def of(cls, call_id: str, head: "ResponseHead", exchange: "Exchange") -> "Answer":
+        """Return the answer that *head* opens and *exchange* goes on delivering."""
+        answer = cls(
+            call_id,
+            status=head.status,
+            headers=head.headers,
+            body=exchange,
+            replayed=head.replayed,
+            total_items=head.total_items,
+        )
+        answer.outcome = head.outcome
+        return answer
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body's pieces as they come; iterate once.
+
+        Raises:
+            CloudConnectError: What ended the body early; what came before is incomplete.
+        """
+        if isinstance(self._body, bytes):
+            self.ended = True
+            if self._body:
+                self.received_bytes = len(self._body)
+                yield self._body
+            return
+        exchange = self._body
+        while piece := await self._receive(exchange):
+            self.received_bytes += len(piece)
+            yield piece
+        self._take_trailers(exchange)
+        self.ended = True
+
+    async def collect(self, *, max_bytes: int) -> bytes:
+        """Read the whole body, keep it, and return it.
+
+        Raises:
+            BodyTooLargeError: If it is longer than *max_bytes*.
+            CloudConnectError: What ended the body early.
+        """
+        pieces = []
+        async for piece in self.chunks():
+            if self.received_bytes > max_bytes:
+                raise self._blamed(
+                    BodyTooLargeError(
+                        f"The answer is larger than {max_bytes} bytes, which is the most that is"
+                        " passed on here.",
+                        outcome=Outcome.COMPLETED,
+                    )
+                )
+            pieces.append(piece)
+        self._body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return self._body
+
+    async def _receive(self, exchange: "Exchange") -> bytes:
+        try:
+            async with asyncio.timeout(_STALL_SECONDS):
+                return await exchange.receive()
+        except TimeoutError:
+            exchange.reset(ResetCode.SLOW)
+            raise self._broken("the connector sent nothing for a minute") from None
+        except StreamResetError as error:
+            raise self._broken("the connector broke it off") from error
+        except TunnelClosedError as error:
+            raise self._broken("the connection to the connector was lost") from error
+
+    def _take_trailers(self, exchange: "Exchange") -> None:
+        trailers = exchange.trailers
+        if trailers is None:
+            return
+        if trailers.total_items is not None:
+            self.total_items = trailers.total_items
+        self.paging = trailers.paging
+        self.outcome = trailers.outcome or self.outcome
+        self.hops = trailers.hops
+        if trailers.problem is not None:
+            raise error_of(trailers.problem, call_id=self.call_id)
+
+    def _broken(self, why: str) -> CloudConnectError:
+        return self._blamed(
+            SourceUnavailableError(f"The answer is incomplete: {why}.", outcome=Outcome.UNKNOWN)
+        )
+
+    def _blamed(self, error: CloudConnectError) -> CloudConnectError:
+        error.call_id = self.call_id
+        return error

@@ -1,0 +1,141 @@
+"""The record of every call: durable where a write depends on it, in the background elsewhere."""
+
+import asyncio
+import itertools
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from cloud_connect.errors import InternalError
+from cloud_connect_relay.storage.calls import CallRecord, CallsOfAll
+
+if TYPE_CHECKING:
+    from cloud_connect_relay.calls.running import RunningCall
+
+__all__ = ["Ledger"]
+
+log = structlog.get_logger(__name__)
+
+_GATHER_SECONDS: Final = 0.05  # how long finished calls wait for company in one transaction
+_RETRY_SECONDS: Final = 1.0  # how long to leave a store alone that just failed
+_MAX_BATCH: Final = 1000  # records in one transaction
+_MAX_WAITING: Final = 50_000  # records kept in memory while the store is away; then the oldest go
+
+
+class Ledger:
+    """Writes the records of calls.
+
+    A read's record is written after its answer, together with its neighbours': no caller waits
+    for the disk. A write's record is on disk before the agent hears of the write.
+    """
+
+    def __init__(self, calls: CallsOfAll) -> None:
+        self._calls: Final = calls
+        self._waiting: Final[dict[str, RunningCall]] = {}
+        self._arrived: Final = asyncio.Event()
+        self._flushing: Final = asyncio.Lock()
+        self._closing = False
+
+    async def dispatching(self, call: "RunningCall") -> None:
+        """Store, durably, that *call* is accepted or about to be dispatched.
+
+        Raises:
+            InternalError: If that cannot be stored; the call must not go on.
+        """
+        try:
+            await self._store(call)
+        except (SQLAlchemyError, OSError) as error:
+            log.exception("call_not_recorded", call_id=call.id)
+            raise InternalError(
+                "The relay cannot record the call, so it was not executed; repeat it later."
+            ) from error
+
+    async def settled(self, call: "RunningCall") -> None:
+        """Store the end of a write, durably; if the store is away, as soon as it is back."""
+        try:
+            await self._store(call)
+        except (SQLAlchemyError, OSError):
+            log.exception("call_end_not_recorded", call_id=call.id)
+            self.note(call)
+
+    async def _store(self, call: "RunningCall") -> None:
+        if call.stored:
+            await self._calls.update(call.record())
+        else:
+            await self._calls.insert(call.record())
+            call.stored = True
+
+    def note(self, call: "RunningCall") -> None:
+        """Store *call* as it is, some time soon."""
+        if len(self._waiting) >= _MAX_WAITING:
+            dropped = next(iter(self._waiting))
+            del self._waiting[dropped]
+            log.error("call_record_dropped", call_id=dropped)
+        self._waiting[call.id] = call
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Write what was noted, until :meth:`close`; then write the rest and return."""
+        while not (self._closing and not self._waiting):
+            await self._arrived.wait()
+            if not self._closing:
+                await asyncio.sleep(_GATHER_SECONDS)
+            self._arrived.clear()
+            if not await self._write_batch():
+                if self._closing:
+                    return
+                await asyncio.sleep(_RETRY_SECONDS)
+            if self._waiting or self._closing:
+                self._arrived.set()
+
+    def close(self) -> None:
+        """Ask :meth:`run` to finish."""
+        self._closing = True
+        self._arrived.set()
+
+    async def flush(self) -> None:
+        """Write what was noted so far, unless the store is away."""
+        while self._waiting and await self._write_batch():
+            pass
+
+    def find(self, subscription_id: str, call_id: str) -> CallRecord | None:
+        """Return the subscription's call with *call_id*, if it waits to be written."""
+        call = self._waiting.get(call_id)
+        if call is None or call.spec.subscription_id != subscription_id:
+            return None
+        return call.record()
+
+    async def _write_batch(self) -> bool:
+        """Write some of what waits; return whether the store took it."""
+        async with self._flushing:
+            return await self._write_next()
+
+    async def _write_next(self) -> bool:
+        batch = list(itertools.islice(self._waiting.values(), _MAX_BATCH))
+        known = [call for call in batch if call.stored]
+        try:
+            await self._insert([call for call in batch if not call.stored])
+            for call in known:
+                await self._calls.update(call.record())
+        except (SQLAlchemyError, OSError):
+            log.exception("call_records_not_written", waiting=len(self._waiting))
+            return False
+        for call in batch:
+            self._waiting.pop(call.id, None)  # the oldest may have been dropped meanwhile
+        return True
+
+    async def _insert(self, fresh: "list[RunningCall]") -> None:
+        if not fresh:
+            return
+        try:
+            await self._calls.insert_all([call.record() for call in fresh])
+        except IntegrityError:
+            # An insert that seemed to fail had been committed: find out one by one.
+            for call in fresh:
+                try:
+                    await self._calls.insert(call.record())
+                except IntegrityError:
+                    await self._calls.update(call.record())
+        for call in fresh:
+            call.stored = True

@@ -1,0 +1,76 @@
+"""The stations of every call: admitted, ended one way or another, recorded, counted."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from cloud_connect.errors import CloudConnectError
+    from cloud_connect_relay.calls.answer import Answer
+    from cloud_connect_relay.calls.ledger import Ledger
+    from cloud_connect_relay.calls.running import RunningCall, RunningCalls
+    from cloud_connect_relay.calls.spec import CallSpec
+    from cloud_connect_relay.metrics import Metrics
+
+__all__ = ["Lifecycle"]
+
+
+class Lifecycle:
+    """Lets calls in and out, and sees to it that each leaves a record and a count."""
+
+    def __init__(
+        self,
+        running: "RunningCalls",
+        ledger: "Ledger",
+        metrics: "Metrics",
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._running: Final = running
+        self._ledger: Final = ledger
+        self._metrics: Final = metrics
+        self._clock: Final = clock
+
+    def admit(self, spec: "CallSpec") -> "RunningCall":
+        """Let a call in.
+
+        Raises:
+            QuotaExceededError: If its subscription has as many running as it may.
+        """
+        return self._running.admit(spec)
+
+    def completed(self, call: "RunningCall", answer: "Answer") -> None:
+        """Note that *call* has been answered."""
+        _measure(call, answer)
+        call.completed(status=answer.status, now=self._clock(), outcome=answer.outcome)
+
+    def failed(
+        self, call: "RunningCall", error: "CloudConnectError", answer: "Answer | None" = None
+    ) -> None:
+        """Note why *call* failed, also when part of its answer went out."""
+        if answer is not None:
+            _measure(call, answer)
+        call.failed(error, now=self._clock())
+
+    def cancelled(self, call: "RunningCall") -> None:
+        """Note that the caller hung up before *call* had an effect."""
+        call.cancelled(now=self._clock())
+
+    def measured(self, call: "RunningCall", answer: "Answer") -> None:
+        """Note how much of *answer* went out, after the call's end was told."""
+        _measure(call, answer)
+
+    def leave(self, call: "RunningCall") -> None:
+        """Let *call* out: its record is written soon, whoever waits for it."""
+        self._running.release(call)
+        self._ledger.note(call)
+        outcome = "none" if call.outcome is None else call.outcome.value
+        elapsed = (call.finished_at or self._clock()) - call.started_at
+        self._metrics.call_finished(call.spec.operation.value, outcome, max(0.0, elapsed))
+        self._metrics.bytes.labels("out").inc(call.received_bytes)
+
+
+def _measure(call: "RunningCall", answer: "Answer") -> None:
+    call.received_bytes = answer.received_bytes
+    call.rows = answer.rows
+    call.hops = answer.hops

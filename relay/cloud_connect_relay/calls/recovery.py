@@ -1,0 +1,123 @@
+"""Answers that come from an agent's journal: after a broken connection, and to a repeat."""
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import orjson
+import structlog
+
+from cloud_connect.errors import AgentOfflineError, CloudConnectError, Outcome
+from cloud_connect.tunnel import ResetCode
+from cloud_connect_relay.calls.answer import Answer
+from cloud_connect_relay.calls.failures import error_of, restored
+from cloud_connect_relay.calls.resolution import settled_by
+
+if TYPE_CHECKING:
+    from cloud_connect_relay.calls.journals import Finding, Journals
+    from cloud_connect_relay.calls.resolution import Resolution
+    from cloud_connect_relay.calls.running import RunningCall
+    from cloud_connect_relay.calls.spec import CallSpec
+    from cloud_connect_relay.storage.calls import CallRecord
+
+__all__ = ["Recovery"]
+
+log = structlog.get_logger(__name__)
+
+_PAUSE_SECONDS: Final = 0.5  # between two looks for the agent
+_ANSWER_SECONDS: Final = 0.5  # of the deadline, left for telling that the outcome is unknown
+_MAX_STORED_BYTES: Final = 1024 * 1024  # a journal keeps less
+
+
+class Recovery:
+    """Gets the answers of executed writes from where they were executed."""
+
+    def __init__(self, journals: "Journals", resolution: "Resolution") -> None:
+        self._journals: Final = journals
+        self._resolution: Final = resolution
+
+    async def after(self, error: CloudConnectError, call: "RunningCall") -> Answer:
+        """Wait for the agent that has *call*, as long as the deadline lasts, for its answer.
+
+        Raises:
+            CloudConnectError: What the journal tells instead, or *error* when it tells nothing.
+        """
+        record = call.record()
+        try:
+            async with asyncio.timeout_at(call.deadline - _ANSWER_SECONDS):
+                finding = await self._finding(record)
+                if finding.outcome is Outcome.COMPLETED:
+                    known = settled_by(record, finding, now=record.started_at)
+                    return await self._answer(known, call.spec)
+        except TimeoutError:
+            raise error from None
+        if finding.outcome is Outcome.NOT_EXECUTED:
+            raise AgentOfflineError(
+                "The connection to the connector was lost before it began; nothing was executed,"
+                " so the request may be repeated."
+            ) from None
+        raise error
+
+    async def stored(self, record: "CallRecord", spec: "CallSpec") -> Answer:
+        """Return the answer to the completed call of *record*, which *spec* repeats."""
+        replayed = await self._replay(record, spec)
+        if replayed is not None:
+            return replayed
+        if record.code is not None:
+            failure = restored(record)
+            return Answer(record.id, status=failure.status, failure=failure, replayed=True)
+        return _without_body(record)
+
+    async def _finding(self, record: "CallRecord") -> "Finding":
+        while True:
+            finding = await self._resolution.ask(record)
+            if finding is not None:
+                return finding
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _answer(self, record: "CallRecord", spec: "CallSpec") -> Answer:
+        """Return the first answer to a call; its failure is raised, as it would have been."""
+        answer = await self.stored(record, spec)
+        if answer.failure is not None:
+            raise answer.failure
+        answer.replayed = False
+        return answer
+
+    async def _replay(self, record: "CallRecord", spec: "CallSpec") -> Answer | None:
+        opened = await self._journals.replay(record, spec)
+        if opened is None:
+            return None
+        exchange, head = opened
+        try:
+            if head.problem is not None:
+                failure = error_of(head.problem, call_id=record.id)
+                return Answer(record.id, status=failure.status, failure=failure, replayed=True)
+            answer = Answer.of(record.id, head, exchange)
+            await answer.collect(max_bytes=_MAX_STORED_BYTES)
+        except CloudConnectError as error:
+            log.info("answer_not_replayed", call_id=record.id, reason=error.message)
+            return None
+        else:
+            return answer
+        finally:
+            exchange.reset(ResetCode.CANCEL)
+
+
+def _without_body(record: "CallRecord") -> Answer:
+    status = record.status or 200
+    body = orjson.dumps(
+        {
+            "call_id": record.id,
+            "outcome": Outcome.COMPLETED.value,
+            "status": status,
+            "body_available": False,
+        }
+    )
+    answer = Answer(
+        record.id,
+        status=status,
+        headers=(("content-type", "application/json"),),
+        body=body,
+        replayed=True,
+    )
+    answer.body_available = False
+    return answer

@@ -1,0 +1,219 @@
+"""The calls that run at this moment, and how many of them a subscription may have."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from secrets import token_bytes
+from typing import Final
+
+from cloud_connect.errors import CloudConnectError, Outcome, QuotaExceededError
+from cloud_connect_relay.calls.spec import CallSpec
+from cloud_connect_relay.ids import ALPHABET
+from cloud_connect_relay.storage.calls import CallRecord, CallState
+
+__all__ = ["RunningCall", "RunningCalls"]
+
+_PROGRESS_SECONDS: Final = 60.0  # without progress, after which a long request body is given up
+_RETRY_AFTER: Final = 1.0  # seconds; running calls end by themselves
+_ID_BITS: Final = 80
+_DIGITS: Final = _ID_BITS // 5  # base 32
+
+
+def _call_id() -> str:
+    # As ids.new_id, in one draw: it is on the path of every pass-through request.
+    number = int.from_bytes(token_bytes(_ID_BITS // 8), "big")
+    return "call_" + "".join([ALPHABET[(number >> shift) & 31] for shift in range(0, _ID_BITS, 5)])
+
+
+class RunningCall:
+    """One call from its admission to its end; what is recorded of it at any moment.
+
+    Attributes:
+        deadline: When its caller stops waiting, on the event loop's clock.
+        started: The source may have been reached: from here on a write is never repeated.
+        stored: Its record is in the store already.
+        timeouts: What ends it; put off while a long body makes progress.
+    """
+
+    __slots__ = (
+        "code",
+        "connector_id",
+        "deadline",
+        "detail",
+        "dispatched_at",
+        "final",
+        "finished_at",
+        "hops",
+        "id",
+        "outcome",
+        "received_bytes",
+        "rows",
+        "spec",
+        "started",
+        "started_at",
+        "state",
+        "status",
+        "stored",
+        "timeouts",
+    )
+
+    def __init__(self, spec: CallSpec, *, deadline: float, now: float) -> None:
+        self.id: Final = _call_id()
+        self.spec: Final = spec
+        self.deadline = deadline
+        self.started_at: Final = now
+        self.state = CallState.ACCEPTED
+        self.connector_id: str | None = None
+        self.dispatched_at: float | None = None
+        self.finished_at: float | None = None
+        self.outcome: Outcome | None = None
+        self.final = False
+        self.status: int | None = None
+        self.code: str | None = None
+        self.detail: str | None = None
+        self.rows: int | None = None
+        self.received_bytes = 0
+        self.hops: dict[str, float] = {}
+        self.started = False
+        self.stored = False
+        self.timeouts: Final[list[asyncio.Timeout]] = []
+
+    @property
+    def ended(self) -> bool:
+        """Whether its outcome is told, even if that is that nobody knows."""
+        return self.outcome is not None
+
+    def dispatched(self, connector_id: str, *, now: float) -> None:
+        """Note that it goes to the agent of *connector_id*."""
+        self.connector_id = connector_id
+        self.dispatched_at = now
+        self.state = CallState.DISPATCHED
+
+    def progressed(self) -> None:
+        """Put its end off: a piece of a long request body went through."""
+        earliest = asyncio.get_running_loop().time() + _PROGRESS_SECONDS
+        for timeout in self.timeouts:
+            when = timeout.when()
+            if when is not None and when < earliest and not timeout.expired():
+                timeout.reschedule(earliest)
+
+    def completed(self, *, status: int, now: float, outcome: Outcome | None = None) -> None:
+        """Note that the source answered; *outcome* is what its agent made of the answer."""
+        self.status = status
+        self._end(outcome or Outcome.COMPLETED, now=now)
+
+    def failed(self, error: CloudConnectError, *, now: float) -> None:
+        """Note why it failed, and what is certain about its effect."""
+        self.status = error.status
+        self.code = error.code.value
+        self.detail = error.message
+        outcome = error.outcome
+        if outcome is Outcome.UNKNOWN and not self.spec.writes:
+            outcome = Outcome.NOT_EXECUTED  # a read has no effect that could be in doubt
+        self._end(outcome, now=now)
+
+    def cancelled(self, *, now: float) -> None:
+        """Note that its caller hung up before it had an effect."""
+        self.detail = "The caller hung up."
+        self._end(Outcome.NOT_EXECUTED, now=now)
+
+    def _end(self, outcome: Outcome, *, now: float) -> None:
+        self.outcome = outcome
+        self.state = CallState(outcome.value)
+        self.final = outcome is not Outcome.UNKNOWN
+        self.finished_at = now
+
+    def record(self) -> CallRecord:
+        """Return what the store keeps of it."""
+        spec = self.spec
+        return CallRecord(
+            id=self.id,
+            subscription_id=spec.subscription_id,
+            key_id=spec.key_id,
+            datasource_id=spec.target.datasource_id,
+            connector_id=self.connector_id,
+            operation=spec.operation.value,
+            resource=spec.resource,
+            idempotency_key=spec.idempotency_key,
+            fingerprint=spec.fingerprint,
+            state=self.state,
+            outcome=self.outcome,
+            final=self.final,
+            status=self.status,
+            code=self.code,
+            detail=self.detail,
+            started_at=self.started_at,
+            dispatched_at=self.dispatched_at,
+            finished_at=self.finished_at,
+            rows=self.rows,
+            bytes=self.received_bytes,
+            hops=self.hops,
+        )
+
+
+class RunningCalls:
+    """The table of running calls; it admits new ones up to the subscription's share."""
+
+    def __init__(
+        self,
+        *,
+        max_per_subscription: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._max: Final = max_per_subscription
+        self._clock: Final = clock
+        self._calls: Final[dict[str, RunningCall]] = {}
+        self._counts: Final[dict[str, int]] = {}
+        self._keyed: Final[dict[tuple[str, str], RunningCall]] = {}
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def admit(self, spec: CallSpec) -> RunningCall:
+        """Let a call in; its idempotency key, if it has one, must not be held by another.
+
+        Raises:
+            QuotaExceededError: If its subscription has as many running as it may.
+        """
+        count = self._counts.get(spec.subscription_id, 0)
+        if count >= self._max:
+            raise QuotaExceededError(
+                f"The subscription has {self._max} calls running, which is its limit; repeat the"
+                " request in a moment.",
+                retry_after=_RETRY_AFTER,
+            )
+        self._counts[spec.subscription_id] = count + 1
+        deadline = asyncio.get_running_loop().time() + spec.timeout
+        call = RunningCall(spec, deadline=deadline, now=self._clock())
+        self._calls[call.id] = call
+        if spec.idempotency_key is not None:
+            self._keyed[spec.subscription_id, spec.idempotency_key] = call
+        return call
+
+    def release(self, call: RunningCall) -> None:
+        """Let a call out; repeating it does no harm."""
+        if self._calls.pop(call.id, None) is None:
+            return
+        subscription_id, key = call.spec.subscription_id, call.spec.idempotency_key
+        if key is not None:
+            del self._keyed[subscription_id, key]
+        left = self._counts[subscription_id] - 1
+        if left:
+            self._counts[subscription_id] = left
+        else:
+            del self._counts[subscription_id]
+
+    def find(self, subscription_id: str, call_id: str) -> RunningCall | None:
+        """Return the subscription's running call with *call_id*."""
+        call = self._calls.get(call_id)
+        return call if call and call.spec.subscription_id == subscription_id else None
+
+    def with_key(self, subscription_id: str, key: str) -> RunningCall | None:
+        """Return the subscription's running call that holds the idempotency key."""
+        return self._keyed.get((subscription_id, key))
+
+    def of(self, subscription_id: str) -> Iterator[RunningCall]:
+        """Yield the subscription's running calls, the newest first."""
+        for call in reversed(self._calls.values()):
+            if call.spec.subscription_id == subscription_id:
+                yield call

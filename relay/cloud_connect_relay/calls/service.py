@@ -1,0 +1,227 @@
+"""The call service: what the API asks for a call, from its admission to its record."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Final, Self
+
+import structlog
+
+from cloud_connect.errors import NotFoundError
+from cloud_connect_relay.calls.answer import Answer
+from cloud_connect_relay.calls.dispatch import Dispatcher, Upload
+from cloud_connect_relay.calls.idempotency import KEY_RETENTION
+from cloud_connect_relay.calls.journals import Journals
+from cloud_connect_relay.calls.keys import IdempotencyKeys
+from cloud_connect_relay.calls.ledger import Ledger
+from cloud_connect_relay.calls.lifecycle import Lifecycle
+from cloud_connect_relay.calls.reads import Reads
+from cloud_connect_relay.calls.recovery import Recovery
+from cloud_connect_relay.calls.resolution import Resolution
+from cloud_connect_relay.calls.running import RunningCalls
+from cloud_connect_relay.calls.sources import DataSourceDirectory
+from cloud_connect_relay.calls.writes import Writes
+from cloud_connect_relay.router import Router
+from cloud_connect_relay.storage.calls import CallFilter, CallRecord, CallsOfAll
+
+if TYPE_CHECKING:
+    from cloud_connect_relay.calls.spec import CallSpec
+    from cloud_connect_relay.gateway.registry import Registry
+    from cloud_connect_relay.metrics import Metrics
+    from cloud_connect_relay.settings import CallSettings
+    from cloud_connect_relay.storage import Storage
+
+__all__ = ["CallService"]
+
+log = structlog.get_logger(__name__)
+
+
+class CallService:
+    """Runs calls and tells what became of them.
+
+    Attributes:
+        settings: Deadlines and limits of calls.
+        sources: The data sources, remembered for a moment.
+    """
+
+    def __init__(
+        self,
+        *,
+        storage: "Storage",
+        registry: "Registry",
+        metrics: "Metrics",
+        settings: "CallSettings",
+        ledger: Ledger,
+        tasks: asyncio.TaskGroup,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings: Final = settings
+        self.sources: Final = DataSourceDirectory(storage)
+        self._storage: Final = storage
+        self._records: Final = CallsOfAll(storage)
+        self._running: Final = RunningCalls(max_per_subscription=settings.max_running, clock=clock)
+        self._ledger: Final = ledger
+        self._clock: Final = clock
+        lifecycle = Lifecycle(self._running, self._ledger, metrics, clock=clock)
+        router = Router(registry, storage, connector_wait=settings.connector_wait, clock=clock)
+        dispatcher = Dispatcher(router, self._ledger, clock=clock)
+        journals = Journals(registry)
+        self._resolution: Final = Resolution(registry, journals, self._records, clock=clock)
+        recovery = Recovery(journals, self._resolution)
+        self._keys: Final = IdempotencyKeys(
+            storage, self._running, lifecycle, self._resolution, recovery, clock=clock
+        )
+        self._reads: Final = Reads(dispatcher, lifecycle)
+        self._lifecycle: Final = lifecycle
+        self._writes: Final = Writes(
+            dispatcher=dispatcher,
+            ledger=ledger,
+            lifecycle=lifecycle,
+            recovery=recovery,
+            resolution=self._resolution,
+            tasks=tasks,
+        )
+        metrics.calls_running.set_function(lambda: len(self._running))
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls,
+        *,
+        storage: "Storage",
+        registry: "Registry",
+        metrics: "Metrics",
+        settings: "CallSettings",
+        clock: Callable[[], float] = time.time,
+    ) -> AsyncIterator[Self]:
+        """Run the service; first settle what a former process left running.
+
+        When the block ends, writes that still run are recorded as unknown: drain before.
+        """
+        async with asyncio.TaskGroup() as recording:
+            ledger = Ledger(CallsOfAll(storage))
+            writing = recording.create_task(ledger.run(), name="call-ledger")
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    service = cls(
+                        storage=storage,
+                        registry=registry,
+                        metrics=metrics,
+                        settings=settings,
+                        ledger=ledger,
+                        tasks=tasks,
+                        clock=clock,
+                    )
+                    await service._settle_interrupted()
+                    resolving = tasks.create_task(service._resolution.run(), name="call-resolution")
+                    try:
+                        yield service
+                    finally:
+                        resolving.cancel()
+                        service._writes.stop()
+            finally:
+                ledger.close()
+                await writing
+
+    @property
+    def running(self) -> int:
+        """How many calls run at this moment."""
+        return len(self._running)
+
+    @contextlib.asynccontextmanager
+    async def read(
+        self, spec: "CallSpec", *, upload: Upload | None = None
+    ) -> AsyncIterator[Answer]:
+        """Run a read and hold its answer; leaving the block early cancels it at the source.
+
+        Raises:
+            CloudConnectError: Why there is no answer, or why its body broke off.
+        """
+        async with self._reads.run(spec, upload=upload) as answer:
+            yield answer
+
+    @contextlib.asynccontextmanager
+    async def write(
+        self, spec: "CallSpec", *, upload: Upload | None = None, streams: bool = False
+    ) -> AsyncIterator[Answer]:
+        """Run a write, at most once, and hold its answer, or the one that its key got before.
+
+        Args:
+            upload: A body that comes piece by piece; such a write has no key.
+            streams: Pass the answer's body on as it comes, instead of whole.
+
+        Raises:
+            CloudConnectError: Why there is no answer; its outcome says what is certain.
+        """
+        if spec.idempotency_key is None:
+            call = self._lifecycle.admit(spec)
+        else:
+            claimed = await self._keys.claim(spec, spec.idempotency_key)
+            if isinstance(claimed, Answer):
+                yield claimed
+                return
+            call = claimed
+        async with self._writes.run(call, upload=upload, streams=streams) as answer:
+            yield answer
+
+    async def find(self, subscription_id: str, call_id: str) -> CallRecord:
+        """Return the call, its outcome as certain as it can be now.
+
+        Raises:
+            NotFoundError: If the subscription has no such call.
+        """
+        running = self._running.find(subscription_id, call_id)
+        if running is not None:
+            return running.record()
+        waiting = self._ledger.find(subscription_id, call_id)
+        if waiting is not None:
+            return waiting
+        stored = await self._storage.of(subscription_id).calls.find(call_id)
+        if stored is None:
+            raise NotFoundError("There is nothing here, or it is not yours.")
+        return await self._resolution.resolve(stored)
+
+    async def find_by_key(self, subscription_id: str, key: str) -> CallRecord:
+        """Return the latest attempt with the idempotency key.
+
+        Raises:
+            NotFoundError: If there was none within the keys' retention.
+        """
+        running = self._running.with_key(subscription_id, key)
+        if running is not None and (running.stored or running.started):
+            return running.record()
+        await self._ledger.flush()
+        calls = self._storage.of(subscription_id).calls
+        stored = await calls.latest(key, since=self._clock() - KEY_RETENTION)
+        if stored is not None:
+            return await self._resolution.resolve(stored)
+        if running is not None:
+            return running.record()
+        raise NotFoundError("No call came with this idempotency key within the last 24 hours.")
+
+    async def newest(
+        self, subscription_id: str, wanted: CallFilter, *, limit: int
+    ) -> list[CallRecord]:
+        """Return the newest calls that *wanted* lets through, running ones included."""
+        await self._ledger.flush()
+        stored = await self._storage.of(subscription_id).calls.newest(wanted, limit=limit)
+        found = {record.id: record for record in stored}
+        for call in self._running.of(subscription_id):
+            record = call.record()
+            if wanted.matches(record):
+                found[record.id] = record
+            else:
+                found.pop(record.id, None)
+        return sorted(found.values(), key=lambda one: (one.started_at, one.id), reverse=True)[
+            :limit
+        ]
+
+    async def _settle_interrupted(self) -> None:
+        undispatched, unknown = await self._records.interrupted()
+        if undispatched or unknown:
+            log.warning("calls_interrupted", undispatched=undispatched, unknown=unknown)
+
+    async def forget(self) -> int:
+        """Delete the records of calls whose retention is over; return how many."""
+        return await self._records.forget(before=self._clock() - self.settings.retention)

@@ -1,0 +1,226 @@
+"""Writes: recorded before they are dispatched, finished whoever waits, never repeated unseen."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from cloud_connect.errors import (
+    AgentOfflineError,
+    CloudConnectError,
+    DeadlineExceededError,
+    InternalError,
+    Outcome,
+    OutcomeUnknownError,
+)
+from cloud_connect.tunnel import ResetCode
+from cloud_connect_relay.calls.answer import Answer
+from cloud_connect_relay.calls.failures import error_of
+
+if TYPE_CHECKING:
+    from cloud_connect.exchange import Exchange
+    from cloud_connect_relay.calls.dispatch import Dispatcher, Upload
+    from cloud_connect_relay.calls.ledger import Ledger
+    from cloud_connect_relay.calls.lifecycle import Lifecycle
+    from cloud_connect_relay.calls.recovery import Recovery
+    from cloud_connect_relay.calls.resolution import Resolution
+    from cloud_connect_relay.calls.running import RunningCall
+
+__all__ = ["Writes"]
+
+log = structlog.get_logger(__name__)
+
+_GRACE_SECONDS: Final = 30.0  # that a started write has beyond the deadline of its caller
+_MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024  # of a write that is answered as a whole
+_INTERRUPTED: Final = (
+    "It is not known whether the call was executed: the relay stopped while it ran. Look the call"
+    " up before you repeat it."
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Execution:
+    """A write that runs in a task of its own, beside the request that waits for it.
+
+    Attributes:
+        streams: Its answer's body is passed on as it comes.
+        abandoned: Nobody waits any more.
+        left: The call is out of the table of running ones.
+    """
+
+    call: "RunningCall"
+    upload: "Upload | None"
+    streams: bool
+    abandoned: bool = False
+    left: bool = False
+    answer: Answer | None = None
+    exchange: "Exchange | None" = None
+    error: CloudConnectError | None = None
+    finished: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Writes:
+    """Runs calls that may change something at the source.
+
+    A write runs in a task of the service: when its caller hangs up, one that has started goes
+    on to its end, is recorded, and can be looked up. One that has not started ends at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        dispatcher: "Dispatcher",
+        ledger: "Ledger",
+        lifecycle: "Lifecycle",
+        recovery: "Recovery",
+        resolution: "Resolution",
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._dispatcher: Final = dispatcher
+        self._ledger: Final = ledger
+        self._lifecycle: Final = lifecycle
+        self._recovery: Final = recovery
+        self._resolution: Final = resolution
+        self._tasks: Final = tasks
+        self._executing: Final[set[asyncio.Task[None]]] = set()
+
+    @contextlib.asynccontextmanager
+    async def run(
+        self, call: "RunningCall", *, upload: "Upload | None" = None, streams: bool = False
+    ) -> AsyncIterator[Answer]:
+        """Run an admitted write and hold its answer; its outcome is on disk by then.
+
+        Raises:
+            CloudConnectError: Why there is no answer; its outcome says what is certain.
+        """
+        execution = _Execution(call=call, upload=upload, streams=streams)
+        task = self._tasks.create_task(self._execute(execution), name=f"write-{call.id}")
+        self._executing.add(task)
+        # Not a finally of the task: one that is cancelled before it began runs none of it.
+        task.add_done_callback(lambda ended: self._finished(execution, ended))
+        try:
+            await self._wait(execution)
+        except BaseException:
+            execution.abandoned = True
+            if not call.started:
+                task.cancel()
+            elif task.done():
+                self._leave(execution)
+            raise
+        try:
+            if execution.error is not None:
+                raise execution.error
+            if execution.answer is None:
+                raise AgentOfflineError("The relay is stopping; repeat the request in a moment.")
+            yield execution.answer
+        finally:
+            self._leave(execution)
+
+    def stop(self) -> None:
+        """End what still runs; what has started is recorded as unknown."""
+        for task in self._executing:
+            task.cancel()
+
+    async def _wait(self, execution: _Execution) -> None:
+        call = execution.call
+        try:
+            async with asyncio.timeout_at(call.deadline) as timeout:
+                call.timeouts.append(timeout)
+                await execution.finished.wait()
+        except TimeoutError:
+            error: CloudConnectError
+            if call.started:
+                error = DeadlineExceededError(
+                    "The deadline passed before the answer came; the write goes on, so look the"
+                    " call up before you repeat it.",
+                    outcome=Outcome.UNKNOWN,
+                )
+            else:
+                error = AgentOfflineError("No connector took the call in time.", retry_after=5)
+                self._lifecycle.failed(call, error)
+            error.call_id = call.id
+            raise error from None
+
+    async def _execute(self, execution: _Execution) -> None:
+        """Run the write to its end; whatever happens is in *execution* and in the record."""
+        call = execution.call
+        try:
+            async with asyncio.timeout_at(call.deadline + _GRACE_SECONDS) as timeout:
+                call.timeouts.append(timeout)
+                execution.answer = await self._perform(execution)
+            self._lifecycle.completed(call, execution.answer)
+        except CloudConnectError as error:
+            self._fail(execution, error)
+        except TimeoutError:
+            self._fail(
+                execution,
+                OutcomeUnknownError(
+                    "It is not known whether the call was executed: no answer came long after its"
+                    " deadline. Look the call up before you repeat it."
+                ),
+            )
+        except asyncio.CancelledError:
+            if call.started:
+                self._fail(execution, OutcomeUnknownError(_INTERRUPTED))
+            raise
+        except Exception:  # the dispatcher's border: the write's record must be settled
+            log.exception("write_failed", call_id=call.id)
+            outcome = Outcome.UNKNOWN if call.started else Outcome.NOT_EXECUTED
+            self._fail(
+                execution,
+                InternalError("The relay failed; its log has the reason.", outcome=outcome),
+            )
+        await self._ledger.settled(call)
+        if call.outcome is Outcome.UNKNOWN:
+            self._resolution.expect(call.connector_id)
+
+    def _finished(self, execution: _Execution, task: "asyncio.Task[None]") -> None:
+        self._executing.discard(task)
+        if not execution.call.ended:
+            self._lifecycle.cancelled(execution.call)
+        if execution.abandoned or execution.answer is None or not execution.streams:
+            self._leave(execution)
+        execution.finished.set()
+
+    async def _perform(self, execution: _Execution) -> Answer:
+        call = execution.call
+        if not self._dispatcher.is_ready(call):
+            await self._ledger.dispatching(call)  # it waits: a restart must not forget it
+        try:
+            exchange, head = await self._dispatcher.dispatch(call, upload=execution.upload)
+        except OutcomeUnknownError as error:
+            return await self._recovery.after(error, call)
+        execution.exchange = exchange
+        if head.problem is not None:
+            raise error_of(head.problem, call_id=call.id)
+        answer = Answer.of(call.id, head, exchange)
+        if execution.streams:
+            return answer
+        try:
+            await answer.collect(max_bytes=_MAX_ANSWER_BYTES)
+        except CloudConnectError as error:
+            if error.outcome is not Outcome.UNKNOWN:
+                raise
+            if head.outcome is Outcome.COMPLETED:
+                error.outcome = Outcome.COMPLETED  # what was lost is the answer only
+            return await self._recovery.after(error, call)
+        return answer
+
+    def _fail(self, execution: _Execution, error: CloudConnectError) -> None:
+        error.call_id = execution.call.id
+        execution.error = error
+        self._lifecycle.failed(execution.call, error)
+
+    def _leave(self, execution: _Execution) -> None:
+        if execution.left:
+            return
+        execution.left = True
+        answer, exchange = execution.answer, execution.exchange
+        if exchange is not None and not (answer and answer.ended and exchange.send_ended):
+            exchange.reset(ResetCode.CANCEL)
+        if answer is not None:
+            self._lifecycle.measured(execution.call, answer)
+        self._lifecycle.leave(execution.call)
