@@ -81,9 +81,10 @@ async def dial(
     try:
         await _upgrade(connection, seconds=settings.upgrade_timeout)
         yield connection
-    finally:
         await connection.close()
-        connection.transport.abort()
+    finally:
+        connection.transport.abort()  # no farewell to whoever does not even answer
+        await connection.wait_closed()
 
 
 def allow_frames(connection: ClientConnection) -> None:

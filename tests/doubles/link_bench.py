@@ -38,6 +38,7 @@ from cloud_connect_relay.storage.connectors import Connector
 from cloud_connect_relay.storage.enrolments import Applicant, Enrolments
 from cloud_connect_relay.storage.migrations.upgrade import upgrade
 from cloud_connect_relay.storage.tables import subscriptions
+from cloud_connect_relay.storage.tenant import Tenant
 
 TEST_TIMES = GatewayTimes(
     flags_interval=0.05, seen_interval=0.05, reconnect_window=0.05, drain_timeout=2.0
@@ -70,7 +71,7 @@ class Relay:
         return f"ws://127.0.0.1:{self.gateway.port}/tunnel"
 
     @property
-    def tenant(self) -> Any:
+    def tenant(self) -> Tenant:
         return self.storage.of(self.subscription_id)
 
     async def token(self, *, expires_in: float = 3600, **more: Any) -> JoinToken:
@@ -259,6 +260,7 @@ async def run_agent(
     url: str | None = None,
     relay_key: bytes | None = None,
     relay_id: str | None = None,
+    ca_file: Path | None = None,
     uniform: Callable[[float, float], float] | None = None,
 ) -> AsyncIterator[Agent]:
     """Enrol unless told otherwise, connect, and stop when the block ends."""
@@ -278,7 +280,7 @@ async def run_agent(
             relay_id=relay_id or relay.identity.relay_id,
             relay_public_key=relay_key or relay.identity.public_key,
         ),
-        tls=client_context(),
+        tls=client_context(ca_file),
     )
     delays: list[float] = []
 

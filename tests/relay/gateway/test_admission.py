@@ -1,0 +1,102 @@
+from dataclasses import dataclass, field
+
+from cloud_connect_relay.gateway.admission import Admission
+
+
+@dataclass(eq=False)
+class Socket:
+    aborted: bool = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+@dataclass
+class Clock:
+    now: float = 0.0
+    calls: int = field(default=0)
+
+    def __call__(self) -> float:
+        self.calls += 1
+        return self.now
+
+
+def admission(
+    clock: Clock, *, most: int = 3, per_source: int | None = 2, rate: float = 5
+) -> Admission:
+    return Admission(
+        max_pending=most,
+        max_pending_per_source=per_source,
+        handshakes_per_second=rate,
+        clock=clock,
+    )
+
+
+def test_one_source_cannot_take_all_places() -> None:
+    admit = admission(Clock())
+    assert admit.admit(Socket(), source="a")
+    assert admit.admit(Socket(), source="a")
+    assert not admit.admit(Socket(), source="a")
+    assert admit.admit(Socket(), source="b")
+    assert admit.pending == 3
+
+
+def test_node_has_a_limit_of_its_own() -> None:
+    admit = admission(Clock())
+    assert [admit.admit(Socket(), source=source) for source in "abcd"] == [True, True, True, False]
+
+
+def test_socket_that_had_its_chance_makes_room_for_a_newcomer() -> None:
+    clock = Clock()
+    admit = admission(clock)
+    idle, second, third = Socket(), Socket(), Socket()
+    admit.admit(idle, source="a")
+    clock.now = 0.9
+    admit.admit(second, source="a")
+    assert not admit.admit(third, source="a")
+    clock.now = 1.0
+    assert admit.admit(third, source="a")
+    assert idle.aborted
+    assert not second.aborted
+    assert admit.pending == 2
+
+
+def test_oldest_of_the_node_makes_room_for_another_source() -> None:
+    clock = Clock()
+    admit = admission(clock)
+    sockets = [Socket() for _ in range(3)]
+    for socket, source in zip(sockets, "abc", strict=True):
+        admit.admit(socket, source=source)
+    clock.now = 2.0
+    assert admit.admit(Socket(), source="d")
+    assert [socket.aborted for socket in sockets] == [True, False, False]
+
+
+def test_released_sockets_free_their_places_once() -> None:
+    admit = admission(Clock())
+    socket = Socket()
+    admit.admit(socket, source="a")
+    admit.release(socket)
+    admit.release(socket)
+    assert admit.pending == 0
+    assert admit.admit(Socket(), source="a")
+    assert admit.admit(Socket(), source="a")
+
+
+def test_sources_are_not_told_apart_behind_a_proxy() -> None:
+    admit = admission(Clock(), per_source=None)
+    assert all(admit.admit(Socket(), source="proxy") for _ in range(3))
+    assert not admit.admit(Socket(), source="proxy")
+
+
+def test_handshakes_of_a_second_are_limited_and_the_rest_told_when() -> None:
+    clock = Clock()
+    admit = admission(clock, rate=5)
+    assert [admit.begin_handshake() for _ in range(5)] == [None] * 5
+    delay = admit.begin_handshake()
+    assert delay is not None
+    assert 0 < delay <= 0.2
+    clock.now = 0.2
+    assert admit.begin_handshake() is None
+    clock.now = 100.0
+    assert [admit.begin_handshake() for _ in range(6)].count(None) == 5

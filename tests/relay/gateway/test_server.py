@@ -1,0 +1,494 @@
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidMessage, InvalidStatus
+from websockets.typing import Subprotocol
+
+from cloud_connect.calls import Operation
+from cloud_connect.closing import CloseCode
+from cloud_connect.errors import ConfigurationError
+from cloud_connect.handshake import AgentCredentials, AgentHandshake
+from cloud_connect.session import Role, Session
+from cloud_connect.signing import SigningKey
+from cloud_connect.tunnel import RequestHead, ResponseHead
+from cloud_connect_relay.gateway import listener
+from cloud_connect_relay.gateway.registry import ConnectorStatus, status_of
+from cloud_connect_relay.storage.connector_sessions import ConnectorSessions
+from cloud_connect_relay.storage.connectors import ConnectorFlag
+from doubles.link_bench import TEST_TIMES, Relay, answer_at_once, run_agent, serve_relay
+
+SUBPROTOCOLS = [Subprotocol("cloud-connect.v1")]
+
+
+@pytest.fixture
+async def relay(tmp_path: Path) -> AsyncIterator[Relay]:
+    async with serve_relay(tmp_path) as relay:
+        yield relay
+
+
+@contextlib.asynccontextmanager
+async def socket_to(relay: Relay, **options: Any) -> AsyncIterator[ClientConnection]:
+    options.setdefault("subprotocols", SUBPROTOCOLS)
+    async with connect(
+        relay.tunnel_url, compression=None, proxy=None, ping_interval=None, **options
+    ) as socket:
+        yield socket
+
+
+async def closed_with(socket: ClientConnection) -> int:
+    """Wait for the end; which code the relay closed with."""
+    async with asyncio.timeout(5):
+        await socket.wait_closed()
+    assert socket.close_code is not None
+    return socket.close_code
+
+
+def agent_side(
+    relay: Relay, connector_id: str, key: SigningKey, *, generation: int = 0, **more: Any
+) -> AgentHandshake:
+    return AgentHandshake(
+        AgentCredentials(
+            connector_id=connector_id,
+            key=key,
+            relay_id=relay.identity.relay_id,
+            relay_public_key=relay.identity.public_key,
+        ),
+        generation=generation,
+        **more,
+    )
+
+
+async def greet(socket: ClientConnection, agent: AgentHandshake) -> int:
+    await socket.send(agent.receive_challenge(await socket.recv()))
+    return agent.receive_welcome(await socket.recv()).generation
+
+
+async def refused_with(relay: Relay, connector_id: str, key: SigningKey, **more: Any) -> int:
+    async with socket_to(relay) as socket:
+        agent = agent_side(relay, connector_id, key, **more)
+        await socket.send(agent.receive_challenge(await socket.recv()))
+        return await closed_with(socket)
+
+
+async def test_agent_that_proves_itself_is_listed(relay: Relay) -> None:
+    key = SigningKey.generate()
+    connector = await relay.enrol(key)
+    async with socket_to(relay) as socket:
+        agent = agent_side(relay, connector.id, key)
+        assert await greet(socket, agent) == 1
+        await socket.send(agent.confirm())
+        live = await relay.session_of(connector.id)
+        assert live.certificate == "unverified"
+        stored = await relay.connector(connector.id)
+        assert status_of(stored, live) is ConnectorStatus.ONLINE
+        assert stored.generation == 1
+    await relay.gone(connector.id)
+
+
+async def test_upgrade_elsewhere_or_by_a_web_page_or_without_subprotocol_is_refused(
+    relay: Relay,
+) -> None:
+    attempts: list[tuple[int, dict[str, Any]]] = [
+        (403, {"origin": "https://evil.example"}),
+        (400, {"subprotocols": None}),
+        (400, {"subprotocols": [Subprotocol("cloud-connect.v9")]}),
+    ]
+    for status, options in attempts:
+        with pytest.raises(InvalidStatus) as caught:
+            async with socket_to(relay, **options):
+                pass
+        assert caught.value.response.status_code == status
+    with pytest.raises(InvalidStatus) as caught:
+        async with connect(relay.tunnel_url + "/other", subprotocols=SUBPROTOCOLS, proxy=None):
+            pass
+    assert caught.value.response.status_code == 404
+
+
+async def test_compression_is_never_agreed(relay: Relay) -> None:
+    async with connect(relay.tunnel_url, subprotocols=SUBPROTOCOLS, proxy=None) as socket:
+        assert socket.response is not None
+        assert "Sec-WebSocket-Extensions" not in socket.response.headers
+
+
+async def test_wrong_key_and_unknown_connector_get_the_same_answer(relay: Relay) -> None:
+    key = SigningKey.generate()
+    connector = await relay.enrol(key)
+    stranger = SigningKey.generate()
+    assert await refused_with(relay, connector.id, stranger) == CloseCode.UNAUTHORIZED
+    assert await refused_with(relay, "con_0000000000000000", key) == CloseCode.UNAUTHORIZED
+
+
+async def test_signature_by_another_connectors_key_is_refused(relay: Relay) -> None:
+    mine, theirs = SigningKey.generate(), SigningKey.generate()
+    connector = await relay.enrol(mine)
+    await relay.enrol(theirs)
+    async with socket_to(relay) as socket:
+        agent = agent_side(relay, connector.id, theirs)
+        hello = json.loads(agent.receive_challenge(await socket.recv()))
+        await socket.send(json.dumps({**hello, "key_id": mine.key_id}))
+        assert await closed_with(socket) == CloseCode.UNAUTHORIZED
+
+
+async def test_captured_handshake_is_refused_on_another_socket(relay: Relay) -> None:
+    key = SigningKey.generate()
+    connector = await relay.enrol(key)
+    async with socket_to(relay) as first, socket_to(relay) as second:
+        agent = agent_side(relay, connector.id, key)
+        hello = agent.receive_challenge(await first.recv())
+        await first.send(hello)
+        await second.recv()
+        await second.send(hello)
+        assert await closed_with(second) == CloseCode.UNAUTHORIZED
+        assert agent.receive_welcome(await first.recv()).generation == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("{}", CloseCode.PROTOCOL_ERROR),
+        ('{"type":"confirm","generation":1}', CloseCode.PROTOCOL_ERROR),
+        (bytes(16), CloseCode.PROTOCOL_ERROR),
+        ("x" * 4096, CloseCode.PROTOCOL_ERROR),
+        ("x" * 4097, 1009),
+    ],
+)
+async def test_anything_but_a_hello_closes_the_socket(
+    relay: Relay, message: str | bytes, code: int
+) -> None:
+    async with asyncio.timeout(1), socket_to(relay) as socket:
+        await socket.send(message)
+        assert await closed_with(socket) == code
+
+
+async def test_second_hello_closes_the_session(relay: Relay) -> None:
+    key = SigningKey.generate()
+    connector = await relay.enrol(key)
+    async with socket_to(relay) as socket:
+        agent = agent_side(relay, connector.id, key)
+        hello = agent.receive_challenge(await socket.recv())
+        await socket.send(hello)
+        agent.receive_welcome(await socket.recv())
+        await socket.send(agent.confirm())
+        await socket.send(hello)
+        assert await closed_with(socket) == CloseCode.PROTOCOL_ERROR
+    await relay.gone(connector.id)
+
+
+async def test_silent_socket_is_closed_in_time(tmp_path: Path) -> None:
+    async with (
+        serve_relay(tmp_path, tunnel={"auth_timeout": 0.1}) as relay,
+        socket_to(relay) as socket,
+    ):
+        assert await closed_with(socket) == CloseCode.HANDSHAKE_TIMEOUT
+
+
+async def test_socket_that_never_asks_for_the_upgrade_is_closed_in_time(tmp_path: Path) -> None:
+    async with serve_relay(tmp_path, tunnel={"upgrade_timeout": 0.1}) as relay:
+        assert relay.gateway is not None
+        reader, writer = await asyncio.open_connection("127.0.0.1", relay.gateway.port)
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b""
+        writer.close()
+        assert relay.gateway.admission.pending == 0
+
+
+async def test_endless_upgrade_request_is_cut_off(relay: Relay) -> None:
+    assert relay.gateway is not None
+    reader, writer = await asyncio.open_connection("127.0.0.1", relay.gateway.port)
+    writer.write(b"GET /tunnel HTTP/1.1\r\n" + b"X-A: b\r\n" * 3000)
+    async with asyncio.timeout(5):
+        with contextlib.suppress(ConnectionResetError):
+            await reader.read()
+    writer.close()
+    with contextlib.suppress(ConnectionResetError):
+        await writer.wait_closed()
+    assert relay.gateway.admission.pending == 0
+
+
+async def test_strangers_of_one_address_are_few(tmp_path: Path) -> None:
+    async with serve_relay(tmp_path, tunnel={"max_pending_per_source": 2}) as relay:
+        async with socket_to(relay) as first, socket_to(relay) as second:
+            await first.recv()
+            await second.recv()
+            with pytest.raises((OSError, InvalidMessage)):
+                async with socket_to(relay, open_timeout=1):
+                    pass
+        key = SigningKey.generate()
+        connector = await relay.enrol(key)
+        async with socket_to(relay) as socket:
+            agent = agent_side(relay, connector.id, key)
+            await greet(socket, agent)
+            await socket.send(agent.confirm())
+            await relay.session_of(connector.id)
+            assert relay.gateway is not None
+            assert relay.gateway.admission.pending == 0
+
+
+async def test_too_many_handshakes_in_a_second_are_told_when_to_return(tmp_path: Path) -> None:
+    async with serve_relay(tmp_path, tunnel={"handshakes_per_second": 1}) as relay:
+        async with socket_to(relay):
+            pass
+        with pytest.raises(InvalidStatus) as caught:
+            async with socket_to(relay):
+                pass
+        assert caught.value.response.status_code == 503
+        assert caught.value.response.headers["Retry-After"] == "1"
+
+
+async def test_lost_confirmation_is_no_clone(relay: Relay) -> None:
+    key = SigningKey.generate()
+    connector = await relay.enrol(key)
+    generation = 0
+    for _ in range(5):
+        async with socket_to(relay) as socket:  # welcome received, never stored
+            assert (
+                await greet(socket, agent_side(relay, connector.id, key, generation=generation))
+                == generation + 1
+            )
+        async with socket_to(relay) as socket:  # stored, confirmation lost
+            agent = agent_side(relay, connector.id, key, generation=generation)
+            generation = await greet(socket, agent)
+    assert (await relay.connector(connector.id)).flag is ConnectorFlag.ACTIVE
+    assert generation == 5
+
+
+async def test_older_generation_is_a_clone_and_both_are_refused(
+    relay: Relay, tmp_path: Path
+) -> None:
+    async with run_agent(relay, tmp_path / "a") as agent:
+        live = await relay.session_of(agent.connector_id)
+        code = await refused_with(relay, agent.connector_id, agent.key, generation=0)
+        assert code == CloseCode.CLONE_SUSPECTED
+        await relay.gone(agent.connector_id)
+        await agent.health.until("offline")
+        assert live.connector_id == agent.connector_id
+        stored = await relay.connector(agent.connector_id)
+        assert stored.flag is ConnectorFlag.CLONE_SUSPECTED
+        code = await refused_with(relay, agent.connector_id, agent.key, generation=1)
+        assert code == CloseCode.CLONE_SUSPECTED
+        entries = await relay.tenant.audit.newest(limit=1)
+        assert entries[0].action == "connector.clone_suspected"
+
+
+async def test_revoked_connector_is_refused(relay: Relay) -> None:
+    key = SigningKey.generate()
+    connector = await relay.enrol(key)
+    assert await relay.tenant.connectors.revoke(connector.id)
+    assert await refused_with(relay, connector.id, key) == CloseCode.REVOKED
+
+
+async def test_revocation_by_another_process_cuts_the_session(relay: Relay, tmp_path: Path) -> None:
+    async with run_agent(relay, tmp_path / "a") as agent:
+        await relay.session_of(agent.connector_id)
+        await relay.tenant.connectors.revoke(agent.connector_id)
+        await agent.health.until("revoked")
+        await relay.gone(agent.connector_id)
+
+
+async def test_draining_by_another_process_reaches_the_session(
+    relay: Relay, tmp_path: Path
+) -> None:
+    async with run_agent(relay, tmp_path / "a") as agent:
+        live = await relay.session_of(agent.connector_id)
+        await relay.tenant.connectors.change(agent.connector_id, draining=True)
+        async with asyncio.timeout(5):
+            while not live.draining:
+                await asyncio.sleep(0.01)
+        await relay.tenant.connectors.change(agent.connector_id, draining=False)
+        async with asyncio.timeout(5):
+            while live.draining:
+                await asyncio.sleep(0.01)
+
+
+async def test_newest_session_wins(relay: Relay) -> None:
+    key = SigningKey.generate()
+    connector = await relay.enrol(key)
+    async with socket_to(relay) as first:
+        agent = agent_side(relay, connector.id, key, instance="one")
+        generation = await greet(first, agent)
+        await first.send(agent.confirm())
+        older = await relay.session_of(connector.id)
+        async with socket_to(relay) as second:
+            agent = agent_side(relay, connector.id, key, generation=generation, instance="two")
+            await greet(second, agent)
+            await second.send(agent.confirm())
+            assert await closed_with(first) == CloseCode.SUPERSEDED
+            assert relay.registry.get(connector.id) not in {None, older}
+            assert (await relay.connector(connector.id)).connected_since is not None
+
+
+async def test_two_processes_that_take_turns_are_suspected(relay: Relay) -> None:
+    key = SigningKey.generate()
+    connector = await relay.enrol(key)
+    generation = 0
+    async with contextlib.AsyncExitStack() as stack:
+        codes = []
+        for turn in range(4):
+            socket = await stack.enter_async_context(socket_to(relay))
+            agent = agent_side(
+                relay, connector.id, key, generation=generation, instance=f"copy-{turn % 2}"
+            )
+            generation = await greet(socket, agent)
+            await socket.send(agent.confirm())
+            codes.append(socket)
+            if turn < 3:
+                async with asyncio.timeout(5):
+                    while (await relay.connector(connector.id)).generation != generation or (
+                        relay.registry.get(connector.id) is None
+                    ):
+                        await asyncio.sleep(0.01)
+        assert await closed_with(codes[-1]) == CloseCode.CLONE_SUSPECTED
+    stored = await relay.connector(connector.id)
+    assert stored.flag is ConnectorFlag.CLONE_SUSPECTED
+
+
+async def test_report_is_kept_and_shown(relay: Relay, tmp_path: Path) -> None:
+    async with run_agent(relay, tmp_path / "a") as agent:
+        live = await relay.session_of(agent.connector_id)
+        async with asyncio.timeout(5):
+            while live.report.machine != "pc-1":
+                await relay.registry.changed()
+        agent.reports.publish(agent.reports.report.model_copy(update={"paused": True}))
+        async with asyncio.timeout(5):
+            while not live.paused:
+                await relay.registry.changed()
+            while not ((await relay.connector(agent.connector_id)).report or {}).get("paused"):
+                await asyncio.sleep(0.01)
+    stored = await relay.connector(agent.connector_id)
+    assert stored.machine == "pc-1"
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "status"),
+    [
+        (Operation.REPORT, b"no json", 400),
+        (Operation.REPORT, b"x" * 70_000, 413),
+        (Operation.QUERY, b"", 405),
+    ],
+)
+async def test_relay_takes_nothing_but_reports(
+    relay: Relay, operation: Operation, body: bytes, status: int
+) -> None:
+    key = SigningKey.generate()
+    connector = await relay.enrol(key)
+    async with socket_to(relay, max_size=None) as socket:
+        agent = agent_side(relay, connector.id, key)
+        await greet(socket, agent)
+        await socket.send(agent.confirm())
+        session = Session(socket, role=Role.AGENT, handler=answer_at_once)
+
+        async def send() -> ResponseHead:
+            head = RequestHead(operation=operation, call_id="call_1", deadline_ms=1000)
+            exchange = await session.open(head)
+            await exchange.send(body, end_stream=True)
+            return await exchange.receive_head()
+
+        async with asyncio.TaskGroup() as tasks:
+            sending = tasks.create_task(send())
+            running = tasks.create_task(session.run())
+            answer = await sending
+            assert answer.status == status
+            assert answer.problem is not None
+            session.drain()
+            await running
+
+
+async def test_end_of_a_session_is_stored(relay: Relay, tmp_path: Path) -> None:
+    async with run_agent(relay, tmp_path / "a") as agent:
+        await relay.session_of(agent.connector_id)
+        async with asyncio.timeout(5):
+            while (await relay.connector(agent.connector_id)).connected_since is None:
+                await asyncio.sleep(0.01)
+        first = (await relay.connector(agent.connector_id)).last_seen_at or 0.0
+        async with asyncio.timeout(5):
+            while ((await relay.connector(agent.connector_id)).last_seen_at or 0.0) <= first:
+                await asyncio.sleep(0.01)
+    await relay.gone(agent.connector_id)
+    async with asyncio.timeout(5):
+        while (await relay.connector(agent.connector_id)).connected_since is not None:
+            await asyncio.sleep(0.01)
+
+
+async def test_drain_lets_calls_end_and_sends_agents_away(relay: Relay, tmp_path: Path) -> None:
+    release = asyncio.Event()
+
+    async def slow(exchange: Any) -> None:
+        await release.wait()
+        await exchange.send_head(ResponseHead(status=200), end_stream=True)
+
+    assert relay.gateway is not None
+    async with run_agent(relay, tmp_path / "a", handler=slow) as agent:
+        live = await relay.session_of(agent.connector_id)
+        head = RequestHead(operation="test", call_id="call_1", deadline_ms=5000)
+        exchange = await live.session.open(head, end_stream=True)
+        async with asyncio.TaskGroup() as tasks:
+            draining = tasks.create_task(relay.gateway.drain())
+            async with asyncio.timeout(5):
+                while not live.draining:
+                    await asyncio.sleep(0.01)
+            with pytest.raises(InvalidStatus) as caught:
+                async with socket_to(relay):
+                    pass
+            assert caught.value.response.status_code == 503
+            assert not draining.done()
+            release.set()
+            assert (await exchange.receive_head()).status == 200
+            await draining
+        assert len(relay.registry) == 0
+        await agent.health.until("offline")
+        assert agent.health.reasons[0] == "The relay restarts."
+
+
+async def test_drain_cuts_what_does_not_end(tmp_path: Path) -> None:
+    async def endless(exchange: Any) -> None:
+        del exchange
+        await asyncio.Event().wait()
+
+    times = replace(TEST_TIMES, drain_timeout=0.1)
+    async with (
+        serve_relay(tmp_path, times=times) as relay,
+        run_agent(relay, tmp_path / "a", handler=endless) as agent,
+    ):
+        assert relay.gateway is not None
+        live = await relay.session_of(agent.connector_id)
+        head = RequestHead(operation="test", call_id="call_1", deadline_ms=5000)
+        await live.session.open(head, end_stream=True)
+        await relay.gateway.drain()
+        await agent.health.until("offline")
+
+
+async def test_sessions_outlive_an_outage_of_the_store(
+    relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[str] = []
+
+    async def fail(*_: object, **__: object) -> None:
+        failures.append("failed")
+        raise OperationalError("statement", {}, Exception("disk I/O error"))
+
+    async with run_agent(relay, tmp_path / "a") as agent:
+        live = await relay.session_of(agent.connector_id)
+        for method in ("flagged", "seen", "offline"):
+            monkeypatch.setattr(ConnectorSessions, method, fail)
+        async with asyncio.timeout(5):
+            while len(failures) < 4:
+                await asyncio.sleep(0.01)
+        assert relay.registry.get(agent.connector_id) is live
+
+
+def test_relay_does_not_serve_without_compiled_websockets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listener.check_speedups()
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(ConfigurationError, match="speedups"):
+        listener.check_speedups()
