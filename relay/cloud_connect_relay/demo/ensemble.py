@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import httpx
 
-from cloud_connect_relay.demo.processes import ProgramError, program, run_program
+from cloud_connect_relay.demo.processes import ProgramError, last_words, program, run_program
 
 __all__ = ["ENVIRONMENT", "Ensemble", "Tell", "start_ensemble"]
 
@@ -96,7 +96,7 @@ async def start_ensemble(
             log=folder / "agent.log",
             says_ready=False,
         ) as agent:
-            connector = await _listed(api)
+            connector = await _listed(api, agent["ended"], folder / "agent.log")
             tell("Listed under Connectors", _connector_line(connector))
             yield Ensemble(
                 api=api,
@@ -131,7 +131,7 @@ async def _enrol(
         *("enrol", *at_home, "--relay", relay_url, "--name", "demo-pc", "--policy", policy),
         stdin=token,
     )
-    tell("Agent enrolled", f"demo-pc is {enrolled['connector_id']}, policy {policy}")
+    tell("Agent enrolled", f"{enrolled['connector_id']}, {policy}")
     app = simulator["environments"][ENVIRONMENT]
     environment = ("--environment", ENVIRONMENT.replace("_", "-"))
     urls = ("--api-url", simulator["api_url"], "--login-url", simulator["login_url"])
@@ -145,19 +145,20 @@ async def _enrol(
         "cloud_connect_agent",
         *("procore", "login", *at_home, *environment, "--grant", "client-credentials"),
     )
-    tell("Signed in to Procore", "Developer Sandbox, client credentials kept on the agent")
+    tell("Signed in to Procore", "credentials stay with the agent")
 
 
-async def _listed(api: httpx.AsyncClient) -> dict[str, Any]:
+async def _listed(api: httpx.AsyncClient, ended: Callable[[], bool], log: Path) -> dict[str, Any]:
     try:
         async with asyncio.timeout(LISTED_TIMEOUT):
-            while True:
+            while not ended():
                 items = (await api.get("/api/connectors")).json()["items"]
                 online = [item for item in items if item["status"] == "online" and item["procore"]]
                 if online:
                     found: dict[str, Any] = online[0]
                     return found
                 await asyncio.sleep(POLL_INTERVAL)
+        raise ProgramError(f"The agent ended at once: {await last_words(log)}")
     except TimeoutError as exc:
         raise ProgramError(
             f"The agent was not listed as online after {LISTED_TIMEOUT:.0f} s."

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from cloud_connect.errors import CloudConnectError
 
-__all__ = ["ProgramError", "program", "run_program"]
+__all__ = ["ProgramError", "last_words", "program", "run_program"]
 
 READY_TIMEOUT: Final = 30.0  # seconds until a program has said that it is ready
 STOP_TIMEOUT: Final = 40.0  # seconds: longer than a drain, so that a kill is the exception
@@ -32,6 +32,9 @@ async def program(
         log: File that receives what the program says on stderr.
         says_ready: Wait for its first line of stdout and yield it, decoded from JSON.
 
+    Yields:
+        The ready line's members, ``pid``, and ``ended``: a function that tells whether it ended.
+
     Raises:
         ProgramError: If it ends, or stays silent, before it is ready.
     """
@@ -45,7 +48,7 @@ async def program(
         )
     try:
         ready = await _ready_line(process, module, log) if says_ready else {}
-        yield {**ready, "pid": process.pid}
+        yield {**ready, "pid": process.pid, "ended": lambda: process.returncode is not None}
     finally:
         await _stop(process)
 
@@ -93,10 +96,15 @@ async def _ready_line(
     except TimeoutError as exc:
         raise ProgramError(f"{module} was not ready after {READY_TIMEOUT:.0f} s.") from exc
     if not line:
-        words = await asyncio.to_thread(log.read_text, errors="replace")
-        raise ProgramError(f"{module} did not start: {words.strip()[-600:] or 'no reason given'}")
+        raise ProgramError(f"{module} did not start: {await last_words(log)}")
     decoded: dict[str, Any] = json.loads(line)
     return decoded
+
+
+async def last_words(log: Path) -> str:
+    """Return the end of what a program said on stderr."""
+    words = await asyncio.to_thread(log.read_text, errors="replace")
+    return words.strip()[-600:] or "no reason given"
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

@@ -1,0 +1,92 @@
+"""``cloud-connect-relay demo``: the whole way once, on this machine, without an account."""
+
+import asyncio
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from cloud_connect.errors import CloudConnectError
+from cloud_connect_relay.demo import Ensemble, start_ensemble, tell_story
+
+__all__ = ["demo"]
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Exit after the last step instead of running on.")
+def demo(*, once: bool) -> None:
+    """Start a relay, a Procore simulator and an agent, and run calls through them.
+
+    Everything runs on this machine, in a temporary folder that is removed at the end.
+    """
+    console = Console(highlight=False)
+    try:
+        asyncio.run(_run(console, once=once))
+    except KeyboardInterrupt:
+        console.print("\nStopped.")
+    except CloudConnectError as error:
+        console.print(f"  [red]✗[/red] {error.message}", soft_wrap=True)
+        sys.exit(1)
+
+
+async def _run(console: Console, *, once: bool) -> None:
+    console.print("[bold]Cloud Connect demo[/bold]  relay, simulator and agent on this machine\n")
+    began = time.monotonic()
+
+    def tell(title: str, detail: str) -> None:
+        seconds = time.monotonic() - began
+        line = Table.grid(padding=(0, 1))
+        line.add_column(width=3, justify="right")
+        line.add_column(width=26)
+        line.add_column(ratio=1, style="dim", overflow="fold")
+        line.add_column(justify="right", style="dim")
+        line.add_row("[green]✓[/green]", title, detail, f"{seconds:.1f} s")
+        console.print(line)
+
+    with tempfile.TemporaryDirectory(prefix="cloud-connect-demo-") as folder:
+        async with start_ensemble(Path(folder), tell=tell) as ensemble:
+            datasource_id = await tell_story(ensemble, tell=tell)
+            console.print("\n[bold green]Every step succeeded.[/bold green]")
+            if once:
+                return
+            console.print(_signpost(ensemble, datasource_id))
+            await _until_stopped()
+        console.print("Stopped.")
+
+
+def _signpost(ensemble: Ensemble, datasource_id: str) -> Panel:
+    shown = Table.grid(padding=(0, 2))
+    shown.add_column(style="bold")
+    shown.add_column(overflow="fold")
+    shown.add_row("API and its docs", f"{ensemble.api_url}/docs")
+    shown.add_row(
+        "Login",
+        f"{ensemble.administrator['username']} / {ensemble.administrator['password']}",
+    )
+    shown.add_row("API key", ensemble.api_key)
+    shown.add_row("Data source", datasource_id)
+    shown.add_row(
+        "Try",
+        f"curl -H 'Authorization: Bearer {ensemble.api_key}' "
+        f"'{ensemble.api_url}/api/datasources/{datasource_id}/records/rfis?limit=3'",
+    )
+    shown.add_row("Agent's status", f"cloud-connect status --home {ensemble.home}")
+    return Panel(shown, title="Running until Ctrl-C", title_align="left", border_style="dim")
+
+
+async def _until_stopped() -> None:
+    """Wait for Ctrl-C or SIGTERM."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(name, stopped.set)
+        except NotImplementedError:  # Windows: Ctrl-C arrives as KeyboardInterrupt
+            break
+    await stopped.wait()
