@@ -113,7 +113,7 @@ def encode_head(head: RequestHead | ResponseHead | Trailers) -> bytes:
         raise LocalProtocolError(f"head cannot be written as JSON: {type(exc).__name__}") from exc
     if len(payload) > MAX_HEAD_BYTES:
         raise BodyTooLargeError(
-            f"the call's parameters and headers take {len(payload)} bytes, {MAX_HEAD_BYTES} are allowed"
+            f"the call's parameters and headers take {len(payload)} of {MAX_HEAD_BYTES} bytes"
         )
     return payload
 
@@ -147,12 +147,13 @@ def _decode_repeated(payload: bytes) -> ResponseHead:
 def _decode(model: type[_HeadT], payload: bytes) -> _HeadT:
     try:
         value = _parse(payload)
+    except (ValueError, RecursionError) as exc:  # JSONDecodeError, UnicodeDecodeError are ones
+        raise RemoteProtocolError(f"{model.__name__} is no acceptable JSON") from exc
+    try:
         head: _HeadT = model.__pydantic_validator__.validate_python(value)
     except ValidationError as exc:
         place = ".".join(str(part) for part in exc.errors(include_input=False)[0]["loc"])
         raise RemoteProtocolError(f"{model.__name__} is malformed at {place[:100]!r}") from exc
-    except (ValueError, RecursionError) as exc:  # JSONDecodeError, UnicodeDecodeError are ones
-        raise RemoteProtocolError(f"{model.__name__} is no acceptable JSON") from exc
     return head
 
 

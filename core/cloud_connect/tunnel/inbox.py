@@ -85,6 +85,8 @@ class Peer:
         for setting in (Setting.STREAM_WINDOW, Setting.SESSION_WINDOW):
             if not MIN_WINDOW_BYTES <= settings[setting] <= MAX_WINDOW_BYTES:
                 raise RemoteProtocolError(f"{setting.name} of {settings[setting]} bytes")
+        if settings[Setting.SESSION_WINDOW] < settings[Setting.STREAM_WINDOW]:
+            raise RemoteProtocolError("SESSION_WINDOW is smaller than STREAM_WINDOW")
         return cls(
             version=version,
             max_streams=settings[Setting.MAX_STREAMS],
@@ -178,14 +180,17 @@ class Inbox:
     def consume(self, stream: Stream | None, size: int, now: float) -> None:
         """Account for received bytes that were read or dropped, and return credit if due."""
         fastest = self._fastest
+        session = self._session_window
+        # While stalled readers hold much of the session's window, the others live on little
+        # credit: it goes back in small steps.
+        eager = session.is_short
         if stream is not None and not stream.remote_ended and not stream.unwanted:
             window = stream.receive_window
-            if window.consume(size, now=now, round_trip=fastest):
-                self._session_window.grow(2 * window.size)
+            if window.consume(size, now=now, round_trip=fastest, eager=eager):
+                session.grow(4 * window.size)  # see Outbox._share: a stream gets half
                 self._outbox.post(pack_window_update(stream.id, window.give_back(), window.size))
-        window = self._session_window
-        if window.consume(size, now=now, round_trip=fastest):
-            self._outbox.post(pack_window_update(0, window.give_back(), window.size))
+        if session.consume(size, now=now, round_trip=fastest, eager=eager):
+            self._outbox.post(pack_window_update(0, session.give_back(), session.size))
 
     def _on_data(self, flags: int, stream_id: int, payload: bytes) -> None:
         stream = self._outbox.streams.get(stream_id)
@@ -197,7 +202,10 @@ class Inbox:
             self._flood.charge(self._time)
         stream.received(Signal.DATA)
         stream.receive_window.receive(size)
-        self._session_window.receive(size)
+        session = self._session_window
+        session.receive(size)
+        if session.is_short and session.grow(2 * session.size):
+            self._outbox.post(pack_window_update(0, session.give_back(), session.size))
         if stream.unwanted:
             self.consume(None, size, self._time)
         elif stream.local and not stream.heads_received:

@@ -15,6 +15,10 @@ __all__ = ["Outbox"]
 _STREAM_ROOM: Final = 64 * 1024
 # Once all streams together queue so much, each writer waits until its own bytes went out.
 _SESSION_ROOM: Final = 2 * 1024 * 1024
+# However short the session's credit is, a stream may have so much out: enough for small calls.
+_MIN_SHARE: Final = 2 * 1024
+# Less than this is not worth a frame, unless it is the last.
+_MIN_PIECE: Final = 1024
 # A piece that only the message's end cuts short waits for the next message instead.
 _MIN_CUT: Final = 16 * 1024
 
@@ -157,7 +161,7 @@ class Outbox:
             return room
         if stream.queued:
             window = stream.send_window
-            size = min(stream.queued, MAX_DATA_BYTES, window.credit, self._share(window))
+            size = min(stream.queued, MAX_DATA_BYTES, window.credit, self._share(stream))
             if size <= 0:
                 self._wait(stream)
                 return room
@@ -180,10 +184,22 @@ class Outbox:
             stream.in_ring = False
         return room
 
-    def _share(self, window: SendWindow) -> int:
-        # A stream may hold as much of the session's window as it leaves free for the others
-        # (dynamic thresholds, Choudhury and Hahne 1998): so stalled readers never use it up.
-        return (self.session_window.credit - window.outstanding + 1) >> 1
+    def _share(self, stream: Stream) -> int:
+        """Return how much of the session's credit a stream may take: stalled ones leave some.
+
+        A stream holds at most twice what it leaves free of three quarters of the window
+        (dynamic thresholds, Choudhury and Hahne 1998). The last quarter lets every stream have
+        a little out, however many of them are stalled.
+        """
+        session = self.session_window
+        held = stream.send_window.outstanding
+        reserve = session.size >> 2
+        share = (2 * (session.credit - reserve) - held) // 3
+        if share < min(stream.queued, _MIN_PIECE):
+            share = min(max(_MIN_SHARE, reserve >> 10) - held, session.credit)
+            if share < min(stream.queued, _MIN_PIECE):
+                return 0
+        return share
 
     def _wait(self, stream: Stream) -> None:
         if stream.send_window.credit:

@@ -8,6 +8,7 @@ from cloud_connect.tunnel.limits import MAX_WINDOW_BYTES, MIN_CREDIT_BYTES
 __all__ = ["ReceiveWindow", "SendWindow"]
 
 _RETURN_SHIFT: Final = 2  # credit goes back by the quarter of a window: few frames, no stall
+_ALMOST_SHIFT: Final = 3  # seven eighths count as a whole: senders leave odd bytes
 _GROWTH_ROUND_TRIPS: Final = 2  # a window read within so many round trips limits its reader
 
 
@@ -83,7 +84,9 @@ class ReceiveWindow:
         self.credit -= size
         self.buffered += size
 
-    def consume(self, size: int, *, now: float, round_trip: float | None) -> bool:
+    def consume(
+        self, size: int, *, now: float, round_trip: float | None, eager: bool = False
+    ) -> bool:
         """Account for bytes that were read; return whether the peer should be told.
 
         The window doubles when a whole one was read within two round trips: then the window,
@@ -94,27 +97,34 @@ class ReceiveWindow:
         self.buffered -= size
         self._pending += size
         if self._started is None:
-            self._started = now
-        self._read += size
-        if self._read >= self.size:
+            self._started = now  # what is read at once says nothing about speed
+        else:
+            self._read += size
+        if self._read >= self.size - (self.size >> _ALMOST_SHIFT):
             if round_trip is not None and now - self._started < _GROWTH_ROUND_TRIPS * round_trip:
                 self.grow(2 * self.size)
             self._read = 0
             self._started = now
-        return self.due
+        return self.is_due(eager=eager)
 
-    def grow(self, size: int) -> None:
-        """Enlarge the window to *size*, as far as its maximum allows; never shrink it."""
+    def grow(self, size: int) -> bool:
+        """Enlarge the window to *size*, as far as its maximum allows; return whether it grew."""
         size = min(size, self._maximum)
-        if size > self.size:
-            self._pending += size - self.size
-            self.size = size
+        if size <= self.size:
+            return False
+        self._pending += size - self.size
+        self.size = size
+        return True
 
     @property
-    def due(self) -> bool:
-        """Whether enough credit came together, or the peer may be waiting for it."""
+    def is_short(self) -> bool:
+        """Whether the peer has little credit left, because bytes are not read."""
+        return self.credit < self.size >> 1
+
+    def is_due(self, *, eager: bool = False) -> bool:
+        """Return whether enough credit came together, or the peer may be waiting for it."""
         return self._pending >= self.size >> _RETURN_SHIFT or (
-            self._pending >= MIN_CREDIT_BYTES and self._pending >= self.credit
+            self._pending >= MIN_CREDIT_BYTES and (eager or self._pending >= self.credit)
         )
 
     def give_back(self) -> int:
