@@ -61,7 +61,7 @@ class Border:
     limits, then FastAPI. What nobody caught becomes ``internal_error`` and one log entry.
     """
 
-    def __init__(self, app: "ASGIApp", services: "Services", raw: "RawEndpoint | None") -> None:
+    def __init__(self, app: "ASGIApp", services: "Services", raw: "RawEndpoint") -> None:
         self._app: Final = app
         self._services: Final = services
         self._raw: Final = raw
@@ -72,7 +72,7 @@ class Border:
         began = time.monotonic()
         path: str = scope["path"]
         try:
-            if self._raw is not None and self._raw.matches(path):
+            if self._raw.matches(path):
                 await self._raw(scope, receive, send=answer.raw)
                 return
             await self._answer(scope, receive, answer)
@@ -108,7 +108,7 @@ class Border:
                     body = await _body(scope, receive, settings.max_body_bytes)
             except TimeoutError as error:
                 raise InvalidRequestError("The body did not arrive in time.") from error
-            if body and _is_json(scope):
+            if body and path.startswith("/api/") and _is_json(scope):
                 check_json(body)
             await self._app(scope, _replayed(body, receive), answer)
 

@@ -4,18 +4,25 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from starlette.middleware.errors import ServerErrorMiddleware
 
 from cloud_connect_relay.api import (
     audit,
+    call_lookup,
+    connector,
     connectors,
+    datasources,
     enrol,
     enrolment_tokens,
     health,
+    oauth_token,
     problems,
+    records,
     reference,
     token,
 )
 from cloud_connect_relay.api.border import Border
+from cloud_connect_relay.api.passthrough import Passthrough
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -33,14 +40,21 @@ call's effect, `retry_safe` whether a repeat can do harm, `lookup` where its fat
 """
 
 
+class _Endpoints(FastAPI):
+    def build_middleware_stack(self) -> "ASGIApp":
+        """Let faults through to the border, which answers and logs them, once."""
+        outermost = super().build_middleware_stack()
+        return outermost.app if isinstance(outermost, ServerErrorMiddleware) else outermost
+
+
 def build_app(services: "Services") -> "ASGIApp":
     """Return the whole API as one ASGI application."""
-    return Border(build_fastapi(services), services, None)
+    return Border(build_fastapi(services), services, Passthrough(services))
 
 
 def build_fastapi(services: "Services") -> FastAPI:
     """Return the endpoints alone, without what the border does."""
-    app = FastAPI(
+    app = _Endpoints(
         title="Cloud Connect relay",
         version=version("cloud-connect"),
         description=_DESCRIPTION,
@@ -54,9 +68,14 @@ def build_fastapi(services: "Services") -> FastAPI:
     problems.install(app)
     for module in (
         token,
+        oauth_token,
         enrol,
         enrolment_tokens,
         connectors,
+        datasources,
+        connector,
+        records,
+        call_lookup,
         audit,
         health,
         reference,

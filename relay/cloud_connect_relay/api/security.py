@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from cloud_connect.errors import InsufficientScopeError
+from cloud_connect.errors import InsufficientScopeError, NotFoundError
 from cloud_connect_relay.authentication import Principal
 from cloud_connect_relay.credentials import SCOPES
 from cloud_connect_relay.services import Services
@@ -31,6 +31,7 @@ BEARER: Final = HTTPBearer(
     auto_error=False,
 )
 
+_DATASOURCES: Final = "/api/datasources/"
 _PRINCIPAL: Final = "cloud_connect_principal"  # where the gate leaves it in the ASGI scope
 
 
@@ -99,10 +100,22 @@ async def authenticate_request(services: Services, scope: "Scope") -> Principal:
 
     Raises:
         UnauthorizedError: If no live credential came, or more than one.
+        InsufficientScopeError: If the credential is bound to a data source, and this is none.
+        NotFoundError: If it is bound to another data source.
         QuotaExceededError: If the source fails too often.
     """
     presented = [value for name, value in scope["headers"] if name == b"authorization"]
     header = presented[0].decode("latin-1") if len(presented) == 1 else None
     found = await authenticate(services, header, source=source_of(scope))
+    if found.datasource_id is not None:
+        _check_binding(found.datasource_id, scope["path"])
     scope[_PRINCIPAL] = found
     return found
+
+
+def _check_binding(datasource_id: str, path: str) -> None:
+    """Keep a token that is bound to one data source from everything else."""
+    if not path.startswith(_DATASOURCES):
+        raise InsufficientScopeError("This token is good for one data source only.")
+    if path.removeprefix(_DATASOURCES).partition("/")[0] != datasource_id:
+        raise NotFoundError("There is nothing here, or it is not yours.")

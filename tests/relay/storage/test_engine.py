@@ -1,10 +1,11 @@
 import asyncio
+import contextlib
 import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, insert, literal_column, select, text
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from cloud_connect.errors import ConfigurationError
@@ -80,9 +81,8 @@ async def test_records_that_wait_are_stored_before_the_store_closes(tmp_path: Pa
             waiting = asyncio.create_task(storage.record(ADD, row(1)))
             await asyncio.sleep(0)
     await waiting
-    with sqlite3.connect(tmp_path / "a.sqlite3") as connection:
-        found = connection.execute("SELECT count(*) FROM subscriptions").fetchone()
-    connection.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.sqlite3")) as database:
+        found = database.execute("SELECT count(*) FROM subscriptions").fetchone()
     assert found == (1,)
 
 
@@ -130,14 +130,14 @@ async def test_writers_wait_for_each_other_instead_of_failing(store: Founded) ->
 
 async def test_another_process_may_write_meanwhile(store: Founded, tmp_path: Path) -> None:
     def elsewhere() -> None:
-        with sqlite3.connect(tmp_path / "relay.sqlite3") as connection:
-            connection.execute("INSERT INTO subscriptions VALUES ('sub_x', 'x', 0, NULL)")
-        connection.close()
+        with contextlib.closing(sqlite3.connect(tmp_path / "relay.sqlite3")) as database:
+            database.execute("INSERT INTO subscriptions VALUES ('sub_x', 'x', 0, NULL)")
+            database.commit()
 
     await asyncio.to_thread(elsewhere)
     async with store.storage.read() as connection:
-        query = select(literal_column("1")).where(subscriptions.c.id == "sub_x")
-        assert (await connection.execute(query)).scalar() == 1
+        query = select(subscriptions.c.name).where(subscriptions.c.id == "sub_x")
+        assert (await connection.execute(query)).scalar() == "x"
 
 
 async def test_ping_asks_the_database(store: Founded) -> None:

@@ -1,0 +1,102 @@
+from types import SimpleNamespace
+
+import pytest
+
+from cloud_connect_relay.api.connectors import _last_seen
+from doubles.relay_node import NOW, Node
+
+FIELDS = {
+    "id",
+    "name",
+    "machine",
+    "os",
+    "version",
+    "group",
+    "hosted",
+    "status",
+    "connected_since",
+    "last_seen_at",
+    "round_trip_ms",
+    "in_flight",
+    "procore",
+    "policy",
+}
+REPORT = {
+    "procore": [{"environment": "live", "state": "ready"}],
+    "policy": {"class": "read-only"},
+}
+
+
+async def test_connectors_are_listed_with_everything_the_platform_shows(node: Node) -> None:
+    connector_id = await node.store.connector(
+        name="site office", last_seen_at=NOW, report=REPORT, group="g"
+    )
+    (item,) = (await node.api.get("/api/connectors")).json()["items"]
+    assert set(item) == FIELDS
+    assert item["id"] == connector_id
+    assert item["status"] == "offline"
+    assert item["last_seen_at"] == "2026-09-21T14:13:20.000Z"
+    assert item["connected_since"] is None
+    assert item["procore"] == REPORT["procore"]
+    assert item["policy"] == REPORT["policy"]
+    assert (await node.api.get(f"/api/connectors/{connector_id}")).json() == item
+
+
+async def test_connector_can_be_renamed_regrouped_and_drained(node: Node) -> None:
+    path = f"/api/connectors/{await node.store.connector(group='old')}"
+    renamed = await node.api.patch(path, json={"name": "new name"})
+    assert (renamed.json()["name"], renamed.json()["group"]) == ("new name", "old")
+    assert (await node.api.patch(path, json={"group": "b"})).json()["group"] == "b"
+    assert (await node.api.patch(path, json={"group": None})).json()["group"] is None
+    drained = await node.api.patch(path, json={"draining": True})
+    assert drained.status_code == 200
+    assert drained.json()["name"] == "new name"
+    actions = (await node.api.get("/api/audit", params={"limit": 1})).json()["items"]
+    assert actions[0]["action"] == "connector.change"
+    assert actions[0]["detail"] == {"draining": True}
+    assert actions[0]["actor"].startswith("key:key_")
+
+
+@pytest.mark.parametrize(
+    "body", [{"name": ""}, {"name": "a\nb"}, {"group": ""}, {"machine": "x"}, {"draining": "so"}]
+)
+async def test_wrong_change_is_refused(node: Node, body: dict[str, object]) -> None:
+    path = f"/api/connectors/{await node.store.connector()}"
+    answer = await node.api.patch(path, json=body)
+    assert answer.status_code == 400
+    assert next(iter(body)) in answer.json()["detail"]
+
+
+async def test_revoked_connector_stays_listed_as_revoked(node: Node) -> None:
+    path = f"/api/connectors/{await node.store.connector()}"
+    answer = await node.api.delete(path)
+    assert answer.status_code == 204
+    assert answer.content == b""
+    assert (await node.api.get(path)).json()["status"] == "revoked"
+    audit = (await node.api.get("/api/audit")).json()["items"]
+    assert audit[0]["action"] == "connector.revoke"
+
+
+async def test_foreign_unknown_and_malformed_ids_answer_alike(node: Node) -> None:
+    foreign = await node.store.connector(subscription_id=await node.store.subscription("Other"))
+    bodies = set()
+    for connector_id in (foreign, "con_0000000000000000", "x", "con_", "con_%00", "..%2fx"):
+        path = f"/api/connectors/{connector_id}"
+        for answer in (
+            await node.api.get(path),
+            await node.api.patch(path, json={"name": "x"}),
+            await node.api.delete(path),
+        ):
+            assert answer.status_code == 404, path
+            bodies.add(answer.text)
+    assert len(bodies) == 1
+    assert (await node.api.get("/api/connectors")).json() == {"items": []}
+
+
+def test_live_connector_was_seen_when_it_was_heard() -> None:
+    import time
+
+    services = SimpleNamespace(clock=lambda: NOW)
+    live = SimpleNamespace(session=SimpleNamespace(last_received=time.monotonic() - 5))
+    seen = _last_seen(services, SimpleNamespace(last_seen_at=0), live)  # type: ignore[arg-type]
+    assert seen == pytest.approx(NOW - 5, abs=1)
