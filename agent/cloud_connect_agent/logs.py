@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from itertools import islice
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def last_lines(file: Path, count: int) -> list[str]:
     return [line.rstrip("\n") for line in islice(lines, count)]
 
 
-def follow_lines(file: Path, *, poll: float = _POLL_SECONDS) -> Iterator[str]:
+def follow_lines(file: Path, *, poll: float = _POLL_SECONDS) -> Generator[str, None, None]:
     """Yield lines as they are written, across a change of file, without end."""
     opened = file.open(encoding="utf-8", errors="replace") if file.exists() else None
     try:

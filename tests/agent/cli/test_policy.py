@@ -1,0 +1,83 @@
+"""Tests of ``cloud-connect policy``."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.cli.conftest import Cli
+from cloud_connect_agent.policy import PolicyClass
+from cloud_connect_agent.policy_file import starter
+
+
+@pytest.fixture
+def file(home: Path) -> Path:
+    home.mkdir(mode=0o700)
+    file = home / "policy.toml"
+    file.write_text(starter(PolicyClass.READ_ONLY))
+    file.chmod(0o600)
+    return file
+
+
+def test_the_rules_are_shown_in_order(cli: Cli, file: Path) -> None:
+    ended = cli("policy", "show")
+    assert ended.status == 0
+    assert str(file) in ended.output
+    places = [ended.output.index(rule) for rule in ("connection-test", "pass-through-read")]
+    assert places == sorted(places)
+    assert "everything else" in ended.output
+
+
+def test_the_rules_are_shown_as_json(cli: Cli, file: Path) -> None:
+    document = cli("policy", "show", "--json").document
+    assert document["file"] == str(file)
+    assert document["class"] == "read-only"
+    assert document["rule_list"][1] == {"id": "read", "effect": "allow", "verbs": ["read"]}
+
+
+def test_what_a_rule_covers_is_told_in_words(cli: Cli, file: Path) -> None:
+    file.write_text('[[rules]]\nid = "x"\neffect = "deny"\ncompanies = [7, 8]\n')
+    assert "every verb; companies 7, 8" in cli("policy", "show").output
+
+
+def test_a_broken_file_is_shown_with_its_problem(cli: Cli, file: Path) -> None:
+    file.write_text("unknown = 1")
+    ended = cli("policy", "show")
+    assert ended.status == 1
+    assert "unknown key: unknown" in ended.output
+
+
+def test_without_a_file_that_is_said(cli: Cli) -> None:
+    ended = cli("policy", "show")
+    assert ended.status == 0
+    assert "There is no policy.toml" in ended.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "rule"),
+    [
+        (("--operation", "list", "--resource", "rfis"), 0, "read"),
+        (("--operation", "tree"), 0, "read"),
+        (("--operation", "test"), 0, "connection-test"),
+        (("--operation", "create", "--resource", "rfis"), 6, "default"),
+        (("--operation", "passthrough", "--path", "rest/v1.0/me"), 0, "pass-through-read"),
+        (("--operation", "passthrough", "--method", "head"), 0, "pass-through-read"),
+        (("--operation", "passthrough", "--method", "POST"), 6, "default"),
+    ],
+)
+def test_a_check_names_the_rule_that_decides(
+    cli: Cli, file: Path, arguments: tuple[str, ...], status: int, rule: str
+) -> None:
+    assert file.exists()
+    ended = cli("policy", "check", "--json", *arguments)
+    assert ended.status == status
+    assert ended.document["rule"] == rule
+    assert ended.document["allowed"] is (status == 0)
+    assert cli("policy", "check", *arguments).output.strip().endswith(".")
+
+
+def test_a_check_asks_for_the_company_where_it_matters(cli: Cli, file: Path) -> None:
+    file.write_text('[[rules]]\nid = "x"\neffect = "allow"\ncompanies = [7]\n')
+    check = ("policy", "check", "--operation", "get", "--environment", "live")
+    assert cli(*check).status == 2
+    assert cli(*check, "--company", "7").status == 0
+    assert cli(*check, "--company", "8").status == 6
