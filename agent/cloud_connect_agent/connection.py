@@ -6,7 +6,7 @@ import random
 import secrets
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
@@ -26,6 +26,7 @@ from cloud_connect_agent.identity import Generation
 from cloud_connect_agent.reports import ReportBoard, send_reports
 from cloud_connect_agent.settings import RelaySettings, TunnelSettings
 from cloud_connect_agent.stopping import StopSignal
+from cloud_connect_agent.suspension import suspended
 
 __all__ = ["Connection", "ConnectionHealth", "RelayAddress", "connect_forever"]
 
@@ -166,6 +167,7 @@ class Connection:
         stop: StopSignal,
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
+        sleeping: Callable[[], Awaitable[float]] = suspended,
     ) -> None:
         self._handler: Final = handler
         self._relay: Final = relay
@@ -176,6 +178,7 @@ class Connection:
         self._stop: Final = stop
         self._clock: Final = clock
         self._uniform: Final = uniform
+        self._suspended: Final = sleeping
         self._instance: Final = secrets.token_urlsafe(12)
         self._backoff: Final = Backoff(
             base=settings.backoff_base,
@@ -261,6 +264,7 @@ class Connection:
                 tasks.create_task(self._measure(session), name="connection-round-trip"),
                 tasks.create_task(self._report(session), name="connection-reports"),
                 tasks.create_task(self._drain(session, link), name="connection-drain"),
+                tasks.create_task(self._wake(link), name="connection-wake"),
             ]
             try:
                 await session.run()
@@ -293,6 +297,12 @@ class Connection:
     async def _report(self, session: Session) -> None:
         with contextlib.suppress(TunnelClosedError):
             await send_reports(session, self._reports)
+
+    async def _wake(self, link: ClientConnection) -> None:
+        """After sleep the link looks open and is dead: a new one costs less than to wait."""
+        slept = await self._suspended()
+        log.info("machine_slept", seconds=round(slept))
+        link.transport.abort()
 
     async def _drain(self, session: Session, link: ClientConnection) -> None:
         await self._stop.wait()

@@ -3,7 +3,6 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,7 +19,6 @@ from cloud_connect_agent.settings import RelaySettings
 from cloud_connect_agent.stopping import StopSignal
 from cloud_connect_agent.tls import client_context
 from cloud_connect_relay.gateway.server import serve_tunnel
-from doubles.certificates import Authority
 from doubles.link_bench import (
     QUICK,
     TEST_TIMES,
@@ -29,7 +27,6 @@ from doubles.link_bench import (
     Relay,
     open_relay,
     run_agent,
-    serve_raw,
     serve_relay,
 )
 
@@ -150,138 +147,19 @@ async def test_relay_that_is_another_one_is_not_believed(
         assert relay.registry.get(agent.connector_id) is None
 
 
-async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    del writer
-    await reader.read()
+async def test_machine_that_slept_gets_a_new_link_at_once(relay: Relay, tmp_path: Path) -> None:
+    naps = [asyncio.Event(), asyncio.Event()]
+    ahead = iter(naps)
 
+    async def sleeping() -> float:
+        await next(ahead).wait()
+        return 8 * 3600.0
 
-async def upgrades_only(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    from websockets.server import ServerProtocol
-    from websockets.typing import Subprotocol
-
-    protocol = ServerProtocol(subprotocols=[Subprotocol("cloud-connect.v1")])
-    while not (events := protocol.events_received()):
-        protocol.receive_data(await reader.read(4096))
-    protocol.send_response(protocol.accept(events[0]))  # type: ignore[arg-type]  # a request
-    for data in protocol.data_to_send():
-        writer.write(data)
-    await reader.read()
-
-
-@pytest.mark.parametrize(
-    ("scheme", "server", "says"),
-    [
-        ("wss", silent, "TLS"),
-        ("ws", silent, "upgrade"),
-        ("ws", upgrades_only, "handshake"),
-    ],
-)
-async def test_server_that_falls_silent_is_given_up_in_time(
-    relay: Relay, tmp_path: Path, scheme: str, server: object, says: str
-) -> None:
-    async with serve_raw(server) as port:  # type: ignore[arg-type]  # one of the two above
-        url = f"{scheme}://127.0.0.1:{port}/tunnel"
-        began = time.monotonic()
-        async with run_agent(relay, tmp_path / "a", url=url) as agent:
-            await agent.health.until("offline", times=2)
-            assert says in agent.health.reasons[0]
-            assert 0.9 < time.monotonic() - began < 4.0
-
-
-async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.read(1)
-    writer.close()
-
-
-async def web_server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.readuntil(b"\r\n\r\n")
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
-    writer.close()
-
-
-async def busy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.readuntil(b"\r\n\r\n")
-    writer.write(
-        b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    )
-    writer.close()
-
-
-async def no_subprotocol(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    from websockets.server import ServerProtocol
-
-    protocol = ServerProtocol()
-    while not (events := protocol.events_received()):
-        protocol.receive_data(await reader.read(4096))
-    protocol.send_response(protocol.accept(events[0]))  # type: ignore[arg-type]  # a request
-    for data in protocol.data_to_send():
-        writer.write(data)
-    await reader.read()
-
-
-@pytest.mark.parametrize(
-    ("server", "says"),
-    [
-        (hangs_up, "no relay"),
-        (web_server, "status 200"),
-        (busy, "busy"),
-        (no_subprotocol, "protocol"),
-    ],
-)
-async def test_server_that_is_no_relay_is_named(
-    relay: Relay, tmp_path: Path, server: object, says: str
-) -> None:
-    async with serve_raw(server) as port:  # type: ignore[arg-type]  # one of those above
-        url = f"ws://127.0.0.1:{port}/tunnel"
-        async with run_agent(relay, tmp_path / "a", url=url, uniform=lambda low, _: low) as agent:
-            await agent.health.until("offline")
-            assert says in agent.health.reasons[0]
-
-
-async def test_busy_relay_is_given_the_time_it_asks_for(relay: Relay, tmp_path: Path) -> None:
-    async with serve_raw(busy) as port:
-        url = f"ws://127.0.0.1:{port}/tunnel"
-        async with run_agent(relay, tmp_path / "a", url=url, uniform=lambda low, _: low) as agent:
-            await agent.health.until("offline")
-            assert agent.delays == [0.05, 7.0]
-            await asyncio.sleep(0.1)
-            assert agent.health.told == ["connecting", "offline"]
-
-
-@pytest.mark.parametrize("known", [True, False])
-async def test_tls_link_is_verified_when_the_relay_knows_its_certificate(
-    tmp_path: Path, *, known: bool
-) -> None:
-    authority = Authority.make()
-    certificate, key = authority.issue(tmp_path, "localhost")
-    edge, _ = authority.issue(tmp_path, "edge")
-    settings: dict[str, Any] = {
-        "tls_cert": certificate,
-        "tls_key": key,
-        "tunnel": {"edge_certs": [edge]},
-    }
-    async with serve_relay(tmp_path, **settings) as relay:
-        assert relay.gateway is not None
-        url = f"wss://localhost:{relay.gateway.port}/tunnel"
-        ca_file = authority.trusted(tmp_path) if known else None
-        async with run_agent(relay, tmp_path / "a", url=url, ca_file=ca_file) as agent:
-            if known:
-                live = await relay.session_of(agent.connector_id)
-                assert live.certificate == "verified"
-            else:
-                await agent.health.until("offline")
-                assert "not trusted" in agent.health.reasons[0]
-
-
-async def test_intercepted_link_is_refused_by_the_relay(tmp_path: Path) -> None:
-    authority = Authority.make()
-    edge, _ = authority.issue(tmp_path, "edge")
-    async with (
-        serve_relay(tmp_path, tunnel={"edge_certs": [edge]}) as relay,
-        run_agent(relay, tmp_path / "a") as agent,
-    ):
-        await agent.health.until("offline")
-        assert "a proxy in between" in agent.health.reasons[0]
+    async with run_agent(relay, tmp_path / "a", sleeping=sleeping) as agent:
+        await agent.health.until("connected")
+        naps[0].set()
+        await agent.health.until("connected", times=2)
+        assert "lost" in agent.health.reasons[0]
 
 
 async def stopped(agent: Agent) -> float:
@@ -333,20 +211,6 @@ async def test_agent_does_not_wait_for_ever_and_asked_twice_not_at_all(
         assert agent.stop.urgent is (asked == 2)
         took = await stopped(agent)
         assert (took > 0.9) is (asked == 1)
-
-
-@pytest.mark.parametrize("server", [silent, upgrades_only])
-async def test_agent_stops_at_once_while_it_dials(
-    relay: Relay, tmp_path: Path, server: object
-) -> None:
-    async with serve_raw(server) as port:  # type: ignore[arg-type]  # one of both
-        url = f"ws://127.0.0.1:{port}/tunnel"
-        settings = QUICK.model_copy(update={"upgrade_timeout": 60, "handshake_timeout": 60})
-        async with run_agent(relay, tmp_path / "a", url=url, settings=settings) as agent:
-            await agent.health.until("connecting")
-            await asyncio.sleep(0.05)
-            agent.stop.request()
-            assert await stopped(agent) < 4.0
 
 
 async def test_agent_stops_at_once_while_it_waits(relay: Relay, tmp_path: Path) -> None:
@@ -436,17 +300,3 @@ async def test_settings_that_do_not_fit_are_named(
     settings = relay_settings(relay, "con_a", key).model_copy(update=change)
     with pytest.raises(ConfigurationError, match=says):
         RelayAddress.of(settings, key=key, tls=client_context())
-
-
-async def test_plain_tunnel_to_another_machine_is_refused(relay: Relay, tmp_path: Path) -> None:
-    with pytest.raises(ExceptionGroup) as caught:
-        async with run_agent(relay, tmp_path / "a", url="ws://relay.example.com/tunnel") as agent:
-            await agent.task
-    assert caught.group_contains(ConfigurationError, match="loopback")
-
-
-async def test_name_that_nobody_knows_is_a_dns_problem(relay: Relay, tmp_path: Path) -> None:
-    url = "wss://relay.invalid/tunnel"
-    async with run_agent(relay, tmp_path / "a", url=url) as agent:
-        await agent.health.until("offline")
-        assert "DNS" in agent.health.reasons[0]

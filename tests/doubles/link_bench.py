@@ -25,6 +25,7 @@ from cloud_connect_agent.identity import Generation
 from cloud_connect_agent.reports import ReportBoard
 from cloud_connect_agent.settings import TunnelSettings
 from cloud_connect_agent.stopping import StopSignal
+from cloud_connect_agent.suspension import suspended
 from cloud_connect_agent.tls import client_context
 from cloud_connect_relay.addresses import Addresses
 from cloud_connect_relay.api import enrol, problems
@@ -262,6 +263,7 @@ async def run_agent(
     relay_id: str | None = None,
     ca_file: Path | None = None,
     uniform: Callable[[float, float], float] | None = None,
+    sleeping: Callable[[], Awaitable[float]] = suspended,
 ) -> AsyncIterator[Agent]:
     """Enrol unless told otherwise, connect, and stop when the block ends."""
     await asyncio.to_thread(folder.mkdir, exist_ok=True)
@@ -297,6 +299,7 @@ async def run_agent(
         reports=reports,
         stop=stop,
         uniform=note,
+        sleeping=sleeping,
     )
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(connection.run())

@@ -1,0 +1,59 @@
+"""A bare agent, for tests that say wrong things to a relay."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from cloud_connect.handshake import AgentCredentials, AgentHandshake
+from cloud_connect.signing import SigningKey
+from doubles.link_bench import Relay
+
+SUBPROTOCOLS = [Subprotocol("cloud-connect.v1")]
+
+
+@contextlib.asynccontextmanager
+async def socket_to(relay: Relay, **options: Any) -> AsyncIterator[ClientConnection]:
+    options.setdefault("subprotocols", SUBPROTOCOLS)
+    async with connect(
+        relay.tunnel_url, compression=None, proxy=None, ping_interval=None, **options
+    ) as socket:
+        yield socket
+
+
+async def closed_with(socket: ClientConnection) -> int:
+    """Wait for the end; which code the relay closed with."""
+    async with asyncio.timeout(5):
+        await socket.wait_closed()
+    assert socket.close_code is not None
+    return socket.close_code
+
+
+def agent_side(
+    relay: Relay, connector_id: str, key: SigningKey, *, generation: int = 0, **more: Any
+) -> AgentHandshake:
+    return AgentHandshake(
+        AgentCredentials(
+            connector_id=connector_id,
+            key=key,
+            relay_id=relay.identity.relay_id,
+            relay_public_key=relay.identity.public_key,
+        ),
+        generation=generation,
+        **more,
+    )
+
+
+async def greet(socket: ClientConnection, agent: AgentHandshake) -> int:
+    await socket.send(agent.receive_challenge(await socket.recv()))
+    return agent.receive_welcome(await socket.recv()).generation
+
+
+async def refused_with(relay: Relay, connector_id: str, key: SigningKey, **more: Any) -> int:
+    async with socket_to(relay) as socket:
+        agent = agent_side(relay, connector_id, key, **more)
+        await socket.send(agent.receive_challenge(await socket.recv()))
+        return await closed_with(socket)
