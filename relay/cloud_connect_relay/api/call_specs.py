@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials
 
-from cloud_connect_relay.api.problems import not_found
 from cloud_connect_relay.api.security import BEARER, Principal, authenticate_request, services
 from cloud_connect_relay.calls.deadline import timeout_of
 
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from cloud_connect_relay.calls.spec import Target
     from cloud_connect_relay.services import Services
 
-__all__ = ["check_binding", "signed_in", "target_for", "timeout_for"]
+__all__ = ["signed_in", "target_for", "timeout_for"]
 
 
 async def signed_in(
@@ -27,24 +26,13 @@ async def signed_in(
 signed_in.required_scope = "calls:read"  # type: ignore[attr-defined]  # the least it takes
 
 
-def check_binding(principal: Principal, datasource_id: str) -> None:
-    """Hide every data source but the one that a bound token is good for.
-
-    Raises:
-        NotFoundError: If the token is bound to another.
-    """
-    if principal.datasource_id not in {None, datasource_id}:
-        raise not_found()
-
-
 async def target_for(services: "Services", principal: Principal, datasource_id: str) -> "Target":
-    """Return where the calls of the data source go, for a caller who may know of it.
+    """Return where the calls of the caller's data source go.
 
     Raises:
         NotFoundError: If there is none, or it is not the caller's.
         DataSourceIncompleteError: If its details do not tell.
     """
-    check_binding(principal, datasource_id)
     return await services.calls.sources.target(principal.subscription_id, datasource_id)
 
 

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from cloud_connect.errors import InvalidRequestError
-from cloud_connect_relay.api.call_specs import check_binding
 from cloud_connect_relay.api.datasource_documents import (
     DataSourceDocument,
     SecurityDocument,
@@ -43,11 +42,7 @@ _TESTED_DETAILS: Final = ("settings", "use_connector", "connector_ids", "connect
 async def list_datasources(principal: Reads, services: Shared) -> dict[str, Any]:
     """List the subscription's data sources."""
     found = await services.storage.of(principal.subscription_id).datasources.all()
-    return {
-        "items": [
-            document_of(source) for source in found if principal.datasource_id in {None, source.id}
-        ]
-    }
+    return {"items": [document_of(source) for source in found]}
 
 
 @router.post("", status_code=201)
@@ -55,8 +50,6 @@ async def create_datasource(
     document: DataSourceDocument, principal: Changes, services: Shared
 ) -> dict[str, Any]:
     """Save a new data source; it may still be incomplete."""
-    if principal.datasource_id is not None:
-        raise not_found()  # a bound token makes nothing beside what it is bound to
     details = merged(document, None)
     await _check_connectors(services, principal, details.connector_ids)
     status, message = _status_of(details, None)
@@ -122,7 +115,6 @@ async def delete_datasource(datasource_id: str, principal: Changes, services: Sh
 
 
 async def _find(services: Services, principal: Principal, datasource_id: str) -> DataSource:
-    check_binding(principal, datasource_id)
     return await services.calls.sources.find(principal.subscription_id, datasource_id)
 
 

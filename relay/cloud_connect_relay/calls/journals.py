@@ -1,20 +1,23 @@
 """Agents' journals: what became of a call whose answer did not arrive, and the answer itself."""
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from cloud_connect.calls import Operation
 from cloud_connect.errors import CloudConnectError, ErrorCode, Outcome
 from cloud_connect.tunnel import RequestHead, ResetCode
+from cloud_connect_relay.calls.answer import Answer
+from cloud_connect_relay.calls.failures import error_of
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from cloud_connect.exchange import Exchange
     from cloud_connect.tunnel import ResponseHead
-    from cloud_connect_relay.calls.spec import CallSpec
     from cloud_connect_relay.gateway.registry import LiveSession, Registry
     from cloud_connect_relay.storage.calls import CallRecord
 
@@ -23,6 +26,7 @@ __all__ = ["Finding", "Journals"]
 log = structlog.get_logger(__name__)
 
 _ASK_SECONDS: Final = 5.0  # for an answer from a journal, which is one look into a local file
+_MAX_STORED_BYTES: Final = 1024 * 1024  # a journal keeps less
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,63 +59,34 @@ class Journals:
         if live is None:
             return None
         try:
-            async with asyncio.timeout(_ASK_SECONDS):
-                exchange = await live.session.open(
-                    RequestHead(
-                        operation=Operation.JOURNAL,
-                        call_id=record.id,
-                        deadline_ms=int(_ASK_SECONDS * 1000),
-                        params={"call_id": record.id},
-                    ),
-                    end_stream=True,
-                )
-                try:
-                    return _finding(await exchange.receive_head(), since=live.connected_since)
-                finally:
-                    exchange.reset(ResetCode.CANCEL)
+            async with asyncio.timeout(_ASK_SECONDS), _asked(live, record) as exchange:
+                return _finding(await exchange.receive_head(), since=live.connected_since)
         except (CloudConnectError, TimeoutError) as error:
             log.info("journal_not_asked", call_id=record.id, reason=str(error))
             return None
 
-    async def replay(
-        self, record: "CallRecord", spec: "CallSpec"
-    ) -> "tuple[Exchange, ResponseHead] | None":
-        """Return the stored answer to the call as a stream; ``None`` if it cannot be had now.
+    async def stored(self, record: "CallRecord") -> Answer | None:
+        """Return the stored answer to the call; ``None`` if it was not kept, or is out of reach.
 
-        Args:
-            spec: The repeated request, equal to the first; nothing of it is executed.
+        The request is not sent again, so there is nothing that could be executed.
         """
         live = self._session(record)
         if live is None:
             return None
-        exchange: Exchange | None = None
-        head: ResponseHead | None = None
         try:
-            async with asyncio.timeout(_ASK_SECONDS):
-                exchange = await live.session.open(
-                    RequestHead(
-                        operation=spec.operation,
-                        call_id=record.id,
-                        deadline_ms=int(_ASK_SECONDS * 1000),
-                        params=_replay_only(spec),
-                        headers=spec.headers,
-                    ),
-                    end_stream=not spec.body,
-                )
-                if spec.body:
-                    await exchange.send(spec.body, end_stream=True)
+            async with asyncio.timeout(_ASK_SECONDS), _asked(live, record) as exchange:
                 head = await exchange.receive_head()
+                if not head.replayed:
+                    return None
+                if head.problem is not None:
+                    failure = error_of(head.problem, call_id=record.id)
+                    return Answer(record.id, status=failure.status, failure=failure, replayed=True)
+                answer = Answer.of(record.id, head, exchange)
+                await answer.collect(max_bytes=_MAX_STORED_BYTES)
+                return answer
         except (CloudConnectError, TimeoutError) as error:
             log.info("answer_not_replayed", call_id=record.id, reason=str(error))
             return None
-        finally:
-            if exchange is not None and head is None:
-                exchange.reset(ResetCode.CANCEL)
-        if not head.replayed:
-            # The journal has forgotten the call, or its answer was too large to be kept.
-            exchange.reset(ResetCode.CANCEL)
-            return None
-        return exchange, head
 
     def _session(self, record: "CallRecord") -> "LiveSession | None":
         if record.connector_id is None:
@@ -122,17 +97,35 @@ class Journals:
         return live
 
 
-def _replay_only(spec: "CallSpec") -> Mapping[str, Any]:
-    return {"source": spec.target.source, **spec.params, "replay_only": True}
+@contextlib.asynccontextmanager
+async def _asked(live: "LiveSession", record: "CallRecord") -> "AsyncIterator[Exchange]":
+    exchange = await live.session.open(
+        RequestHead(
+            operation=Operation.JOURNAL,
+            call_id=record.id,
+            deadline_ms=int(_ASK_SECONDS * 1000),
+            params={"call_id": record.id},
+        ),
+        end_stream=True,
+    )
+    try:
+        yield exchange
+    finally:
+        if not exchange.receive_ended:
+            exchange.reset(ResetCode.CANCEL)
 
 
 def _finding(head: "ResponseHead", *, since: float) -> Finding:
     problem = head.problem
     if problem is None:
         return Finding(outcome=head.outcome, since=since, status=head.status)
+    if problem.code == ErrorCode.NOT_FOUND:
+        # Either the agent never heard of the call, or it did not keep the answer.
+        return Finding(
+            outcome=head.outcome or problem.outcome, heard=head.outcome is not None, since=since
+        )
     return Finding(
         outcome=head.outcome or problem.outcome,
-        heard=head.outcome is not None or problem.code != ErrorCode.NOT_FOUND,
         since=since,
         status=problem.status,
         code=problem.code,

@@ -74,7 +74,7 @@ class IdempotencyKeys:
             raise conflict()
         if verdict is Verdict.UNKNOWN:
             raise restored(earlier)
-        return await self._recovery.stored(earlier, spec)
+        return await self._recovery.stored(earlier)
 
     async def _latest(self, subscription_id: str, key: str) -> "CallRecord | None":
         calls = self._storage.of(subscription_id).calls

@@ -4,28 +4,22 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 import orjson
-import structlog
 
 from cloud_connect.errors import AgentOfflineError, CloudConnectError, Outcome
-from cloud_connect.tunnel import ResetCode
 from cloud_connect_relay.calls.answer import Answer
-from cloud_connect_relay.calls.failures import error_of, restored
+from cloud_connect_relay.calls.failures import restored
 from cloud_connect_relay.calls.resolution import settled_by
 
 if TYPE_CHECKING:
     from cloud_connect_relay.calls.journals import Finding, Journals
     from cloud_connect_relay.calls.resolution import Resolution
     from cloud_connect_relay.calls.running import RunningCall
-    from cloud_connect_relay.calls.spec import CallSpec
     from cloud_connect_relay.storage.calls import CallRecord
 
 __all__ = ["Recovery"]
 
-log = structlog.get_logger(__name__)
-
 _PAUSE_SECONDS: Final = 0.5  # between two looks for the agent
 _ANSWER_SECONDS: Final = 0.5  # of the deadline, left for telling that the outcome is unknown
-_MAX_STORED_BYTES: Final = 1024 * 1024  # a journal keeps less
 
 
 class Recovery:
@@ -47,7 +41,7 @@ class Recovery:
                 finding = await self._finding(record)
                 if finding.outcome is Outcome.COMPLETED:
                     known = settled_by(record, finding, now=record.started_at)
-                    return await self._answer(known, call.spec)
+                    return await self._first(known)
         except TimeoutError:
             raise error from None
         if finding.outcome is Outcome.NOT_EXECUTED:
@@ -57,11 +51,11 @@ class Recovery:
             ) from None
         raise error
 
-    async def stored(self, record: "CallRecord", spec: "CallSpec") -> Answer:
-        """Return the answer to the completed call of *record*, which *spec* repeats."""
-        replayed = await self._replay(record, spec)
-        if replayed is not None:
-            return replayed
+    async def stored(self, record: "CallRecord") -> Answer:
+        """Return the answer that the completed call of *record* got."""
+        answer = await self._journals.stored(record)
+        if answer is not None:
+            return answer
         if record.code is not None:
             failure = restored(record)
             return Answer(record.id, status=failure.status, failure=failure, replayed=True)
@@ -74,32 +68,13 @@ class Recovery:
                 return finding
             await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _answer(self, record: "CallRecord", spec: "CallSpec") -> Answer:
+    async def _first(self, record: "CallRecord") -> Answer:
         """Return the first answer to a call; its failure is raised, as it would have been."""
-        answer = await self.stored(record, spec)
+        answer = await self.stored(record)
         if answer.failure is not None:
             raise answer.failure
         answer.replayed = False
         return answer
-
-    async def _replay(self, record: "CallRecord", spec: "CallSpec") -> Answer | None:
-        opened = await self._journals.replay(record, spec)
-        if opened is None:
-            return None
-        exchange, head = opened
-        try:
-            if head.problem is not None:
-                failure = error_of(head.problem, call_id=record.id)
-                return Answer(record.id, status=failure.status, failure=failure, replayed=True)
-            answer = Answer.of(record.id, head, exchange)
-            await answer.collect(max_bytes=_MAX_STORED_BYTES)
-        except CloudConnectError as error:
-            log.info("answer_not_replayed", call_id=record.id, reason=error.message)
-            return None
-        else:
-            return answer
-        finally:
-            exchange.reset(ResetCode.CANCEL)
 
 
 def _without_body(record: "CallRecord") -> Answer:
