@@ -250,9 +250,9 @@ class Dispatcher:
         await self._send_rows(call, rows)
 
     async def _write(self, call: Call, operation: Operation, params: RecordParams) -> None:
-        self._allow(self._executor.accesses(operation, params))
         body = await read_all(call)
         record = {} if operation is Operation.DELETE else _record_of(body)
+        self._allow(self._executor.accesses(operation, params, record))
 
         async def work(_: Settle) -> Answer:
             status = 200

@@ -35,7 +35,12 @@ class Rows(Protocol):
 class RecordSource(Protocol):
     """Carries out typed operations: the record executor."""
 
-    def accesses(self, operation: Operation, params: RecordParams) -> Sequence[Access]:
+    def accesses(
+        self,
+        operation: Operation,
+        params: RecordParams,
+        record: Mapping[str, object] | None = None,
+    ) -> Sequence[Access]:
         """Return what the policy must allow before anything runs."""
         ...
 

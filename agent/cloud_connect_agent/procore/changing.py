@@ -114,7 +114,13 @@ class Changing:
             target = {name: str(row[name]) for name in resource.scope_fields}
             try:
                 answer = await self._send(
-                    resource, operation, target, fetcher, record_id=str(row["id"]), record=record
+                    resource,
+                    operation,
+                    target,
+                    fetcher,
+                    record_id=str(row["id"]),
+                    record=record,
+                    begun=bool(changed),
                 )
             except CloudConnectError as exc:
                 if not changed:
@@ -137,13 +143,14 @@ class Changing:
         *,
         record_id: str | None = None,
         record: Mapping[str, object] | None = None,
+        begun: bool = False,
     ) -> Row:
         request = write_request(
             resource, operation, fetcher.source, target, record_id=record_id, record=record
         )
-        response = await fetcher.send(request, answering=True)
+        response = await fetcher.send(request, answering=begun)
         if operation is Operation.DELETE:
-            return {}
+            return {"already_absent": True} if response.already_absent else {}
         endpoint = self._catalog.endpoint(resource, operation)
         row = next(iter(unwrap(response.json, endpoint.unwrap)), {})
         return scoped(row, target)

@@ -12,7 +12,13 @@ from urllib.parse import quote, urlencode
 import orjson
 
 from cloud_connect.calls import Environment, Source
-from cloud_connect.errors import InternalError, SourceUnavailableError
+from cloud_connect.errors import (
+    CloudConnectError,
+    InternalError,
+    OutcomeUnknownError,
+    SourceRejectedError,
+    SourceUnavailableError,
+)
 from cloud_connect_agent.procore.attempts import Attempts, Outgoing, Retries
 from cloud_connect_agent.procore.bodies import BodyLimits, read_body
 from cloud_connect_agent.procore.environments import EndpointOverride, Endpoints, endpoints_of
@@ -202,7 +208,26 @@ class ProcoreClient:
                 pause = retries.next_pause(deadline)
                 if pause is None:
                     raise
+            except OutcomeUnknownError as unknown:
+                pause = retries.next_pause(deadline)
+                if request.method != "DELETE" or content is not None or pause is None:
+                    raise
+                return await self._delete_again(outgoing, unknown, pause)
             await asyncio.sleep(pause)
+
+    async def _delete_again(
+        self, outgoing: Outgoing, unknown: OutcomeUnknownError, pause: float
+    ) -> ApiResponse:
+        """Repeat a deletion once: what is gone cannot be deleted twice."""
+        await asyncio.sleep(pause)
+        try:
+            return await self._fetch(outgoing, self._retries())
+        except SourceRejectedError as rejected:
+            if rejected.status != 404:
+                raise unknown from rejected
+            return ApiResponse(status=200, headers={}, already_absent=True)
+        except CloudConnectError as error:
+            raise unknown from error
 
     async def _fetch(self, outgoing: Outgoing, retries: Retries) -> ApiResponse:
         async with self._attempts(outgoing, retries) as answer:

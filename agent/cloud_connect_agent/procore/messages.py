@@ -48,12 +48,14 @@ class ApiResponse:
         headers: Case-insensitive; values hold no control characters.
         json: The decoded body; ``None`` when it is empty or not JSON.
         text: The body when it is not JSON.
+        already_absent: A deletion was repeated, and the first attempt had been carried out.
     """
 
     status: int
     headers: Mapping[str, str]
     json: Any = None
     text: str = ""
+    already_absent: bool = False
 
     @property
     def request_id(self) -> str | None:

@@ -1,0 +1,377 @@
+"""Who may send when: parallel requests, and Procore's two windows."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
+
+import pytest
+
+from cloud_connect.calls import Environment
+from cloud_connect.errors import DeadlineExceededError, RateLimitedError
+from cloud_connect_agent.procore.budget import RateBudget, ServerClock
+from cloud_connect_agent.procore.scheduler import Grant, RateScheduler, Slot
+
+ONE = Grant(Environment.LIVE, "app", 1)
+OTHER = Grant(Environment.LIVE, "app", 2)
+EPOCH = 1_800_000_000  # what Procore's clock shows when ours shows 0
+
+
+def headers(left: int, *, limit: int = 25, reset: float = 10.0, now: float = 0.0) -> dict[str, str]:
+    """What Procore says at *now* of a window that ends at *reset*."""
+    return {
+        "date": formatdate(EPOCH + int(now), usegmt=True),
+        "x-rate-limit-limit": str(limit),
+        "x-rate-limit-remaining": str(left),
+        "x-rate-limit-reset": str(int(EPOCH + reset)),
+    }
+
+
+def learned(budget: RateBudget, now: float, said: dict[str, str], status: int = 200) -> None:
+    budget.sent(now)
+    budget.answered(now, status, said, 0.0)
+
+
+def test_without_headers_nothing_holds() -> None:
+    budget = RateBudget()
+    learned(budget, 0.0, {})
+    for _ in range(100):
+        assert budget.hold(0.0, interactive=False) == 0.0
+        budget.sent(0.0)
+
+
+def test_before_the_first_answer_only_a_few_go() -> None:
+    budget = RateBudget()
+    for _ in range(4):
+        assert budget.hold(0.0, interactive=True) == 0.0
+        budget.sent(0.0)
+    assert budget.hold(0.0, interactive=True) == pytest.approx(2.0)
+    assert budget.limited(0.0, interactive=True) == 0.0
+    assert budget.hold(2.0, interactive=True) == 0.0
+
+
+def test_a_window_holds_until_its_reset_on_procores_clock() -> None:
+    budget = RateBudget()
+    learned(budget, 0.0, headers(1))
+    assert budget.hold(0.0, interactive=True) == pytest.approx(10.0)
+    assert budget.hold(9.0, interactive=True) == pytest.approx(1.0)
+    assert budget.hold(10.0, interactive=True) == 0.0
+
+
+def test_what_is_under_way_counts_as_used() -> None:
+    budget = RateBudget()
+    learned(budget, 0.0, headers(5))
+    for _ in range(4):
+        assert budget.hold(0.0, interactive=True) == 0.0
+        budget.sent(0.0)
+    assert budget.hold(0.0, interactive=True) > 0
+
+
+def test_an_answer_that_comes_late_gives_nothing_back() -> None:
+    budget = RateBudget()
+    budget.sent(0.0)
+    budget.sent(0.0)
+    budget.answered(0.1, 200, headers(2), 0.0)
+    budget.answered(0.1, 200, headers(3), 0.0)  # sent first, arrived second
+    budget.sent(0.2)
+    assert budget.hold(0.2, interactive=True) > 0
+    budget.answered(0.3, 200, headers(20, reset=5.0), 0.0)  # of an older window
+    assert budget.hold(0.3, interactive=True) > 0 or budget.in_flight == 0
+
+
+def test_bulk_leaves_a_reserve_for_people() -> None:
+    budget = RateBudget()
+    learned(budget, 0.0, headers(60, limit=600))
+    assert budget.hold(0.0, interactive=False) > 0
+    assert budget.hold(0.0, interactive=True) == 0.0
+
+
+def test_small_limits_are_used_up() -> None:
+    budget = RateBudget()
+    learned(budget, 0.0, headers(1, limit=5))
+    assert budget.hold(0.0, interactive=False) == 0.0
+    learned(budget, 0.0, headers(0, limit=5))
+    assert budget.hold(0.0, interactive=True) > 0
+
+
+def test_the_window_that_is_not_reported_still_holds() -> None:
+    budget = RateBudget()
+    learned(budget, 0.0, headers(4))
+    learned(budget, 0.0, headers(3, limit=600, reset=1800.0))
+    learned(budget, 0.0, headers(1))
+    assert budget.hold(0.0, interactive=True) == pytest.approx(10.0)
+    assert budget.hold(10.0, interactive=True) == 0.0
+
+
+def test_after_a_reset_one_request_asks_first() -> None:
+    budget = RateBudget()
+    learned(budget, 0.0, headers(0))
+    assert budget.hold(10.5, interactive=True) == 0.0
+    budget.sent(10.5)
+    assert budget.hold(10.5, interactive=True) == pytest.approx(2.0)
+    budget.answered(10.6, 200, headers(24, reset=20.0, now=10.6), 0.0)
+    assert budget.hold(10.6, interactive=True) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "wait"),
+    [
+        (429, {"retry-after": "7"}, 7.0),
+        (503, {"retry-after": "7"}, 7.0),
+        (429, {"retry-after": "0"}, 1.0),
+        (429, {"retry-after": "86400"}, 3600.0),
+        (429, {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, 1.0),
+        (429, {}, 1.0),
+        (429, headers(0, reset=6.0), 6.0),
+    ],
+)
+def test_a_throttled_answer_holds_everything(
+    status: int, said: dict[str, str], wait: float
+) -> None:
+    budget = RateBudget()
+    learned(budget, 0.0, said, status)
+    assert budget.hold(0.0, interactive=True) == pytest.approx(wait)
+    assert budget.hold(wait + 0.01, interactive=True) == 0.0
+
+
+def test_the_wait_is_spread() -> None:
+    budget = RateBudget()
+    budget.sent(0.0)
+    budget.answered(0.0, 429, {"retry-after": "5"}, 1.0)
+    assert budget.hold(0.0, interactive=True) == pytest.approx(5.5)
+
+
+def test_a_refused_token_says_nothing_about_limits() -> None:
+    budget = RateBudget()
+    learned(budget, 0.0, headers(0), 401)
+    assert budget.hold(0.0, interactive=True) == 0.0
+
+
+@pytest.mark.parametrize("broken", ["", "x", "-5", "1e99", "9" * 50, "nan"])
+def test_broken_headers_are_ignored(broken: str) -> None:
+    budget = RateBudget()
+    for name in ("x-rate-limit-limit", "x-rate-limit-remaining", "x-rate-limit-reset"):
+        learned(budget, 0.0, {**headers(0), name: broken})
+    assert budget.hold(0.0, interactive=True) == 0.0
+
+
+def test_limits_that_keep_changing_cost_no_memory() -> None:
+    budget = RateBudget()
+    for limit in range(20, 1000):
+        learned(budget, 0.0, headers(limit - 1, limit=limit))
+    assert len(budget._windows) <= 8
+
+
+def test_procores_clock_is_read_from_many_dates() -> None:
+    clock = ServerClock()
+    assert clock.seconds_until(5.0, 0.0) is None
+    clock.observe("no date", 0.0)
+    clock.observe(None, 0.0)
+    assert clock.seconds_until(5.0, 0.0) is None
+    clock.observe(formatdate(EPOCH, usegmt=True), 0.9)  # cut to the second
+    assert clock.seconds_until(EPOCH + 10, 0.9) == pytest.approx(10.0)
+    clock.observe(formatdate(EPOCH + 1, usegmt=True), 1.0)  # the second has just begun
+    assert clock.seconds_until(EPOCH + 10, 1.0) == pytest.approx(9.0)
+    clock.observe(formatdate(EPOCH + 2, usegmt=True), 2.8)  # worse samples change nothing
+    assert clock.seconds_until(EPOCH + 10, 2.0) == pytest.approx(8.0)
+    clock.observe(formatdate(EPOCH - 3600, usegmt=True), 3.0)  # it was set back
+    assert clock.seconds_until(EPOCH, 3.0) == pytest.approx(3600.0)
+
+
+class Held:
+    """Takes slots and gives them back when told."""
+
+    def __init__(self, scheduler: RateScheduler) -> None:
+        self.scheduler = scheduler
+        self.order: list[str] = []
+        self.slots: list[Slot] = []
+
+    async def take(
+        self,
+        name: str,
+        grant: Grant = ONE,
+        *,
+        write: bool = False,
+        interactive: bool = True,
+        within: float = 10.0,
+    ) -> None:
+        slot = await self.scheduler.acquire(
+            grant, write=write, deadline=time.monotonic() + within, interactive=interactive
+        )
+        self.order.append(name)
+        self.slots.append(slot)
+
+    def give_back(self, said: dict[str, str] | None = None, status: int = 200) -> None:
+        slot = self.slots.pop(0)
+        self.scheduler.answered(slot, status, said or {})
+        self.scheduler.release(slot)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def held() -> Iterator[Held]:
+    made = Held(RateScheduler(read_concurrency=2, write_concurrency=1, spread=lambda: 0.0))
+    yield made
+    while made.slots:
+        made.give_back()
+    assert made.scheduler.running == 0
+
+
+async def test_reads_and_writes_have_lanes_of_their_own(held: Held) -> None:
+    await held.take("read 1")
+    await held.take("read 2")
+    await held.take("write", write=True)
+    with pytest.raises(DeadlineExceededError, match="behind other calls"):
+        await held.take("read 3", within=0.05)
+    with pytest.raises(DeadlineExceededError):
+        await held.take("write 2", write=True, within=0.05)
+
+
+async def test_people_go_before_bulk(held: Held) -> None:
+    await held.take("a")
+    await held.take("b")
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(held.take("bulk", interactive=False))
+        await asyncio.sleep(0)
+        tasks.create_task(held.take("person"))
+        await asyncio.sleep(0)
+        held.give_back()
+        held.give_back()
+    assert held.order == ["a", "b", "person", "bulk"]
+
+
+async def test_one_grant_does_not_starve_another(held: Held) -> None:
+    await held.take("a")
+    await held.take("b")
+    async with asyncio.TaskGroup() as tasks:
+        for name in ("one 1", "one 2", "one 3"):
+            tasks.create_task(held.take(name))
+        await asyncio.sleep(0)
+        tasks.create_task(held.take("other", OTHER))
+        await asyncio.sleep(0)
+        for _ in range(4):
+            held.give_back()
+            await asyncio.sleep(0)
+    assert held.order.index("other") == 3
+
+
+async def test_a_grant_that_is_held_lets_others_pass(held: Held) -> None:
+    await held.take("a")
+    held.give_back(status=429, said={"retry-after": "60"})
+    with pytest.raises(RateLimitedError, match="rate limit") as caught:
+        await held.take("late")
+    assert caught.value.retry_after == pytest.approx(60, abs=1)
+    await held.take("other", OTHER)
+    assert held.scheduler.hold(ONE) == pytest.approx(60, abs=1)
+    assert held.scheduler.hold(OTHER) == 0.0
+    assert held.scheduler.hold(Grant(Environment.LIVE, "nobody", 9)) == 0.0
+
+
+async def test_who_waits_is_told_when_the_wait_becomes_too_long(held: Held) -> None:
+    await held.take("a")
+    await held.take("b")
+    with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012 - the group is what raises
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(held.take("late", within=3.0))
+            await asyncio.sleep(0)
+            held.give_back(status=429, said={"retry-after": "60"})
+    assert isinstance(caught.value.exceptions[0], RateLimitedError)
+
+
+async def test_a_wait_for_the_reset_ends_by_itself(held: Held) -> None:
+    await held.take("a")
+    said = {**headers(0), "date": formatdate(EPOCH, usegmt=True)}
+    said["x-rate-limit-reset"] = str(EPOCH + 1)
+    held.give_back(said=said)
+    started = time.monotonic()
+    await held.take("b")
+    assert 0.9 <= time.monotonic() - started <= 1.5
+
+
+async def test_a_wait_that_ends_with_its_deadline_says_it_was_the_limit(held: Held) -> None:
+    await held.take("a")
+    said = {**headers(0), "x-rate-limit-reset": str(EPOCH + 1)}
+    held.give_back(said=said)
+    with pytest.raises(RateLimitedError):
+        await held.take("b", within=0.1)
+
+
+async def test_a_cancelled_wait_leaves_no_trace(held: Held) -> None:
+    await held.take("a")
+    await held.take("b")
+    waiting = asyncio.create_task(held.take("gone"))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(held.take("next"))
+        await asyncio.sleep(0)
+        held.give_back()
+    assert held.order == ["a", "b", "next"]
+
+
+async def test_a_slot_granted_to_a_cancelled_wait_comes_back(held: Held) -> None:
+    await held.take("a")
+    await held.take("b")
+    waiting = asyncio.create_task(held.take("gone"))
+    await asyncio.sleep(0)
+    held.give_back()
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    assert held.scheduler.running == 1
+    await held.take("next")
+
+
+async def test_a_request_without_an_answer_is_counted_out(held: Held) -> None:
+    for _ in range(10):
+        slot = await held.scheduler.acquire(ONE, write=False, deadline=time.monotonic() + 1)
+        held.scheduler.release(slot)
+    assert held.scheduler.running == 0
+
+
+async def test_idle_grants_make_room(held: Held) -> None:
+    for company in range(1100):
+        await held.take("x", Grant(Environment.LIVE, "app", company))
+        held.give_back()
+    assert len(held.scheduler._budgets) <= 1024
+
+
+@pytest.mark.slow
+async def test_a_burst_against_a_small_window_is_never_refused() -> None:
+    """A sliding window of 5 per second, 20 calls at once, answered out of order."""
+    scheduler = RateScheduler(spread=lambda: 0.0)
+    sent: list[float] = []
+    refused = 0
+    start = time.monotonic()
+
+    async def call(number: int) -> None:
+        nonlocal refused
+        slot = await scheduler.acquire(ONE, write=False, deadline=time.monotonic() + 15)
+        now = time.monotonic()
+        recent = [at for at in sent if at > now - 1.0]
+        status = 200 if len(recent) < 12 else 429
+        refused += status == 429
+        if status == 200:
+            sent.append(now)
+            recent.append(now)
+        server_now = EPOCH + now - start
+        said = {
+            "date": formatdate(int(server_now), usegmt=True),
+            "x-rate-limit-limit": "12",
+            "x-rate-limit-remaining": str(12 - len(recent)),
+            "x-rate-limit-reset": str(int(server_now + 1.0 - (now - recent[0])) + 1),
+        }
+        await asyncio.sleep(0.01 * (number % 3))
+        scheduler.answered(slot, status, said)
+        scheduler.release(slot)
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(30):
+            tasks.create_task(call(number))
+    assert refused == 0
+    assert len(sent) == 30
