@@ -1,0 +1,89 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from cloud_connect.signing import SigningKey
+from cloud_connect_relay.storage.connector_sessions import ConnectorSessions
+from cloud_connect_relay.storage.connectors import ConnectorFlag
+from cloud_connect_relay.storage.subscriptions import Subscriptions
+from doubles.link_bench import Relay, open_relay
+
+
+@pytest.fixture
+async def relay(tmp_path: Path) -> AsyncIterator[Relay]:
+    async with open_relay(tmp_path) as relay:
+        yield relay
+
+
+async def test_connectors_are_listed_by_name(relay: Relay) -> None:
+    for name in ("b", "a"):
+        await relay.enrol(SigningKey.generate(), name=name)
+    listed = await relay.tenant.connectors.list()
+    assert [connector.name for connector in listed] == ["a", "b"]
+
+
+async def test_other_subscription_sees_and_changes_nothing(relay: Relay) -> None:
+    connector = await relay.enrol(SigningKey.generate())
+    stranger = relay.storage.of("sub_b").connectors
+    assert await stranger.list() == ()
+    assert await stranger.get(connector.id) is None
+    assert await stranger.change(connector.id, name="mine", draining=True) is None
+    assert not await stranger.revoke(connector.id)
+    assert await relay.connector(connector.id) == connector
+
+
+async def test_only_what_is_given_changes(relay: Relay) -> None:
+    mine = relay.tenant.connectors
+    connector = await relay.enrol(SigningKey.generate())
+    changed = await mine.change(connector.id, name="renamed", group="east")
+    assert changed is not None
+    assert (changed.name, changed.group, changed.flag) == ("renamed", "east", ConnectorFlag.ACTIVE)
+    changed = await mine.change(connector.id, group="", draining=True)
+    assert changed is not None
+    assert (changed.name, changed.group) == ("renamed", None)
+    assert changed.flag is ConnectorFlag.DRAINING
+    assert await mine.change(connector.id) == changed
+    changed = await mine.change(connector.id, draining=False)
+    assert changed is not None
+    assert changed.flag is ConnectorFlag.ACTIVE
+
+
+async def test_revoked_connector_stays_revoked(relay: Relay) -> None:
+    mine = relay.tenant.connectors
+    connector = await relay.enrol(SigningKey.generate())
+    assert await mine.revoke(connector.id)
+    assert await mine.revoke(connector.id)
+    await mine.change(connector.id, draining=True)
+    sessions = ConnectorSessions(relay.storage)
+    await sessions.suspect(connector, sign="generation", now=1.0)
+    assert (await relay.connector(connector.id)).flag is ConnectorFlag.REVOKED
+    actions = [entry.action for entry in await relay.tenant.audit.newest(limit=9)]
+    assert actions == ["connector.enrol"]
+
+
+async def test_generation_never_goes_back(relay: Relay) -> None:
+    sessions = ConnectorSessions(relay.storage)
+    connector = await relay.enrol(SigningKey.generate())
+    for confirmed in (1, 3, 2):
+        await sessions.confirm(connector.id, confirmed)
+    assert (await relay.connector(connector.id)).generation == 3
+
+
+async def test_revoked_subscription_has_no_connectors_for_the_gateway(relay: Relay) -> None:
+    sessions = ConnectorSessions(relay.storage)
+    connector = await relay.enrol(SigningKey.generate())
+    assert await sessions.find(connector.id) is not None
+    assert await sessions.flagged() == {}
+    await Subscriptions(relay.storage).revoke("sub_a", actor="test", at=1.0)
+    assert await sessions.find(connector.id) is None
+    assert await sessions.flagged() == {connector.id: ConnectorFlag.REVOKED}
+
+
+async def test_nobody_heard_means_nothing_written(relay: Relay) -> None:
+    sessions = ConnectorSessions(relay.storage)
+    connector = await relay.enrol(SigningKey.generate())
+    await sessions.seen({})
+    assert (await relay.connector(connector.id)).last_seen_at is None
+    await sessions.seen({connector.id: 7.0})
+    assert (await relay.connector(connector.id)).last_seen_at == 7.0
