@@ -9,7 +9,7 @@ from agent.cli.conftest import Cli, Ended, Relay, run
 from cloud_connect_agent.paths import AgentPaths
 from cloud_connect_agent.run_lock import run_lock
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 
 
 def assert_sentence(ended: Ended) -> None:

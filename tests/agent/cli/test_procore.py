@@ -8,7 +8,7 @@ import pytest
 
 from agent.cli.conftest import ENVIRONMENT, Cli
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 
 HERE = ("--environment", ENVIRONMENT)
 LOGIN = ("procore", "login", *HERE, "--grant", "client-credentials")
