@@ -42,13 +42,12 @@ class Running:
             **options,
         )
 
-    def ledger(self, **query: str) -> list[dict[str, Any]]:
-        answer = httpx.get(
-            f"{self.ensemble.simulator['admin_url']}/ledger", params=query, trust_env=False
-        )
-        entries = answer.json()
-        found: list[dict[str, Any]] = entries["items"] if isinstance(entries, dict) else entries
-        return found
+    def requests(self) -> list[dict[str, Any]]:
+        """What Procore was asked for, with every header that it received."""
+        answer = httpx.get(f"{self.ensemble.simulator['admin_url']}/requests", trust_env=False)
+        found = answer.json()
+        items: list[dict[str, Any]] = found["items"] if isinstance(found, dict) else found
+        return items
 
 
 def cli(module: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:

@@ -252,7 +252,7 @@ def test_passthrough_never_forwards_the_callers_credential(
 ) -> None:
     marker = f"seen-{uuid.uuid4()}"
     api.get(f"{running.passthrough}/rest/v1.0/me?marker={marker}")
-    (entry,) = [e for e in running.ledger() if marker in json.dumps(e)]
+    (entry,) = [e for e in running.requests() if marker in json.dumps(e)]
     assert running.ensemble.api_key not in json.dumps(entry)
 
 
