@@ -271,11 +271,7 @@ class Session:
     def _deliver(self, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, _TO_EXCHANGE):
-                exchange = self._exchanges.get(event.stream_id)
-                if exchange is not None:
-                    exchange.deliver(event)
-                elif isinstance(event, DataReceived):
-                    self.consume(event.stream_id, len(event.data))
+                self._exchanges[event.stream_id].deliver(event)
             else:
                 self._take(event)
 
@@ -305,9 +301,9 @@ class Session:
         exchange = Exchange(
             self, stream_id, request.head, inbound=True, receive_ended=request.end_stream
         )
-        if self._handlers.serve(exchange):
-            self._exchanges[stream_id] = exchange
-        else:
+        self._exchanges[stream_id] = exchange
+        if not self._handlers.serve(exchange):
+            exchange.abandon()
             self.reset(stream_id, ResetCode.REFUSED)
 
     def _served(self, exchange: Exchange) -> None:
@@ -329,9 +325,7 @@ class Session:
 
     def _on_reset(self, event: StreamReset) -> None:
         stream_id = event.stream_id
-        exchange = self._exchanges.get(stream_id)
-        if exchange is not None:
-            exchange.deliver(event)
+        self._exchanges[stream_id].deliver(event)
         if stream_id in self._handlers:
             self._unconfirmed.add(stream_id)
             self._handlers.cancel(stream_id)

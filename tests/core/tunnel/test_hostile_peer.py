@@ -15,6 +15,7 @@ from cloud_connect.tunnel import (
     Limits,
     Multiplexer,
     RequestReceived,
+    ResetCode,
     Role,
     StreamReset,
 )
@@ -63,7 +64,7 @@ def busy_agent() -> TunnelPair:
     tunnel.agent.send_data(answered, bytes(100_000))
     tunnel.relay.send_data(uploading, b"x", end_stream=True)
     tunnel.exchange()
-    tunnel.agent.reset_stream(reset, 1, now=tunnel.now)
+    tunnel.agent.reset_stream(reset, ResetCode.CANCEL, now=tunnel.now)
     own = tunnel.agent.open_stream(GET_PROJECTS, now=tunnel.now)
     tunnel.agent.send_data(own, bytes(1000), end_stream=True)
     tunnel.agent.open_stream(GET_PROJECTS, now=tunnel.now, end_stream=True)
@@ -88,7 +89,7 @@ def feed(multiplexer: Multiplexer, sent: list[bytes], *, reads: bool) -> None:
                 case StreamReset(stream_id=stream_id):
                     multiplexer.confirm_reset(stream_id)
                 case RequestReceived(stream_id=stream_id) if multiplexer.is_open(stream_id):
-                    multiplexer.reset_stream(stream_id, 2, now=float(now))
+                    multiplexer.reset_stream(stream_id, ResetCode.INTERNAL, now=float(now))
         assert unread <= SMALL.max_session_window_bytes
         assert multiplexer.open_streams <= 2 * SMALL.max_streams
         assert len(multiplexer._outbox._control) < 200

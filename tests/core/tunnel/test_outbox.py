@@ -4,6 +4,7 @@ from cloud_connect.tunnel import (
     FrameType,
     Limits,
     RequestHead,
+    ResetCode,
     StreamWritable,
     Trailers,
 )
@@ -185,7 +186,7 @@ def test_stream_that_waits_for_the_sessions_credit_can_be_reset() -> None:
     one, other = answering(tunnel, 2)
     tunnel.agent.send_data(one, bytes(MIB))
     tunnel.exchange()
-    tunnel.agent.reset_stream(one, 1, now=0)
+    tunnel.agent.reset_stream(one, ResetCode.CANCEL, now=0)
     tunnel.agent.send_data(other, b"x")
     tunnel.exchange()
     assert body_of(tunnel.relay_events, other) == b"x"

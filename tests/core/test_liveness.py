@@ -1,0 +1,60 @@
+import pytest
+
+from cloud_connect.liveness import Liveness, SessionSettings
+
+SETTINGS = SessionSettings()
+
+
+@pytest.fixture
+def liveness() -> Liveness:
+    liveness = Liveness(SETTINGS, now=0.0)
+    liveness.ready = True
+    return liveness
+
+
+def test_link_with_news_is_alive(liveness: Liveness) -> None:
+    liveness.last_received = 100.0
+    assert liveness.verdict(124.9) is None
+
+
+def test_silent_link_is_dead(liveness: Liveness) -> None:
+    assert liveness.verdict(25.0) == "silent: nothing was received for 25 s"
+
+
+def test_link_that_takes_nothing_is_slow(liveness: Liveness) -> None:
+    liveness.sending_since = 60.0
+    liveness.last_received = 89.0
+    assert liveness.verdict(89.9) is None
+    assert liveness.verdict(90.0) == "slow: the peer took nothing for 30 s"
+
+
+def test_silent_link_that_takes_nothing_either_is_slow(liveness: Liveness) -> None:
+    liveness.sending_since = 12.0
+    assert liveness.verdict(25.0) == "slow: the peer took nothing for 13 s"
+
+
+def test_peer_without_settings_is_dead() -> None:
+    liveness = Liveness(SETTINGS, now=0.0)
+    liveness.last_received = 9.0
+    assert liveness.verdict(9.9) is None
+    assert liveness.verdict(10.0) == "silent: no SETTINGS within 10 s"
+
+
+def test_ping_is_due_at_each_interval(liveness: Liveness) -> None:
+    assert [liveness.ping_due(now) for now in (14.9, 15.0, 16.0, 30.0)] == [
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_next_check_is_when_something_is_due(liveness: Liveness) -> None:
+    assert liveness.delay(0.0) == 15.0
+    liveness.last_received = -12.0
+    assert liveness.delay(0.0) == 13.0
+    liveness.sending_since = -20.0
+    assert liveness.delay(0.0) == 10.0
+    liveness.ready = False
+    assert liveness.delay(5.0) == 5.0
+    assert 0 < liveness.delay(99.0) < 0.01
