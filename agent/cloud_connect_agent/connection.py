@@ -336,8 +336,8 @@ class Connection:
         delay = self._backoff.after_failure()
         if retry_after is None:
             return delay
-        # Everybody was told the same number: come back some time after it, not all at it.
-        return max(delay, retry_after + self._uniform(0.0, retry_after))
+        # The relay counts in whole seconds: come back some time within that one.
+        return max(delay, retry_after + self._uniform(0.0, 1.0))
 
     def _refused(self, reason: str) -> float:
         self._health.offline(reason)

@@ -8,6 +8,8 @@ __all__ = ["Admission", "PendingSocket"]
 
 _CHANCE: Final = 1.0  # seconds that a socket may wait before a newcomer may take its place
 
+_LONGEST_QUEUE: Final = 60.0  # seconds; whoever came later shares the last turn
+
 
 class PendingSocket(Protocol):
     """A socket that has not authenticated yet."""
@@ -46,6 +48,7 @@ class Admission:
         self._by_source: Final[dict[str, dict[PendingSocket, float]]] = {}
         self._allowance = handshakes_per_second
         self._refilled = clock()
+        self._next_turn = clock()
 
     @property
     def pending(self) -> int:
@@ -78,14 +81,19 @@ class Admission:
                 del self._by_source[entry[0]]
 
     def begin_handshake(self) -> float | None:
-        """Take one handshake of this second's; else the seconds to come back after."""
+        """Take one handshake of this second's; else the seconds to come back after.
+
+        Everybody who is sent away gets a turn of his own, so that a herd comes back as a queue.
+        """
         now = self._clock()
         self._allowance = min(self._rate, self._allowance + (now - self._refilled) * self._rate)
         self._refilled = now
         if self._allowance >= 1:
             self._allowance -= 1
             return None
-        return (1 - self._allowance) / self._rate
+        turn = max(self._next_turn, now) + 1 / self._rate
+        self._next_turn = min(turn, now + _LONGEST_QUEUE)
+        return self._next_turn - now
 
     def _displace(self, socket: PendingSocket, since: float) -> bool:
         if self._clock() - since < _CHANCE:

@@ -49,13 +49,14 @@ class GatewayTimes:
     Attributes:
         flags_interval: How often the store is asked who is revoked: other processes write it.
         seen_interval: How often the store is told who was heard.
-        reconnect_window: How far a restart spreads the agents' redials.
+        reconnect_window: How far a restart spreads the redials of a few agents; of many it is
+            as long as their handshakes take.
         drain_timeout: What running calls have left when the relay drains.
     """
 
     flags_interval: float = 2.0
     seen_interval: float = 15.0
-    reconnect_window: float = 5.0
+    reconnect_window: float = 1.0
     drain_timeout: float = 30.0
 
 
@@ -217,9 +218,11 @@ class Gateway:
                 await _survive(self._connectors.offline(connector_id, seen=self._heard(live)))
 
     def _send_away(self, live: LiveSession) -> None:
+        rate = self._services.settings.tunnel.handshakes_per_second
+        window = max(self._times.reconnect_window, len(self._registry) / rate)
         live.session.drain(
             code=GoAwayCode.RESTART,
-            reconnect_window_ms=int(self._times.reconnect_window * 1000),
+            reconnect_window_ms=int(window * 1000),
             reason="The relay restarts.",
         )
 

@@ -1,5 +1,7 @@
 from dataclasses import dataclass, field
 
+import pytest
+
 from cloud_connect_relay.gateway.admission import Admission
 
 
@@ -100,3 +102,15 @@ def test_handshakes_of_a_second_are_limited_and_the_rest_told_when() -> None:
     assert admit.begin_handshake() is None
     clock.now = 100.0
     assert [admit.begin_handshake() for _ in range(6)].count(None) == 5
+
+
+def test_herd_is_sent_away_as_a_queue() -> None:
+    clock = Clock()
+    admit = admission(clock, rate=5)
+    delays = [admit.begin_handshake() or 0.0 for _ in range(1000)]
+    assert delays[:5] == [0.0] * 5
+    assert delays[5:105] == pytest.approx([turn / 5 for turn in range(1, 101)])
+    assert max(delays) == 60.0
+    clock.now = 61.0
+    admit.begin_handshake()
+    assert all((admit.begin_handshake() or 0.0) <= 1.0 for _ in range(8))
