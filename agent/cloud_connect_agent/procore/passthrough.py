@@ -187,7 +187,6 @@ def prepare(
         raise PolicyDeniedError("The call names two projects (rule project-binding).")
     project = next(iter(projects), None)
     known = project is not None and project.isascii() and project.isdecimal()
-    in_path = bool(target.projects)
     return RawCall(
         method=params.method,
         target=target,
@@ -197,7 +196,9 @@ def prepare(
             environment=source.environment,
             company_id=source.company_id,
             # A body that was not looked into may name a project: then none is known.
-            project_id=int(project) if project and known and (inspected or in_path) else None,
+            project_id=int(project)
+            if project and known and (inspected or target.in_project)
+            else None,
             path=target.path,
         ),
         start=start,

@@ -28,12 +28,14 @@ class Target:
         path: For the policy, from ``rest/`` on, nothing encoded in it.
         companies: Ids that path and query name, as written.
         projects: Likewise.
+        in_project: Whether it is the path that names a project.
     """
 
     raw: str
     path: str
     companies: frozenset[str]
     projects: frozenset[str]
+    in_project: bool
 
 
 def parse_target(text: str) -> Target:
@@ -52,8 +54,11 @@ def parse_target(text: str) -> Target:
     if _BAD_ESCAPE.search(text):
         raise InvalidRequestError("The path or query has a '%' without two hex digits.")
     segments = path.removesuffix("/").split("/")
+    if len(segments) < 3:
+        raise InvalidRequestError("The path names nothing behind the version.")
     plain = [_plain_segment(segment) for segment in segments]
     companies, projects = _ids_of_path(plain)
+    in_project = bool(projects)
     for name, value in split_pairs(query):
         if name == "_method":
             raise InvalidRequestError("The query parameter _method is not passed on.")
@@ -66,6 +71,7 @@ def parse_target(text: str) -> Target:
         path="/".join(plain),
         companies=frozenset(companies),
         projects=frozenset(projects),
+        in_project=in_project,
     )
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.connection_test import (
-    StepStatus,
     TestReport,
     next_page,
     run_connection_test,
