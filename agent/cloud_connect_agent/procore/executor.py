@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Final
 
 from cloud_connect.calls import Operation, RecordParams, Source
@@ -36,15 +36,22 @@ class RecordExecutor:
     """Carries out typed operations on Procore's records.
 
     Args:
-        now: The current point in time; what "today" is follows from it and this PC's zone.
+        now: The current point in time.
+        zone: Where days are counted, and so what "today" is; ``None`` is this PC's own zone.
     """
 
     def __init__(
-        self, client: Client, catalog: Catalog, *, now: Callable[[], datetime] = _now
+        self,
+        client: Client,
+        catalog: Catalog,
+        *,
+        now: Callable[[], datetime] = _now,
+        zone: tzinfo | None = None,
     ) -> None:
         self._client: Final = client
         self._catalog: Final = catalog
         self._now: Final = now
+        self._zone: Final = zone
         self._observed: Final = ObservedFields()
         self._answering: Final = Answering(catalog, self._observed)
         self._changing: Final = Changing(catalog, self._answering)
@@ -123,7 +130,7 @@ class RecordExecutor:
             UnsupportedOperationError: If Procore has no such operation.
         """
         fetcher = Fetcher(self._client, source, deadline=deadline, interactive=interactive)
-        calendar = Calendar(now=self._now())
+        calendar = Calendar(now=self._now(), zone=self._zone)
         if query.action is not Action.SELECT:
             return await self._changing.query(query, fetcher, calendar)
         resource = self._catalog.resource(query.info.name)
@@ -139,7 +146,7 @@ class RecordExecutor:
         self, selection: Selection, params: RecordParams, deadline: float
     ) -> RowStream:
         fetcher = self._fetcher(params.source, deadline, params)
-        calendar = Calendar(now=self._now())
+        calendar = Calendar(now=self._now(), zone=self._zone)
         return RowStream(await self._answering.answer(selection, fetcher, calendar))
 
     def _fetcher(self, source: Source, deadline: float, params: RecordParams) -> Fetcher:

@@ -99,7 +99,7 @@ def as_number(value: object) -> Decimal | None:
     """Read a number exactly, also from text; ``None`` if it is none."""
     if isinstance(value, bool):
         return None
-    if isinstance(value, int):
+    if isinstance(value, (int, Decimal)):
         return Decimal(value)
     if isinstance(value, float):
         number = Decimal(repr(value))

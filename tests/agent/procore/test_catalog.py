@@ -1,0 +1,214 @@
+"""Every row of the catalogue is well-formed, and says what Procore documents."""
+
+import pytest
+from pydantic import ValidationError
+
+from cloud_connect.calls import Operation
+from cloud_connect.errors import InvalidRequestError, UnsupportedOperationError
+from cloud_connect_agent.procore.catalog import (
+    Direction,
+    Endpoint,
+    FieldSpec,
+    FilterKind,
+    Level,
+    Pager,
+    Resource,
+    ServerFilter,
+    load_catalog,
+)
+from cloud_connect_agent.procore.values import FieldType
+
+CATALOG = load_catalog()
+RESOURCES = list(CATALOG)
+ENDPOINTS = [
+    pytest.param(resource, operation, endpoint, id=f"{resource.name}-{operation.name.lower()}")
+    for resource in RESOURCES
+    for operation in (
+        Operation.LIST,
+        Operation.GET,
+        Operation.CREATE,
+        Operation.UPDATE,
+        Operation.DELETE,
+    )
+    if (endpoint := resource.endpoint(operation)) is not None
+]
+BOTH = tuple(Direction)
+
+# Procore's own documentation of each operation: method, path, ids in the query or in the body,
+# envelope. Written down here a second time, independently of the tables.
+DOCUMENTED = {
+    ("companies", "list"): "GET /rest/v1.0/companies",
+    ("me", "list"): "GET /rest/v1.0/me ?company_id",
+    ("projects", "list"): "GET /rest/v1.1/projects ?company_id",
+    ("projects", "get"): "GET /rest/v1.0/projects/{id} ?company_id",
+    ("projects", "create"): "POST /rest/v1.0/projects =company_id {project}",
+    ("projects", "update"): "PATCH /rest/v1.0/projects/{id} =company_id {project}",
+    ("company_users", "list"): "GET /rest/v1.3/companies/{company_id}/users",
+    ("company_users", "update"): "PATCH /rest/v1.3/companies/{company_id}/users/{id} {user}",
+    ("project_users", "get"): "GET /rest/v1.0/projects/{project_id}/users/{id}",
+    ("project_users", "create"): "POST /rest/v1.0/projects/{project_id}/users {user}",
+    ("vendors", "list"): "GET /rest/v1.0/vendors ?company_id",
+    ("vendors", "get"): "GET /rest/v1.0/vendors/{id} ?company_id",
+    ("vendors", "create"): "POST /rest/v1.0/vendors =company_id {vendor}",
+    ("project_vendors", "list"): "GET /rest/v1.1/projects/{project_id}/vendors",
+    ("rfis", "list"): "GET /rest/v1.0/projects/{project_id}/rfis",
+    ("rfis", "create"): "POST /rest/v1.0/projects/{project_id}/rfis {rfi}",
+    ("rfis", "update"): "PATCH /rest/v1.0/projects/{project_id}/rfis/{id} {rfi}",
+    ("rfi_replies", "delete"): "DELETE /rest/v1.0/projects/{project_id}/rfis/{rfi_id}/replies/{id}",
+    (
+        "rfi_replies",
+        "create",
+    ): "POST /rest/v1.0/projects/{project_id}/rfis/{rfi_id}/replies {reply}",
+    ("submittals", "list"): "GET /rest/v1.1/projects/{project_id}/submittals",
+    ("submittals", "delete"): "DELETE /rest/v1.1/projects/{project_id}/submittals/{id}",
+    ("punch_items", "list"): "GET /rest/v1.1/punch_items ?project_id",
+    ("punch_items", "create"): "POST /rest/v1.1/punch_items =project_id {punch_item}",
+    ("punch_items", "delete"): "DELETE /rest/v1.1/punch_items/{id} ?project_id",
+    ("observations", "list"): "GET /rest/v1.0/observations/items ?project_id",
+    (
+        "observations",
+        "update",
+    ): "PATCH /rest/v1.0/observations/items/{id} =project_id {observation}",
+    ("observations", "delete"): "DELETE /rest/v1.0/projects/{project_id}/observations/items/{id}",
+    ("notes_logs", "create"): "POST /rest/v1.0/projects/{project_id}/notes_logs {notes_log}",
+    ("manpower_logs", "list"): "GET /rest/v1.0/projects/{project_id}/manpower_logs",
+    ("folders", "list"): "GET /rest/v1.0/folders ?project_id",
+    ("folders", "create"): "POST /rest/v1.0/folders ?project_id {folder}",
+    ("files", "update"): "PATCH /rest/v1.0/files/{id} ?project_id {file}",
+    ("image_categories", "create"): "POST /rest/v1.0/image_categories ?project_id {image_category}",
+    ("images", "list"): "GET /rest/v1.0/images ?project_id",
+    ("images", "create"): "POST /rest/v1.0/images ?project_id {image}",
+    ("purchase_order_contracts", "list"): "GET /rest/v1.0/purchase_order_contracts ?project_id",
+    ("purchase_order_contracts", "create"): (
+        "POST /rest/v1.0/purchase_order_contracts =project_id {purchase_order_contract}"
+    ),
+    ("purchase_order_contracts", "delete"): (
+        "DELETE /rest/v1.0/purchase_order_contracts/{id} ?project_id"
+    ),
+    ("cost_codes", "get"): "GET /rest/v1.0/cost_codes/{id} ?project_id",
+    ("cost_codes", "update"): "PATCH /rest/v1.0/cost_codes/{id} =project_id {cost_code}",
+}
+MISSING = {
+    "me": {"get", "create", "update", "delete"},
+    "companies": {"get", "create", "update", "delete"},
+    "projects": {"delete"},
+    "company_users": {"delete"},
+    "project_users": {"delete"},
+    "project_vendors": {"delete"},
+    "vendors": {"delete"},
+    "rfis": {"delete"},
+    "cost_codes": {"delete"},
+}
+
+
+@pytest.mark.parametrize(("resource", "operation", "endpoint"), ENDPOINTS)
+def test_every_scope_id_of_an_operation_goes_somewhere(
+    resource: Resource, operation: Operation, endpoint: Endpoint
+) -> None:
+    placed = {*endpoint.path_names, *endpoint.query, *endpoint.body}
+    single = operation in {Operation.GET, Operation.UPDATE, Operation.DELETE}
+    assert placed <= {*resource.scope, "company_id", "id"}
+    assert set(resource.scope_fields) <= placed
+    assert ("id" in endpoint.path_names) == single
+
+
+@pytest.mark.parametrize(("resource", "operation", "endpoint"), ENDPOINTS)
+def test_every_operation_has_the_shape_of_its_verb(
+    resource: Resource, operation: Operation, endpoint: Endpoint
+) -> None:
+    sends = operation in {Operation.CREATE, Operation.UPDATE}
+    lists = operation is Operation.LIST
+    assert sends or not (endpoint.envelope or endpoint.body or endpoint.required)
+    assert lists or (endpoint.pager is Pager.NONE and not endpoint.filters)
+    for name in (*endpoint.required, *endpoint.top_level, *endpoint.query_fields):
+        assert resource.knows(name, (Direction.IN, Direction.BOTH))
+    for spec in endpoint.filters:
+        assert resource.knows(spec.field, (Direction.OUT, Direction.BOTH))
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: str(resource.name))
+def test_every_resource_is_complete(resource: Resource) -> None:
+    names = [spec.name for spec in resource.fields]
+    assert len(names) == len(set(names))
+    assert "id" in names
+    assert resource.text
+    assert resource.desc
+    assert ("project_id" in resource.scope) == (resource.level is Level.PROJECT)
+    missing = {
+        operation
+        for operation in ("get", "create", "update", "delete")
+        if resource.endpoint(Operation(f"records.{operation}")) is None
+    }
+    assert missing == MISSING.get(resource.name, set())
+    assert set(resource.missing) == missing - {"get"}
+    assert all(reason.endswith(".") for reason in resource.missing.values())
+
+
+@pytest.mark.parametrize(("place", "expected"), DOCUMENTED.items(), ids=str)
+def test_operations_are_as_procore_documents_them(place: tuple[str, str], expected: str) -> None:
+    resource = CATALOG.resource(place[0])
+    operation = Operation(f"records.{place[1]}")
+    endpoint = CATALOG.endpoint(resource, operation)
+    parts = [resource.method(operation), endpoint.template]
+    parts += [f"?{name}" for name in endpoint.query]
+    parts += [f"={name}" for name in endpoint.body]
+    parts += [f"{{{endpoint.envelope}}}"] if endpoint.envelope else []
+    assert " ".join(parts) == expected
+
+
+def test_lists_that_do_not_page_are_marked() -> None:
+    unpaged = {r.name for r in RESOURCES if r.list_.pager is Pager.NONE}
+    assert unpaged == {"me", "folders", "files"}
+
+
+def test_unknown_table_is_named_with_what_was_meant() -> None:
+    with pytest.raises(InvalidRequestError, match=r"“rfi”.*Did you mean “rfis”"):
+        CATALOG.resource("rfi")
+    with pytest.raises(InvalidRequestError, match=r"“zzzzz” in Procore\.$"):
+        CATALOG.resource("zzzzz")
+
+
+def test_missing_verb_says_what_is_possible_instead() -> None:
+    with pytest.raises(UnsupportedOperationError, match="“accepted” to true"):
+        CATALOG.endpoint(CATALOG.resource("rfis"), Operation.DELETE)
+    with pytest.raises(UnsupportedOperationError, match="cannot be read one by one"):
+        CATALOG.endpoint(CATALOG.resource("companies"), Operation.GET)
+
+
+def test_fields_are_known_by_name_and_below_what_nests() -> None:
+    rfis = CATALOG.resource("rfis")
+    known = "id project_id custom_field_7 rfi_manager rfi_manager.id assignees.login question.body"
+    assert all(rfis.knows(name, BOTH) for name in known.split())
+    unknown = "subjekt rfi_manager.shoe_size subject.x rfi_id custom_field_x"
+    assert not any(rfis.knows(name, BOTH) for name in unknown.split())
+    assert not rfis.knows("question.body", (Direction.OUT,))
+
+
+def test_types_of_fields_are_told() -> None:
+    rfis = CATALOG.resource("rfis")
+    assert rfis.type_of("project_id") is FieldType.INTEGER
+    assert rfis.type_of("rfi_manager") is FieldType.OBJECT
+    assert rfis.type_of("rfi_manager.name") is FieldType.STRING
+    assert rfis.type_of("whatever") is None
+
+
+def test_labels_are_for_people() -> None:
+    labels = {spec.name: spec.label for spec in CATALOG.resource("rfis").fields}
+    assert labels["due_date"] == "Due date"
+    assert labels["rfi_manager_id"] == "RFI manager ID"
+    assert labels["rfi_manager.id"] == "RFI manager ID"
+    assert labels["rfi_manager.name"] == "RFI manager"
+    assert labels["id"] == "ID"
+    assert labels["question.body"] == "Question"
+
+
+def test_tables_are_checked_when_they_are_read() -> None:
+    with pytest.raises(ValidationError, match="days take two"):
+        ServerFilter(field="date", kind=FilterKind.DAYS, parameters=("start_date",))
+    with pytest.raises(ValidationError):
+        Endpoint.model_validate({"version": "v1", "path": "/x"})
+    with pytest.raises(ValidationError):
+        Endpoint.model_validate({"version": "v1.0", "path": "/x", "sucess": [200]})
+    spec = FieldSpec(name="id", type=FieldType.INTEGER, direction=Direction.OUT, label="ID")
+    made = CATALOG.resource("me").model_copy(update={"fields": (spec,)})
+    assert Resource.model_validate(made.model_dump(by_alias=True)) == made

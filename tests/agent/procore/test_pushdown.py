@@ -1,0 +1,78 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from cloud_connect.query import Condition, Group, Operator
+from cloud_connect_agent.procore.catalog import load_catalog
+from cloud_connect_agent.procore.pushdown import server_query
+from cloud_connect_agent.procore.values import Calendar
+
+CALENDAR = Calendar(now=datetime(2026, 11, 24, 12, tzinfo=UTC), zone=UTC)
+
+
+def sent(resource: str, *conditions: tuple[str, str, object]) -> list[tuple[str, str]]:
+    parts = tuple(Condition.of(f, Operator(op), value) for f, op, value in conditions)
+    tree = Group(conditions=parts) if parts else None
+    endpoint = load_catalog().resource(resource).list_
+    return list(server_query(endpoint, tree, CALENDAR))
+
+
+def test_projects_are_listed_whatever_their_status_unless_one_is_asked_for() -> None:
+    assert sent("projects") == [("filters[by_status]", "All")]
+    assert sent("projects", ("active", "eq", True)) == [("filters[by_status]", "Active")]
+    assert sent("projects", ("active", "eq", "false")) == [("filters[by_status]", "Inactive")]
+    assert sent("projects", ("active", "ne", True)) == [("filters[by_status]", "All")]
+    assert sent("projects", ("active", "in", "true,false")) == [("filters[by_status]", "All")]
+
+
+def test_statuses_are_spelled_as_procore_spells_them() -> None:
+    assert sent("rfis", ("status", "eq", "OPEN")) == [("filters[status]", "open")]
+    assert sent("rfis", ("status", "eq", "whatever")) == []
+    assert sent("observations", ("status", "in", "closed,initiated")) == [
+        ("filters[status][]", "3"),
+        ("filters[status][]", "0"),
+    ]
+    assert sent("observations", ("priority", "eq", "high")) == [("filters[priority][]", "High")]
+    assert sent("observations", ("priority", "in", "high,odd")) == []
+
+
+def test_ids_are_repeated_and_bounded() -> None:
+    assert sent("rfis", ("id", "in", [7, "8"])) == [
+        ("filters[id][]", "7"),
+        ("filters[id][]", "8"),
+    ]
+    assert sent("rfis", ("id", "in", list(range(1, 60)))) == []
+    assert sent("rfis", ("id", "eq", "x")) == []
+    assert sent("rfis", ("id", "eq", 10**30)) == []
+
+
+def test_ranges_are_a_day_wider_than_asked_since_zones_differ() -> None:
+    assert sent("rfis", ("updated_at", "ge", "2026-11-10")) == [
+        ("filters[updated_at]", "2026-11-09T00:00:00Z...2199-12-31T23:59:59Z")
+    ]
+    assert sent("rfis", ("created_at", "isbetween", "2026-11-10...2026-11-12")) == [
+        ("filters[created_at]", "2026-11-09T00:00:00Z...2026-11-13T23:59:59Z")
+    ]
+    assert sent("rfis", ("created_at", "lt", "0001-01-01")) == [
+        ("filters[created_at]", "1970-01-01T00:00:00Z...1970-01-01T23:59:59Z")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "start", "end"),
+    [
+        ([], "2000-01-01", "2027-11-25"),
+        ([("comment", "contains", "x")], "2000-01-01", "2027-11-25"),
+        ([("date", "eq", "2026-11-01")], "2026-11-01", "2026-11-01"),
+        ([("date", "istoday", None)], "2026-11-24", "2026-11-24"),
+        ([("date", "ge", "2026-11-01")], "2026-11-01", "2027-11-25"),
+        ([("date", "ge", "2040-01-01")], "2040-01-01", "2041-01-01"),
+        ([("date", "le", "2026-11-01")], "2000-01-01", "2026-11-01"),
+        ([("date", "le", "1990-01-01")], "1990-01-01", "1990-01-01"),
+        ([("date", "gt", "2026-11-05"), ("date", "lt", "2026-11-01")], "2026-11-05", "2026-11-05"),
+    ],
+)
+def test_daily_logs_are_always_asked_for_with_both_dates(
+    conditions: list[tuple[str, str, object]], start: str, end: str
+) -> None:
+    assert sent("notes_logs", *conditions) == [("start_date", start), ("end_date", end)]

@@ -1,0 +1,469 @@
+"""Reading records: what is asked of Procore, what comes back, in which order."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from cloud_connect.calls import Filter, RecordParams
+from cloud_connect.errors import (
+    InvalidRequestError,
+    NotFoundError,
+    SourceRejectedError,
+    SourceUnavailableError,
+)
+from cloud_connect.query import Query
+from cloud_connect_agent.procore.catalog import load_catalog
+from cloud_connect_agent.procore.executor import RecordExecutor
+from cloud_connect_agent.procore.messages import ApiRequest
+from cloud_connect_agent.procore.rowstream import RowStream
+from doubles.scripted_procore import COMPANY, PROJECT, ScriptedProcore, source
+
+RFIS = f"/rest/v1.0/projects/{PROJECT}/rfis"
+SOON = 30.0
+
+
+def rfis(count: int, **more: object) -> list[dict[str, object]]:
+    return [
+        {"id": number, "subject": f"RFI {number}", "status": ("open", "closed")[number % 2], **more}
+        for number in range(1, count + 1)
+    ]
+
+
+@pytest.fixture
+def procore() -> ScriptedProcore:
+    return ScriptedProcore({RFIS: rfis(250)})
+
+
+@pytest.fixture
+def executor(procore: ScriptedProcore) -> RecordExecutor:
+    return RecordExecutor(procore, load_catalog())
+
+
+async def rows_of(stream: RowStream) -> list[dict[str, object]]:
+    async with stream:
+        return [row async for row in stream]
+
+
+def params(
+    resource: str = "rfis", *, project: int | None = PROJECT, **more: object
+) -> RecordParams:
+    return RecordParams.model_validate(
+        {"source": source(project=project), "resource": resource, **more}
+    )
+
+
+async def listed(executor: RecordExecutor, wanted: RecordParams) -> list[dict[str, object]]:
+    return await rows_of(await executor.list(wanted, time.monotonic() + SOON))
+
+
+def condition(field: str, operator: str, value: object = None) -> dict[str, object]:
+    return {"arg1": {"name": field}, "operator": operator, "arg2": {"value": value}}
+
+
+async def queried(executor: RecordExecutor, **members: object) -> RowStream:
+    document = {"action": "select", "info": {"name": "rfis"}, **members}
+    project = document.pop("project", PROJECT)
+    assert project is None or isinstance(project, int)
+    query = Query.parse(document)
+    return await executor.query(source(project=project), query, time.monotonic() + SOON)
+
+
+async def test_list_is_whole_flat_and_names_its_project(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    rows = await listed(executor, params())
+    assert [row["id"] for row in rows] == list(range(1, 251))
+    assert rows[0] == {"id": 1, "subject": "RFI 1", "status": "closed", "project_id": PROJECT}
+    assert [line.split("page=")[1] for line in procore.asked] == ["1 per_", "2 per_", "3 per_"]
+
+
+async def test_first_row_is_there_before_other_pages(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    procore.failures = lambda request: (
+        None if ("page", "1") in request.query else SourceUnavailableError("down")
+    )
+    stream = await executor.list(params(), time.monotonic() + SOON)
+    async with stream:
+        assert (await anext(stream))["id"] == 1
+        with pytest.raises(SourceUnavailableError):
+            await rows_of(stream)
+
+
+async def test_ten_thousand_records_come_eight_times_faster_than_page_by_page() -> None:
+    procore = ScriptedProcore({RFIS: rfis(10_000)}, latency=0.05)
+    executor = RecordExecutor(procore, load_catalog())
+    started = time.perf_counter()
+    rows = await listed(executor, params())
+    assert time.perf_counter() - started < 100 * 0.05 / 8
+    assert len(rows) == 10_000
+    assert procore.most_running <= 32
+
+
+async def test_totals_are_told_as_soon_as_they_are_known(executor: RecordExecutor) -> None:
+    whole = await executor.list(params(), time.monotonic() + SOON)
+    assert whole.total_items == 250
+    filtered = await queried(executor, conditions=[condition("status", "eq", "open")])
+    assert filtered.total_items is None
+    assert len(await rows_of(filtered)) == 125
+    assert filtered.total_items == 125
+    limited = await queried(executor, rowLimit=10)
+    assert limited.total_items == 250
+    assert len(await rows_of(limited)) == 10
+    unknown = await queried(executor, rowLimit=10, conditions=[condition("status", "eq", "open")])
+    await rows_of(unknown)
+    assert unknown.total_items is None
+    await whole.aclose()
+
+
+async def test_total_of_one_page_counts_its_matches(procore: ScriptedProcore) -> None:
+    procore.tables[RFIS] = rfis(9)
+    executor = RecordExecutor(procore, load_catalog())
+    stream = await queried(executor, conditions=[condition("status", "eq", "open")], rowLimit=2)
+    assert stream.total_items == 4
+    assert len(await rows_of(stream)) == 2
+
+
+async def test_limit_stops_reading_and_cancels_pages_under_way(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    procore.tables[RFIS] = rfis(10_000)
+    rows = await rows_of(
+        await queried(executor, rowLimit=150, conditions=[condition("id", "gt", 0)])
+    )
+    assert len(rows) == 150
+    assert len(procore.requests) < 8
+    assert procore.running == 0
+
+
+async def test_small_limit_reads_a_small_page(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    assert len(await listed(executor, params(limit=7))) == 7
+    assert procore.asked == [f"GET {RFIS} page=1 per_page=7"]
+    assert await listed(executor, params(limit=0)) == []
+
+
+async def test_fields_project_and_repeat(executor: RecordExecutor) -> None:
+    stream = await queried(executor, fields=["subject", "id", "subject"], rowLimit=1)
+    assert await rows_of(stream) == [{"subject": "RFI 1", "id": 1}]
+
+
+async def test_order_reads_everything_first_and_tells_the_total(executor: RecordExecutor) -> None:
+    stream = await queried(executor, orderBy="id", orderAscending=False, rowLimit=2)
+    assert stream.total_items == 250
+    assert [row["id"] for row in await rows_of(stream)] == [250, 249]
+    by_status = await listed(executor, params(sort=("status", "-id"), limit=3))
+    assert [(row["status"], row["id"]) for row in by_status] == [
+        ("closed", 249),
+        ("closed", 247),
+        ("closed", 245),
+    ]
+
+
+async def test_search_box_filters_by_what_is_typed(executor: RecordExecutor) -> None:
+    typed = {"filter": "rfi 24", "filterBy": "subject", "filterMode": "startswith"}
+    rows = await rows_of(await queried(executor, **typed))
+    assert [row["id"] for row in rows] == [24, *range(240, 250)]
+
+
+@pytest.mark.parametrize("order", ["", "subject"])
+@pytest.mark.parametrize("chosen", [[], [condition("status", "eq", "open")]])
+async def test_paging_goes_through_everything_once(
+    executor: RecordExecutor, order: str, chosen: list[object]
+) -> None:
+    whole = await rows_of(await queried(executor, conditions=chosen, orderBy=order))
+    paged: list[dict[str, object]] = []
+    cursor: str | None = None
+    for _ in range(20):
+        stream = await queried(
+            executor, conditions=chosen, orderBy=order, rowLimit=37, paging=cursor
+        )
+        paged += await rows_of(stream)
+        cursor = stream.paging
+        if cursor is None:
+            break
+    assert paged == whole
+
+
+async def test_paging_survives_records_added_at_the_front(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    chosen = [condition("id", "gt", 0)]
+    first = await queried(executor, conditions=chosen, rowLimit=30)
+    seen = [row["id"] for row in await rows_of(first)]
+    procore.tables[RFIS].insert(0, {"id": 1000, "subject": "new"})
+    again = await queried(executor, conditions=chosen, rowLimit=30, paging=first.paging)
+    seen += [row["id"] for row in await rows_of(again)]
+    assert seen == list(range(1, 61))
+
+
+async def test_no_cursor_where_nothing_remains(executor: RecordExecutor) -> None:
+    exact = await queried(executor, rowLimit=250)
+    assert len(await rows_of(exact)) == 250
+    assert exact.paging is None
+    ordered = await queried(executor, rowLimit=250, orderBy="id")
+    await rows_of(ordered)
+    assert ordered.paging is None
+
+
+async def test_cursor_into_a_list_that_is_gone_is_refused(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    add_projects(procore, 1, 2)
+    first = await queried(executor, project=None, rowLimit=2)
+    await rows_of(first)
+    procore.tables["/rest/v1.1/projects"] = [{"id": 2}]
+    with pytest.raises(InvalidRequestError, match="start again"):
+        await queried(executor, project=None, rowLimit=2, paging=first.paging)
+
+
+def add_projects(procore: ScriptedProcore, *projects: int) -> None:
+    procore.tables["/rest/v1.1/projects"] = [{"id": number} for number in projects]
+    for number in projects:
+        procore.tables[f"/rest/v1.0/projects/{number}/rfis"] = [
+            {"id": number * 100 + row, "subject": "x"} for row in range(3)
+        ]
+
+
+async def test_without_a_project_every_visible_one_is_read(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    add_projects(procore, 1, 2, 3)
+    rows = await listed(executor, params(project=None))
+    assert [(row["project_id"], row["id"]) for row in rows] == [
+        (project, project * 100 + row) for project in (1, 2, 3) for row in range(3)
+    ]
+    assert "filters[by_status]=All" in procore.asked[0]
+    some = await listed(executor, params(project=None, filters=[Filter(field="id", value="201")]))
+    assert [row["project_id"] for row in some] == [2]
+
+
+async def test_paging_goes_on_in_the_next_project(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    add_projects(procore, 1, 2, 3)
+    seen = []
+    cursor = None
+    for _ in range(9):
+        stream = await queried(executor, project=None, rowLimit=1, paging=cursor)
+        seen += [row["id"] for row in await rows_of(stream)]
+        cursor = stream.paging
+    assert seen == [100, 101, 102, 200, 201, 202, 300, 301, 302]
+    assert cursor is None
+
+
+async def test_same_record_in_two_projects_is_two_rows(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    procore.tables["/rest/v1.1/projects"] = [{"id": 1}, {"id": 2}]
+    for project in (1, 2):
+        procore.tables[f"/rest/v1.0/projects/{project}/users"] = [{"id": 7, "name": "Ada"}]
+    rows = await listed(executor, params("project_users", project=None))
+    assert [row["project_id"] for row in rows] == [1, 2]
+    ordered = await listed(executor, params("project_users", project=None, sort=("name",), limit=1))
+    assert len(ordered) == 1
+
+
+async def test_projects_that_hide_their_tool_are_passed_over(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    add_projects(procore, 1, 2)
+    del procore.tables["/rest/v1.0/projects/1/rfis"]
+    assert len(await listed(executor, params(project=None))) == 3
+    del procore.tables["/rest/v1.0/projects/2/rfis"]
+    with pytest.raises(SourceRejectedError, match="404"):
+        await listed(executor, params(project=None))
+
+
+async def test_project_that_was_asked_for_is_never_passed_over(executor: RecordExecutor) -> None:
+    with pytest.raises(SourceRejectedError, match="404"):
+        await listed(executor, params(scope={"project_id": "77"}))
+
+
+async def test_id_is_read_by_itself(procore: ScriptedProcore, executor: RecordExecutor) -> None:
+    rows = await rows_of(await queried(executor, conditions=[condition("id", "in", "7,9,9999")]))
+    assert [row["id"] for row in rows] == [7, 9]
+    assert procore.asked == [f"GET {RFIS}/{one}" for one in (7, 9, 9999)]
+    procore.failures = lambda _: SourceRejectedError("Procore answered 403: no.", status=403)
+    with pytest.raises(SourceRejectedError):
+        await queried(executor, conditions=[condition("id", "eq", 7)])
+
+
+async def test_record_is_shown_by_id(procore: ScriptedProcore, executor: RecordExecutor) -> None:
+    row = await executor.get(params(record_id="7"), time.monotonic() + SOON)
+    assert (row["id"], row["project_id"]) == (7, PROJECT)
+    with pytest.raises(NotFoundError):
+        await executor.get(params(record_id="9999"), time.monotonic() + SOON)
+    with pytest.raises(InvalidRequestError, match="by its id"):
+        await executor.get(params(), time.monotonic() + SOON)
+    procore.tables["/rest/v1.0/companies"] = [{"id": COMPANY, "name": "Harbour"}]
+    company = await executor.get(
+        params("companies", record_id=str(COMPANY)), time.monotonic() + SOON
+    )
+    assert company == {"id": COMPANY, "name": "Harbour"}
+
+
+async def test_me_is_one_row(procore: ScriptedProcore, executor: RecordExecutor) -> None:
+    procore.answers["GET", "/rest/v1.0/me"] = {"id": 1, "login": "a@b.c", "name": " Agent"}
+    assert await listed(executor, params("me")) == [{"id": 1, "login": "a@b.c", "name": " Agent"}]
+    assert procore.asked == [f"GET /rest/v1.0/me company_id={COMPANY}"]
+
+
+async def test_folder_tree_is_two_tables(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    procore.answers["GET", "/rest/v1.0/folders"] = {
+        "id": 1,
+        "name": "Root",
+        "folders": [{"id": 2, "name": "Plans", "files": [{"id": 3, "name": "a.pdf"}]}],
+        "files": [],
+    }
+    folders = await listed(executor, params("folders"))
+    assert [(row["id"], row["parent_id"], row["project_id"]) for row in folders] == [
+        (1, None, PROJECT),
+        (2, 1, PROJECT),
+    ]
+    assert [(row["id"], row["parent_id"]) for row in await listed(executor, params("files"))] == [
+        (3, 2)
+    ]
+
+
+async def test_ids_stay_whole_numbers_whatever_their_size(procore: ScriptedProcore) -> None:
+    procore.tables[RFIS] = [{"id": 562949953421312 + n, "subject": "x"} for n in range(3)]
+    executor = RecordExecutor(procore, load_catalog())
+    stream = await queried(executor, conditions=[condition("id", "gt", "562949953421312")])
+    rows = await rows_of(stream)
+    assert [row["id"] for row in rows] == [562949953421313, 562949953421314]
+    assert all(type(row["id"]) is int for row in rows)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"fields": ["subjekt"]},
+        {"orderBy": "subjekt"},
+        {"conditions": [condition("subjekt", "eq", 1)]},
+        {"filter": "x", "filterBy": "subjekt"},
+    ],
+)
+async def test_unknown_field_is_named_before_the_first_row(
+    procore: ScriptedProcore, executor: RecordExecutor, members: dict[str, object]
+) -> None:
+    with pytest.raises(InvalidRequestError, match="RFIs have no field “subjekt”"):
+        await queried(executor, **members)
+    assert procore.running == 0
+
+
+async def test_field_that_records_show_is_known_from_then_on(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    procore.tables[RFIS] = rfis(3, brand_new={"x": 1})
+    rows = await rows_of(await queried(executor, fields=["brand_new.x"]))
+    assert rows == [{"brand_new.x": 1}] * 3
+    procore.tables[RFIS] = []
+    assert await rows_of(await queried(executor, fields=["brand_new.x"])) == []
+    tree = await executor.tree(source(), time.monotonic() + SOON)
+    assert "brand_new" in str(tree)
+
+
+async def test_unknown_table_is_named(executor: RecordExecutor) -> None:
+    with pytest.raises(InvalidRequestError, match="“rfi”"):
+        await queried(executor, info={"name": "rfi"})
+    with pytest.raises(InvalidRequestError, match="“gadgets”"):
+        await executor.list(params("gadgets"), time.monotonic() + SOON)
+
+
+async def test_too_much_to_sort_is_refused(
+    procore: ScriptedProcore, executor: RecordExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud_connect_agent.procore.sorting._MAX_SORTED", 2000)
+    procore.tables[RFIS] = rfis(3000)
+    with pytest.raises(InvalidRequestError, match="too many to sort"):
+        await queried(executor, orderBy="id")
+    few = await queried(executor, orderBy="id", rowLimit=5)
+    assert len(await rows_of(few)) == 5
+    assert procore.running == 0
+
+
+async def test_sorting_holds_no_more_than_the_limit_asks(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    procore.tables[RFIS] = rfis(3000)
+    stream = await queried(executor, orderBy="id", orderAscending=False, rowLimit=3)
+    assert [row["id"] for row in await rows_of(stream)] == [3000, 2999, 2998]
+    assert stream.total_items == 3000
+
+
+async def test_pages_of_a_running_answer_have_time_of_their_own(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    stream = await executor.list(params(), time.monotonic() + 0.5)
+    await rows_of(stream)
+    first, *others = procore.deadlines
+    assert first < time.monotonic() + 1
+    assert all(later > time.monotonic() + 50 for later in others)
+
+
+async def test_closing_a_stream_early_leaves_nothing_running(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    procore.tables[RFIS] = rfis(5000)
+    stream = await executor.list(params(), time.monotonic() + SOON)
+    procore.latency = 60.0
+    assert (await anext(stream))["id"] == 1
+    await asyncio.sleep(0.01)
+    await stream.aclose()
+    await stream.aclose()
+    assert procore.running == 0
+    assert [row async for row in as_rows(stream.batches())] == []
+
+
+async def as_rows(
+    batches: AsyncIterator[list[dict[str, object]]],
+) -> AsyncIterator[dict[str, object]]:
+    async for batch in batches:
+        for row in batch:
+            yield row
+
+
+async def test_rows_come_in_batches_too(executor: RecordExecutor) -> None:
+    async with await executor.list(params(), time.monotonic() + SOON) as stream:
+        assert [len(batch) async for batch in stream.batches()] == [100, 100, 50]
+
+
+async def test_daily_logs_are_read_with_dates(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    path = f"/rest/v1.0/projects/{PROJECT}/notes_logs"
+    procore.tables[path] = [{"id": 1, "date": "2026-11-01"}, {"id": 2, "date": "2026-11-02"}]
+    chosen = [Filter(field="date", value="2026-11-02")]
+    rows = await listed(executor, params("notes_logs", filters=chosen))
+    assert [row["id"] for row in rows] == [2]
+    assert "start_date=2026-11-02 end_date=2026-11-02" in procore.asked[0]
+    assert len(await listed(executor, params("notes_logs"))) == 2
+    assert "start_date=2000-01-01" in procore.asked[1]
+
+
+async def test_empty_selection_asks_nothing(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    stream = await queried(executor, conditions=[condition("project_id", "eq", "none")])
+    assert stream.total_items == 0
+    assert await rows_of(stream) == []
+    assert procore.requests == []
+
+
+async def test_failure_of_the_first_page_is_raised_at_once(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    def fail(_: ApiRequest) -> SourceUnavailableError:
+        return SourceUnavailableError("down")
+
+    procore.failures = fail
+    with pytest.raises(SourceUnavailableError):
+        await listed(executor, params())
+    with pytest.raises(SourceUnavailableError):
+        await listed(executor, params(project=None))
