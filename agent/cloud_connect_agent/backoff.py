@@ -52,12 +52,16 @@ class Backoff:
             return self._uniform(max(0.0, self._cap - _STEADY_JITTER), self._cap)
         return self._uniform(0.0, min(ceiling, self._cap))
 
-    def after_session(self, lived: float) -> float:
-        """A session is lost that had lived so many seconds."""
+    def after_session(self, lived: float, *, faulty: bool = False) -> float:
+        """A session is lost that had lived so many seconds.
+
+        Args:
+            faulty: One side broke the protocol: it will again if dialled at once.
+        """
         self._refusals = 0
         if lived >= self._healthy_after:
             self._failures = self._prompt = 0
-        if lived < _PROMPT_AFTER or self._prompt >= _MAX_PROMPT:
+        if faulty or lived < _PROMPT_AFTER or self._prompt >= _MAX_PROMPT:
             return self.after_failure()
         self._prompt += 1
         return self._uniform(0.0, _PROMPT_JITTER)

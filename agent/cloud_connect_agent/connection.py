@@ -57,6 +57,15 @@ _REFUSALS: Final = frozenset(
     }
 )
 
+_FAULTS: Final = frozenset(
+    {
+        CloseCode.PROTOCOL_ERROR,
+        CloseCode.MESSAGE_TOO_BIG,
+        CloseCode.INTERNAL_ERROR,
+        CloseCode.HANDSHAKE_TIMEOUT,
+    }
+)
+
 
 class ConnectionHealth(Protocol):
     """Whom the connection tells how it fares."""
@@ -328,7 +337,7 @@ class Connection:
         log.warning("offline", reason=reason)
         if code == CloseCode.SUPERSEDED:
             return self._backoff.after_supersession()
-        return self._backoff.after_session(lived)
+        return self._backoff.after_session(lived, faulty=code in _FAULTS)
 
     def _failed(self, reason: str, *, retry_after: float | None = None) -> float:
         self._health.offline(reason)

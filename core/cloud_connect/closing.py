@@ -14,6 +14,7 @@ class CloseCode(IntEnum):
     NORMAL = 1000
     GOING_AWAY = 1001  # drained, or the peer fell silent
     PROTOCOL_ERROR = 1002
+    MESSAGE_TOO_BIG = 1009
     INTERNAL_ERROR = 1011
     SERVICE_RESTART = 1012  # a drain took too long: what still ran is cut
     UNAUTHORIZED = 4001  # unknown connector, wrong key, wrong signature: the answer is the same

@@ -47,6 +47,12 @@ def test_session_that_dies_at_birth_counts_as_a_failure() -> None:
     assert [backoff.after_session(lived=0.1) for _ in range(3)] == [1, 2, 4]
 
 
+def test_session_that_broke_the_protocol_is_not_redialled_at_once() -> None:
+    backoff = Backoff(uniform=highest)
+    assert [backoff.after_session(lived=5.0, faulty=True) for _ in range(3)] == [1, 2, 4]
+    assert backoff.after_session(lived=90.0, faulty=True) == 1
+
+
 def test_sessions_that_keep_dying_are_not_redialled_at_once_for_ever() -> None:
     backoff = Backoff(uniform=highest)
     delays = [backoff.after_session(lived=2.0) for _ in range(70)]

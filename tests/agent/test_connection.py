@@ -122,6 +122,17 @@ async def test_agent_that_is_not_welcome_waits_for_minutes(
         assert agent.delays == [600.0]
 
 
+async def test_fault_of_the_relay_is_not_answered_by_a_dial_at_once(
+    relay: Relay, tmp_path: Path
+) -> None:
+    async with run_agent(relay, tmp_path / "a") as agent:
+        await agent.health.until("connected")
+        await asyncio.sleep(1.05)  # younger sessions count as failures anyway
+        await relay.registry.cut(agent.connector_id, CloseCode.INTERNAL_ERROR)
+        await agent.health.until("offline")
+        assert agent.delays == [QUICK.backoff_base]
+
+
 async def test_unknown_connector_is_told_to_enrol_again(relay: Relay, tmp_path: Path) -> None:
     async with run_agent(
         relay, tmp_path / "a", connector_id="con_unknown", uniform=lambda _, high: high
