@@ -173,6 +173,7 @@ async def open_simulator(settings: SimulatorSettings) -> AsyncIterator[RunningSi
             )
         )
         async with asyncio.TaskGroup() as group:
+            simulation.primary.warm()
             group.create_task(server.serve(sockets=listeners), name="simulator-server")
             try:
                 await server.listening.wait()

@@ -73,6 +73,12 @@ class World:
         self._collections.clear()
         self.seeded_on = self.clock.today()
 
+    def warm(self) -> None:
+        """Make the demo project's rows, so that no first call waits for them."""
+        project = self.demo_project
+        for name in self._resources:
+            self.collection(name, company=project.company, project=project)
+
     @property
     def demo_project(self) -> Project:
         """The project whose row counts can be set."""

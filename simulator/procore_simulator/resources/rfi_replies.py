@@ -1,16 +1,17 @@
 """Replies to RFIs; an official one does not close its RFI."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, list_reply
+from procore_simulator.crud import crud_routes, list_reply, stored
 from procore_simulator.failures import not_found
 from procore_simulator.filtering import among, ranged
 from procore_simulator.inputs import flag, text
 from procore_simulator.messages import Reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Resource
-from procore_simulator.routing import Route
+from procore_simulator.routing import Handler, Route
 from procore_simulator.seeding.seeder import Seeder
 
 __all__ = ["REPLIES", "RESOURCES", "ROUTES"]
@@ -94,6 +95,18 @@ def _list_replies(call: Call) -> Reply:
     return list_reply(REPLIES, call, [row for row in rows if row["rfi_id"] == rfi["id"]])
 
 
+def _guarded(handler: Handler) -> Handler:
+    """Let a reply be found below its own RFI only."""
+
+    def handle(call: Call) -> Reply:
+        rfi = _rfi(call)
+        if "id" in call.params and stored(REPLIES, call)["rfi_id"] != rfi["id"]:
+            raise not_found()
+        return handler(call)
+
+    return handle
+
+
 RESOURCES = (REPLIES,)
 _PATH = "/rest/v1.0/projects/{project_id}/rfis/{rfi_id}/replies"
 ROUTES: tuple[Route, ...] = (
@@ -104,5 +117,8 @@ ROUTES: tuple[Route, ...] = (
         resource="rfi_replies",
         tool="rfis",
     ),
-    *crud_routes(REPLIES, _PATH, "SCUD"),
+    *(
+        replace(route, handler=_guarded(route.handler))
+        for route in crud_routes(REPLIES, _PATH, "SCUD")
+    ),
 )
