@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from cloud_connect.redact import redact
+from cloud_connect.redact import redact_facts
 
 __all__ = ["configure", "render_console"]
 
@@ -127,11 +127,10 @@ def _dump(event: Any, **_: Any) -> str:
 def _redact_event(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Mask secrets in every value but structlog's own, which begin with an underscore."""
     private = {key: value for key, value in event.items() if key.startswith("_")}
-    clean = redact({key: value for key, value in event.items() if key not in private})
+    clean = redact_facts({key: value for key, value in event.items() if key not in private})
     event.clear()
     event.update(private)
-    if isinstance(clean, dict):
-        event.update(clean)
+    event.update(clean)
     return event
 
 

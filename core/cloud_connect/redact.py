@@ -6,9 +6,9 @@ their own shape. Each expression is linear in the text's length, whatever the te
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["MASK", "is_secret_name", "redact", "redact_text"]
+__all__ = ["MASK", "is_secret_name", "redact", "redact_facts", "redact_text"]
 
 MASK: Final = "***"
 _MAX_DEPTH: Final = 16  # deeper values are cut off: logs are no place for them
@@ -88,6 +88,11 @@ def redact(value: object) -> object:
     return _redact(value, _MAX_DEPTH)
 
 
+def redact_facts(facts: Mapping[str, object]) -> dict[str, object]:
+    """Return *facts* with their secrets masked."""
+    return _redact_mapping(facts, _MAX_DEPTH)
+
+
 def _redact(value: object, depth: int) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
@@ -98,12 +103,14 @@ def _redact(value: object, depth: int) -> object:
     if depth == 0:
         return "…"
     if isinstance(value, Mapping):
-        return {
-            redact_text(str(key)): _under(str(key), item, depth - 1) for key, item in value.items()
-        }
+        return _redact_mapping(value, depth)
     if isinstance(value, list | tuple | set | frozenset):
         return [_redact(item, depth - 1) for item in value]
     return redact_text(str(value))
+
+
+def _redact_mapping(facts: Mapping[Any, object], depth: int) -> dict[str, object]:
+    return {redact_text(str(key)): _under(str(key), item, depth - 1) for key, item in facts.items()}
 
 
 def _under(name: str, value: object, depth: int) -> object:

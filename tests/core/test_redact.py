@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_connect.redact import MASK, is_secret_name, redact, redact_text
+from cloud_connect.redact import MASK, is_secret_name, redact, redact_facts, redact_text
 
 SECRET_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 secrets = st.text(SECRET_CHARACTERS, min_size=20, max_size=60)
@@ -148,3 +148,7 @@ def test_no_text_takes_long(piece: str) -> None:
     start = time.process_time()
     redact_text(text)
     assert time.process_time() - start < 0.5  # linear is a hundredth of that
+
+
+def test_facts_stay_a_mapping() -> None:
+    assert redact_facts({"token": "x", "n": 1}) == {"token": MASK, "n": 1}
