@@ -81,7 +81,7 @@ class Session:
             served=self._served,
         )
         self._unconfirmed: set[int] = set()
-        self._ready = asyncio.Event()
+        self._openers: list[asyncio.Future[None]] = []  # wait for the peer's SETTINGS
         self._ending: asyncio.Future[Ending] | None = None
         self._epitaph: str | None = None  # why the session is over
         self._writer: asyncio.Future[None] | None = None
@@ -156,8 +156,10 @@ class Session:
             QuotaExceededError: If the peer allows no more streams at the moment.
             BodyTooLargeError: If the head is over its limit.
         """
-        if not self._ready.is_set():
-            await self._ready.wait()
+        if not self._liveness.ready and self._epitaph is None:
+            ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._openers.append(ready)
+            await ready
         stream_id = self._live().open_stream(head, now=self._clock(), end_stream=end_stream)
         exchange = Exchange(self, stream_id, head, inbound=False, send_ended=end_stream)
         self._exchanges[stream_id] = exchange
@@ -288,7 +290,7 @@ class Session:
                 self._on_pong(round_trip)
             case SettingsReceived():
                 self._liveness.ready = True
-                self._ready.set()
+                self._release_openers()
                 # The first ping tells the round trip: windows grow by it.
                 self._multiplexer.ping(now=self._clock())
             case GoAwayReceived():
@@ -332,6 +334,12 @@ class Session:
         else:
             self._multiplexer.confirm_reset(stream_id)
 
+    def _release_openers(self) -> None:
+        openers, self._openers = self._openers, []
+        for ready in openers:
+            if not ready.done():
+                ready.set_result(None)
+
     def _on_pong(self, round_trip: float) -> None:
         pings, self._pings = self._pings, []
         for answer in pings:
@@ -367,7 +375,7 @@ class Session:
         self._epitaph = epitaph = "the session is drained"
         if ending.error is not None:
             self._epitaph = epitaph = ending.error.message
-        self._ready.set()
+        self._release_openers()
         self._handlers.cancel_all()
         unsent = self._multiplexer.unsent_requests()
         for stream_id, exchange in self._exchanges.items():

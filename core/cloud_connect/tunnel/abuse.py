@@ -1,6 +1,5 @@
 """Guards against peers that keep every rule and are a burden nevertheless."""
 
-from collections import deque
 from typing import Final
 
 from cloud_connect.errors import RemoteProtocolError
@@ -46,7 +45,7 @@ class CancelGuard:
         self._burst = burst
         self._share = share
         self._slice = period / _BUCKETS
-        self._buckets: deque[list[int]] = deque()  # slice number, opens, cancels
+        self._buckets: list[list[int]] = []  # slice number, opens, cancels
         self._opens = 0
         self._cancels = 0
 
@@ -72,7 +71,7 @@ class CancelGuard:
         if buckets and buckets[-1][0] >= number:
             return buckets[-1]
         while buckets and buckets[0][0] <= number - _BUCKETS:
-            _, opens, cancels = buckets.popleft()
+            _, opens, cancels = buckets.pop(0)
             self._opens -= opens
             self._cancels -= cancels
         bucket = [number, 0, 0]

@@ -1,6 +1,5 @@
 """The inbox: checks what the peer sends, frame by frame, and turns it into events."""
 
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -141,7 +140,7 @@ class Inbox:
         )
         self._flood = FloodGuard(limits.flood_burst, limits.flood_per_second)
         self._cancels = CancelGuard(limits.cancel_burst, limits.cancel_share, limits.cancel_period)
-        self._round_trips: deque[float] = deque(maxlen=_ROUND_TRIPS)
+        self._round_trips: list[float] = []
         self._fastest: float | None = None
         self._time = 0.0
         self.peer: Peer | None = None
@@ -321,7 +320,7 @@ class Inbox:
         if self.ping is None or self.ping[0] != payload:
             raise RemoteProtocolError("answer to no ping")
         self.round_trip = max(self._time - self.ping[1], 0.0)
-        self._round_trips.append(self.round_trip)
+        self._round_trips = [*self._round_trips[1 - _ROUND_TRIPS :], self.round_trip]
         self._fastest = min(self._round_trips)
         self.ping = None
         self._report(PingAnswered(round_trip=self.round_trip))

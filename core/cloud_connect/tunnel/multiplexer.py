@@ -194,7 +194,7 @@ class Multiplexer:
         else:
             stream.withheld = True
             self._outbox.drop(stream)
-            self._pacer.withheld.append((stream_id, code))
+            self._pacer.withheld[stream_id] = code
 
     def stop_receiving(self, stream_id: int) -> None:
         """Reset a stream with ``NO_ERROR`` once its answer went out, if the peer still sends."""
@@ -290,13 +290,13 @@ class Multiplexer:
     def _cancel_withheld(self, now: float) -> None:
         withheld = self._pacer.withheld
         while withheld:
-            stream = self._outbox.streams.get(withheld[0][0])
-            if stream is None or stream.is_reset:  # it ended by itself meanwhile
-                withheld.popleft()
-            elif self._may_cancel(now):
-                self._outbox.reset(stream, withheld.popleft()[1])
-            else:
-                return
+            stream_id, code = next(iter(withheld.items()))
+            stream = self._outbox.streams.get(stream_id)
+            if stream is not None and not stream.is_reset:  # else it ended by itself meanwhile
+                if not self._may_cancel(now):
+                    return
+                self._outbox.reset(stream, code)
+            del withheld[stream_id]
 
     def _writable(self, stream_id: int) -> Stream:
         stream = self._outbox.streams.get(stream_id)

@@ -1,6 +1,5 @@
 """Pacing: a side that cancels much holds cancels back before its peer calls it abuse."""
 
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from cloud_connect.tunnel.abuse import CancelGuard
@@ -31,7 +30,7 @@ class CancelPacer:
     def __init__(self) -> None:
         self._guard = CancelGuard(_BURST, _SHARE, _PERIOD)
         self._unconfirmed = 0
-        self.withheld: deque[tuple[int, ResetCode]] = deque()
+        self.withheld: dict[int, ResetCode] = {}
 
     def opened(self, now: float) -> None:
         """Count a stream that this side opened."""

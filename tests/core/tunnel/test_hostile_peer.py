@@ -98,7 +98,7 @@ def feed(multiplexer: Multiplexer, sent: list[bytes], *, reads: bool) -> None:
 
 
 @given(messages, st.booleans())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200)
 def test_any_frames_are_events_or_a_protocol_error(
     sent: list[bytes],
     reads: bool,  # noqa: FBT001 - hypothesis passes by name
@@ -107,14 +107,12 @@ def test_any_frames_are_events_or_a_protocol_error(
 
 
 @given(st.lists(st.binary(max_size=200), max_size=5))
-@settings(deadline=None)
 def test_any_bytes_are_events_or_a_protocol_error(sent: list[bytes]) -> None:
     feed(busy_agent().agent, sent, reads=True)
     feed(Multiplexer(Role.RELAY, SMALL), sent, reads=True)
 
 
 @given(messages, st.lists(st.integers(0, 300), max_size=10))
-@settings(deadline=None)
 def test_any_split_and_order_is_events_or_a_protocol_error(
     sent: list[bytes], cuts: list[int]
 ) -> None:

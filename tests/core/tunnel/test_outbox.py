@@ -153,7 +153,7 @@ def test_window_does_not_grow_on_a_short_way() -> None:
 
 def test_stalled_readers_stop_their_own_streams_only() -> None:
     tunnel = TunnelPair.introduced()
-    *stalled, lively = answering(tunnel, 500)
+    *stalled, lively = answering(tunnel, 300)
     for stream in stalled:
         tunnel.agent.send_data(stream, bytes(MIB))
     tunnel.exchange()

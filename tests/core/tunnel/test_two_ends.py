@@ -239,4 +239,4 @@ class TwoEnds(RuleBasedStateMachine):
 
 
 TestTwoEnds = TwoEnds.TestCase
-TestTwoEnds.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+TestTwoEnds.settings = settings(max_examples=40, stateful_step_count=60)
