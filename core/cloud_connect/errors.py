@@ -87,6 +87,7 @@ class CloudConnectError(Exception):
         outcome: What is certain about the call's effect at the source.
         retry_after: Seconds to wait before a repeat, where known.
         call_id: The call that failed, once it has one.
+        replayed: Whether this is the stored answer to an earlier request.
     """
 
     code: ClassVar[ErrorCode] = ErrorCode.INTERNAL_ERROR
@@ -105,6 +106,7 @@ class CloudConnectError(Exception):
         self.outcome: Outcome = outcome
         self.retry_after: float | None = retry_after
         self.call_id: str | None = None
+        self.replayed: bool = False
 
 
 class ConfigurationError(CloudConnectError):

@@ -22,14 +22,14 @@ log = structlog.get_logger(__name__)
 _EXPOSED: Final = b"Total-Items, Cloud-Connect-Call-Id, Idempotency-Replayed"
 
 
-def call_problem(error: CloudConnectError, *, replayed: bool = False) -> Response:
+def call_problem(error: CloudConnectError) -> Response:
     """Return a call's failure as a problem document, with where its fate can be read."""
     call_id = error.call_id
     lookup = None if call_id is None else f"/api/calls/{call_id}"
     response = problem_response(error, call_id=call_id, lookup=lookup)
     if call_id is not None:
         response.headers["Cloud-Connect-Call-Id"] = call_id
-    if replayed:
+    if error.replayed:
         response.headers["Idempotency-Replayed"] = "true"
     return response
 

@@ -229,8 +229,6 @@ async def query(
     async def run(reply: Reply) -> None:
         running = services.calls.write(spec) if writes else services.calls.read(spec)
         async with running as answer:
-            if answer.failure is not None:
-                raise answer.failure
             await write_query_answer(answer, reply)
 
     return CallResponse(run, refuse=_refused)

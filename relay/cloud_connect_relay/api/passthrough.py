@@ -177,10 +177,7 @@ class Passthrough:
                     else calls.read(spec)
                 )
                 async with running as answer:
-                    if answer.failure is not None:
-                        refusal = call_problem(answer.failure, replayed=True)
-                    else:
-                        await _pass_on(answer, reply, base, head=spec.params["method"] == "HEAD")
+                    await _pass_on(answer, reply, base, head=spec.params["method"] == "HEAD")
             except CloudConnectError as error:
                 if reply.started:
                     log.info("answer_broken_off", call_id=error.call_id, code=error.code.value)

@@ -251,8 +251,6 @@ class _Write:
 
         async def answer_with(reply: Reply) -> None:
             async with services.calls.write(spec) as answer:
-                if answer.failure is not None:
-                    raise answer.failure
                 told = await answer.collect(max_bytes=_MAX_RECORD_BYTES)
                 await reply.whole(status, answer_headers(answer, media_type=_JSON), told)
 

@@ -28,7 +28,6 @@ class Answer:
     """What a caller gets: a head, and a body that may still be on its way.
 
     Attributes:
-        failure: Why there is no body; only of stored answers, others raise theirs.
         replayed: It is the stored answer to an earlier request with the same key.
         total_items: How many rows the query has in all, once that is known.
         paging: The cursor of the rows that remain, once the body has ended.
@@ -47,7 +46,6 @@ class Answer:
         headers: tuple[tuple[str, str], ...] = (),
         body: "bytes | Exchange" = b"",
         replayed: bool = False,
-        failure: CloudConnectError | None = None,
         total_items: int | None = None,
         paging: str | None = None,
     ) -> None:
@@ -55,7 +53,6 @@ class Answer:
         self.status: Final = status
         self.headers: Final = headers
         self.replayed = replayed
-        self.failure: Final = failure
         self.total_items = total_items
         self.paging = paging
         self.outcome: Outcome | None = None

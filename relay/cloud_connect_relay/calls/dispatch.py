@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 from cloud_connect.errors import (
     AgentOfflineError,
     CloudConnectError,
-    InvalidRequestError,
-    LocalProtocolError,
     OutcomeUnknownError,
     QuotaExceededError,
     StreamResetError,
@@ -68,6 +66,7 @@ class Dispatcher:
             AgentOfflineError: If no connector took it in time, or those that took a read broke.
             OutcomeUnknownError: If the connection broke after a write was dispatched.
             QuotaExceededError: If each connector has as many calls as its session may carry.
+            BodyTooLargeError: If its parameters do not fit a head.
         """
         failed: list[LiveSession] = []
         dispatched = 0
@@ -105,11 +104,6 @@ class Dispatcher:
             except QuotaExceededError:
                 if self._router.best(spec.subscription_id, spec.target, exclude=failed) is None:
                     raise
-            except LocalProtocolError as error:
-                raise InvalidRequestError(
-                    "The request's path, parameters and headers are longer together than fits a"
-                    " call."
-                ) from error
             else:
                 call.dispatched(live.connector_id, now=self._clock())
                 call.started = True

@@ -65,10 +65,11 @@ class Journals:
             log.info("journal_not_asked", call_id=record.id, reason=str(error))
             return None
 
-    async def stored(self, record: "CallRecord") -> Answer | None:
-        """Return the stored answer to the call; ``None`` if it was not kept, or is out of reach.
+    async def stored(self, record: "CallRecord") -> Answer | CloudConnectError | None:
+        """Return the stored answer to the call, or the failure that was its answer.
 
-        The request is not sent again, so there is nothing that could be executed.
+        The request is not sent again, so there is nothing that could be executed. ``None`` if
+        the answer was not kept, or is out of reach.
         """
         live = self._session(record)
         if live is None:
@@ -79,8 +80,7 @@ class Journals:
                 if not head.replayed:
                     return None
                 if head.problem is not None:
-                    failure = error_of(head.problem, call_id=record.id)
-                    return Answer(record.id, status=failure.status, failure=failure, replayed=True)
+                    return error_of(head.problem, call_id=record.id)
                 answer = Answer.of(record.id, head, exchange)
                 await answer.collect(max_bytes=_MAX_STORED_BYTES)
                 return answer

@@ -47,6 +47,7 @@ class IdempotencyKeys:
             IdempotencyConflictError: If the first attempt still runs.
             IdempotencyMismatchError: If the key belongs to another request.
             OutcomeUnknownError: If nobody knows what became of the first attempt.
+            CloudConnectError: The failure that was the answer to the first attempt.
             QuotaExceededError: If the subscription has as many calls running as it may.
         """
         holder = self._running.with_key(spec.subscription_id, key)

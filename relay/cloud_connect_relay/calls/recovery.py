@@ -52,14 +52,18 @@ class Recovery:
         raise error
 
     async def stored(self, record: "CallRecord") -> Answer:
-        """Return the answer that the completed call of *record* got."""
+        """Return the answer that the completed call of *record* got.
+
+        Raises:
+            CloudConnectError: If its answer was a failure.
+        """
         answer = await self._journals.stored(record)
-        if answer is not None:
-            return answer
-        if record.code is not None:
-            failure = restored(record)
-            return Answer(record.id, status=failure.status, failure=failure, replayed=True)
-        return _without_body(record)
+        if answer is None:
+            answer = _without_body(record) if record.code is None else restored(record)
+        if isinstance(answer, CloudConnectError):
+            answer.replayed = True
+            raise answer
+        return answer
 
     async def _finding(self, record: "CallRecord") -> "Finding":
         while True:
@@ -69,10 +73,12 @@ class Recovery:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _first(self, record: "CallRecord") -> Answer:
-        """Return the first answer to a call; its failure is raised, as it would have been."""
-        answer = await self.stored(record)
-        if answer.failure is not None:
-            raise answer.failure
+        """Return a call's answer to the caller who has not got it yet."""
+        try:
+            answer = await self.stored(record)
+        except CloudConnectError as error:
+            error.replayed = False
+            raise
         answer.replayed = False
         return answer
 
