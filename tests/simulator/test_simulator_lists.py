@@ -171,9 +171,10 @@ def test_daily_logs_are_todays_unless_dates_are_given(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(60)
 def test_long_list_and_long_single_answer() -> None:
     with (
-        simulator_process("--rows", "rfis=50000", "--rows", "files=40000") as simulator,
+        simulator_process("--rows", "rfis=50000", "--rows", "files=30000") as simulator,
         simulator.client() as api,
     ):
         page = api.get(f"{RFIS}?per_page=2000&page=25")
