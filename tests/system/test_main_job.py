@@ -50,8 +50,8 @@ def condition(field: str, operator: str, value: object) -> dict[str, Any]:
 
 
 def test_agent_is_listed_under_connectors(api: httpx.Client, running: Running) -> None:
-    (item,) = api.get("/api/connectors").json()["items"]
-    assert item["id"] == running.ensemble.connector["id"]
+    items = {item["id"]: item for item in api.get("/api/connectors").json()["items"]}
+    item = items[running.ensemble.connector["id"]]
     assert item["status"] == "online"
     assert item["name"] == "demo-pc"
     assert item["machine"]
