@@ -120,6 +120,11 @@ def test_groups_nest_and_a_single_group_needs_no_list() -> None:
     assert inner.group is Junction.OR
 
 
+def test_condition_that_needs_no_value_has_none() -> None:
+    parsed = query(conditions=[{"operator": "isblank", "arg1": {"name": "subject"}, "arg2": None}])
+    assert parsed.condition is not None
+
+
 def test_flags_and_limits_are_read_from_text_too() -> None:
     parsed = query(rowLimit="25", multiple="true", orderAscending="False")
     assert (parsed.row_limit, parsed.multiple, parsed.order_ascending) == (25, True, False)
@@ -145,6 +150,7 @@ def test_flags_and_limits_are_read_from_text_too() -> None:
         ({"conditions": [condition(None)]}, "“None”"),
         ({"conditions": [{**dict.fromkeys(["arg2"], 7), "arg1": {"name": "a"}}]}, "operator"),
         ({"conditions": [{"operator": "eq", "arg1": {"name": "a"}, "arg2": 7}]}, "arg2"),
+        ({"conditions": [condition(), {"arg2": {}}]}, "arg1.name"),
         ({"conditions": [{"group": "xor", "conditions": []}]}, "“xor”"),
         ({"conditions": [{"group": 1, "conditions": []}]}, "“1”"),
         ({"conditions": [{"conditions": "x"}]}, "conditions"),

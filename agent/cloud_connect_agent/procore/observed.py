@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Final
 
 from cloud_connect.calls import Source
@@ -12,6 +13,7 @@ from cloud_connect_agent.procore.values import FieldType, as_moment
 
 __all__ = ["ObservedFields"]
 
+_SAMPLED: Final = 5  # records of a page; all of one list look alike
 _MAX_TABLES: Final = 1_000  # company and resource pairs that are remembered
 _MAX_FIELDS: Final = 300  # of one of them
 _MAX_NAME: Final = 100  # characters of a field's name
@@ -41,17 +43,16 @@ class ObservedFields:
         self._tables.move_to_end(key)
         while len(self._tables) > _MAX_TABLES:
             self._tables.popitem(last=False)
-        for row in rows:
+        for row in islice(rows, _SAMPLED):
             for name, value in row.items():
                 if name == "custom_fields" and isinstance(value, dict):
                     _note_custom(table, value)
-                elif not resource.knows(name, READABLE):
+                elif name not in table and not resource.knows(name, READABLE):
                     _note(table, name, _type_of(value))
 
     def knows(self, source: Source, resource: Resource, name: str) -> bool:
-        """Whether a record showed a field of that name, or one that it lies below."""
-        table = self._tables.get(_key(source, resource), {})
-        return name in table or name.partition(".")[0] in table
+        """Whether a record showed a field of that name."""
+        return name in self._tables.get(_key(source, resource), {})
 
     def fields(self, source: Source, resource: Resource) -> list[FieldSpec]:
         """The fields learned, as the catalogue would list them."""

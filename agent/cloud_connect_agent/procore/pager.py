@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Final, Self
 
+import structlog
+
 from cloud_connect.errors import SourceRejectedError
 from cloud_connect_agent.procore.messages import ApiResponse
 from cloud_connect_agent.procore.planner import Target
@@ -18,6 +20,8 @@ from cloud_connect_agent.procore.rows import Row, unwrap
 from cloud_connect_agent.procore.window import ReadAhead
 
 __all__ = ["ListReader", "Page", "read_page"]
+
+log = structlog.get_logger(__name__)
 
 Fetch = Callable[[Target, int], Awaitable["Page"]]
 
@@ -226,6 +230,7 @@ class ListReader:
             raise error
         if isinstance(error, SourceRejectedError):
             self._refusal = self._refusal or error
+            log.info("list_passed_over", status=error.status, **current.target)
         current.stop()
         self._lists.popleft()
 

@@ -17,6 +17,7 @@ from cloud_connect_agent.procore.planner import (
     scoped,
 )
 from cloud_connect_agent.procore.rows import Path, Row, unwrap
+from cloud_connect_agent.procore.selection import READABLE
 from cloud_connect_agent.procore.window import ReadAhead
 
 __all__ = ["Batch", "Reading"]
@@ -122,9 +123,12 @@ class Reading:
         self._checked = True
         selection = self.plan.selection
         for name in selection.unknown:
-            if self._observed.knows(self._fetcher.source, selection.resource, name):
+            path = Path(name)
+            if self._observed.knows(self._fetcher.source, selection.resource, path.root):
                 continue
-            if not any(Path(name).of(row) is not None for row in rows):
+            found = {path.exists_in(row) for row in rows}
+            nests = path.root != name and selection.resource.knows(path.root, READABLE)
+            if True not in found and (False in found or not nests):
                 raise InvalidRequestError(f"{selection.resource.text} have no field “{name}”.")
 
     async def _fetch(self, target: Target, number: int) -> Page:

@@ -39,6 +39,21 @@ class Path:
                 return _follow(row, ("custom_fields", name, "value", *self._parts[1:]))
         return _follow(row, self._parts)
 
+    def exists_in(self, row: Mapping[str, object]) -> bool | None:
+        """Whether *row* has such a field, blank or not; ``None`` if it cannot tell."""
+        if self.name in row:
+            return True
+        value: object = row
+        for part in self._parts:
+            if isinstance(value, list):
+                value = next((item for item in value if isinstance(item, dict)), None)
+            if value is None:
+                return None
+            if not isinstance(value, dict) or part not in value:
+                return False
+            value = value[part]
+        return True
+
 
 def _follow(value: object, parts: Sequence[str]) -> object:
     for position, part in enumerate(parts):

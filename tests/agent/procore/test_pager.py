@@ -198,6 +198,19 @@ async def test_list_that_ignores_its_page_number_is_not_read_for_ever() -> None:
     assert len(await read_all(reader)) == 2
 
 
+async def test_only_so_many_ids_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cloud_connect_agent.procore.pager._REMEMBERED_IDS", 5)
+
+    async def fetch(_: Target, number: int) -> Page:
+        rows = [{"id": row} for row in (*range(6), 0)]
+        return Page(number=number, rows=rows, total=7)
+
+    async with ListReader([HERE], fetch, window=ReadAhead()) as reader:
+        item = await reader.read()
+    assert item is not None
+    assert [row["id"] for row in item[1].rows] == [0, 1, 2, 3, 4, 5, 0]
+
+
 async def test_records_without_an_id_are_all_kept() -> None:
     async def fetch(_: Target, number: int) -> Page:
         return Page(number=number, rows=[{"name": "x"}] * 2, total=2)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from decimal import Decimal
 
 import pytest
 
@@ -15,9 +16,11 @@ from cloud_connect.errors import (
 )
 from cloud_connect.query import Query
 from cloud_connect_agent.procore.catalog import load_catalog
+from cloud_connect_agent.procore.cursor import Position, write_cursor
 from cloud_connect_agent.procore.executor import RecordExecutor
 from cloud_connect_agent.procore.messages import ApiRequest
 from cloud_connect_agent.procore.rowstream import RowStream
+from cloud_connect_agent.procore.selection import Order, Selection
 from doubles.scripted_procore import COMPANY, PROJECT, ScriptedProcore, source
 
 RFIS = f"/rest/v1.0/projects/{PROJECT}/rfis"
@@ -220,6 +223,14 @@ async def test_cursor_into_a_list_that_is_gone_is_refused(
         await queried(executor, project=None, rowLimit=2, paging=first.paging)
 
 
+async def test_cursor_of_another_order_is_refused(executor: RecordExecutor) -> None:
+    keys = Position.in_order([(0, Decimal(1))])
+    by_id = Selection(resource=load_catalog().resource("rfis"), order=(Order(field="id"),))
+    cursor = write_cursor(keys, by_id, source())
+    with pytest.raises(InvalidRequestError, match="paging"):
+        await queried(executor, orderBy="id", rowLimit=1, paging=cursor)
+
+
 def add_projects(procore: ScriptedProcore, *projects: int) -> None:
     procore.tables["/rest/v1.1/projects"] = [{"id": number} for number in projects]
     for number in projects:
@@ -367,6 +378,21 @@ async def test_field_that_records_show_is_known_from_then_on(
     assert await rows_of(await queried(executor, fields=["brand_new.x"])) == []
     tree = await executor.tree(source(), time.monotonic() + SOON)
     assert "brand_new" in str(tree)
+
+
+async def test_name_below_a_known_field_is_judged_by_records(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    wanted = {"fields": ["location.code"]}
+    procore.tables[RFIS] = rfis(2, location=None)
+    assert await rows_of(await queried(executor, **wanted)) == [{"location.code": None}] * 2
+    procore.tables[RFIS] = []
+    assert await rows_of(await queried(executor, **wanted)) == []
+    procore.tables[RFIS] = rfis(2, location={"id": 1, "name": "Roof"})
+    with pytest.raises(InvalidRequestError, match=r"“location\.code”"):
+        await queried(executor, **wanted)
+    procore.tables[RFIS] = rfis(2, location={"id": 1, "code": None})
+    assert len(await rows_of(await queried(executor, **wanted))) == 2
 
 
 async def test_unknown_table_is_named(executor: RecordExecutor) -> None:

@@ -40,6 +40,26 @@ def test_projection_keeps_the_names_that_were_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "there"),
+    [
+        ("id", True),
+        ("rfi_manager.name", True),
+        ("rfi_manager.size", False),
+        ("assignees.name", True),
+        ("assignees.vendor.id", True),
+        ("assignees.vendor.id.x", False),
+        ("weird.key", True),
+        ("absent", False),
+        ("blank", True),
+        ("blank.x", None),
+        ("empty.x", None),
+    ],
+)
+def test_fields_are_there_even_if_they_are_blank(name: str, *, there: bool | None) -> None:
+    assert Path(name).exists_in({**ROW, "blank": None, "empty": []}) is there
+
+
+@pytest.mark.parametrize(
     ("body", "rule", "ids"),
     [
         ([{"id": 1}, {"id": 2}], "", [1, 2]),

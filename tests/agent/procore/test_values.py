@@ -19,6 +19,7 @@ from cloud_connect_agent.procore.values import (
     sort_key,
 )
 
+BLANKS: tuple[object, ...] = (None, "", [], {})
 NOON = Calendar(now=datetime(2026, 11, 24, 12, tzinfo=UTC), zone=UTC)
 T = FieldType
 
@@ -77,7 +78,7 @@ def test_booleans_are_read_from_text_and_digits() -> None:
 
 
 def test_blank_is_what_says_nothing() -> None:
-    assert all(is_blank(value) for value in (None, "", [], {}))
+    assert all(is_blank(value) for value in BLANKS)
     assert not any(is_blank(value) for value in (0, False, " ", [0]))
 
 

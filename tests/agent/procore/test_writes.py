@@ -161,8 +161,8 @@ async def test_inserted_row_is_the_answer(
 async def test_condition_or_mapping_says_where_an_insert_goes(
     procore: ScriptedProcore, executor: RecordExecutor
 ) -> None:
-    there = {"conditions": [condition("project_id", "eq", "77")]}
-    await carried_out(executor, "insert", project=None, mappings={"name": "x"}, **there)
+    there = [condition("project_id", "eq", "77")]
+    await carried_out(executor, "insert", project=None, mappings={"name": "x"}, conditions=there)
     mapped = {"name": "x", "project_id": 78}
     await carried_out(executor, "insert", mappings=mapped)
     sent = [request.json for request in procore.written]
@@ -170,7 +170,7 @@ async def test_condition_or_mapping_says_where_an_insert_goes(
     with pytest.raises(InvalidRequestError, match="project_id"):
         await carried_out(executor, "insert", project=None, mappings={"name": "x"})
     with pytest.raises(InvalidRequestError, match="project_id"):
-        await carried_out(executor, "insert", mappings=mapped, **there)
+        await carried_out(executor, "insert", mappings=mapped, conditions=there)
 
 
 async def test_update_changes_the_one_record_that_matches(
@@ -217,14 +217,13 @@ async def test_nothing_that_matches_is_said(
 async def test_many_records_are_changed_only_if_that_is_said(
     procore: ScriptedProcore, executor: RecordExecutor
 ) -> None:
-    members = {
-        "mappings": {"reference": "A"},
-        "conditions": [condition("id", "lt", 4)],
-    }
+    mappings, chosen = {"reference": "A"}, [condition("id", "lt", 4)]
     with pytest.raises(InvalidRequestError, match=r"more than one .* nothing was changed"):
-        await carried_out(executor, "update", **members)
+        await carried_out(executor, "update", mappings=mappings, conditions=chosen)
     assert procore.written == []
-    stream = await carried_out(executor, "update", multiple=True, **members)
+    stream = await carried_out(
+        executor, "update", multiple=True, mappings=mappings, conditions=chosen
+    )
     assert [row["id"] for row in await rows_of(stream)] == [1, 2, 3]
     assert [request.path for request in procore.written] == [f"{PUNCH}/{n}" for n in (1, 2, 3)]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from cloud_connect.calls import Operation
 from cloud_connect_agent.procore.rows import CUSTOM_FIELD
@@ -215,6 +215,17 @@ class Resource(_Table):
     delete: Endpoint | None = None
     missing: Mapping[Literal["create", "update", "delete"], str] = Field(default_factory=dict)
     fields: Annotated[tuple[FieldSpec, ...], BeforeValidator(_expand)]
+    _types: dict[str, FieldType] = PrivateAttr(default_factory=dict)
+
+    def model_post_init(self, context: object, /) -> None:
+        """Index the fields: they are looked up for every name that a call uses."""
+        super().model_post_init(context)
+        for spec in self.fields:
+            outer = spec.name.split(".")[:-1]
+            for length in range(1, len(outer) + 1):
+                self._types.setdefault(".".join(outer[:length]), FieldType.OBJECT)
+        self._types.update((spec.name, spec.type) for spec in self.fields)
+        self._types.update((name, FieldType.INTEGER) for name in self.scope_fields)
 
     @property
     def scope_fields(self) -> tuple[str, ...]:
@@ -239,14 +250,7 @@ class Resource(_Table):
 
     def type_of(self, name: str) -> FieldType | None:
         """The type of a field; ``None`` if the catalogue does not tell."""
-        if name in self.scope_fields:
-            return FieldType.INTEGER
-        for spec in self.fields:
-            if spec.name == name:
-                return spec.type
-        if any(spec.name.startswith(f"{name}.") for spec in self.fields):
-            return FieldType.OBJECT
-        return None
+        return self._types.get(name)
 
     def knows(self, name: str, directions: Iterable[Direction]) -> bool:
         """Whether a name can be a field: one of the catalogue's, or below one that nests."""
