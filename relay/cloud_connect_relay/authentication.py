@@ -230,7 +230,6 @@ class Authenticator:
         attempt = (source, username.casefold())
         self._brake.check(attempt)
         self._spray_brake.check(source)
-        found = None
         if 0 < len(username) <= _MAX_USERNAME and 0 < len(password) <= MAX_PASSWORD:
             found = await find_login(self._storage, username)
             stored = None if found is None else found.password_hash

@@ -1,7 +1,7 @@
 """Where settings come from: flags, then the environment, then TOML, then defaults."""
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -63,22 +63,22 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in environ.items():
         rest = name.removeprefix(ENVIRONMENT_PREFIX)
-        if rest in {name, _DATA_DIR} or not value or rest.startswith("_"):
+        if rest in {name, "", _DATA_DIR} or not value or rest.startswith("_"):
             continue  # CLOUD_CONNECT_RELAY__URL is the agent's setting relay.url
         *sections, setting = rest.lower().split("__")
-        given: dict[str, Any] = {setting: list(_list(value)) if value[0] == "[" else value}
+        given: dict[str, Any] = {setting: _parsed(value) if value[0] == "[" else value}
         for section in reversed(sections):
             given = {section: given}
         _merge(found, given)
     return found
 
 
-def _list(value: str) -> Iterator[Any]:
+def _parsed(value: str) -> object:
     """Read a TOML array, for the settings that are lists."""
     try:
-        yield from tomllib.loads(f"list = {value}")["list"]
+        return tomllib.loads(f"list = {value}")["list"]
     except tomllib.TOMLDecodeError:
-        yield value
+        return value
 
 
 def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:

@@ -71,11 +71,12 @@ class Border:
         answer = _Answer(send)
         began = time.monotonic()
         path: str = scope["path"]
+        is_raw = self._raw.matches(path)
         try:
-            if self._raw.matches(path):
-                await self._raw(scope, receive, send=answer.raw)
-                return
-            await self._answer(scope, receive, answer)
+            if is_raw:
+                await self._raw(scope, receive, answer.raw)
+            else:
+                await self._answer(scope, receive, answer)
         except CloudConnectError as error:
             if answer.started:
                 raise
@@ -86,13 +87,14 @@ class Border:
                 raise  # the connection breaks, so that nobody takes half an answer for a whole
             await error_response(_INTERNAL, path)(scope, receive, answer)
         finally:
-            log.debug(
-                "request_finished",
-                method=scope["method"],
-                path=path,
-                status=answer.status,
-                duration_ms=round((time.monotonic() - began) * 1000, 1),
-            )
+            if not is_raw:  # the hot path, whose calls are recorded anyway
+                log.debug(
+                    "request_finished",
+                    method=scope["method"],
+                    path=path,
+                    status=answer.status,
+                    duration_ms=round((time.monotonic() - began) * 1000, 1),
+                )
 
     async def _answer(self, scope: "Scope", receive: "Receive", answer: "_Answer") -> None:
         path: str = scope["path"]

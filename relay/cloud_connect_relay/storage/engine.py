@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -57,9 +58,13 @@ class Storage:
         """Connect to the database at *url* until the block ends.
 
         Raises:
-            ConfigurationError: If *url* is no database URL, or its driver is missing.
+            ConfigurationError: If *url* is no database URL, its driver is missing, or it names
+                a file that is no SQLite database and cannot become one.
         """
-        storage = cls(_engine(url))
+        engine = _engine(url)
+        if engine.dialect.name == "sqlite":
+            await asyncio.to_thread(_probe_file, str(engine.url.database))
+        storage = cls(engine)
         failure: Exception | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -164,6 +169,18 @@ def _engine(url: str) -> AsyncEngine:
     event.listen(engine.sync_engine, "connect", _on_sqlite_connect)
     event.listen(engine.sync_engine, "begin", _on_sqlite_begin)
     return engine
+
+
+def _probe_file(path: str) -> None:
+    # aiosqlite leaves a thread behind when it cannot open a file, which then fails on its own.
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA schema_version")
+    except sqlite3.Error as error:
+        raise ConfigurationError(
+            f"The database file {path} cannot be used ({error}); check the setting database_url,"
+            " or restore the file from your backup."
+        ) from error
 
 
 def _on_sqlite_connect(connection: "DBAPIConnection", _entry: "ConnectionPoolEntry") -> None:

@@ -1,14 +1,16 @@
 import asyncio
 import gzip
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from cloud_connect.errors import NotFoundError
-from cloud_connect_relay.api.border import Border
+from cloud_connect_relay.api.border import Border, _counted
 from cloud_connect_relay.metrics import Metrics
 from doubles.relay_node import Node, running_node
 
@@ -87,12 +89,43 @@ async def test_declared_body_over_the_limit_is_refused_unread(node: Node) -> Non
 
 
 async def test_chunked_body_over_the_limit_is_refused_on_the_way(node: Node) -> None:
-    async def endless() -> object:
+    async def endless() -> AsyncIterator[bytes]:
         for _ in range(40):
             yield b" " * 65_536
 
-    answer = await node.api.post(TOKENS, content=endless())  # type: ignore[arg-type]
+    answer = await node.api.post(TOKENS, content=endless())
     assert answer.status_code == 413
+
+
+async def test_record_bodies_have_a_limit_of_their_own(tmp_path: Path) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(4):
+            yield b" " * 1024
+
+    async with running_node(tmp_path, calls={"max_body_bytes": 2048}) as node:
+        path = "/api/datasources/ds_0000000000000000/records/rfis"
+        headers = {"Idempotency-Key": "k"}
+        for body in (b" " * 4096, chunks()):
+            answer = await node.api.post(path, content=body, headers=headers)
+            assert answer.status_code in {404, 413}, answer.text
+        refused = await node.api.post(path, content=b" " * 4096, headers=headers)
+        assert refused.status_code == 413
+        assert "2048" in refused.json()["detail"]
+
+
+async def test_counted_body_breaks_off_at_its_limit() -> None:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"x" * 60, "more_body": True}
+
+    async def gone() -> Message:
+        return {"type": "http.disconnect"}
+
+    counted = _counted({"type": "http", "headers": []}, receive, 100)
+    assert await counted() == await receive()
+    with pytest.raises(HTTPException) as refused:
+        await counted()
+    assert refused.value.status_code == 413
+    assert await _counted({"type": "http", "headers": []}, gone, 100)() == await gone()
 
 
 async def test_body_that_does_not_arrive_is_given_up(tmp_path: Path) -> None:

@@ -1,8 +1,12 @@
+import time
 from types import SimpleNamespace
 
 import pytest
 
-from cloud_connect_relay.api.connectors import _last_seen
+from cloud_connect.calls import Report
+from cloud_connect_relay.api.connectors import _document, _last_seen
+from cloud_connect_relay.storage.connectors import Connector, ConnectorFlag
+from cloud_connect_relay.times import iso_time
 from doubles.relay_node import NOW, Node
 
 FIELDS = {
@@ -93,9 +97,44 @@ async def test_foreign_unknown_and_malformed_ids_answer_alike(node: Node) -> Non
     assert (await node.api.get("/api/connectors")).json() == {"items": []}
 
 
-def test_live_connector_was_seen_when_it_was_heard() -> None:
-    import time
+async def test_live_connector_is_shown_as_it_is_now() -> None:
+    live = SimpleNamespace(
+        session=SimpleNamespace(last_received=time.monotonic()),
+        connected_since=NOW - 60,
+        round_trip_ms=1.5,
+        in_flight=2,
+        draining=False,
+        paused=False,
+        report=Report(paused=False, policy={"class": "test-only"}),
+    )
+    services = SimpleNamespace(clock=lambda: NOW, registry=SimpleNamespace(get=lambda _: live))
+    connector = Connector(
+        id="con_1",
+        subscription_id="sub_1",
+        name="pc",
+        machine="PC",
+        os="Linux",
+        version="1",
+        group=None,
+        hosted=False,
+        flag=ConnectorFlag.ACTIVE,
+        policy_class="read-write",
+        public_key=b"",
+        key_id="key_1",
+        generation=1,
+        enrolled_at=NOW,
+        last_seen_at=None,
+        connected_since=None,
+        report=REPORT,
+    )
+    shown = _document(services, connector)  # type: ignore[arg-type]
+    assert shown["status"] == "online"
+    assert shown["connected_since"] == iso_time(NOW - 60)
+    assert (shown["round_trip_ms"], shown["in_flight"]) == (1.5, 2)
+    assert shown["policy"] == {"class": "test-only"}
 
+
+def test_live_connector_was_seen_when_it_was_heard() -> None:
     services = SimpleNamespace(clock=lambda: NOW)
     live = SimpleNamespace(session=SimpleNamespace(last_received=time.monotonic() - 5))
     seen = _last_seen(services, SimpleNamespace(last_seen_at=0), live)  # type: ignore[arg-type]

@@ -79,11 +79,14 @@ async def test_records_that_wait_are_stored_before_the_store_closes(tmp_path: Pa
             await connection.execute(text("CREATE TABLE subscriptions (id, name, created_at)"))
         async with storage.write():
             waiting = asyncio.create_task(storage.record(ADD, row(1)))
+            await asyncio.sleep(0.01)  # the batch of the first has begun, the second queues
+            following = asyncio.create_task(storage.record(ADD, row(2)))
             await asyncio.sleep(0)
     await waiting
+    await following
     with contextlib.closing(sqlite3.connect(tmp_path / "a.sqlite3")) as database:
         found = database.execute("SELECT count(*) FROM subscriptions").fetchone()
-    assert found == (1,)
+    assert found == (2,)
 
 
 async def test_failed_transaction_leaves_nothing(store: Founded) -> None:

@@ -6,6 +6,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from cloud_connect.errors import ConfigurationError
 from cloud_connect_relay.storage import Storage
@@ -25,6 +27,15 @@ async def test_migrated_schema_is_what_the_tables_say(tmp_path: Path) -> None:
         await upgrade(storage)
         async with storage.read() as connection:
             assert await connection.run_sync(differences) == []
+
+
+def test_tables_are_portable_to_postgresql() -> None:
+    dialect = postgresql.dialect()
+    for table in metadata.sorted_tables:
+        assert str(CreateTable(table).compile(dialect=dialect))
+        for index in table.indexes:
+            assert str(CreateIndex(index).compile(dialect=dialect))
+    assert "BIGSERIAL" in str(CreateTable(metadata.tables["audit"]).compile(dialect=dialect))
 
 
 async def test_upgrade_can_be_repeated(tmp_path: Path) -> None:
