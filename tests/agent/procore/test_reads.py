@@ -1,37 +1,33 @@
-"""Reading records: what is asked of Procore, what comes back, in which order."""
+"""Reading records: what is asked of Procore and what comes back."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from decimal import Decimal
 
 import pytest
 
-from cloud_connect.calls import Filter, RecordParams
+from cloud_connect.calls import Filter
 from cloud_connect.errors import (
     InvalidRequestError,
     NotFoundError,
     SourceRejectedError,
     SourceUnavailableError,
 )
-from cloud_connect.query import Query
 from cloud_connect_agent.procore.catalog import load_catalog
-from cloud_connect_agent.procore.cursor import Position, write_cursor
 from cloud_connect_agent.procore.executor import RecordExecutor
 from cloud_connect_agent.procore.messages import ApiRequest
-from cloud_connect_agent.procore.rowstream import RowStream
-from cloud_connect_agent.procore.selection import Order, Selection
+from doubles.record_calls import (
+    RFIS,
+    SOON,
+    add_projects,
+    condition,
+    listed,
+    params,
+    queried,
+    rfis,
+    rows_of,
+)
 from doubles.scripted_procore import COMPANY, PROJECT, ScriptedProcore, source
-
-RFIS = f"/rest/v1.0/projects/{PROJECT}/rfis"
-SOON = 30.0
-
-
-def rfis(count: int, **more: object) -> list[dict[str, object]]:
-    return [
-        {"id": number, "subject": f"RFI {number}", "status": ("open", "closed")[number % 2], **more}
-        for number in range(1, count + 1)
-    ]
 
 
 @pytest.fixture
@@ -42,35 +38,6 @@ def procore() -> ScriptedProcore:
 @pytest.fixture
 def executor(procore: ScriptedProcore) -> RecordExecutor:
     return RecordExecutor(procore, load_catalog())
-
-
-async def rows_of(stream: RowStream) -> list[dict[str, object]]:
-    async with stream:
-        return [row async for row in stream]
-
-
-def params(
-    resource: str = "rfis", *, project: int | None = PROJECT, **more: object
-) -> RecordParams:
-    return RecordParams.model_validate(
-        {"source": source(project=project), "resource": resource, **more}
-    )
-
-
-async def listed(executor: RecordExecutor, wanted: RecordParams) -> list[dict[str, object]]:
-    return await rows_of(await executor.list(wanted, time.monotonic() + SOON))
-
-
-def condition(field: str, operator: str, value: object = None) -> dict[str, object]:
-    return {"arg1": {"name": field}, "operator": operator, "arg2": {"value": value}}
-
-
-async def queried(executor: RecordExecutor, **members: object) -> RowStream:
-    document = {"action": "select", "info": {"name": "rfis"}, **members}
-    project = document.pop("project", PROJECT)
-    assert project is None or isinstance(project, int)
-    query = Query.parse(document)
-    return await executor.query(source(project=project), query, time.monotonic() + SOON)
 
 
 async def test_list_is_whole_flat_and_names_its_project(
@@ -105,138 +72,15 @@ async def test_ten_thousand_records_come_eight_times_faster_than_page_by_page() 
     assert procore.most_running <= 32
 
 
-async def test_totals_are_told_as_soon_as_they_are_known(executor: RecordExecutor) -> None:
-    whole = await executor.list(params(), time.monotonic() + SOON)
-    assert whole.total_items == 250
-    filtered = await queried(executor, conditions=[condition("status", "eq", "open")])
-    assert filtered.total_items is None
-    assert len(await rows_of(filtered)) == 125
-    assert filtered.total_items == 125
-    limited = await queried(executor, rowLimit=10)
-    assert limited.total_items == 250
-    assert len(await rows_of(limited)) == 10
-    unknown = await queried(executor, rowLimit=10, conditions=[condition("status", "eq", "open")])
-    await rows_of(unknown)
-    assert unknown.total_items is None
-    await whole.aclose()
-
-
-async def test_total_of_one_page_counts_its_matches(procore: ScriptedProcore) -> None:
-    procore.tables[RFIS] = rfis(9)
-    executor = RecordExecutor(procore, load_catalog())
-    stream = await queried(executor, conditions=[condition("status", "eq", "open")], rowLimit=2)
-    assert stream.total_items == 4
-    assert len(await rows_of(stream)) == 2
-
-
-async def test_limit_stops_reading_and_cancels_pages_under_way(
-    procore: ScriptedProcore, executor: RecordExecutor
-) -> None:
-    procore.tables[RFIS] = rfis(10_000)
-    rows = await rows_of(
-        await queried(executor, rowLimit=150, conditions=[condition("id", "gt", 0)])
-    )
-    assert len(rows) == 150
-    assert len(procore.requests) < 8
-    assert procore.running == 0
-
-
-async def test_small_limit_reads_a_small_page(
-    procore: ScriptedProcore, executor: RecordExecutor
-) -> None:
-    assert len(await listed(executor, params(limit=7))) == 7
-    assert procore.asked == [f"GET {RFIS} page=1 per_page=7"]
-    assert await listed(executor, params(limit=0)) == []
-
-
 async def test_fields_project_and_repeat(executor: RecordExecutor) -> None:
     stream = await queried(executor, fields=["subject", "id", "subject"], rowLimit=1)
     assert await rows_of(stream) == [{"subject": "RFI 1", "id": 1}]
-
-
-async def test_order_reads_everything_first_and_tells_the_total(executor: RecordExecutor) -> None:
-    stream = await queried(executor, orderBy="id", orderAscending=False, rowLimit=2)
-    assert stream.total_items == 250
-    assert [row["id"] for row in await rows_of(stream)] == [250, 249]
-    by_status = await listed(executor, params(sort=("status", "-id"), limit=3))
-    assert [(row["status"], row["id"]) for row in by_status] == [
-        ("closed", 249),
-        ("closed", 247),
-        ("closed", 245),
-    ]
 
 
 async def test_search_box_filters_by_what_is_typed(executor: RecordExecutor) -> None:
     typed = {"filter": "rfi 24", "filterBy": "subject", "filterMode": "startswith"}
     rows = await rows_of(await queried(executor, **typed))
     assert [row["id"] for row in rows] == [24, *range(240, 250)]
-
-
-@pytest.mark.parametrize("order", ["", "subject"])
-@pytest.mark.parametrize("chosen", [[], [condition("status", "eq", "open")]])
-async def test_paging_goes_through_everything_once(
-    executor: RecordExecutor, order: str, chosen: list[object]
-) -> None:
-    whole = await rows_of(await queried(executor, conditions=chosen, orderBy=order))
-    paged: list[dict[str, object]] = []
-    cursor: str | None = None
-    for _ in range(20):
-        stream = await queried(
-            executor, conditions=chosen, orderBy=order, rowLimit=37, paging=cursor
-        )
-        paged += await rows_of(stream)
-        cursor = stream.paging
-        if cursor is None:
-            break
-    assert paged == whole
-
-
-async def test_paging_survives_records_added_at_the_front(
-    procore: ScriptedProcore, executor: RecordExecutor
-) -> None:
-    chosen = [condition("id", "gt", 0)]
-    first = await queried(executor, conditions=chosen, rowLimit=30)
-    seen = [row["id"] for row in await rows_of(first)]
-    procore.tables[RFIS].insert(0, {"id": 1000, "subject": "new"})
-    again = await queried(executor, conditions=chosen, rowLimit=30, paging=first.paging)
-    seen += [row["id"] for row in await rows_of(again)]
-    assert seen == list(range(1, 61))
-
-
-async def test_no_cursor_where_nothing_remains(executor: RecordExecutor) -> None:
-    exact = await queried(executor, rowLimit=250)
-    assert len(await rows_of(exact)) == 250
-    assert exact.paging is None
-    ordered = await queried(executor, rowLimit=250, orderBy="id")
-    await rows_of(ordered)
-    assert ordered.paging is None
-
-
-async def test_cursor_into_a_list_that_is_gone_is_refused(
-    procore: ScriptedProcore, executor: RecordExecutor
-) -> None:
-    add_projects(procore, 1, 2)
-    first = await queried(executor, project=None, rowLimit=2)
-    await rows_of(first)
-    procore.tables["/rest/v1.1/projects"] = [{"id": 2}]
-    with pytest.raises(InvalidRequestError, match="start again"):
-        await queried(executor, project=None, rowLimit=2, paging=first.paging)
-
-
-async def test_cursor_of_another_order_is_refused(executor: RecordExecutor) -> None:
-    keys = Position.in_order([(0, Decimal(1))])
-    by_id = Selection(resource=load_catalog().resource("rfis"), order=(Order(field="id"),))
-    cursor = write_cursor(keys, by_id, source())
-    with pytest.raises(InvalidRequestError, match="paging"):
-        await queried(executor, orderBy="id", rowLimit=1, paging=cursor)
-
-
-def add_projects(procore: ScriptedProcore, *projects: int) -> None:
-    procore.tables["/rest/v1.1/projects"] = [{"id": number} for number in projects]
-    for number in projects:
-        procore.tables[f"/rest/v1.0/projects/{number}/rfis"] = [
-            {"id": number * 100 + row, "subject": "x"} for row in range(3)
-        ]
 
 
 async def test_without_a_project_every_visible_one_is_read(
@@ -250,20 +94,6 @@ async def test_without_a_project_every_visible_one_is_read(
     assert "filters[by_status]=All" in procore.asked[0]
     some = await listed(executor, params(project=None, filters=[Filter(field="id", value="201")]))
     assert [row["project_id"] for row in some] == [2]
-
-
-async def test_paging_goes_on_in_the_next_project(
-    procore: ScriptedProcore, executor: RecordExecutor
-) -> None:
-    add_projects(procore, 1, 2, 3)
-    seen = []
-    cursor = None
-    for _ in range(9):
-        stream = await queried(executor, project=None, rowLimit=1, paging=cursor)
-        seen += [row["id"] for row in await rows_of(stream)]
-        cursor = stream.paging
-    assert seen == [100, 101, 102, 200, 201, 202, 300, 301, 302]
-    assert cursor is None
 
 
 async def test_same_record_in_two_projects_is_two_rows(
@@ -400,27 +230,6 @@ async def test_unknown_table_is_named(executor: RecordExecutor) -> None:
         await queried(executor, info={"name": "rfi"})
     with pytest.raises(InvalidRequestError, match="“gadgets”"):
         await executor.list(params("gadgets"), time.monotonic() + SOON)
-
-
-async def test_too_much_to_sort_is_refused(
-    procore: ScriptedProcore, executor: RecordExecutor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("cloud_connect_agent.procore.sorting._MAX_SORTED", 2000)
-    procore.tables[RFIS] = rfis(3000)
-    with pytest.raises(InvalidRequestError, match="too many to sort"):
-        await queried(executor, orderBy="id")
-    few = await queried(executor, orderBy="id", rowLimit=5)
-    assert len(await rows_of(few)) == 5
-    assert procore.running == 0
-
-
-async def test_sorting_holds_no_more_than_the_limit_asks(
-    procore: ScriptedProcore, executor: RecordExecutor
-) -> None:
-    procore.tables[RFIS] = rfis(3000)
-    stream = await queried(executor, orderBy="id", orderAscending=False, rowLimit=3)
-    assert [row["id"] for row in await rows_of(stream)] == [3000, 2999, 2998]
-    assert stream.total_items == 3000
 
 
 async def test_pages_of_a_running_answer_have_time_of_their_own(
