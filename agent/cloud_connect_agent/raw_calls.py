@@ -116,6 +116,6 @@ class RawCalls:
 def _head_of(answer: StreamedResponse, *, writes: bool) -> ResponseHead:
     return ResponseHead(
         status=answer.status,
-        headers=answer_headers(answer.headers),
+        headers=answer_headers(answer.raw_headers),
         outcome=outcome_of(answer.status, answer.headers, writes=writes),
     )

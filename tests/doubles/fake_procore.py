@@ -129,7 +129,7 @@ class FakeHost:
             if reader.at_eof():
                 return False  # the client went away
             await asyncio.sleep(0.01)
-        return await self._answer(answer, seen, writer)
+        return await self._answer(answer, seen, reader, writer)
 
     async def _body(self, reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
         if headers.get("transfer-encoding") == "chunked":
@@ -142,7 +142,7 @@ class FakeHost:
         return await reader.readexactly(int(headers.get("content-length", "0")))
 
     async def _answer(  # noqa: C901 - one branch per thing that can go wrong
-        self, reply: Reply, seen: Seen, writer: asyncio.StreamWriter
+        self, reply: Reply, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
         if reply.drop:
             return False
@@ -168,7 +168,7 @@ class FakeHost:
         if reply.cut is not None:
             writer.write(data[: reply.cut])
             await writer.drain()
-            while reply.hang and not writer.is_closing():
+            while reply.hang and not reader.at_eof():
                 await asyncio.sleep(0.01)
             return False
         if reply.chunks is not None:

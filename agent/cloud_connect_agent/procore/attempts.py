@@ -1,7 +1,7 @@
 """Getting one answer from Procore: token, slot, send; again only where that is safe."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
@@ -17,7 +17,7 @@ from cloud_connect.errors import (
     SourceUnavailableError,
 )
 from cloud_connect_agent.procore.failures import is_throttled
-from cloud_connect_agent.procore.messages import READ_METHODS
+from cloud_connect_agent.procore.messages import READ_METHODS, plain_headers
 from cloud_connect_agent.procore.oauth import Authenticator
 from cloud_connect_agent.procore.scheduler import Grant, RateScheduler, Slot
 from cloud_connect_agent.procore.streaming import StreamedResponse, broken_off
@@ -106,6 +106,7 @@ class Attempts:
         self._clock: Final = clock
         self._slot: Slot | None = None
         self._response: httpx.Response | None = None
+        self._headers: Mapping[str, str] = {}
 
     async def __aenter__(self) -> StreamedResponse:
         out, environment = self._out, self._out.source.environment
@@ -123,13 +124,14 @@ class Attempts:
                 await asyncio.sleep(pause)
                 continue
             status = response.status_code
+            headers = self._headers
             hold = 0.0
             if status == 401 and out.repeatable and not renewed:
                 renewed = True
                 await self._close()
                 token = await self._in_time(self._authenticator.renew(environment, token))
                 continue
-            if is_throttled(status, response.headers):
+            if is_throttled(status, headers):
                 hold = self._scheduler.hold(grant)
                 waitable = throttles < _MAX_THROTTLES and self._clock() + hold < out.deadline
                 if waitable and out.repeatable:
@@ -144,6 +146,7 @@ class Attempts:
                     continue
             return StreamedResponse(
                 response,
+                headers=headers,
                 write=out.writes,
                 host=self._origin.host,
                 hold=hold,
@@ -166,7 +169,8 @@ class Attempts:
         )
         try:
             response = self._response = await self._send(token)
-            self._scheduler.answered(slot, response.status_code, response.headers)
+            self._headers = headers = plain_headers(response.headers)
+            self._scheduler.answered(slot, response.status_code, headers)
             self._check(response)
         except BaseException:
             await self._close()

@@ -74,7 +74,8 @@ class ProcoreClient:
         self._timeouts: Final = timeouts
         self._clock: Final = clock
         self._spread: Final = spread
-        self._origins: Final[dict[str, Origin]] = {}
+        self._origins: Final[dict[tuple[str, Endpoints], Origin]] = {}
+        self._endpoints: Final[dict[Environment, tuple[EndpointOverride | None, Endpoints]]] = {}
         self._user_agent: Final = f"cloud-connect/{version('cloud-connect')}"
         self._agent_header: Final = (b"user-agent", self._user_agent.encode("ascii"))
         self.scheduler: Final = RateScheduler(
@@ -144,7 +145,14 @@ class ProcoreClient:
         Raises:
             ConfigurationError: If a URL of the settings cannot be used.
         """
-        return endpoints_of(environment, self._settings.environments)
+        overrides = self._settings.environments
+        override = overrides.get(environment.flag)
+        known = self._endpoints.get(environment)
+        if known is not None and known[0] is override:
+            return known[1]
+        endpoints = endpoints_of(environment, overrides)
+        self._endpoints[environment] = (override, endpoints)
+        return endpoints
 
     def origin(self, base_url: str, endpoints: Endpoints) -> Origin:
         """Return the connections to one base URL of *endpoints*.
@@ -152,7 +160,7 @@ class ProcoreClient:
         Raises:
             ConfigurationError: If its CA file cannot be used.
         """
-        key = f"{endpoints.environment} {base_url} {endpoints.ca_file}"
+        key = (base_url, endpoints)
         origin = self._origins.get(key)
         if origin is None:
             origin = self._origins[key] = Origin(

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["READ_METHODS", "ApiRequest", "ApiResponse", "clean_header"]
+import httpx
+
+__all__ = ["READ_METHODS", "ApiRequest", "ApiResponse", "clean_header", "plain_headers"]
 
 READ_METHODS: Final = frozenset({"GET", "HEAD"})
 _CONTROLS: Final = dict.fromkeys((*range(32), 127))
@@ -13,6 +15,14 @@ _CONTROLS: Final = dict.fromkeys((*range(32), 127))
 def clean_header(value: str) -> str:
     """Strip control characters, so that no value can start a line of its own."""
     return value if value.isprintable() else value.translate(_CONTROLS)
+
+
+def plain_headers(headers: httpx.Headers) -> dict[str, str]:
+    """Return headers by lower-case name; of repeated ones, the last."""
+    return {
+        name.lower().decode("latin-1"): clean_header(value.decode("latin-1"))
+        for name, value in headers.raw
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +55,7 @@ class ApiResponse:
     """A 2xx answer.
 
     Attributes:
-        headers: Case-insensitive; values hold no control characters.
+        headers: By lower-case name; values hold no control characters.
         json: The decoded body; ``None`` when it is empty or not JSON.
         text: The body when it is not JSON.
         already_absent: A deletion was repeated, and the first attempt had been carried out.

@@ -1,10 +1,9 @@
 """Raw calls: Procore's own requests and answers, checked, but neither parsed nor kept."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import httpx
 import orjson
 
 from cloud_connect.calls import PassthroughParams
@@ -224,11 +223,11 @@ def _inspect(start: BodyStart, kind: str) -> tuple[bool, set[str], set[str]]:
     return False, set(), set()
 
 
-def answer_headers(headers: httpx.Headers) -> tuple[tuple[str, str], ...]:
+def answer_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
     """Return the headers of an answer that its caller may see, without control characters."""
     kept = []
     total = 0
-    for name, value in headers.raw:
+    for name, value in headers:
         lower = name.lower()
         if lower not in _ANSWER_HEADERS or len(value) > _MAX_VALUE:
             continue
@@ -239,7 +238,7 @@ def answer_headers(headers: httpx.Headers) -> tuple[tuple[str, str], ...]:
     return tuple(kept)
 
 
-def outcome_of(status: int, headers: httpx.Headers, *, writes: bool) -> Outcome:
+def outcome_of(status: int, headers: Mapping[str, str], *, writes: bool) -> Outcome:
     """Return what an answer makes certain."""
     if is_throttled(status, headers):
         return Outcome.NOT_EXECUTED

@@ -1,7 +1,7 @@
 """An answer whose body is still on its way."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -26,6 +26,7 @@ class StreamedResponse:
     """Status and headers of an answer, and its body as raw chunks.
 
     Attributes:
+        headers: By lower-case name, without control characters.
         hold: Seconds for which Procore's limits keep the next request back.
     """
 
@@ -33,6 +34,7 @@ class StreamedResponse:
         self,
         response: httpx.Response,
         *,
+        headers: Mapping[str, str],
         write: bool,
         host: str,
         hold: float,
@@ -44,6 +46,7 @@ class StreamedResponse:
         self._host: Final = host
         self._deadline: Final = deadline
         self._clock: Final = clock
+        self.headers: Final = headers
         self.hold: Final = hold
 
     @property
@@ -52,9 +55,9 @@ class StreamedResponse:
         return self._response.status_code
 
     @property
-    def headers(self) -> httpx.Headers:
+    def raw_headers(self) -> Sequence[tuple[bytes, bytes]]:
         """Procore's headers, as it sent them."""
-        return self._response.headers
+        return self._response.headers.raw
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body's bytes as Procore sent them, still packed if it packed them.

@@ -12,6 +12,8 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
+from cloud_connect_agent.procore.http_pool import PooledTransport
+
 __all__ = ["Origin", "Sent", "Timeouts", "describe_failure", "proxy_for"]
 
 _POOLS: Final = 8  # httpcore walks a whole pool on every request: many small ones cost less
@@ -47,10 +49,24 @@ class Sent:
     def __init__(self) -> None:
         self.started = False
 
-    async def __call__(self, event: str, _: Mapping[str, object]) -> None:
+    async def __call__(self, event: str, info: Mapping[str, object]) -> None:
         """Take a trace event of the transport."""
         if event.endswith(".send_request_headers.started"):
-            self.started = True
+            # What asks a proxy for a tunnel is not yet the request.
+            self.started |= getattr(info.get("request"), "method", b"") != b"CONNECT"
+
+
+class _ExactUrl(httpx.URL):
+    """A base URL with a path and query that are sent to the byte."""
+
+    def __init__(self, base: httpx.URL, target: bytes) -> None:
+        super().__init__(base)
+        self._target = target
+
+    @property
+    def raw_path(self) -> bytes:
+        """Path and query."""
+        return self._target
 
 
 class Origin:
@@ -60,9 +76,7 @@ class Origin:
     the caller's decision.
     """
 
-    def __init__(
-        self, base_url: str, ssl_context: ssl.SSLContext, *, timeouts: Timeouts, pools: int = _POOLS
-    ) -> None:
+    def __init__(self, base_url: str, ssl_context: ssl.SSLContext, *, timeouts: Timeouts) -> None:
         self.base_url: Final = base_url
         self._url: Final = httpx.URL(f"{base_url}/")
         self._prefix: Final = urlsplit(base_url).path.rstrip("/").encode("ascii")
@@ -70,8 +84,10 @@ class Origin:
         self._ssl: Final = ssl_context
         self._timeouts: Final = timeouts
         self.proxy: Final = proxy_for(base_url)
+        self._direct: Final = None if self.proxy else self._pool()
         self._readers: Final = [
-            self._transport(connections=_POOL_SIZE, reuse=True) for _ in range(pools)
+            self._transport(connections=_POOL_SIZE, reuse=True)
+            for _ in range(_POOLS if self.proxy else 1)
         ]
         self._turns: Final = itertools.cycle(self._readers)
         # A reused connection may die as a write is sent, and nobody knows if it arrived.
@@ -81,6 +97,14 @@ class Origin:
     def host(self) -> str:
         """The host's name, for people."""
         return self._url.host
+
+    def _pool(self) -> PooledTransport:
+        secure = self._url.scheme == "https"
+        return PooledTransport(
+            self._url.host,
+            self._url.port or (443 if secure else 80),
+            self._ssl if secure else None,
+        )
 
     def _transport(self, *, connections: int | None, reuse: bool) -> httpx.AsyncHTTPTransport:
         return httpx.AsyncHTTPTransport(
@@ -128,7 +152,6 @@ class Origin:
             ],
             content=content,
             extensions={
-                "target": self._prefix + target,
                 "timeout": {
                     "connect": timeouts.connect_timeout,
                     "read": read_timeout or timeouts.stall_timeout,
@@ -138,7 +161,11 @@ class Origin:
                 **({} if sent is None else {"trace": sent}),
             },
         )
-        transport = next(self._turns) if reuse else self._writer
+        request.url = _ExactUrl(self._url, self._prefix + target)
+        transport: httpx.AsyncBaseTransport = self._writer
+        if reuse:
+            plain = method == "GET" and (content is None or isinstance(content, bytes))
+            transport = self._direct if plain and self._direct else next(self._turns)
         return await transport.handle_async_request(request)
 
     async def reach(self) -> None:
@@ -166,6 +193,8 @@ class Origin:
         """Close all connections."""
         for transport in (*self._readers, self._writer):
             await transport.aclose()
+        if self._direct is not None:
+            await self._direct.aclose()
 
 
 def describe_failure(exc: BaseException, host: str) -> str:  # noqa: C901 - a sentence per cause
@@ -179,7 +208,7 @@ def describe_failure(exc: BaseException, host: str) -> str:  # noqa: C901 - a se
                     "inspects traffic here, its authority belongs in the system's store or ca_file."
                 )
             case ssl.SSLError():
-                return f"No secure connection to {host}: {seen.reason or 'the handshake failed'}."
+                return f"No secure connection to {host}: {_short(seen)}."
             case socket.gaierror():
                 return f"The name {host} cannot be resolved; check DNS, the proxy and the address."
             case ConnectionRefusedError():

@@ -49,7 +49,7 @@ def clocks() -> Clocks:
 async def opened(
     procore: FakeProcore, vault: MemoryVault, clocks: Clocks
 ) -> AsyncIterator[Authenticator]:
-    origin = Origin(procore.login.url, client_context(), timeouts=Timeouts(), pools=1)
+    origin = Origin(procore.login.url, client_context(), timeouts=Timeouts())
 
     def login(environment: object) -> LoginHost:
         assert environment is SANDBOX
