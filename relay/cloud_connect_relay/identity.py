@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import os
 import secrets
 import stat
 from dataclasses import dataclass, field
@@ -95,7 +96,7 @@ def _read(path: "Path", size: int) -> bytes:
         raise ConfigurationError(
             f"The file {path} cannot be read ({error.strerror}); restore it from your backup."
         ) from error
-    if mode & 0o077:
+    if os.name == "posix" and mode & 0o077:
         raise ConfigurationError(
             f"The file {path} is readable by other accounts; run: chmod 600 {path}"
         )

@@ -39,6 +39,11 @@ class RelayPaths:
         return self.data_dir / "relay.pepper"
 
     @property
+    def lock_file(self) -> Path:
+        """Held by the process that serves a store of this folder."""
+        return self.data_dir / "relay.lock"
+
+    @property
     def settings_file(self) -> Path:
         """The settings, as TOML; it may be missing."""
         return self.data_dir / "relay.toml"
@@ -84,8 +89,9 @@ class RelayPaths:
             os.link(draft, path)  # unlike a rename, it fails when the file exists
         finally:
             draft.unlink()
-        folder = os.open(self.data_dir, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        if os.name == "posix":  # elsewhere a folder cannot be opened
+            folder = os.open(self.data_dir, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)

@@ -1,6 +1,7 @@
 """``cloud-connect-relay serve``: runs a node in the foreground."""
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,8 +41,20 @@ def serve(invocation: Invocation, /, **flags: Any) -> None:
     """
     settings = invocation.settings(flags)
     invocation.configure_logs(level=settings.log.level, style=settings.log.format)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with (
+        _sole_server(settings),
+        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+    ):
         runner.run(_serve(invocation, settings))
+
+
+def _sole_server(settings: "RelaySettings") -> contextlib.AbstractContextManager[None]:
+    """Keep a second process off a store that is a file of this machine."""
+    from cloud_connect_relay.cli.sole_process import sole_process
+
+    if settings.database_url is not None:
+        return contextlib.nullcontext()
+    return sole_process(settings.paths.lock_file)
 
 
 async def _serve(invocation: Invocation, settings: "RelaySettings") -> None:

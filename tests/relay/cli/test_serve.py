@@ -41,6 +41,25 @@ def test_first_line_says_where_the_relay_listens(initialised: Commands) -> None:
         assert httpx.get(f"{url}/readyz", trust_env=False).json() == {"status": "ready"}
 
 
+def test_second_serve_on_one_data_folder_is_refused(initialised: Commands) -> None:
+    with served(initialised.data_dir, *ANY_PORTS):
+        told = initialised("serve", *ANY_PORTS)
+    assert told.status == 1
+    assert told.out == ""
+    assert f"serves the data folder {initialised.data_dir} already" in told.err
+
+
+def test_two_nodes_may_share_a_store_that_is_elsewhere(relay: Commands, tmp_path: Path) -> None:
+    store = ("--database-url", f"sqlite+aiosqlite:///{tmp_path / 'shared.sqlite3'}")
+    relay.json("init", *store)
+    with (
+        served(relay.data_dir, *ANY_PORTS, *store) as (_, first),
+        served(relay.data_dir, *ANY_PORTS, *store) as (_, second),
+    ):
+        assert first.startswith("ready ")
+        assert second.startswith("ready ")
+
+
 def test_commands_work_beside_a_running_relay(initialised: Commands) -> None:
     with served(initialised.data_dir, *ANY_PORTS) as (_, line):
         word, api, tunnel = line.split()
