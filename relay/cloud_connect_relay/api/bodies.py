@@ -1,6 +1,7 @@
 """JSON in and out: strict about what comes, fast about what goes."""
 
 import json
+import re
 from typing import Any, Final, NoReturn
 
 import orjson
@@ -11,6 +12,9 @@ __all__ = ["MAX_DEPTH", "check_json", "to_json"]
 
 MAX_DEPTH: Final = 64  # nested arrays and objects
 MAX_DIGITS: Final = 64  # of one number
+_STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+_OTHERS: Final = re.compile(r"[^\[\]{}]+")
+_PAIRS: Final = re.compile(r"\[\]|\{\}")
 _OPTIONS: Final = orjson.OPT_NON_STR_KEYS
 
 
@@ -30,38 +34,31 @@ def check_json(body: bytes) -> Any:
         text = body.decode()
     except UnicodeDecodeError as error:
         raise InvalidRequestError("The body is not valid JSON: it is not UTF-8.") from error
-    if _depth(text) > MAX_DEPTH:
-        raise InvalidRequestError(f"The body nests deeper than {MAX_DEPTH} levels.")
     try:
-        return _DECODER.decode(text)
+        document = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise InvalidRequestError(
             f"The body is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}."
         ) from error
+    except RecursionError as error:
+        raise _too_deep() from error
+    if _is_deep(text):
+        raise _too_deep()
+    return document
 
 
-def _depth(text: str) -> int:
-    """Return an upper bound of the nesting: brackets inside strings do not count."""
-    depth = deepest = 0
-    in_string = escaped = False
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return 0
-    for character in text:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                in_string = False
-        elif character == '"':
-            in_string = True
-        elif character in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in "]}":
-            depth -= 1
-    return deepest
+def _is_deep(text: str) -> bool:
+    """Whether valid JSON nests too deep: peel the innermost brackets off, level by level."""
+    brackets = _OTHERS.sub("", _STRINGS.sub("", text))
+    for _ in range(MAX_DEPTH):
+        if not brackets:
+            return False
+        brackets = _PAIRS.sub("", brackets)
+    return bool(brackets)
+
+
+def _too_deep() -> InvalidRequestError:
+    return InvalidRequestError(f"The body nests deeper than {MAX_DEPTH} levels.")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ def test_plain_json_passes() -> None:
         (b"0." + b"1" * 65, "more than 64 digits"),
         (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "nests deeper"),
         (b"[" * 100_000, "nests deeper"),
+        (b'{"a":[' * 33 + b"]}" * 33, "nests deeper"),
     ],
 )
 def test_what_parsers_disagree_about_is_refused(body: bytes, reason: str) -> None:
