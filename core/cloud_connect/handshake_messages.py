@@ -26,6 +26,7 @@ __all__ = [
     "connect_transcript",
     "enrol_challenge_transcript",
     "enrol_transcript",
+    "leave_transcript",
     "malformed",
     "welcome_transcript",
 ]
@@ -70,6 +71,11 @@ def enrol_challenge_transcript(
 def enrol_transcript(*, relay_id: str, nonce: bytes, token_id: str, public_key: bytes) -> bytes:
     """What an agent signs to prove that it holds the key it enrols with."""
     return pack_fields("cc/enrol/v1", relay_id, nonce, token_id, public_key)
+
+
+def leave_transcript(*, relay_id: str, nonce: bytes, connector_id: str, key_id: str) -> bytes:
+    """What an agent signs to be revoked: it leaves this relay of its own will."""
+    return pack_fields("cc/leave/v1", relay_id, nonce, connector_id, key_id)
 
 
 def connect_transcript(

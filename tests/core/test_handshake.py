@@ -17,6 +17,7 @@ from cloud_connect.handshake_messages import (
     connect_transcript,
     enrol_challenge_transcript,
     enrol_transcript,
+    leave_transcript,
     welcome_transcript,
 )
 from cloud_connect.join_token import JoinToken, fingerprint_of
@@ -32,6 +33,7 @@ CERTIFICATE: Final = bytes([0xC0]) * 32
 TRANSCRIPTS: Final = {
     "enrol_challenge": enrol_challenge_transcript,
     "enrol": enrol_transcript,
+    "leave": leave_transcript,
     "connect": connect_transcript,
     "connect without TLS": connect_transcript,
     "welcome": welcome_transcript,

@@ -1,14 +1,16 @@
-"""The enrolment of agents: the two requests that need no bearer token."""
+"""The enrolment of agents and its end: the requests that need no bearer token."""
 
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from starlette.responses import Response
 
 from cloud_connect.signing import Nonce, PublicKeyBytes, SignatureBytes, to_bytes, to_text
 from cloud_connect_relay.api.security import services
 from cloud_connect_relay.gateway.enrolment import Enrolment
 from cloud_connect_relay.services import Services
+from cloud_connect_relay.storage.connector_sessions import ConnectorSessions
 from cloud_connect_relay.storage.enrolments import Applicant, Enrolments
 
 __all__ = ["router"]
@@ -30,14 +32,18 @@ class _Body(BaseModel):
 
 
 class ChallengeRequest(_Body):
-    """An agent asks the relay to prove itself before it shows its token."""
+    """An agent asks the relay to prove itself before it joins or leaves.
+
+    Attributes:
+        token_id: Of the join token to redeem, or the id of the connector that leaves.
+    """
 
     token_id: str = Field(min_length=1, max_length=64)
     agent_nonce: Nonce
 
 
 class ChallengeAnswer(_Body):
-    """The relay's proof; the agent compares the key with its token's fingerprint."""
+    """The relay's proof; the agent compares the key with the one it was told or has pinned."""
 
     relay_id: str
     relay_public_key: PublicKeyBytes
@@ -77,11 +83,22 @@ class EnrolAnswer(_Body):
     group: str | None
 
 
+class LeaveRequest(_Body):
+    """A connector's wish to be revoked, and the proof that it comes from its agent."""
+
+    connector_id: str = Field(min_length=1, max_length=64)
+    key_id: str = Field(min_length=1, max_length=64)
+    nonce: RelayNonce
+    signature: SignatureBytes
+
+
 def _enrolment(found: Annotated[Services, Depends(services)]) -> Enrolment:
     return Enrolment(
         relay_id=found.identity.relay_id,
         key=found.identity.key,
         enrolments=Enrolments(found.storage),
+        connectors=ConnectorSessions(found.storage),
+        registry=found.registry,
         clock=found.clock,
     )
 
@@ -134,3 +151,17 @@ async def enrol(
         name=connector.name,
         group=connector.group,
     )
+
+
+@router.post("/leave", status_code=204, summary="Revoke a connector by its own key")
+async def leave(
+    body: LeaveRequest, enrolment: Annotated[Enrolment, Depends(_enrolment)]
+) -> Response:
+    """Refuse the agent that signed this from now on and cut its session; it may be repeated."""
+    await enrolment.leave(
+        connector_id=body.connector_id,
+        key_id=body.key_id,
+        nonce=body.nonce,
+        signature=body.signature,
+    )
+    return Response(status_code=204)

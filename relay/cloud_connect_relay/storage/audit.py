@@ -21,7 +21,8 @@ class AuditEntry:
     """One action.
 
     Attributes:
-        actor: Who did it: ``user:usr_…``, ``key:key_…``, ``token:jt_…``, ``command-line``.
+        actor: Who did it: ``user:usr_…``, ``key:key_…``, ``token:jt_…``, ``connector:con_…``,
+            ``relay``, ``command-line``.
         action: What was done, such as ``key.create``.
         target: The id of what it was done to.
         detail: Further facts; never a secret.

@@ -99,6 +99,32 @@ class ConnectorSessions:
                     detail={"sign": sign},
                 )
 
+    async def leave(self, connector: Connector, *, now: float) -> bool:
+        """Revoke the connector by its own wish; whether it was not revoked before.
+
+        The caller cuts its session (``Registry.cut``); other nodes notice within seconds.
+        """
+        statement = (
+            update(connectors)
+            .where(
+                connectors.c.id == connector.id,
+                connectors.c.status_flag != ConnectorFlag.REVOKED.value,
+            )
+            .values(status_flag=ConnectorFlag.REVOKED.value)
+        )
+        async with self._storage.write() as connection:
+            if (await connection.execute(statement)).rowcount == 0:
+                return False
+            await append(
+                connection,
+                subscription_id=connector.subscription_id,
+                at=now,
+                actor=f"connector:{connector.id}",
+                action="connector.revoke",
+                target=connector.id,
+            )
+            return True
+
     async def online(self, connector_id: str, *, now: float) -> None:
         """Record that a session has begun."""
         await self._storage.record(_ONLINE, {"connector": connector_id, "since": now})

@@ -17,6 +17,7 @@ OPEN = {
     ("post", "/oauth/revoke"),  # whoever has a token may end it
     ("post", "/api/enrol/challenge"),  # the agent has a join token instead
     ("post", "/api/enrol"),
+    ("post", "/api/enrol/leave"),  # the agent signs with its key
     ("get", "/healthz"),
     ("get", "/readyz"),
 }

@@ -7,13 +7,19 @@ from typing import Any
 import httpx
 import pytest
 
-from cloud_connect.handshake_messages import enrol_challenge_transcript, enrol_transcript
+from cloud_connect.handshake_messages import (
+    enrol_challenge_transcript,
+    enrol_transcript,
+    leave_transcript,
+)
 from cloud_connect.join_token import JoinToken
 from cloud_connect.signing import SigningKey, to_bytes, to_text, verify_signature
 from cloud_connect_relay.storage import Storage
+from cloud_connect_relay.storage.connector_sessions import ConnectorSessions
+from cloud_connect_relay.storage.connectors import ConnectorFlag
 from cloud_connect_relay.storage.enrolments import Applicant, Enrolments, JoinTokenUsedError
 from cloud_connect_relay.storage.subscriptions import Subscriptions
-from doubles.link_bench import Relay, open_relay, serve_enrolment
+from doubles.link_bench import Relay, open_relay, run_agent, serve_enrolment, serve_relay
 
 
 def everything_in(folder: Path) -> bytes:
@@ -58,6 +64,24 @@ class Bench:
             **changes,
         }
         return await self.http.post("/api/enrol", json=body)
+
+    async def leave(self, connector_id: str, key: SigningKey, **changes: Any) -> httpx.Response:
+        challenge = await self.challenge(connector_id)
+        nonce = to_bytes(changes.get("nonce", challenge["nonce"]))
+        proof = leave_transcript(
+            relay_id=challenge["relay_id"],
+            nonce=nonce,
+            connector_id=connector_id,
+            key_id=key.key_id,
+        )
+        body = {
+            "connector_id": connector_id,
+            "key_id": key.key_id,
+            "nonce": to_text(nonce),
+            "signature": to_text(key.sign(proof)),
+            **changes,
+        }
+        return await self.http.post("/api/enrol/leave", json=body)
 
     async def connectors(self) -> int:
         return len(await self.relay.tenant.connectors.list())
@@ -277,3 +301,80 @@ async def test_tokens_are_listed_and_revoked_by_their_own_subscription_only(benc
     assert await bench.relay.tenant.join_tokens.revoke(token.token_id, now=2.0)
     (listed,) = await bench.relay.tenant.join_tokens.list()
     assert listed.revoked_at == 1.0
+
+
+async def test_agent_revokes_its_own_connector(bench: Bench) -> None:
+    key = SigningKey.generate()
+    connector = await bench.relay.enrol(key)
+    answer = await bench.leave(connector.id, key)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert (await bench.relay.connector(connector.id)).flag is ConnectorFlag.REVOKED
+    newest = (await bench.relay.tenant.audit.newest(limit=1))[0]
+    assert (newest.action, newest.target) == ("connector.revoke", connector.id)
+    assert newest.actor == f"connector:{connector.id}"
+
+
+async def test_leaving_again_succeeds_and_is_recorded_once(bench: Bench) -> None:
+    key = SigningKey.generate()
+    connector = await bench.relay.enrol(key)
+    answers = [await bench.leave(connector.id, key) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [204, 204]
+    actions = [entry.action for entry in await bench.relay.tenant.audit.newest(limit=9)]
+    assert actions.count("connector.revoke") == 1
+
+
+async def test_leaving_cuts_the_live_session(tmp_path: Path) -> None:
+    async with (
+        serve_relay(tmp_path) as relay,
+        serve_enrolment(relay) as url,
+        httpx.AsyncClient(base_url=url, trust_env=False) as http,
+        run_agent(relay, tmp_path / "a") as agent,
+    ):
+        await relay.session_of(agent.connector_id)
+        answer = await Bench(relay, http).leave(agent.connector_id, agent.key)
+        assert answer.status_code == 204
+        assert relay.registry.get(agent.connector_id) is None
+        await agent.health.until("revoked")
+
+
+async def test_every_leave_without_the_key_gets_the_same_answer(bench: Bench) -> None:
+    key, stranger = SigningKey.generate(), SigningKey.generate()
+    connector = await bench.relay.enrol(key)
+    answers = [
+        await bench.leave("con_0000000000000000", key),
+        await bench.leave("no id at all", key),
+        await bench.leave(connector.id, stranger),
+        await bench.leave(connector.id, stranger, key_id=key.key_id),
+        await bench.leave(connector.id, key, signature=to_text(bytes(64))),
+    ]
+    assert {answer.status_code for answer in answers} == {401}
+    assert len({answer.content for answer in answers}) == 1
+    assert (await bench.relay.connector(connector.id)).flag is ConnectorFlag.ACTIVE
+
+
+async def test_leave_with_a_nonce_of_somebody_else_or_of_long_ago_is_refused(bench: Bench) -> None:
+    key = SigningKey.generate()
+    connector = await bench.relay.enrol(key)
+    foreign = (await bench.challenge("con_0000000000000000"))["nonce"]
+    clock = bench.relay.services.clock
+    bench.relay.services.clock = lambda: clock() - 121
+    old = (await bench.challenge(connector.id))["nonce"]
+    bench.relay.services.clock = clock
+    for nonce in (foreign, old):
+        assert (await bench.leave(connector.id, key, nonce=nonce)).status_code == 400
+    assert (await bench.relay.connector(connector.id)).flag is ConnectorFlag.ACTIVE
+
+
+async def test_suspected_copy_and_original_may_both_leave(bench: Bench) -> None:
+    key = SigningKey.generate()
+    connector = await bench.relay.enrol(key)
+    await ConnectorSessions(bench.relay.storage).suspect(connector, sign="test", now=1.0)
+    assert (await bench.leave(connector.id, key)).status_code == 204
+    assert (await bench.relay.connector(connector.id)).flag is ConnectorFlag.REVOKED
+
+
+async def test_connector_of_a_revoked_subscription_is_unknown(bench: Bench) -> None:
+    key = SigningKey.generate()
+    connector = await bench.relay.enrol(key)
+    await Subscriptions(bench.relay.storage).revoke("sub_a", actor="test", at=1.0)
+    assert (await bench.leave(connector.id, key)).status_code == 401
