@@ -10,7 +10,7 @@ from cloud_connect.exchange import Exchange
 
 __all__ = ["Handler", "Handlers"]
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 Handler = Callable[[Exchange], Awaitable[None]]
 

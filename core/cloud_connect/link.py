@@ -8,7 +8,7 @@ from websockets.exceptions import ConnectionClosed
 
 __all__ = ["LINK_GONE", "Link", "close_link"]
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 # What send and recv raise once the link is gone.
 LINK_GONE: Final = (ConnectionClosed, OSError, EOFError)

@@ -1,18 +1,26 @@
-"""Configures logging once a process: structlog events, JSON or console, never a secret."""
+"""Configures logging once a process: structlog events, JSON or console, never a secret.
+
+Events and the standard library's records take one way: completed with time, level and what
+is bound, masked, rendered, written. Most events hold plain values and nothing that looks like
+a secret; telling that is cheap, and only the others are looked through value by value.
+"""
 
 import json
 import logging
-import logging.handlers
-import os
 import re
 import sys
+from collections.abc import Mapping, MutableMapping
+from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal, TextIO
 
+import orjson
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict
 
-from cloud_connect.redact import redact_facts
+from cloud_connect.log_sinks import FileSink, StreamSink
+from cloud_connect.redact import is_secret_name, may_hold_secret, redact_facts
 
 __all__ = ["configure", "render_console"]
 
@@ -28,6 +36,12 @@ _TALKATIVE: Final = (
     "websockets",
 )
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+_FIRST: Final = {"time": "", "level": "", "logger": "", "event": ""}  # the order in a line
+_RECORD_FIELDS: Final = frozenset(
+    {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+)
+_is_secret_name: Final = lru_cache(maxsize=512)(is_secret_name)  # names of facts are few
 
 Format = Literal["json", "console"]
 
@@ -49,43 +63,25 @@ def configure(
         max_file_bytes: After that, a new file begins.
         files: How many files are kept, the newest included.
     """
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-        structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
-        _redact_event,
-    ]
+    output = stream or sys.stderr
+    handler = _Handler(
+        StreamSink(output),
+        None if file is None else FileSink(file, max_bytes=max_file_bytes, files=files),
+        console=_console(colors=output.isatty()) if style == "console" else None,
+    )
+    number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            structlog.stdlib.PositionalArgumentsFormatter(),
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[_for_logger],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=lambda name="root": _Logger(handler, name),
         cache_logger_on_first_use=False,
     )
-    output = stream or sys.stderr
-    handlers: list[logging.Handler] = [_QuietStreamHandler(output)]
-    handlers[0].setFormatter(_formatter(style, shared, colors=output.isatty()))
-    if file is not None:
-        rotating = _PrivateFileHandler(
-            file, maxBytes=max_file_bytes, backupCount=files - 1, encoding="utf-8", delay=True
-        )
-        rotating.setFormatter(_formatter("json", shared, colors=False))
-        handlers.append(rotating)
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
         old.close()
-    for handler in handlers:
-        root.addHandler(handler)
-    root.setLevel(level.upper())
+    root.addHandler(handler)
+    root.setLevel(number)
     logging.captureWarnings(capture=True)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -96,18 +92,84 @@ def render_console(event: dict[str, Any], *, colors: bool) -> str:
     return str(_console(colors=colors)(None, "", dict(event)))
 
 
-def _formatter(
-    style: Format, shared: list[Processor], *, colors: bool
-) -> structlog.stdlib.ProcessorFormatter:
-    renderers: list[Processor]
-    if style == "json":
-        renderers = [structlog.processors.JSONRenderer(serializer=_dump)]
-    else:
-        renderers = [_one_line, _console(colors=colors)]
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
-    )
+class _Handler(logging.Handler):
+    """Writes events, and the records of libraries that use the standard library's logging."""
+
+    def __init__(
+        self,
+        stream: StreamSink,
+        file: FileSink | None,
+        *,
+        console: structlog.dev.ConsoleRenderer | None,
+    ) -> None:
+        super().__init__()
+        self._stream: Final = stream
+        self._file: Final = file
+        self._console: Final = console
+
+    def write(self, name: str, level: str, facts: MutableMapping[str, Any]) -> None:
+        """Complete, mask and write one event."""
+        if facts.get("stack_info"):
+            structlog.processors.StackInfoRenderer()(None, level, facts)
+        if "exc_info" in facts:
+            structlog.processors.format_exc_info(None, level, facts)
+        event = {
+            **_FIRST,
+            **structlog.contextvars.get_contextvars(),
+            **facts,
+            "time": datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z",
+            "level": level,
+            "logger": name,
+        }
+        if self._console is not None:
+            event = redact_facts(event)
+            self._stream.write(f"{self._console(None, level, _one_line(event))}\n")
+            if self._file is not None:
+                self._file.write(_dump(event))
+            return
+        line = _line_of(event)
+        self._stream.write(line.decode("ascii"))
+        if self._file is not None:
+            self._file.write(line)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record; one that cannot be rendered is its caller's mistake, and dropped."""
+        facts = {key: value for key, value in vars(record).items() if key not in _RECORD_FIELDS}
+        try:
+            facts["event"] = record.getMessage()
+        except (TypeError, ValueError, KeyError):
+            facts["event"] = str(record.msg)
+        if record.exc_info:
+            facts["exc_info"] = record.exc_info
+        if record.stack_info:
+            facts["stack"] = record.stack_info
+        self.write(record.name, record.levelname.lower(), facts)
+
+    def close(self) -> None:
+        """Close the file."""
+        super().close()
+        if self._file is not None:
+            self._file.close()
+
+
+class _Logger:
+    """What structlog calls by the level's name."""
+
+    __slots__ = ("_handler", "_name")
+
+    def __init__(self, handler: _Handler, name: str) -> None:
+        self._handler: Final = handler
+        self._name: Final = name
+
+    def write(self, level: str, facts: EventDict) -> None:
+        """Write an event."""
+        self._handler.write(self._name, level, facts)
+
+    debug = info = warning = error = critical = write
+
+
+def _for_logger(_: object, level: str, event: EventDict) -> tuple[tuple[str, EventDict], object]:
+    return (level, event), {}
 
 
 def _console(*, colors: bool) -> structlog.dev.ConsoleRenderer:
@@ -119,42 +181,32 @@ def _console(*, colors: bool) -> structlog.dev.ConsoleRenderer:
     )
 
 
-def _dump(event: Any, **_: Any) -> str:
-    # The standard library takes what orjson refuses: huge numbers, lone surrogates.
-    return json.dumps(event, default=repr, separators=(",", ":"))
-
-
-def _redact_event(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Mask secrets in every value but structlog's own, which begin with an underscore."""
-    private = {key: value for key, value in event.items() if key.startswith("_")}
-    clean = redact_facts({key: value for key, value in event.items() if key not in private})
-    event.clear()
-    event.update(private)
-    event.update(clean)
-    return event
-
-
-def _one_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Escape control characters, so that no value can forge a line; a traceback keeps its own."""
+def _line_of(event: Mapping[str, Any]) -> bytes:
+    """Return an event as a line of JSON in ASCII, its secrets masked."""
     for key, value in event.items():
-        if isinstance(value, str) and key not in {"exception", "stack"}:
-            event[key] = _CONTROL.sub(lambda match: repr(match[0])[1:-1], value)
-    return event
+        if type(value) not in _PLAIN or _is_secret_name(key):
+            break
+    else:
+        try:
+            line = orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
+        except TypeError:  # huge numbers, lone surrogates
+            line = b"\xff"
+        # JSON escapes none of the characters by which secrets are told.
+        if line.isascii() and not may_hold_secret(line):
+            return line
+    return _dump(redact_facts(event))
 
 
-class _QuietStreamHandler(logging.StreamHandler[TextIO]):
-    """Writes to a stream; a reader who went away must not disturb a call."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
-        """Drop the record."""
+def _dump(event: Mapping[str, object]) -> bytes:
+    # The standard library takes what orjson refuses: huge numbers, lone surrogates.
+    return f"{json.dumps(event, default=repr, separators=(',', ':'))}\n".encode("ascii")
 
 
-class _PrivateFileHandler(logging.handlers.RotatingFileHandler):
-    """Writes to files that only the running account can read; a full disk drops records."""
-
-    def _open(self) -> Any:
-        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        return os.fdopen(descriptor, "a", encoding="utf-8")
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
-        """Drop the record."""
+def _one_line(event: dict[str, Any]) -> EventDict:
+    """Escape control characters, so that no value can forge a line; a traceback keeps its own."""
+    return {
+        key: _CONTROL.sub(lambda match: repr(match[0])[1:-1], value)
+        if isinstance(value, str) and key not in {"exception", "stack"}
+        else value
+        for key, value in event.items()
+    }

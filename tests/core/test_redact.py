@@ -2,11 +2,19 @@
 
 import time
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_connect.redact import MASK, is_secret_name, redact, redact_facts, redact_text
+from cloud_connect.redact import (
+    MASK,
+    is_secret_name,
+    may_hold_secret,
+    redact,
+    redact_facts,
+    redact_text,
+)
 
 SECRET_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 secrets = st.text(SECRET_CHARACTERS, min_size=20, max_size=60)
@@ -45,6 +53,53 @@ def test_no_secret_survives_in_text(shape: str, secret: str, before: str, after:
     masked = redact_text(f"{before} {shape.format(secret)} {after}")
     assert secret.strip("-_") not in masked
     assert MASK in masked
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@given(secret=secrets, upper=st.booleans())
+def test_a_line_with_a_secret_is_never_taken_for_plain(
+    shape: str, secret: str, *, upper: bool
+) -> None:
+    text = shape.format(secret)
+    text = text.upper() if upper else text
+    assert may_hold_secret(orjson.dumps({"note": text})) or redact_text(text) == text
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            (
+                "cck_",
+                "eyJ",
+                "ccj1.",
+                "bearer ",
+                "Basic ",
+                "://",
+                ":",
+                "@",
+                "?code=",
+                "token",
+                "=",
+                "api_key",
+                "-----BEGIN ",
+                "PRIVATE KEY",
+                "-----",
+                "a1b2c3d4e5f6",
+                ".",
+                '"',
+                " ",
+            )
+        ),
+        max_size=12,
+    ).map("".join)
+)
+def test_what_is_masked_in_a_text_is_told_from_its_line(text: str) -> None:
+    assert may_hold_secret(orjson.dumps([text])) or redact_text(text) == text
+
+
+def test_an_ordinary_line_is_told_quickly_to_be_plain() -> None:
+    line = {"event": "request_finished", "call_id": "call_k3n2", "path": "/rest/v1.0/projects"}
+    assert not may_hold_secret(orjson.dumps(line))
 
 
 @given(st.text(max_size=300))
