@@ -11,8 +11,6 @@ from cloud_connect.errors import (
     DeadlineExceededError,
     InternalError,
     Outcome,
-    OutcomeUnknownError,
-    RateLimitedError,
     SignInRequiredError,
     SourceRejectedError,
     SourceUnavailableError,
@@ -20,15 +18,11 @@ from cloud_connect.errors import (
 from cloud_connect_agent.procore.bodies import BodyLimits
 from cloud_connect_agent.procore.client import ApiRequest, ApiResponse, ProcoreClient
 from cloud_connect_agent.procore.transport import Timeouts
-from cloud_connect_agent.procore.writes import write_guard
 from doubles.fake_procore import SANDBOX, SOURCE, FakeProcore, MemoryVault, Reply
 
 ME = ApiRequest(method="GET", path="/rest/v1.0/me")
 CREATE = ApiRequest(method="POST", path="/rest/v1.0/rfis", json={"rfi": {"subject": "x"}})
 HTML = Reply(status=502, body=b"<html>Bad Gateway</html>", headers={"content-type": "text/html"})
-BUSY = Reply(
-    status=429, body=b"You have surpassed the max number of requests.", headers={"retry-after": "1"}
-)
 
 
 async def ask(
@@ -150,78 +144,10 @@ async def test_a_read_that_always_breaks_off_fails(
     assert len(procore.api.seen) == 3
 
 
-@pytest.mark.parametrize("reply", [HTML, Reply(status=408), Reply(status=503), Reply(drop=True)])
-async def test_a_write_that_may_have_arrived_is_not_repeated(
-    client: ProcoreClient, procore: FakeProcore, reply: Reply
-) -> None:
-    procore.api.then(reply)
-    with pytest.raises(OutcomeUnknownError, match="not known") as caught:
-        await ask(client, CREATE)
-    assert caught.value.outcome is Outcome.UNKNOWN
-    assert len(procore.api.seen) == 1
-
-
-async def test_a_write_whose_answer_breaks_off_is_unknown(
-    client: ProcoreClient, procore: FakeProcore
-) -> None:
-    procore.api.then(Reply(status=201, body={"id": 7}, cut=3))
-    with pytest.raises(OutcomeUnknownError):
-        await ask(client, CREATE)
-    assert len(procore.api.seen) == 1
-
-
-async def test_a_write_that_was_carried_out_is_done_whatever_the_body(
-    client: ProcoreClient, procore: FakeProcore
-) -> None:
-    procore.api.then(Reply(status=201, body=b"{not json", headers={"content-type": "app/json"}))
-    answer = await ask(client, CREATE)
-    assert (answer.status, answer.json, answer.text) == (201, None, "{not json")
-
-
 async def test_a_read_with_false_json_fails(client: ProcoreClient, procore: FakeProcore) -> None:
     procore.api.then(Reply(body=b"{not json", headers={"content-type": "application/json"}))
     with pytest.raises(SourceUnavailableError, match="not the JSON"):
         await ask(client)
-
-
-async def test_a_write_that_finds_nobody_was_not_executed(
-    procore: FakeProcore, vault: MemoryVault
-) -> None:
-    settings = procore.settings
-    refused = settings.environments[SANDBOX.flag].model_copy(
-        update={"api_url": "http://127.0.0.1:9"}
-    )
-    settings = settings.model_copy(update={"environments": {SANDBOX.flag: refused}})
-    async with ProcoreClient.open(settings, vault) as client:
-        await client.authenticator.sign_in(SANDBOX)
-        with pytest.raises(SourceUnavailableError, match="refused the connection") as caught:
-            await ask(client, CREATE)
-    assert caught.value.outcome is Outcome.NOT_EXECUTED
-
-
-@pytest.mark.slow
-async def test_a_throttled_write_waits_and_is_carried_out_once(
-    client: ProcoreClient, procore: FakeProcore
-) -> None:
-    procore.api.then(BUSY, Reply(status=201, body={"id": 1}))
-    started = time.monotonic()
-    assert (await ask(client, CREATE)).status == 201
-    assert time.monotonic() - started >= 1.0
-    assert len(procore.api.seen) == 2
-
-
-@pytest.mark.parametrize("status", [429, 503])
-async def test_throttling_beyond_the_deadline_is_told(
-    client: ProcoreClient, procore: FakeProcore, status: int
-) -> None:
-    procore.api.then(Reply(status=status, body=b"later", headers={"retry-after": "30"}))
-    with pytest.raises(RateLimitedError) as caught:
-        await ask(client, CREATE, within=2.0)
-    assert caught.value.outcome is Outcome.NOT_EXECUTED
-    assert caught.value.retry_after == pytest.approx(30, abs=1)
-    with pytest.raises(RateLimitedError):  # and the next one is not even sent
-        await ask(client, within=2.0)
-    assert len(procore.api.seen) == 1
 
 
 async def test_a_rejection_brings_procores_words(
@@ -350,47 +276,6 @@ async def test_an_answer_that_unpacks_beyond_reason_is_refused(
         await ask(client)
 
 
-async def test_a_write_with_hostile_headers_is_unknown(
-    client: ProcoreClient, procore: FakeProcore
-) -> None:
-    procore.api.then(Reply(body={}, headers={f"x-{n}": "1" for n in range(300)}))
-    with pytest.raises(OutcomeUnknownError):
-        await ask(client, CREATE)
-
-
-class Guard:
-    def __init__(self, procore: FakeProcore) -> None:
-        self.procore = procore
-        self.seen_before: list[int] = []
-        self.done = 0
-        self.refusal: CloudConnectError | None = None
-
-    async def before_write(self) -> None:
-        self.seen_before.append(len(self.procore.api.seen))
-        if self.refusal:
-            raise self.refusal
-
-    def carried_out(self) -> None:
-        self.done += 1
-
-
-async def test_a_write_is_guarded_before_its_first_byte(
-    client: ProcoreClient, procore: FakeProcore
-) -> None:
-    guard = Guard(procore)
-    mark = write_guard.set(guard)
-    try:
-        await ask(client)
-        await ask(client, CREATE)
-        assert (guard.seen_before, guard.done) == ([1], 1)
-        guard.refusal = InternalError("no")
-        with pytest.raises(InternalError):
-            await ask(client, CREATE)
-    finally:
-        write_guard.reset(mark)
-    assert len(procore.api.seen) == 2
-
-
 async def test_a_cancelled_read_gives_its_place_back(
     client: ProcoreClient, procore: FakeProcore
 ) -> None:
@@ -406,13 +291,6 @@ async def test_a_cancelled_read_gives_its_place_back(
         await asyncio.sleep(0.01)
 
 
-async def test_a_write_waits_for_its_answer_beyond_the_deadline(
-    client: ProcoreClient, procore: FakeProcore
-) -> None:
-    procore.api.then(Reply(status=201, body={"id": 3}, delay=0.4))
-    assert (await ask(client, CREATE, within=0.2)).json == {"id": 3}
-
-
 async def test_a_host_that_stalls_is_told_apart(procore: FakeProcore, vault: MemoryVault) -> None:
     timeouts = Timeouts(connect_timeout=0.2, stall_timeout=0.1)
     async with ProcoreClient.open(procore.settings, vault, timeouts=timeouts) as client:
@@ -420,44 +298,3 @@ async def test_a_host_that_stalls_is_told_apart(procore: FakeProcore, vault: Mem
         procore.api.default = lambda _: Reply(delay=5)
         with pytest.raises(SourceUnavailableError, match="did not answer in time"):
             await ask(client)
-
-
-DELETE = ApiRequest(method="DELETE", path="/rest/v1.0/rfis/5")
-
-
-async def test_a_deletion_whose_answer_is_lost_is_repeated_once(
-    client: ProcoreClient, procore: FakeProcore
-) -> None:
-    procore.api.then(Reply(drop=True), Reply(status=404, body={"message": "Not found"}))
-    assert (await ask(client, DELETE)).already_absent
-    procore.api.then(Reply(status=502), Reply(status=204))
-    assert not (await ask(client, DELETE)).already_absent
-    assert len(procore.api.seen) == 4
-
-
-@pytest.mark.parametrize("second", [Reply(drop=True), Reply(status=403), Reply(status=502)])
-async def test_a_deletion_is_not_repeated_twice(
-    client: ProcoreClient, procore: FakeProcore, second: Reply
-) -> None:
-    procore.api.then(Reply(drop=True), second)
-    with pytest.raises(OutcomeUnknownError):
-        await ask(client, DELETE)
-    assert len(procore.api.seen) == 2
-
-
-async def test_a_deletion_with_a_body_is_not_repeated(
-    client: ProcoreClient, procore: FakeProcore
-) -> None:
-    procore.api.then(Reply(drop=True))
-    request = ApiRequest(method="DELETE", path="/rest/v1.0/rfis", json={"ids": [1]})
-    with pytest.raises(OutcomeUnknownError):
-        await ask(client, request)
-    assert len(procore.api.seen) == 1
-
-
-async def test_what_is_not_there_at_first_is_a_rejection(
-    client: ProcoreClient, procore: FakeProcore
-) -> None:
-    procore.api.then(Reply(status=404, body={"message": "Not found"}))
-    with pytest.raises(SourceRejectedError, match="Not found"):
-        await ask(client, DELETE)

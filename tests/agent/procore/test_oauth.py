@@ -1,10 +1,8 @@
 """Signing in with the client-credentials grant, over real sockets."""
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from urllib.parse import parse_qs
 
 import pytest
@@ -14,12 +12,9 @@ from cloud_connect.errors import (
     SignInRequiredError,
     SourceUnavailableError,
 )
-from cloud_connect_agent.procore.login import LoginHost
 from cloud_connect_agent.procore.oauth import Authenticator
-from cloud_connect_agent.procore.tokens import AccessToken, AppCredentials, StoredToken, read_answer
-from cloud_connect_agent.procore.transport import Origin, Timeouts
-from cloud_connect_agent.tls import client_context
-from doubles.fake_procore import SANDBOX, FakeProcore, MemoryVault, Reply
+from doubles.fake_procore import SANDBOX, FakeProcore, MemoryVault, Reply, until
+from doubles.signing_in import Clocks, opened
 
 TOKEN_NAME = "procore-token/developer-sandbox"
 INVALID_CLIENT = Reply(
@@ -28,47 +23,9 @@ INVALID_CLIENT = Reply(
 )
 
 
-class Clocks:
-    """A monotonic and a wall clock that tests move."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.wall = time.time()
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
-        self.wall += seconds
-
-
 @pytest.fixture
 def clocks() -> Clocks:
     return Clocks()
-
-
-@asynccontextmanager
-async def opened(
-    procore: FakeProcore, vault: MemoryVault, clocks: Clocks
-) -> AsyncIterator[Authenticator]:
-    origin = Origin(procore.login.url, client_context(), timeouts=Timeouts())
-
-    def login(environment: object) -> LoginHost:
-        assert environment is SANDBOX
-        return LoginHost(
-            SANDBOX,
-            origin,
-            user_agent="test",
-            wall=lambda: clocks.wall,
-            spread=lambda: 0.0,
-            pause=0.01,
-        )
-
-    try:
-        async with Authenticator.open(
-            vault, login, clock=lambda: clocks.now, wall=lambda: clocks.wall
-        ) as made:
-            yield made
-    finally:
-        await origin.aclose()
 
 
 @pytest.fixture
@@ -180,43 +137,6 @@ async def test_a_refusal_is_not_repeated_at_once(
     assert (await authenticator.token(SANDBOX)).header == b"Bearer token-2"
     (grant,) = await authenticator.grants()
     assert grant.state == "ready"
-
-
-@pytest.mark.parametrize(
-    "failure",
-    [
-        Reply(status=500, body=b"oops"),
-        Reply(status=429, body=b"slow down", headers={"retry-after": "0"}),
-        Reply(status=503, body=b"<html>", headers={"content-type": "text/html"}),
-        Reply(drop=True),
-    ],
-)
-async def test_a_struggling_login_host_is_asked_again(
-    authenticator: Authenticator, procore: FakeProcore, failure: Reply
-) -> None:
-    procore.login.then(failure, failure)
-    assert (await authenticator.sign_in(SANDBOX)).state == "ready"
-    assert len(procore.login.seen) == 3
-
-
-@pytest.mark.parametrize(
-    ("replies", "words"),
-    [
-        ([Reply(status=500, body=b"oops")] * 3, "answered 500: oops"),
-        ([Reply(drop=True)] * 3, "broke off"),
-        ([Reply(status=429, body=b"later", headers={"retry-after": "600"})], "answered 429"),
-        ([Reply(status=403, body={"message": "blocked"})], "answered 403: blocked"),
-        ([Reply(body={"token": "x"})], "without a token"),
-        ([Reply(body={"access_token": "a b"})], "without a token"),
-    ],
-)
-async def test_no_verdict_is_no_sign_in_problem(
-    authenticator: Authenticator, procore: FakeProcore, replies: list[Reply], words: str
-) -> None:
-    procore.login.then(*replies)
-    with pytest.raises(SourceUnavailableError, match=words):
-        await authenticator.sign_in(SANDBOX)
-    assert len(procore.login.seen) == len(replies)
 
 
 async def test_another_grant_is_a_configuration_error(authenticator: Authenticator) -> None:
@@ -373,74 +293,9 @@ async def test_signing_out_revokes_and_forgets(
     assert len(procore.login.seen) == 2
 
 
-async def test_a_revocation_that_fails_is_told_and_the_grant_is_gone(
-    authenticator: Authenticator, procore: FakeProcore, vault: MemoryVault
-) -> None:
-    await authenticator.sign_in(SANDBOX)
-    procore.login.then(Reply(status=404, body={"message": "nowhere"}))
-    with pytest.raises(SourceUnavailableError, match="forgotten here"):
-        await authenticator.sign_out(SANDBOX)
-    assert TOKEN_NAME not in vault.secrets
-
-
-async def test_the_login_host_tells_how_long_a_token_holds(
-    authenticator: Authenticator, procore: FakeProcore
-) -> None:
-    await authenticator.sign_in(SANDBOX)
-    assert await authenticator.seconds_left(SANDBOX) == 5312
-    procore.login.then(Reply(body=b"?"), Reply(body={"expires_in_seconds": "x"}))
-    assert await authenticator.seconds_left(SANDBOX) is None
-    assert await authenticator.seconds_left(SANDBOX) is None
-    procore.login.then(Reply(status=401, body={"error": "invalid_token"}), Reply(drop=True))
-    with pytest.raises(SourceUnavailableError, match="401"):
-        await authenticator.seconds_left(SANDBOX)
-    with pytest.raises(SourceUnavailableError, match="broke off"):
-        await authenticator.seconds_left(SANDBOX)
-
-
 async def test_a_damaged_token_counts_as_none(
     authenticator: Authenticator, vault: MemoryVault
 ) -> None:
     vault.secrets[TOKEN_NAME] = b"[]"
     with pytest.raises(SignInRequiredError, match="procore login"):
         await authenticator.token(SANDBOX)
-
-
-APP = AppCredentials.model_validate({"client_id": "a", "client_secret": "b"})
-
-
-@pytest.mark.parametrize(
-    ("answer", "date", "left"),
-    [
-        ({"expires_in": 100, "created_at": 1_000_000_000}, "Sun, 09 Sep 2001 01:46:40 GMT", 100),
-        ({"expires_in": 100, "created_at": 1_000_000_000}, "Sun, 09 Sep 2001 01:47:10 GMT", 70),
-        ({"expires_in": 100, "created_at": 1_000_000_000}, "Sun, 09 Sep 2001 01:40:00 GMT", 100),
-        ({"expires_in": 100, "created_at": 1_000_000_000}, "no date", 100),
-        ({"expires_in": 100, "created_at": 1_000_000_000}, None, 100),
-        ({"expires_in": 100}, "Sun, 09 Sep 2001 01:46:40 GMT", 100),
-        ({}, None, 5400),
-        ({"expires_in": 1e12}, None, 30 * 86400),
-    ],
-)
-def test_a_life_is_counted_on_procores_clock(
-    answer: dict[str, float], date: str | None, left: float
-) -> None:
-    body = json.dumps({"access_token": "t", **answer}).encode()
-    stored = read_answer(body, date=date, wall=50.0, app=APP)
-    assert stored is not None
-    assert stored.expires_at == pytest.approx(50.0 + left)
-
-
-def test_a_stored_token_survives_its_round_trip() -> None:
-    stored = read_answer(b'{"access_token":"t"}', date=None, wall=0.0, app=APP)
-    assert stored is not None
-    assert StoredToken.parse(stored.dump()) == stored
-    token = AccessToken.of(stored, generation=1, now=0.0, wall=0.0)
-    assert not token.ageing(now=0.0, wall=0.0)
-    assert token.ended(now=5400.0, wall=0.0)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)

@@ -1,15 +1,14 @@
-"""Connections to Procore: reused, strict, bounded, through proxies and TLS."""
+"""Connections to Procore's hosts: through TLS and proxies, with failures as sentences."""
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
-from cloud_connect_agent.procore import http_pool
 from cloud_connect_agent.procore.transport import (
     Origin,
     Sent,
@@ -20,8 +19,7 @@ from cloud_connect_agent.procore.transport import (
 from cloud_connect_agent.tls import client_context
 from doubles.certificates import Authority
 from doubles.fake_procore import FakeHost, Reply
-
-TIMES = Timeouts(connect_timeout=2.0, stall_timeout=0.3)
+from doubles.origins import TARGET, TIMES, get
 
 
 @pytest.fixture
@@ -35,220 +33,6 @@ async def origin(host: FakeHost) -> AsyncIterator[Origin]:
     made = Origin(host.url, client_context(), timeouts=TIMES)
     yield made
     await made.aclose()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-TARGET = b'/rest/v1.0/me?filters[q]="<a>"&b=%2f..'
-
-
-async def get(origin: Origin, target: bytes = TARGET, *, method: str = "GET") -> tuple[int, bytes]:
-    response = await origin.send(method, target, headers=(), reuse=True)
-    try:
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        body = b"".join([chunk async for chunk in response.stream])
-    finally:
-        await response.aclose()
-    return response.status_code, body
-
-
-def raw(text: str) -> Reply:
-    return Reply(raw=text.replace("\n", "\r\n").encode("latin-1"))
-
-
-async def test_a_connection_serves_many_requests(origin: Origin, host: FakeHost) -> None:
-    for _ in range(10):
-        assert await get(origin) == (200, b"fine")
-    assert host.connections == 1
-    assert {seen.target for seen in host.seen} == {TARGET.decode()}
-
-
-async def test_requests_at_once_have_a_connection_each(origin: Origin, host: FakeHost) -> None:
-    host.default = lambda _: Reply(body=b"fine", delay=0.05)
-    await asyncio.gather(*[get(origin) for _ in range(5)])
-    await asyncio.gather(*[get(origin) for _ in range(5)])
-    assert host.connections == 5
-
-
-async def test_a_body_goes_along_in_one_piece(origin: Origin, host: FakeHost) -> None:
-    response = await origin.send("GET", b"/x", headers=(), content=b'{"a":1}', reuse=True)
-    await response.aclose()
-    assert host.seen[0].body == b'{"a":1}'
-
-
-async def test_a_connection_that_was_closed_meanwhile_is_not_used(
-    origin: Origin, host: FakeHost
-) -> None:
-    host.then(raw("HTTP/1.1 200 OK\nContent-Length: 2\n\nok"))  # and closed without a word
-    assert await get(origin) == (200, b"ok")
-    await until(lambda: host.open == 0)
-    await asyncio.sleep(0.05)
-    assert await get(origin) == (200, b"fine")
-    assert host.connections == 2
-
-
-async def test_a_connection_that_speaks_unasked_is_closed(origin: Origin, host: FakeHost) -> None:
-    host.then(raw("HTTP/1.1 200 OK\nContent-Length: 2\n\nokHTTP/1.1 200 OK\nA: b\n\n"))
-    assert await get(origin) == (200, b"ok")
-    assert await get(origin) == (200, b"fine")
-    assert host.connections == 2
-
-
-async def test_a_connection_gets_too_old(
-    origin: Origin, host: FakeHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(http_pool, "_KEEPALIVE", 0.05)
-    await get(origin)
-    await until(lambda: host.open == 0)  # closed without a request
-    await get(origin)
-    assert host.connections == 2
-
-
-async def test_a_connection_that_is_just_too_old_is_not_used(
-    origin: Origin, host: FakeHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await get(origin)
-    monkeypatch.setattr(http_pool, "_KEEPALIVE", 0.0)
-    await get(origin)
-    assert host.connections == 2
-
-
-async def test_the_peer_may_ask_for_the_end(origin: Origin, host: FakeHost) -> None:
-    host.default = lambda _: Reply(body=b"fine", headers={"Connection": "close"})
-    assert await get(origin) == (200, b"fine")
-    assert await get(origin) == (200, b"fine")
-    assert host.connections == 2
-
-
-async def test_an_answer_that_is_left_costs_its_connection(origin: Origin, host: FakeHost) -> None:
-    host.then(Reply(body=b"x" * 5_000_000))
-    response = await origin.send("GET", b"/x", headers=(), reuse=True)
-    await response.aclose()
-    await until(lambda: host.open == 0)
-    assert await get(origin) == (200, b"fine")
-
-
-async def test_a_cancelled_request_costs_its_connection(origin: Origin, host: FakeHost) -> None:
-    host.then(Reply(delay=5))
-    task = asyncio.create_task(get(origin))
-    await until(lambda: len(host.seen) == 1)
-    task.cancel()
-    await asyncio.wait({task})
-    await until(lambda: host.open == 0)
-
-
-async def test_a_slow_reader_holds_the_sender_back(origin: Origin, host: FakeHost) -> None:
-    host.then(Reply(body=b"x" * 50_000_000))
-    response = await origin.send("GET", b"/x", headers=(), reuse=True)
-    stream = response.stream
-    assert isinstance(stream, httpx.AsyncByteStream)
-    await asyncio.sleep(0.2)
-    queued = stream._connection._queued  # type: ignore[attr-defined]
-    assert 256 * 1024 < queued < 2 * 1024 * 1024
-    size = 0
-    async for chunk in stream:
-        size += len(chunk)
-    assert size == 50_000_000
-    await response.aclose()
-    assert await get(origin) == (200, b"fine")
-    assert host.connections == 1
-
-
-async def test_an_answer_complete_but_unread_is_not_kept_waiting(
-    origin: Origin, host: FakeHost
-) -> None:
-    host.then(Reply(body=b"x" * 1_000_000))
-    response = await origin.send("GET", b"/x", headers=(), reuse=True)
-    await asyncio.sleep(0.1)
-    await response.aclose()
-    assert await get(origin) == (200, b"fine")
-
-
-@pytest.mark.parametrize(
-    ("answer", "body"),
-    [
-        ("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n3\nabc\n2;x=y\nde\n0\n\n", b"abcde"),
-        ("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n1\na\n0\nA: b\n\n", b"a"),
-        ("HTTP/1.1 200 OK\n\nuntil the end", b"until the end"),
-        ("HTTP/1.0 200 OK\n\nuntil the end", b"until the end"),
-        ("HTTP/1.1 204 No Content\n\n", b""),
-        ("HTTP/1.1 304 Not Modified\nETag: x\n\n", b""),
-        ("HTTP/1.1 100 Continue\n\nHTTP/1.1 200 OK\nContent-Length: 2\n\nok", b"ok"),
-        ("HTTP/1.1 103 Early\nLink: x\n\nHTTP/1.1 200 OK\nContent-Length: 2\n\nok", b"ok"),
-    ],
-)
-async def test_every_proper_framing_is_read(
-    origin: Origin, host: FakeHost, answer: str, body: bytes
-) -> None:
-    host.then(raw(answer))
-    assert (await get(origin))[1] == body
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "",
-        "HTTP/1.1 2",
-        "HTTP/1.1 200 OK\nContent-Length: 5",
-        "HTTP/1.1 200 OK\nContent-Length: 5\n\nabc",
-        "HTTP/1.1 200 OK\nContent-Length: 5\nContent-Length: 5\n\nabcde",
-        "HTTP/1.1 200 OK\nContent-Length: 5\nContent-Length: 6\n\nabcde",
-        "HTTP/1.1 200 OK\nContent-Length: 5, 5\n\nabcde",
-        "HTTP/1.1 200 OK\nContent-Length: -5\n\nabcde",
-        "HTTP/1.1 200 OK\nContent-Length: 0x5\n\nabcde",
-        "HTTP/1.1 200 OK\nContent-Length: 5\nTransfer-Encoding: chunked\n\n0\n\n",
-        "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nContent-Length: 5\n\n0\n\n",
-        "HTTP/1.1 200 OK\nTransfer-Encoding: gzip, chunked\n\n0\n\n",
-        "HTTP/1.1 200 OK\nTransfer-Encoding: gzip\n\nabc",
-        "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nTransfer-Encoding: chunked\n\n0\n\n",
-        "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\nzz\nabc\n0\n\n",
-        "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n3\nabcde\n0\n\n",
-        "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n3\nabc\n",
-        "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\nfffffffffffffffff\nabc\n",
-        "HTTP/1.1 200 OK\n Folded: x\n\n",
-        "HTTP/1.1 200 OK\nBad Name: x\n\n",
-        "HTTP/1.1 200 OK\nA: \x00\n\n",
-        "HTTP/1.1 101 Switching Protocols\nUpgrade: x\nConnection: upgrade\n\n",
-        "HTTP/9.9 200 OK\n\n",
-        "SSH-2.0-OpenSSH\n\n",
-        "HTTP/1.1 200 OK\n" + "A: b\n" * 300 + "\n",
-        "HTTP/1.1 200 OK\nA: " + "b" * 200_000 + "\n\n",
-    ],
-)
-async def test_what_could_be_read_in_two_ways_is_refused(
-    origin: Origin, host: FakeHost, answer: str
-) -> None:
-    host.then(raw(answer))
-    with pytest.raises(httpx.TransportError):
-        await get(origin)
-    assert await get(origin) == (200, b"fine")
-
-
-async def test_a_head_without_an_end_is_bounded(origin: Origin, host: FakeHost) -> None:
-    host.then(Reply(raw=b"HTTP/1.1 200 OK\r\nA: " + b"b" * 10_000_000))
-    with pytest.raises(httpx.RemoteProtocolError, match="a head of more than"):
-        await get(origin)
-
-
-@pytest.mark.parametrize("reply", [Reply(delay=5), Reply(body=b"12345", cut=2, hang=True)])
-async def test_a_host_that_stalls_is_given_up(origin: Origin, host: FakeHost, reply: Reply) -> None:
-    host.then(reply)
-    with pytest.raises(httpx.ReadTimeout):
-        await get(origin)
-    await until(lambda: host.open == 0)
-
-
-async def test_a_header_cannot_start_a_line(origin: Origin, host: FakeHost) -> None:
-    for value in (b"a\r\nEvil: b", b"a\nEvil: b", b"a\rb", b"a\0b"):
-        with pytest.raises(httpx.LocalProtocolError):
-            await origin.send("GET", b"/x", headers=((b"a", value),), reuse=True)
-    with pytest.raises(httpx.LocalProtocolError):
-        await origin.send("GET", b"/x y HTTP/1.1\r\nEvil: b", headers=(), reuse=True)
-    assert not host.seen
 
 
 async def test_a_head_request_has_no_body(origin: Origin, host: FakeHost) -> None:
@@ -277,9 +61,6 @@ async def test_the_first_byte_of_a_write_is_noted(origin: Origin) -> None:
         await nowhere.send("POST", b"/x", headers=(), reuse=False, sent=sent)
     assert not sent.started
     await nowhere.aclose()
-
-
-# TLS.
 
 
 @pytest.fixture
@@ -325,14 +106,12 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(
 
 
 async def test_plain_text_on_a_secure_port_is_told(host: FakeHost) -> None:
-    origin = Origin(host.url.replace("http:", "https:"), client_context(), timeouts=TIMES)
+    times = Timeouts(connect_timeout=0.2, stall_timeout=0.3)
+    origin = Origin(host.url.replace("http:", "https:"), client_context(), timeouts=times)
     with pytest.raises(httpx.TransportError) as caught:
         await get(origin)
     assert describe_failure(caught.value, origin.host)
     await origin.aclose()
-
-
-# Proxies.
 
 
 @pytest.fixture
