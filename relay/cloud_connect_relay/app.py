@@ -30,7 +30,8 @@ __all__ = ["run_relay"]
 
 log = structlog.get_logger(__name__)
 
-_GATEWAY_SECONDS: Final = 3.0  # of the drain: what the agents' farewell takes at the end of it
+_GATEWAY_SECONDS: Final = 3.0  # at the end of the drain: the agents' farewell
+_CLOSING_SECONDS: Final = 3.0  # after it: closing handshakes, the last records
 _HOUSEKEEPING_INTERVAL: Final = 3600.0  # seconds between two looks for what may be deleted
 _TOKEN_RETENTION: Final = 86_400.0  # seconds that ended tokens are kept: somebody may ask why
 
@@ -103,7 +104,9 @@ async def _serve(
     with bind(settings.host, settings.port) as listener:
         address, port, *_ = listener.getsockname()
         server = HttpServer(
-            build_app(services), settings, drain_timeout=settings.drain_timeout - _GATEWAY_SECONDS
+            build_app(services),
+            settings,
+            drain_timeout=settings.drain_timeout - _GATEWAY_SECONDS - _CLOSING_SECONDS,
         )
         async with _tunnel(services, address) as gateway, asyncio.TaskGroup() as tasks:
             services.addresses.bind(port=port, tunnel_port=gateway.port)

@@ -1,8 +1,10 @@
-"""uvicorn's HTTP protocol with the two bounds it lacks: on the size of heads and their time."""
+"""uvicorn's HTTP protocol with the bounds it lacks on heads, and word of callers who hang up."""
 
 from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from cloud_connect_relay.caller import EXTENSION, Caller
 
 if TYPE_CHECKING:
     import asyncio
@@ -37,6 +39,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._began = False
         self._too_large = False
         self._timer: asyncio.TimerHandle | None = None
+        self._caller: Final = Caller()
+        self._extensions: Final = {EXTENSION: self._caller}
 
     def connection_made(self, transport: "asyncio.Transport") -> None:  # type: ignore[override]  # as uvicorn
         """Start the clock: a connection without a request is closed as a slow one is."""
@@ -44,9 +48,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clock, and end what runs for nobody."""
         self._stop_timer()
         super().connection_lost(exc)
+        self._caller.hang_up()
 
     def data_received(self, data: bytes) -> None:
         """Parse, unless the head grows over its bound."""
@@ -58,14 +63,19 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             if self._head_bytes > self.max_head_bytes and not self.transport.is_closing():
                 self._too_large = True
                 self.send_400_response("")
+        if self._reads_head:
+            if self._began:
+                self._start_timer()
+        elif self._timer is not None:
+            self._stop_timer()
 
     def on_message_begin(self) -> None:
         """Begin to count another head."""
         self._head_bytes = 0
         self._reads_head = True
         self._began = True
-        self._start_timer()
         super().on_message_begin()
+        self.scope["extensions"] = self._extensions
 
     def on_url(self, url: bytes) -> None:
         """Count the request line."""
@@ -78,9 +88,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Stop the clock: the head is complete."""
+        """Count no more: the head is complete."""
         self._reads_head = False
-        self._stop_timer()
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:

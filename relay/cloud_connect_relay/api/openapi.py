@@ -53,6 +53,9 @@ def openapi_document(app: "FastAPI") -> dict[str, Any]:
     schemas["Problem"] = _PROBLEM
     for operations in document["paths"].values():
         for operation in operations.values():
+            operation["tags"] = [tag[:1].upper() + tag[1:] for tag in operation.get("tags", ())]
+            if operation["summary"].istitle():  # made up from the function's name
+                operation["summary"] = operation["summary"].capitalize()
             operation["responses"].pop("422", None)  # ours is a 400, as a problem
             operation["responses"].setdefault("default", _problem_response())
     document["paths"].setdefault(_PASSTHROUGH_PATH, _passthrough())
