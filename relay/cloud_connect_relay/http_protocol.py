@@ -63,11 +63,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             if self._head_bytes > self.max_head_bytes and not self.transport.is_closing():
                 self._too_large = True
                 self.send_400_response("")
-        if self._reads_head:
-            if self._began:
-                self._start_timer()
-        elif self._timer is not None:
-            self._stop_timer()
+        if self._began and self._reads_head:
+            self._start_timer()
 
     def on_message_begin(self) -> None:
         """Begin to count another head."""
@@ -88,8 +85,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Count no more: the head is complete."""
+        """Stop the clock: the head is complete."""
         self._reads_head = False
+        if self._timer is not None:
+            self._stop_timer()
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:

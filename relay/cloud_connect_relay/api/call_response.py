@@ -99,7 +99,7 @@ class CallResponse(Response):
         """Run the call and answer."""
         reply = Reply(send)
         refusal: Response | None = None
-        async with until_hang_up(receive):
+        async with until_hang_up(scope, receive):
             try:
                 await self._run(reply)
             except CloudConnectError as error:

@@ -5,8 +5,12 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
+from cloud_connect_relay.caller import Caller, caller_of
+
 if TYPE_CHECKING:
-    from starlette.types import Receive
+    from types import TracebackType
+
+    from starlette.types import Receive, Scope
 
 __all__ = ["CallerWatch", "until_hang_up"]
 
@@ -25,18 +29,59 @@ class CallerWatch:
         self._timeout.reschedule(0)
 
 
-@contextlib.asynccontextmanager
-async def until_hang_up(
-    receive: "Receive", *, body: "Callable[[CallerWatch], Awaitable[None]] | None" = None
-) -> AsyncIterator[CallerWatch]:
+def until_hang_up(
+    scope: "Scope",
+    receive: "Receive",
+    *,
+    body: "Callable[[CallerWatch], Awaitable[None]] | None" = None,
+) -> "contextlib.AbstractAsyncContextManager[CallerWatch]":
     """Run the block until its caller hangs up; then cancel it and go on after it.
 
-    The block handles its own errors: those it lets out leave as a group.
+    The block handles its own errors: with *body*, those it lets out leave as a group.
 
     Args:
         receive: The request's channel; its body has been read, or *body* reads it.
         body: Reads the request's body, beside the block, before the watch begins.
     """
+    caller = caller_of(scope)
+    if caller is None or body is not None:
+        return _watched(receive, body)
+    return _Heard(caller)
+
+
+class _Heard:
+    """The block of a caller whose connection tells when it is lost: no task has to wait for it."""
+
+    __slots__ = ("_caller", "_timeout", "_watch")
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller: Final = caller
+        self._timeout: Final = asyncio.timeout(None)
+        self._watch: Final = CallerWatch(self._timeout)
+
+    async def __aenter__(self) -> CallerWatch:
+        await self._timeout.__aenter__()
+        self._caller.listen(self._watch.hang_up)
+        return self._watch
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: "TracebackType | None",
+    ) -> bool:
+        self._caller.ignore(self._watch.hang_up)
+        try:
+            await self._timeout.__aexit__(kind, error, traceback)
+        except TimeoutError:
+            return True  # only hanging up sets this deadline
+        return False
+
+
+@contextlib.asynccontextmanager
+async def _watched(
+    receive: "Receive", body: "Callable[[CallerWatch], Awaitable[None]] | None"
+) -> AsyncIterator[CallerWatch]:
     async with asyncio.TaskGroup() as tasks:
         watch: CallerWatch | None = None
         try:

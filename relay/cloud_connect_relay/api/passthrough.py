@@ -25,7 +25,7 @@ from cloud_connect_relay.api.oauth_token import answer_oauth
 from cloud_connect_relay.api.problems import not_found
 from cloud_connect_relay.api.request_body import CallerGoneError
 from cloud_connect_relay.api.security import authenticate_request, check_scope
-from cloud_connect_relay.api.uploads import Intake, take_in
+from cloud_connect_relay.api.uploads import take_in
 from cloud_connect_relay.calls.deadline import timeout_of
 from cloud_connect_relay.calls.idempotency import checked_key, fingerprint
 from cloud_connect_relay.calls.spec import CallSpec
@@ -162,22 +162,16 @@ class Passthrough:
             fingerprint=digest,
         )
         base = f"{services.addresses.base_url}/api/datasources/{datasource_id}/procore"
-        return await self._run(spec, intake, receive, reply, base)
-
-    async def _run(
-        self, spec: CallSpec, intake: Intake, receive: "Receive", reply: Reply, base: str
-    ) -> "Response | None":
-        calls = self._services.calls
         refusal: Response | None = None
-        async with until_hang_up(receive, body=intake.pump):
+        async with until_hang_up(scope, receive, body=intake.pump):
             try:
                 running = (
-                    calls.write(spec, upload=intake.upload, streams=True)
-                    if spec.writes
-                    else calls.read(spec)
+                    services.calls.write(spec, upload=intake.upload, streams=True)
+                    if writes
+                    else services.calls.read(spec)
                 )
                 async with running as answer:
-                    await _pass_on(answer, reply, base, head=spec.params["method"] == "HEAD")
+                    await _pass_on(answer, reply, base, head=method == "HEAD")
             except CloudConnectError as error:
                 if reply.started:
                     log.info("answer_broken_off", call_id=error.call_id, code=error.code.value)
