@@ -7,6 +7,7 @@ from typing import Final, Self
 
 import httpx
 
+from cloud_connect_agent.procore.happy_eyeballs import connect_first
 from cloud_connect_agent.procore.http_connection import Connection
 
 __all__ = ["PooledTransport"]
@@ -66,13 +67,17 @@ class PooledTransport(httpx.AsyncBaseTransport):
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(within):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(idle=self._keep, gone=self._forget),
-                    self._host,
-                    self._port,
-                    ssl=self._ssl,
-                    happy_eyeballs_delay=0.25,
-                )
+                sock = await connect_first(self._host, self._port)
+                try:
+                    _, connection = await loop.create_connection(
+                        lambda: Connection(idle=self._keep, gone=self._forget),
+                        sock=sock,
+                        ssl=self._ssl,
+                        server_hostname=self._host if self._ssl else None,
+                    )
+                except BaseException:
+                    sock.close()
+                    raise
         except TimeoutError as exc:
             raise httpx.ConnectTimeout("no connection in time") from exc
         except OSError as exc:
