@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from agent.cli.conftest import ENVIRONMENT, Cli, Relay
+from cloud_connect_agent.cli.run import loop_factory
 from cloud_connect_agent.control import AgentNotRunningError, ask
 from cloud_connect_agent.paths import AgentPaths
 
@@ -93,7 +94,7 @@ def test_a_connected_agent_shows_its_round_trip(
 def test_an_idle_agent_is_small(agent: Agent) -> None:
     text = Path(f"/proc/{agent.process.pid}/status").read_text()
     (line,) = (line for line in text.splitlines() if line.startswith("VmRSS:"))
-    assert int(line.split()[1]) <= 90 * 1024
+    assert int(line.split()[1]) <= 80 * 1024
 
 
 def test_it_stops_in_order(agent: Agent, cli: Cli, relay: Relay, connector_id: str) -> None:
@@ -108,6 +109,13 @@ def test_it_stops_in_order(agent: Agent, cli: Cli, relay: Relay, connector_id: s
 
 def test_ctrl_c_stops_it_in_order_too(agent: Agent) -> None:
     assert agent.stop(signal.SIGINT) == 0
+
+
+def test_without_uvloop_it_runs_on_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
+    if sys.platform != "win32":
+        assert loop_factory() is not None
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert loop_factory() is None
 
 
 def test_a_second_run_on_one_home_is_refused(agent: Agent, cli: Cli) -> None:
