@@ -167,9 +167,11 @@ class RateBudget:
 
 
 def _reserve(limit: int, *, interactive: bool) -> int:
-    if limit < _FULL_RESERVE:
-        return 0
-    return 1 if interactive else max(1, int(limit * _BULK_SHARE))
+    """Return how much of a window a request leaves unused.
+
+    People use it up: what is under way is counted, so nothing is sent at zero.
+    """
+    return 0 if interactive or limit < _FULL_RESERVE else max(1, int(limit * _BULK_SHARE))
 
 
 def _number(text: str | None) -> float | None:
