@@ -236,7 +236,9 @@ class Dispatcher:
                 head = _head(200, ROWS_HEADERS)
                 try:
                     kept = await _collect(rows)
-                    head = head.model_copy(update={"total_items": rows.total_items})
+                    head = head.model_copy(
+                        update={"total_items": rows.total_items, "message": rows.message}
+                    )
                 finally:
                     await rows.aclose()
                 return Answer(head=head, body=kept)

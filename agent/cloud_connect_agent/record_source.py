@@ -23,6 +23,11 @@ class Rows(Protocol):
         """Where the next page begins, known at the end."""
         ...
 
+    @property
+    def message(self) -> str | None:
+        """A sentence for people, where there is something to say."""
+        ...
+
     def batches(self) -> AsyncIterator[Sequence[Mapping[str, object]]]:
         """Yield the rows that arrived together."""
         ...

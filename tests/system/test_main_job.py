@@ -158,6 +158,10 @@ def test_platform_query_inserts_updates_and_deletes(api: httpx.Client, running: 
     assert updated["items"][0]["name"] == f"{name}!"
     deleted = query(api, running, action="delete", info={"name": "punch_items"}, conditions=mine)
     assert deleted["success"] is True, deleted
+    again = query(api, running, action="delete", info={"name": "punch_items"}, conditions=mine)
+    assert again["success"] is True
+    assert again["items"] == []
+    assert again["message"] == "No record matches."
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,7 @@ class ResponseHead(_Head):
     outcome: Outcome | None = None
     total_items: int | None = None
     replayed: bool = False
+    message: str | None = None
     problem: Problem | None = None
 
 

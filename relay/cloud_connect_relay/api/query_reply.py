@@ -29,7 +29,8 @@ async def write_query_answer(answer: "Answer", reply: Reply) -> None:
         CloudConnectError: What ended the rows early.
     """
     if not answer.body_available:
-        await _whole(answer, reply, [], message=_OUT_OF_REACH)
+        answer.message = _OUT_OF_REACH
+        await _whole(answer, reply, [])
         return
     joiner = RowJoiner()
     pieces: list[bytes] = []
@@ -55,10 +56,8 @@ async def write_query_answer(answer: "Answer", reply: Reply) -> None:
     await reply.end(b"]" + _tail(answer) + b"}")
 
 
-async def _whole(
-    answer: "Answer", reply: Reply, pieces: list[bytes], *, message: str | None = None
-) -> None:
-    told = b"" if message is None else b',"message":' + to_json(message)
+async def _whole(answer: "Answer", reply: Reply, pieces: list[bytes]) -> None:
+    told = b"" if answer.message is None else b',"message":' + to_json(answer.message)
     body = b"".join([b'{"success":true', told, b',"items":[', *pieces, b"]", _tail(answer), b"}"])
     await reply.whole(200, answer_headers(answer, media_type="application/json"), body)
 

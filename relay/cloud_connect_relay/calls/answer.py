@@ -31,6 +31,7 @@ class Answer:
         replayed: It is the stored answer to an earlier request with the same key.
         total_items: How many rows the query has in all, once that is known.
         paging: The cursor of the rows that remain, once the body has ended.
+        message: A sentence for people about what was done.
         rows: The rows of the body so far, if whoever passes it on counts them.
         received_bytes: Its bytes so far.
         ended: Whether all of the body has come.
@@ -56,6 +57,7 @@ class Answer:
         self.total_items = total_items
         self.paging = paging
         self.outcome: Outcome | None = None
+        self.message: str | None = None
         self.hops: dict[str, float] = {}
         self.received_bytes = 0
         self.rows: int | None = None
@@ -75,6 +77,7 @@ class Answer:
             total_items=head.total_items,
         )
         answer.outcome = head.outcome
+        answer.message = head.message
         return answer
 
     async def chunks(self) -> AsyncIterator[bytes]:
