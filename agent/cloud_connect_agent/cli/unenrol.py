@@ -2,33 +2,33 @@
 
 import shutil
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from cloud_connect.errors import CloudConnectError
+from cloud_connect.errors import CloudConnectError, ConfigurationError
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
-from cloud_connect_agent.cli.terminal import ask_secret, note, print_json
+from cloud_connect_agent.cli.terminal import note, print_json
+
+if TYPE_CHECKING:
+    from cloud_connect_agent.settings import RelaySettings
 
 __all__ = ["unenrol"]
 
 
 @click.command(
-    epilog=(
-        "\b\nExamples:\n"
-        "  cloud-connect unenrol\n"
-        "  cloud-connect unenrol --yes --username admin@example.com"
-    )
+    epilog="\b\nExamples:\n  cloud-connect unenrol\n  cloud-connect unenrol --yes --json"
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option(
-    "--username",
-    metavar="USER",
-    help="Revoke the connector at the relay as well, with this administrator's password.",
-)
 @shared_options
 @pass_invocation
-def unenrol(invocation: Invocation, *, yes: bool, username: str | None) -> None:
-    """Remove this PC's key, credentials, settings, policy and logs; sign out of Procore."""
+def unenrol(invocation: Invocation, *, yes: bool) -> None:
+    """Leave the relay, sign out of Procore, and remove everything from this PC.
+
+    The relay revokes this connector; this PC's key, credentials, settings, policy and logs go.
+    What cannot be reached keeps nothing here: a relay that is not told lists the connector as
+    offline until somebody revokes it there.
+    """
     from cloud_connect_agent.run_lock import run_lock
 
     invocation.configure_logs()
@@ -43,14 +43,8 @@ def unenrol(invocation: Invocation, *, yes: bool, username: str | None) -> None:
             abort=True,
             err=True,
         )
-    password = (
-        None if username is None else ask_secret(f"Password of {username}", what="The password")
-    )
     with run_lock(paths):
-        revoked = False
-        if username is not None and password is not None:
-            _revoke(invocation, username, password)
-            revoked = True
+        revoked = _leave(invocation, settings.relay)
         _sign_out(invocation)
         left = _remove(invocation)
     if left:
@@ -58,42 +52,36 @@ def unenrol(invocation: Invocation, *, yes: bool, username: str | None) -> None:
     if invocation.json:
         print_json({"connector_id": connector, "revoked": revoked, "removed": True})
         return
-    click.echo(f"{connector} is gone from this PC.")
-    if not revoked:
-        note(f"{settings.relay.url} still lists it, as offline; revoke it there.")
+    click.echo(f"{connector} is gone from this PC{' and revoked' if revoked else ''}.")
 
 
-def _revoke(invocation: Invocation, username: str, password: str) -> None:
-    """Have the relay revoke this connector, before anything is removed here."""
-    import httpx
+def _leave(invocation: Invocation, relay: "RelaySettings") -> bool:
+    """Have the relay revoke this connector, while there is a key to prove it with."""
+    import asyncio
 
-    from cloud_connect.errors import TunnelError
+    from cloud_connect_agent.connection import RelayAddress
+    from cloud_connect_agent.identity import AgentKeys
+    from cloud_connect_agent.leave import leave
     from cloud_connect_agent.tls import client_context
+    from cloud_connect_agent.vault import open_vault
 
-    relay = invocation.settings().relay
-    form = {"grant_type": "password", "username": username, "password": password}
-    url = str(relay.url)
+    async def ask() -> None:
+        if relay.url is None:
+            raise ConfigurationError("The setting relay.url is missing.")
+        async with open_vault(invocation.paths) as vault:
+            key = await AgentKeys(vault).load()
+        address = RelayAddress.of(relay, key=key, tls=client_context(relay.ca_file))
+        await leave(relay.url, address.credentials, tls=address.tls)
+
     try:
-        with httpx.Client(
-            base_url=url,
-            verify=client_context(relay.ca_file),
-            timeout=httpx.Timeout(30, connect=10),
-            trust_env=url.startswith("https:"),
-        ) as client:
-            answer = client.post("/Token", data=form)
-            if answer.status_code != 200:
-                raise CloudConnectError("The relay does not accept this user and password.")
-            bearer = {"Authorization": f"Bearer {answer.json()['access_token']}"}
-            answer = client.delete(f"/api/connectors/{relay.connector_id}", headers=bearer)
-    except httpx.HTTPError as exc:
-        raise TunnelError(
-            f"The relay at {url} cannot be reached; leave out --username to remove this PC's "
-            "side only."
-        ) from exc
-    except (ValueError, KeyError) as exc:
-        raise CloudConnectError(f"{url} does not answer as a relay does.") from exc
-    if answer.status_code not in {204, 404}:  # 404: somebody has revoked it before
-        raise CloudConnectError("This user may not revoke connectors; nothing was removed.")
+        asyncio.run(ask())
+    except CloudConnectError as exc:
+        where = relay.url or "The relay"
+        note(
+            f"{exc.message} {where} still lists {relay.connector_id}, as offline: revoke it there."
+        )
+        return False
+    return True
 
 
 def _sign_out(invocation: Invocation) -> None:

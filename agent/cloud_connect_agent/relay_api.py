@@ -1,0 +1,239 @@
+"""The relay's HTTP API as an agent asks it, before it has a session and when it leaves."""
+
+import asyncio
+import secrets
+import socket
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, Self, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cloud_connect.errors import CloudConnectError, TunnelError
+from cloud_connect.handshake_messages import enrol_challenge_transcript
+from cloud_connect.signing import (
+    NONCE_BYTES,
+    PublicKeyBytes,
+    SignatureBytes,
+    to_bytes,
+    to_text,
+    verify_signature,
+)
+
+__all__ = [
+    "STEP_TIMEOUT",
+    "RelayAnswer",
+    "RelayApi",
+    "RelayProof",
+    "RelayRefusedError",
+    "RelayUnreachableError",
+    "read_answer",
+    "refusal_in",
+]
+
+_MAX_ANSWER_BYTES: Final = 64 * 1024
+STEP_TIMEOUT: Final = httpx.Timeout(30.0, connect=10.0)
+_TOTAL_TIMEOUT: Final = 60.0  # seconds for one request, however slowly it trickles
+_MAX_DETAIL: Final = 500  # characters of a relay's sentence that are shown
+
+
+class RelayRefusedError(CloudConnectError):
+    """The relay is another one, or does not do what was asked; the message says why."""
+
+
+class RelayUnreachableError(TunnelError):
+    """No relay answers at the address; the message says what does, or why nothing."""
+
+
+class RelayAnswer(BaseModel):
+    """The body of an answer; what a later version adds is left out."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Challenge(RelayAnswer):
+    relay_id: str = Field(min_length=1, max_length=64)
+    relay_public_key: PublicKeyBytes
+    nonce: str = Field(min_length=1, max_length=100)
+    signature: SignatureBytes
+
+
+class _Problem(RelayAnswer):
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayProof:
+    """Who a relay says it is.
+
+    Attributes:
+        nonce: What the agent signs next.
+        holds_key: Whether it proved to hold the key; whether that is the right key is for
+            whoever asked to say.
+    """
+
+    relay_id: str
+    public_key: bytes
+    nonce: bytes
+    holds_key: bool
+
+
+class RelayApi:
+    """Requests to a relay; each answers within a minute, whatever the relay does."""
+
+    def __init__(self, url: str, client: httpx.AsyncClient) -> None:
+        self._url: Final = url
+        self._client: Final = client
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, url: str, *, tls: ssl.SSLContext, step_timeout: httpx.Timeout = STEP_TIMEOUT
+    ) -> AsyncIterator[Self]:
+        """Open connections to a relay.
+
+        Args:
+            url: The relay's address, as ``check_url`` lets it pass.
+            tls: Whom to trust.
+            step_timeout: Of each step of a request.
+        """
+        plain = urlsplit(url).scheme == "http"
+        async with httpx.AsyncClient(
+            base_url=url,
+            verify=tls,
+            timeout=step_timeout,
+            follow_redirects=False,
+            trust_env=not plain,  # no proxy of the company knows this machine's loopback
+        ) as client:
+            yield cls(url, client)
+
+    async def challenge(self, token_id: str) -> RelayProof:
+        """Make the relay prove itself, before it is shown anything.
+
+        Args:
+            token_id: What the relay's nonce shall be good for.
+
+        Raises:
+            RelayUnreachableError: If no relay answers at the address.
+        """
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        answer = await self.post(
+            "/api/enrol/challenge", json={"token_id": token_id, "agent_nonce": to_text(nonce)}
+        )
+        if answer.status_code != 200:
+            raise self._no_relay(answer)
+        try:
+            challenge = _Challenge.model_validate_json(answer.content)
+            relay_nonce = to_bytes(challenge.nonce)
+        except ValueError as exc:  # ValidationError is one
+            raise self._no_relay(answer) from exc
+        transcript = enrol_challenge_transcript(
+            relay_id=challenge.relay_id,
+            token_id=token_id,
+            agent_nonce=nonce,
+            nonce=relay_nonce,
+        )
+        return RelayProof(
+            relay_id=challenge.relay_id,
+            public_key=challenge.relay_public_key,
+            nonce=relay_nonce,
+            holds_key=verify_signature(challenge.relay_public_key, challenge.signature, transcript),
+        )
+
+    async def post(
+        self,
+        path: str,
+        *,
+        json: object = None,
+        form: Mapping[str, str] | None = None,
+        bearer: str | None = None,
+    ) -> httpx.Response:
+        """Send a request and return its whole answer, whatever the status.
+
+        Raises:
+            RelayUnreachableError: If there is none, or too long a one.
+        """
+        headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+        try:
+            async with (
+                asyncio.timeout(_TOTAL_TIMEOUT),
+                self._client.stream("POST", path, json=json, data=form, headers=headers) as answer,
+            ):
+                body = bytearray()
+                async for chunk in answer.aiter_bytes():
+                    body += chunk
+                    if len(body) > _MAX_ANSWER_BYTES:
+                        raise self._no_relay(answer)
+        except (httpx.TimeoutException, TimeoutError) as exc:
+            raise RelayUnreachableError(
+                f"The relay at {self._url} does not answer in time: check the address,"
+                " and whether a firewall is in between."
+            ) from exc
+        except httpx.HTTPError as exc:
+            raise RelayUnreachableError(self._why(exc)) from exc
+        return httpx.Response(answer.status_code, headers=_plain(answer), content=bytes(body))
+
+    def _no_relay(self, answer: httpx.Response) -> RelayUnreachableError:
+        if answer.is_redirect:
+            return RelayUnreachableError(
+                f"{self._url} redirects somewhere else: give the relay's own address."
+            )
+        return RelayUnreachableError(
+            f"There is no relay at {self._url}: it answers with status {answer.status_code},"
+            " but not as a relay does; check the address."
+        )
+
+    def _why(self, error: httpx.HTTPError) -> str:
+        causes: list[BaseException] = [error]
+        while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+            causes.append(cause)
+        for cause in causes:
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return (
+                    f"The certificate of {self._url} is not trusted"
+                    f" ({cause.verify_message or 'it cannot be verified'}): if your company uses"
+                    " an authority of its own, give its certificate with --ca FILE."
+                )
+            if isinstance(cause, ssl.SSLError):
+                return f"{self._url} does not speak TLS as a relay does: check the address."
+            if isinstance(cause, socket.gaierror):
+                return f"The name in {self._url} is not known: check the address."
+        return f"The relay at {self._url} cannot be reached: check the address, and that it runs."
+
+
+_AnswerT = TypeVar("_AnswerT", bound=RelayAnswer)
+
+
+def read_answer(model: type[_AnswerT], answer: httpx.Response) -> _AnswerT:
+    """Read the body of an answer that says yes.
+
+    Raises:
+        RelayRefusedError: If it says something else.
+    """
+    try:
+        return model.model_validate_json(answer.content)
+    except ValidationError as exc:
+        raise RelayRefusedError(
+            "The relay gave an answer that this version does not understand: update the agent."
+        ) from exc
+
+
+def refusal_in(answer: httpx.Response, otherwise: str) -> RelayRefusedError:
+    """Return the error that says why the relay refuses; *otherwise* if it does not say."""
+    try:
+        detail = _Problem.model_validate_json(answer.content).detail
+    except ValidationError:
+        return RelayRefusedError(otherwise)
+    # What a relay says ends on a terminal: one line, no control characters.
+    printable = "".join(sign if sign.isprintable() else " " for sign in detail)
+    return RelayRefusedError(printable[:_MAX_DETAIL] or otherwise)
+
+
+def _plain(answer: httpx.Response) -> dict[str, str]:
+    """Leave out what describes the transfer: the body has been decoded."""
+    location = answer.headers.get("location")
+    return {"location": location} if location else {}
