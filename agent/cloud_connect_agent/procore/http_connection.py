@@ -8,7 +8,7 @@ message could differ: more than one length, a length beside chunks.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 import httptools
 import httpx
@@ -157,8 +157,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP and TLS give nothing else
-        self._transport = transport
+        # TCP and TLS give nothing else; uvloop's transports are no subclass.
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came in."""

@@ -1,6 +1,7 @@
 """Connections that read many answers: reused, strict, bounded."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 
 import httpx
@@ -217,3 +218,57 @@ async def test_a_header_cannot_start_a_line(origin: Origin, host: FakeHost) -> N
     with pytest.raises(httpx.LocalProtocolError):
         await origin.send("GET", b"/x y HTTP/1.1\r\nEvil: b", headers=(), reuse=True)
     assert not host.seen
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no uvloop for Windows")
+def test_uvloop_carries_requests_too() -> None:
+    import uvloop
+
+    async def ask() -> None:
+        async with FakeHost(lambda _: Reply(body=b"fine" * 100_000)).serve() as host:
+            origin = Origin(host.url, client_context(), timeouts=TIMES)
+            try:
+                for _ in range(2):
+                    assert await get(origin) == (200, b"fine" * 100_000)
+                assert host.connections == 1
+            finally:
+                await origin.aclose()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(ask())
+
+
+async def test_connections_age_one_by_one(
+    origin: Origin, host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_pool, "_KEEPALIVE", 0.3)
+    host.default = lambda _: Reply(body=b"fine", delay=0.05)
+    await asyncio.gather(get(origin), get(origin))
+    await asyncio.sleep(0.2)
+    await get(origin)
+    await until(lambda: host.open == 1)
+    await until(lambda: host.open == 0)
+
+
+async def test_a_host_that_accepts_no_connection_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.sleep(5)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", never)
+    times = Timeouts(connect_timeout=0.05, stall_timeout=0.3)
+    origin = Origin("http://127.0.0.1:9", client_context(), timeouts=times)
+    with pytest.raises(httpx.ConnectTimeout):
+        await get(origin)
+    await origin.aclose()
+
+
+async def test_what_is_given_back_after_the_end_is_closed(host: FakeHost) -> None:
+    origin = Origin(host.url, client_context(), timeouts=TIMES)
+    response = await origin.send("GET", b"/x", headers=(), reuse=True)
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    assert b"".join([chunk async for chunk in response.stream]) == b"fine"
+    await origin.aclose()
+    await response.aclose()
+    await until(lambda: host.open == 0)
