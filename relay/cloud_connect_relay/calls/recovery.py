@@ -1,6 +1,7 @@
 """Answers that come from an agent's journal: after a broken connection, and to a repeat."""
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -29,8 +30,13 @@ class Recovery:
         self._journals: Final = journals
         self._resolution: Final = resolution
 
-    async def after(self, error: CloudConnectError, call: "RunningCall") -> Answer:
+    async def after(
+        self, error: CloudConnectError, call: "RunningCall", *, wanted: Callable[[], bool]
+    ) -> Answer:
         """Wait for the agent that has *call*, as long as the deadline lasts, for its answer.
+
+        Args:
+            wanted: Whether somebody still waits; if not, the outcome is settled later.
 
         Raises:
             CloudConnectError: What the journal tells instead, or *error* when it tells nothing.
@@ -38,7 +44,9 @@ class Recovery:
         record = call.record()
         try:
             async with asyncio.timeout_at(call.deadline - _ANSWER_SECONDS):
-                finding = await self._finding(record)
+                finding = await self._finding(record, wanted)
+                if finding is None:
+                    raise error
                 if finding.outcome is Outcome.COMPLETED:
                     known = settled_by(record, finding, now=record.started_at)
                     return await self._first(known)
@@ -65,12 +73,13 @@ class Recovery:
             raise answer
         return answer
 
-    async def _finding(self, record: "CallRecord") -> "Finding":
-        while True:
+    async def _finding(self, record: "CallRecord", wanted: Callable[[], bool]) -> "Finding | None":
+        while wanted():
             finding = await self._resolution.ask(record)
             if finding is not None:
                 return finding
             await asyncio.sleep(_PAUSE_SECONDS)
+        return None
 
     async def _first(self, record: "CallRecord") -> Answer:
         """Return a call's answer to the caller who has not got it yet."""

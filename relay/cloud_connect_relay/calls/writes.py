@@ -61,6 +61,10 @@ class _Execution:
     error: CloudConnectError | None = None
     finished: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for the answer."""
+        return not self.abandoned
+
 
 class Writes:
     """Runs calls that may change something at the source.
@@ -192,7 +196,7 @@ class Writes:
         try:
             exchange, head = await self._dispatcher.dispatch(call, upload=execution.upload)
         except OutcomeUnknownError as error:
-            return await self._recovery.after(error, call)
+            return await self._recovery.after(error, call, wanted=execution.is_wanted)
         execution.exchange = exchange
         if head.problem is not None:
             raise error_of(head.problem, call_id=call.id)
@@ -206,7 +210,7 @@ class Writes:
                 raise
             if head.outcome is Outcome.COMPLETED:
                 error.outcome = Outcome.COMPLETED  # what was lost is the answer only
-            return await self._recovery.after(error, call)
+            return await self._recovery.after(error, call, wanted=execution.is_wanted)
         return answer
 
     def _fail(self, execution: _Execution, error: CloudConnectError) -> None:

@@ -251,9 +251,9 @@ async def test_other_subscriptions_do_not_see_it(relay: CallRelay) -> None:
         ("GET", "/procore/rest/v1.0/me"),
         ("POST", "/procore/rest/v1.0/me"),
     ):
-        body = {"json": {"action": "select"}} if path == "/query" else {"json": {}}
-        theirs = await relay.api.request(method, base + path, headers=headers, **body)
-        nobodys = await relay.api.request(method, unknown + path, headers=headers, **body)
+        body = {"action": "select"} if path == "/query" else {}
+        theirs = await relay.api.request(method, base + path, headers=headers, json=body)
+        nobodys = await relay.api.request(method, unknown + path, headers=headers, json=body)
         assert theirs.status_code == nobodys.status_code == 404, (method, path)
         assert theirs.json() == nobodys.json()
     assert (await relay.api.get("/api/datasources", headers=headers)).json() == {"items": []}

@@ -23,7 +23,9 @@ def bearer(answer: httpx.Response) -> dict[str, str]:
 
 @pytest.mark.parametrize("path", ["/oauth/token", "/oauth/token/"])
 @pytest.mark.parametrize("bound", [False, True])
-async def test_key_gets_a_token_in_procores_shape(relay: CallRelay, path: str, bound: bool) -> None:
+async def test_key_gets_a_token_in_procores_shape(
+    relay: CallRelay, path: str, *, bound: bool
+) -> None:
     agent, base = await relay.ready()
     answer = await ask(relay, base if bound else "", path=path, client_secret=relay.store.api_key)
     assert answer.status_code == 200, answer.text
@@ -202,7 +204,7 @@ async def test_info_of_a_wrong_token_is_refused(relay: CallRelay) -> None:
 
 
 @pytest.mark.parametrize("bound", [False, True])
-async def test_revoked_token_opens_nothing(relay: CallRelay, bound: bool) -> None:
+async def test_revoked_token_opens_nothing(relay: CallRelay, *, bound: bool) -> None:
     _, base = await relay.ready()
     made = await ask(relay, base if bound else "", client_secret=relay.store.api_key)
     place = f"{base}/procore/oauth/revoke" if bound else "/oauth/revoke"

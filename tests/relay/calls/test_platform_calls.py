@@ -161,7 +161,7 @@ async def test_paging_is_there_while_more_remains(relay: CallRelay) -> None:
 
 @pytest.mark.parametrize("failing", [False, True])
 async def test_long_select_streams_and_never_ends_early_unseen(
-    relay: CallRelay, failing: bool
+    relay: CallRelay, *, failing: bool
 ) -> None:
     async def many(exchange: Exchange, _: bytes) -> None:
         await exchange.send_head(ResponseHead(status=200))

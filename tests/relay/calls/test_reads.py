@@ -96,16 +96,14 @@ async def test_list_that_fails_midway_ends_without_its_end(relay: CallRelay, acc
         await exchange.send_trailers(Trailers(problem=failure))
 
     _, base = await relay.ready(ScriptedAgent(script={Operation.LIST: break_off}))
-    call_id = ""
-    with pytest.raises(httpx.RemoteProtocolError):
-        async with relay.api.stream(
-            "GET", f"{base}/records/rfis", headers={"Accept": accept}
-        ) as answer:
-            call_id = answer.headers["cloud-connect-call-id"]
-            assert answer.status_code == 200
-            _ = [piece async for piece in answer.aiter_raw()]
+    async with relay.api.stream(
+        "GET", f"{base}/records/rfis", headers={"Accept": accept}
+    ) as answer:
+        assert answer.status_code == 200
+        with pytest.raises(httpx.RemoteProtocolError):
+            await answer.aread()
     await relay.quiet()
-    record = await relay.record(call_id)
+    record = await relay.record(answer.headers["cloud-connect-call-id"])
     assert record.code == "source_unavailable"
     assert record.detail == "Procore went away."
     assert (record.outcome, record.rows) == (Outcome.NOT_EXECUTED, 2)

@@ -1,3 +1,4 @@
+import itertools
 import json
 
 from hypothesis import given
@@ -10,12 +11,16 @@ ROWS = st.lists(st.dictionaries(st.sampled_from("abc"), st.text(max_size=5)), ma
 
 def pieces_of(text: bytes, cuts: list[int]) -> list[bytes]:
     places = sorted({cut % (len(text) + 1) for cut in cuts} | {0, len(text)})
-    return [text[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [text[start:end] for start, end in itertools.pairwise(places)]
 
 
-@given(ROWS, st.lists(st.integers(min_value=0, max_value=10_000), max_size=20), st.booleans())
+@given(
+    rows=ROWS,
+    cuts=st.lists(st.integers(min_value=0, max_value=10_000), max_size=20),
+    ended=st.booleans(),
+)
 def test_lines_become_an_array_wherever_they_are_cut(
-    rows: list[dict[str, str]], cuts: list[int], ended: bool
+    rows: list[dict[str, str]], cuts: list[int], *, ended: bool
 ) -> None:
     text = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
     if not ended:

@@ -31,22 +31,22 @@ async def settled(relay: CallRelay, path: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("method", "place", "operation", "status", "record"),
+    ("method", "place", "operation", "answered"),
     [
-        ("POST", "rfis", "records.create", 201, {"id": 7, "name": "Dent"}),
-        ("PATCH", "rfis/7", "records.update", 200, {"id": 7, "name": "Dent"}),
-        ("DELETE", "rfis/7", "records.delete", 200, {}),
+        ("POST", "rfis", "records.create", (201, {"id": 7, "name": "Dent"})),
+        ("PATCH", "rfis/7", "records.update", (200, {"id": 7, "name": "Dent"})),
+        ("DELETE", "rfis/7", "records.delete", (200, {})),
     ],
 )
 async def test_each_write_is_carried_out_once_and_recorded(
-    relay: CallRelay, method: str, place: str, operation: str, status: int, record: dict[str, Any]
+    relay: CallRelay, method: str, place: str, operation: str, answered: tuple[int, Any]
 ) -> None:
     agent, base = await relay.ready()
-    body = {} if method == "DELETE" else {"json": {"name": "Dent"}}
+    body = None if method == "DELETE" else {"name": "Dent"}
     answer = await relay.api.request(
-        method, f"{base}/records/{place}?project_id=5", headers=KEY, **body
+        method, f"{base}/records/{place}?project_id=5", headers=KEY, json=body
     )
-    assert (answer.status_code, answer.json()) == (status, record), answer.text
+    assert (answer.status_code, answer.json()) == answered, answer.text
     assert "idempotency-replayed" not in answer.headers
     call_id = answer.headers["cloud-connect-call-id"]
     assert agent.executed == {call_id: 1}
