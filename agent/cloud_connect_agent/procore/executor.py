@@ -6,7 +6,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Final
 
 from cloud_connect.calls import Operation, RecordParams, Source
-from cloud_connect.errors import InvalidRequestError, NotFoundError
+from cloud_connect.errors import InvalidRequestError, SourceRejectedError
 from cloud_connect.query import Action, Condition, Group, Operator, Query
 from cloud_connect_agent.policy import Access
 from cloud_connect_agent.procore.accesses import accesses_of_params, accesses_of_query
@@ -82,7 +82,7 @@ class RecordExecutor:
         """Read one record by its id.
 
         Raises:
-            NotFoundError: If there is none, or the account may not see it.
+            SourceRejectedError: With status 404, if there is none or the account may not see it.
         """
         resource = self._catalog.resource(params.resource)
         if params.record_id is None:
@@ -94,8 +94,9 @@ class RecordExecutor:
         async with await self._answer(selection, params, deadline) as stream:
             async for row in stream:
                 return row
-        raise NotFoundError(
-            f"Procore has no such record among the {resource.text}, or does not show it."
+        raise SourceRejectedError(
+            f"Procore has no such record among the {resource.text}, or does not show it.",
+            status=404,
         )
 
     async def create(

@@ -9,7 +9,6 @@ import pytest
 from cloud_connect.calls import Filter
 from cloud_connect.errors import (
     InvalidRequestError,
-    NotFoundError,
     SourceRejectedError,
     SourceUnavailableError,
 )
@@ -136,7 +135,7 @@ async def test_id_is_read_by_itself(procore: ScriptedProcore, executor: RecordEx
 async def test_record_is_shown_by_id(procore: ScriptedProcore, executor: RecordExecutor) -> None:
     row = await executor.get(params(record_id="7"), time.monotonic() + SOON)
     assert (row["id"], row["project_id"]) == (7, PROJECT)
-    with pytest.raises(NotFoundError):
+    with pytest.raises(SourceRejectedError, match="no such record"):
         await executor.get(params(record_id="9999"), time.monotonic() + SOON)
     with pytest.raises(InvalidRequestError, match="by its id"):
         await executor.get(params(), time.monotonic() + SOON)

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from cloud_connect.calls import Environment, RecordParams, Source
-from cloud_connect.errors import InvalidRequestError, NotFoundError, SourceRejectedError
+from cloud_connect.errors import InvalidRequestError, SourceRejectedError
 from cloud_connect.query import Query
 from cloud_connect_agent.procore.catalog import Direction, load_catalog
 from cloud_connect_agent.procore.client import ProcoreClient
@@ -95,8 +95,10 @@ def params(resource: str, *, source: Source | None = None, **more: object) -> Re
     return RecordParams.model_validate({"source": source or at(), "resource": resource, **more})
 
 
-async def listed(executor: RecordExecutor, resource: str, **more: object) -> list[Row]:
-    return await rows_of(await executor.list(params(resource, **more), soon()))
+async def listed(
+    executor: RecordExecutor, resource: str, *, source: Source | None = None, **more: object
+) -> list[Row]:
+    return await rows_of(await executor.list(params(resource, source=source, **more), soon()))
 
 
 async def queried(
@@ -131,7 +133,7 @@ async def test_every_resource_can_be_listed_and_shown(executor: RecordExecutor, 
     shown = await executor.get(params(name, scope=scope, record_id=str(rows[-1]["id"])), soon())
     assert shown["id"] == rows[-1]["id"]
     assert all(shown[field] == rows[-1][field] for field in resource.scope_fields)
-    with pytest.raises(NotFoundError):
+    with pytest.raises(SourceRejectedError, match="no such record"):
         await executor.get(params(name, scope=scope, record_id="987654321"), soon())
 
 
@@ -149,7 +151,7 @@ async def test_records_are_created_changed_and_deleted(
         assert again[field] == value
     if CATALOG.resource(name).delete is not None:
         assert await executor.delete(params(name, record_id=record_id), soon()) == {}
-        with pytest.raises(NotFoundError):
+        with pytest.raises(SourceRejectedError, match="no such record"):
             await executor.get(params(name, record_id=record_id), soon())
     assert not {"wrong_company", "missing_company_header"} & simulator.counters().keys()
 
