@@ -110,7 +110,9 @@ class Attempts:
 
     async def __aenter__(self) -> StreamedResponse:
         out, environment = self._out, self._out.source.environment
-        token = await self._in_time(self._authenticator.token(environment))
+        token = self._authenticator.ready(environment) or await self._in_time(
+            self._authenticator.token(environment)
+        )
         renewed, throttles = False, 0
         while True:
             grant = Grant(environment, token.stored.client_id, out.source.company_id)

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from urllib.parse import quote, urlencode
 
 import orjson
+import structlog
 
 from cloud_connect.calls import Environment, Source
 from cloud_connect.errors import (
@@ -33,6 +34,8 @@ from cloud_connect_agent.tls import client_context
 from cloud_connect_agent.vault.base import Vault
 
 __all__ = ["ApiRequest", "ApiResponse", "ClientSettings", "ProcoreClient"]
+
+log = structlog.get_logger(__name__)
 
 _ACCEPT: Final = ((b"accept", b"application/json"), (b"accept-encoding", b"gzip"))
 _QUERY_SAFE: Final = "[]:,"  # as Procore's own examples write filters
@@ -249,8 +252,16 @@ class ProcoreClient:
             if 200 <= status < 300:
                 return _decode(status, headers, body, write=outgoing.writes)
             throttled = is_throttled(status, headers)
+            failure = read_failure(status, headers, body)
+            log.info(
+                "procore_refused",
+                method=outgoing.method,
+                status=status,
+                code=failure.code,
+                request_id=failure.request_id,
+            )
             raise error_of(
-                read_failure(status, headers, body),
+                failure,
                 write=outgoing.writes,
                 throttled=throttled,
                 retry_after=answer.hold if throttled else None,

@@ -31,11 +31,6 @@ class PooledTransport(httpx.AsyncBaseTransport):
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
 
-    @property
-    def connections(self) -> int:
-        """Connections that are open."""
-        return len(self._open)
-
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return the answer, its body unread."""
         timeouts = request.extensions["timeout"]

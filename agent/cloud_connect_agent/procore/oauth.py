@@ -119,6 +119,14 @@ class Authenticator:
             state.read_at = None
             state.refused_until = 0.0
 
+    def ready(self, environment: Environment) -> AccessToken | None:
+        """Return the token in use if nothing has to be looked at first."""
+        state = self._states[environment]
+        token, now = state.token, self._clock()
+        if token is None or state.read_at is None or now - state.read_at > _REREAD_INTERVAL:
+            return None
+        return None if token.ageing(now=now, wall=self._wall()) else token
+
     async def token(self, environment: Environment) -> AccessToken:
         """Return a token that is good for a while.
 
@@ -153,13 +161,6 @@ class Authenticator:
         if token is not None and token.generation > rejected.generation:
             return token
         return await self._renewed(environment, state)
-
-    async def client_id(self, environment: Environment) -> str:
-        """Return the client id in use, empty if there is none."""
-        state = self._states[environment]
-        if state.read_at is None:
-            await self._read(environment, state)
-        return state.app.client_id if state.app else ""
 
     async def sign_in(
         self, environment: Environment, grant: str = CLIENT_CREDENTIALS

@@ -10,6 +10,7 @@ import pytest
 from cloud_connect_agent.procore import http_pool
 from cloud_connect_agent.procore.transport import (
     Origin,
+    Timeouts,
 )
 from cloud_connect_agent.tls import client_context
 from doubles.fake_procore import FakeHost, Reply, until

@@ -94,7 +94,6 @@ async def test_no_app_is_a_sentence_with_the_command(
     with pytest.raises(SignInRequiredError, match="procore app --environment developer-sandbox"):
         await authenticator.sign_in(SANDBOX)
     assert await authenticator.grants() == []
-    assert await authenticator.client_id(SANDBOX) == ""
 
 
 async def test_damaged_credentials_are_told(
