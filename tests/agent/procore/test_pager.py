@@ -13,6 +13,8 @@ from cloud_connect_agent.procore.window import ReadAhead
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cloud_connect_agent.procore.rows import Row
+
 HERE = {"project_id": "1"}
 
 
@@ -20,7 +22,7 @@ class Lists:
     """Lists in pages of ten, by project."""
 
     def __init__(self, *sizes: int, total: bool = True, link: bool = True) -> None:
-        self.rows = {
+        self.rows: dict[str, list[Row]] = {
             str(number): [{"id": row} for row in range(size)]
             for number, size in enumerate(sizes, 1)
         }
@@ -145,7 +147,7 @@ async def test_short_page_does_not_end_a_list() -> None:
 
 async def test_clamped_page_size_is_procores_not_ours() -> None:
     async def fetch(_: Target, number: int) -> Page:
-        rows = [{"id": row} for row in range((number - 1) * 3, min(number * 3, 10))]
+        rows: list[Row] = [{"id": row} for row in range((number - 1) * 3, min(number * 3, 10))]
         return Page(number=number, rows=rows, total=10)  # without Per-Page and Link
 
     reader = ListReader([HERE], fetch, window=ReadAhead())
@@ -156,7 +158,7 @@ async def test_records_that_shift_come_once() -> None:
     pages = {1: [0, 1, 2], 2: [2, 3, 4], 3: [4, 5]}
 
     async def fetch(_: Target, number: int) -> Page:
-        rows = [{"id": row} for row in pages[number]]
+        rows: list[Row] = [{"id": row} for row in pages[number]]
         return Page(number=number, rows=rows, total=8, per_page=3, has_next=number < 3)
 
     reader = ListReader([HERE], fetch, window=ReadAhead())
@@ -165,7 +167,7 @@ async def test_records_that_shift_come_once() -> None:
 
 async def test_records_gained_meanwhile_are_read_too() -> None:
     async def fetch(_: Target, number: int) -> Page:
-        rows = [{"id": number * 10 + row} for row in range(3)]
+        rows: list[Row] = [{"id": number * 10 + row} for row in range(3)]
         return Page(number=number, rows=rows, total=6, per_page=3, has_next=number < 4)
 
     reader = ListReader([HERE], fetch, window=ReadAhead())
@@ -202,7 +204,7 @@ async def test_only_so_many_ids_are_remembered(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("cloud_connect_agent.procore.pager._REMEMBERED_IDS", 5)
 
     async def fetch(_: Target, number: int) -> Page:
-        rows = [{"id": row} for row in (*range(6), 0)]
+        rows: list[Row] = [{"id": row} for row in (*range(6), 0)]
         return Page(number=number, rows=rows, total=7)
 
     async with ListReader([HERE], fetch, window=ReadAhead()) as reader:
@@ -315,13 +317,11 @@ async def test_reader_is_used_inside_its_lifetime() -> None:
 async def test_next_list_and_what_is_left_are_told() -> None:
     lists = Lists(15, 5)
     async with lists.reader() as reader:
-        await reader.read()
-        assert reader.list_has_more
-        assert reader.next_target == {"project_id": "2"}
-        await reader.read()
-        assert not reader.list_has_more
-        await reader.read()
-        assert reader.next_target is None
+        told = []
+        while await reader.read() is not None:
+            told.append((reader.list_has_more, reader.next_target))
+    second = {"project_id": "2"}
+    assert told == [(True, second), (False, second), (False, None)]
 
 
 @pytest.mark.parametrize(

@@ -40,9 +40,9 @@ async def test_totals_are_told_as_soon_as_they_are_known(executor: RecordExecuto
     whole = await executor.list(params(), time.monotonic() + SOON)
     assert whole.total_items == 250
     filtered = await queried(executor, conditions=[condition("status", "eq", "open")])
-    assert filtered.total_items is None
+    before = filtered.total_items
     assert len(await rows_of(filtered)) == 125
-    assert filtered.total_items == 125
+    assert (before, filtered.total_items) == (None, 125)
     limited = await queried(executor, rowLimit=10)
     assert limited.total_items == 250
     assert len(await rows_of(limited)) == 10

@@ -16,7 +16,7 @@ TOKENS = "/api/enrolment-tokens"
 async def test_token_is_made_for_this_relay(
     node: Node, body: dict[str, object] | None, lifetime: int
 ) -> None:
-    answer = await node.api.post(TOKENS, **({} if body is None else {"json": body}))
+    answer = await node.api.post(TOKENS, json=body)
     assert answer.status_code == 201
     made = answer.json()
     token = JoinToken.parse(made["token"])

@@ -52,9 +52,9 @@ async def routes(node: Node) -> list[tuple[str, str, bool]]:
 
 async def ask(node: Node, method: str, path: str, authorization: str) -> httpx.Response:
     # What a query needs depends on its action, so it is read before the scopes are judged.
-    body = {"json": {"action": "select", "info": {"name": "rfis"}}} if path == QUERY else {}
+    body = {"action": "select", "info": {"name": "rfis"}} if path == QUERY else None
     return await node.api.request(
-        method.upper(), fill(path), headers={"Authorization": authorization}, **body
+        method.upper(), fill(path), headers={"Authorization": authorization}, json=body
     )
 
 

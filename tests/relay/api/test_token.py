@@ -90,7 +90,7 @@ async def test_other_grants_are_unsupported(node: Node, changes: dict[str, str])
 
 async def test_empty_and_foreign_bodies_are_unsupported(node: Node) -> None:
     for options in ({}, {"json": form()}, {"content": b"\xff\xfe"}):
-        answer = await node.api.post("/Token", **options)  # type: ignore[arg-type]
+        answer = await node.api.post("/Token", **options)
         assert answer.status_code == 400
         assert answer.json() == {"error": "unsupported_grant_type"}
 

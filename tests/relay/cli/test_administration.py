@@ -190,9 +190,9 @@ def test_answers_for_people_are_short_and_aligned(initialised: Commands) -> None
     head, *rows = told[6].out.splitlines()
     at = head.index("NAME")
     assert {row[at - 2 : at] for row in rows} == {"  "}
-    for words in (("key", "revoke"), ("token", "revoke"), ("user", "revoke")):
-        items = initialised.json(words[0], "list", "-s", "Acme")["items"]
-        assert "revoked" in initialised(*words, items[-1]["id"]).out or words[0] == "user"
+    for kind in ("key", "token", "user"):
+        items = initialised.json(kind, "list", "-s", "Acme")["items"]
+        assert "revoked" in initialised(kind, "revoke", items[-1]["id"]).out or kind == "user"
     assert "revoked" in initialised("subscription", "revoke", "Acme").out
 
 
