@@ -257,7 +257,7 @@ async def test_a_host_that_accepts_no_connection_is_given_up(
     async def never(*_: object, **__: object) -> None:
         await asyncio.sleep(5)
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", never)
+    monkeypatch.setattr(http_pool, "connect_first", never)
     times = Timeouts(connect_timeout=0.05, stall_timeout=0.3)
     origin = Origin("http://127.0.0.1:9", client_context(), timeouts=times)
     with pytest.raises(httpx.ConnectTimeout):
