@@ -14,7 +14,7 @@ import structlog
 from cloud_connect.calls import Report
 from cloud_connect_agent.connection import RelayAddress, connect_forever
 from cloud_connect_agent.control_server import serve_control
-from cloud_connect_agent.dispatch import Dispatcher
+from cloud_connect_agent.dispatch import WRITE_LINGER, Dispatcher
 from cloud_connect_agent.health import Health
 from cloud_connect_agent.identity import AgentKeys, Generation
 from cloud_connect_agent.journal import Journal
@@ -83,7 +83,12 @@ async def run_agent(
             watch = group.create_task(operator.watch(), name="operator-watch")
             async with _until_drained(group, stop, seconds=settings.tunnel.drain_timeout):
                 dispatching = Dispatcher.open(
-                    executor, client, policy, journal, paused=lambda: health.paused
+                    executor,
+                    client,
+                    policy,
+                    journal,
+                    paused=lambda: health.paused,
+                    linger=lambda: 0.0 if stop.urgent else WRITE_LINGER,
                 )
                 async with dispatching as dispatcher:
                     await connect_forever(

@@ -58,12 +58,13 @@ from cloud_connect_agent.write_calls import (
     fingerprint_of,
 )
 
-__all__ = ["Dispatcher"]
+__all__ = ["WRITE_LINGER", "Dispatcher"]
 
 log = structlog.get_logger(__name__)
 
 _MAX_OPEN: Final = 1024  # calls at once
-_LINGER: Final = 5.0  # seconds for started writes after the session has drained
+WRITE_LINGER: Final = 5.0  # seconds for started writes after the session has drained
+_OPERATIONS: Final = {one.value: one for one in Operation if one is not Operation.REPORT}
 _ModelT = TypeVar("_ModelT", bound=BaseModel)
 
 
@@ -108,7 +109,7 @@ class Dispatcher:
         journal: CallJournal,
         *,
         paused: Callable[[], bool] = lambda: False,
-        linger: Callable[[], float] = lambda: _LINGER,
+        linger: Callable[[], float] = lambda: WRITE_LINGER,
         max_open: int = _MAX_OPEN,
         clock: Callable[[], float] = time.monotonic,
     ) -> AsyncIterator["Dispatcher"]:
@@ -320,11 +321,8 @@ class Dispatcher:
 
 
 def _operation_of(name: str) -> Operation:
-    try:
-        operation = Operation(name)
-    except ValueError:
-        operation = Operation.REPORT
-    if operation is Operation.REPORT:
+    operation = _OPERATIONS.get(name)
+    if operation is None:
         raise UnsupportedOperationError(f"The connector does not know the operation {name!r}.")
     return operation
 
