@@ -40,7 +40,7 @@ class Environment(StrEnum):
     @property
     def flag(self) -> str:
         """The same name as command lines and TOML write it: ``monthly-sandbox``."""
-        return self.value.replace("_", "-")
+        return self.replace("_", "-")
 
 
 class Operation(StrEnum):

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import Final, Protocol
 from urllib.parse import quote, urlencode
@@ -79,6 +79,7 @@ class ProcoreClient:
         self._spread: Final = spread
         self._origins: Final[dict[tuple[str, Endpoints], Origin]] = {}
         self._endpoints: Final[dict[Environment, tuple[EndpointOverride | None, Endpoints]]] = {}
+        self._apis: Final[dict[Environment, tuple[Endpoints, Origin]]] = {}
         self._user_agent: Final = f"cloud-connect/{version('cloud-connect')}"
         self._agent_header: Final = (b"user-agent", self._user_agent.encode("ascii"))
         self.scheduler: Final = RateScheduler(
@@ -267,8 +268,7 @@ class ProcoreClient:
                 retry_after=answer.hold if throttled else None,
             )
 
-    @asynccontextmanager
-    async def stream(
+    def stream(
         self,
         method: str,
         raw_target: str,
@@ -278,8 +278,10 @@ class ProcoreClient:
         content: bytes | AsyncIterator[bytes] | None = None,
         deadline: float,
         interactive: bool = True,
-    ) -> AsyncIterator[StreamedResponse]:
-        """Send a request as it is and hand out the answer, whatever its status.
+    ) -> AbstractAsyncContextManager[StreamedResponse]:
+        """Return the context in which the answer to a request is open, whatever its status.
+
+        Entering it sends the request, as it is.
 
         Args:
             raw_target: Path and query from ``/rest/`` on, sent untouched.
@@ -304,23 +306,29 @@ class ProcoreClient:
             deadline=deadline,
             interactive=interactive,
         )
-        async with self._attempts(outgoing, self._retries()) as answer:
-            yield answer
+        return self._attempts(outgoing, self._retries())
 
     def _retries(self) -> Retries:
         return Retries(clock=self._clock, spread=self._spread)
 
     def _attempts(self, outgoing: Outgoing, retries: Retries) -> Attempts:
-        endpoints = self.endpoints(outgoing.source.environment)
         return Attempts(
             outgoing,
-            origin=self.origin(endpoints.api_url, endpoints),
+            origin=self._api(outgoing.source.environment),
             authenticator=self.authenticator,
             scheduler=self.scheduler,
             retries=retries,
             max_headers=self._limits.max_headers,
             clock=self._clock,
         )
+
+    def _api(self, environment: Environment) -> Origin:
+        endpoints = self.endpoints(environment)
+        known = self._apis.get(environment)
+        if known is None or known[0] is not endpoints:
+            known = (endpoints, self.origin(endpoints.api_url, endpoints))
+            self._apis[environment] = known
+        return known[1]
 
     async def _close(self) -> None:
         for origin in self._origins.values():

@@ -12,6 +12,10 @@ __all__ = ["Target", "check_company", "parse_target", "read_scope", "split_pairs
 
 _PREFIX: Final = re.compile(r"rest/v[0-9]{1,3}(\.[0-9]{1,3})?/")
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
+# What needs no second look: no escapes, and no segment that begins with a dot.
+_ORDINARY: Final = re.compile(
+    r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)*/?"
+)
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # Characters that some server between here and Procore's code may read as structure.
 _STRUCTURE: Final = frozenset(b"/\\.;@#?%:")
@@ -51,12 +55,13 @@ def parse_target(text: str) -> Target:
     path, _, query = text.partition("?")
     if not _PREFIX.match(path):
         raise InvalidRequestError("The path must begin with rest/ and a version, as rest/v1.0/.")
-    if _BAD_ESCAPE.search(text):
+    if "%" in text and _BAD_ESCAPE.search(text):
         raise InvalidRequestError("The path or query has a '%' without two hex digits.")
     segments = path.removesuffix("/").split("/")
     if len(segments) < 3:
         raise InvalidRequestError("The path names nothing behind the version.")
-    plain = [_plain_segment(segment) for segment in segments]
+    ordinary = _ORDINARY.fullmatch(path) is not None
+    plain = segments if ordinary else [_plain_segment(segment) for segment in segments]
     companies, projects = _ids_of_path(plain)
     in_project = bool(projects)
     for name, value in split_pairs(query):
@@ -128,6 +133,9 @@ def _ids_of_path(segments: list[str]) -> tuple[set[str], set[str]]:
 
 def split_pairs(query: str) -> list[tuple[str, str]]:
     """Return the names, in lower case without ``[]``, and values of a query or form."""
+    if "%" not in query and "+" not in query:
+        items = (item.partition("=") for item in _SEPARATORS.split(query))
+        return [(name.strip().lower().removesuffix("[]"), value) for name, _, value in items]
     pairs = []
     for item in _SEPARATORS.split(query):
         name, _, value = item.partition("=")
