@@ -107,10 +107,13 @@ class RawCalls:
     async def _stream(self, call: Call, answer: StreamedResponse) -> None:
         exchange = call.exchange
         await call.reply.send_head(_head_of(answer, writes=False))
+        left = answer.length
         async with aclosing(answer.chunks()) as chunks:
             async for chunk in chunks:
-                await exchange.send(chunk)
-        await exchange.end()
+                left = None if left is None else left - len(chunk)
+                await exchange.send(chunk, end_stream=left == 0)  # a frame less than end()
+        if not exchange.send_ended:
+            await exchange.end()
 
 
 def _head_of(answer: StreamedResponse, *, writes: bool) -> ResponseHead:

@@ -59,6 +59,12 @@ class StreamedResponse:
         """Procore's headers, as it sent them."""
         return self._response.headers.raw
 
+    @property
+    def length(self) -> int | None:
+        """How many bytes of body follow, if the answer says so."""
+        text = self.headers.get("content-length", "")
+        return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None
+
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body's bytes as Procore sent them, still packed if it packed them.
 
