@@ -7,27 +7,15 @@ import pytest
 from cloud_connect.calls import Operation
 from cloud_connect.errors import Outcome
 from cloud_connect.exchange import Exchange
-from cloud_connect.tunnel import ResetCode, ResponseHead, Trailers
+from cloud_connect.tunnel import ResetCode, ResponseHead
 from cloud_connect_relay.storage.calls import CallState
 from doubles.call_relay import CallRelay
-from doubles.scripted_agent import Entry, ScriptedAgent, problem
+from doubles.scripted_agent import ScriptedAgent, problem
 
 KEY = {"Idempotency-Key": "key-1"}
 DONE = ResponseHead(
     status=201, headers=(("content-type", "application/json"),), outcome=Outcome.COMPLETED
 )
-
-
-async def settled(relay: CallRelay, path: str) -> dict[str, Any]:
-    """Wait until a call's lookup tells an outcome that stays."""
-    async with asyncio.timeout(10):
-        while True:
-            answer = await relay.api.get(path)
-            assert answer.status_code == 200, answer.text
-            if answer.json()["final"]:
-                told: dict[str, Any] = answer.json()
-                return told
-            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize(
@@ -152,127 +140,6 @@ async def test_refused_write_had_no_effect_and_releases_its_key(relay: CallRelay
     assert again.headers["cloud-connect-call-id"] != refused.json()["call_id"]
 
 
-async def test_write_whose_connection_breaks_is_unknown_until_the_journal_tells(
-    relay: CallRelay,
-) -> None:
-    async def carry_out_and_hang(exchange: Exchange, _: bytes) -> None:
-        await agent.write(exchange, b'{"id":7}', head=DONE, answer=False)
-        await asyncio.Event().wait()
-
-    agent = ScriptedAgent(script={Operation.CREATE: carry_out_and_hang})
-    connected = await relay.connect(agent)
-    base = await relay.datasource(connected.live.connector_id)
-    async with asyncio.TaskGroup() as tasks:
-        asked = tasks.create_task(
-            relay.api.post(
-                f"{base}/records/rfis",
-                headers={**KEY, "Cloud-Connect-Deadline-Ms": "1200"},
-                json={"name": "x"},
-            )
-        )
-        await agent.arrived.wait()
-        await connected.lose()
-    answer = asked.result()
-    assert answer.status_code in {502, 504}
-    told = answer.json()
-    assert told["outcome"] == "unknown"
-    assert told["retry_safe"] is False
-    assert answer.headers["should-retry"] == "false"
-    before = (await relay.api.get(told["lookup"])).json()
-    assert (before["outcome"], before["final"]) == ("unknown", False)
-    await relay.connect(agent, connected.live.connector_id)
-    after = await settled(relay, told["lookup"])
-    assert (after["outcome"], after["status"]) == ("completed", 201)
-    assert list(agent.executed.values()) == [1]
-
-
-async def test_answer_comes_from_the_journal_when_the_agent_is_back_in_time(
-    relay: CallRelay,
-) -> None:
-    async def carry_out_and_hang(exchange: Exchange, _: bytes) -> None:
-        await agent.write(exchange, b'{"id":7}', head=DONE, answer=False)
-        await asyncio.Event().wait()
-
-    agent = ScriptedAgent(script={Operation.CREATE: carry_out_and_hang})
-    connected = await relay.connect(agent)
-    base = await relay.datasource(connected.live.connector_id)
-    async with asyncio.TaskGroup() as tasks:
-        asked = tasks.create_task(
-            relay.api.post(f"{base}/records/rfis", headers=KEY, json={"name": "x"})
-        )
-        await agent.arrived.wait()
-        await connected.lose()
-        await relay.connect(agent, connected.live.connector_id)
-    answer = asked.result()
-    assert (answer.status_code, answer.json()) == (201, {"id": 7})
-    assert "idempotency-replayed" not in answer.headers
-    assert list(agent.executed.values()) == [1]
-
-
-async def test_write_that_the_agent_never_heard_of_was_not_executed(relay: CallRelay) -> None:
-    async def hang(_: Exchange, __: bytes) -> None:
-        await asyncio.Event().wait()
-
-    agent = ScriptedAgent(script={Operation.CREATE: hang})
-    connected = await relay.connect(agent)
-    base = await relay.datasource(connected.live.connector_id)
-    async with asyncio.TaskGroup() as tasks:
-        asked = tasks.create_task(
-            relay.api.post(f"{base}/records/rfis", headers=KEY, json={"name": "x"})
-        )
-        await agent.arrived.wait()
-        await connected.lose()
-        await relay.connect(agent, connected.live.connector_id)
-    answer = asked.result()
-    assert (answer.status_code, answer.json()["code"]) == (503, "connector_offline")
-    assert answer.json()["outcome"] == "not_executed"
-
-
-async def test_interrupted_write_at_the_agent_stays_unknown_for_good(relay: CallRelay) -> None:
-    async def die(exchange: Exchange, _: bytes) -> None:
-        interrupted = problem("outcome_unknown", "It stopped.", outcome=Outcome.UNKNOWN)
-        agent.journal[exchange.request.call_id] = Entry(head=interrupted)
-        await asyncio.Event().wait()
-
-    agent = ScriptedAgent(script={Operation.CREATE: die})
-    connected = await relay.connect(agent)
-    base = await relay.datasource(connected.live.connector_id)
-    async with asyncio.TaskGroup() as tasks:
-        asked = tasks.create_task(
-            relay.api.post(f"{base}/records/rfis", headers=KEY, json={"name": "x"})
-        )
-        await agent.arrived.wait()
-        await connected.lose()
-        await relay.connect(agent, connected.live.connector_id)
-    assert asked.result().json()["code"] == "outcome_unknown"
-    told = await settled(relay, asked.result().json()["lookup"])
-    assert told["outcome"] == "unknown"
-    assert "Look there for the record" in told["detail"]
-
-
-async def test_dispatched_write_never_moves_to_another_connector(relay: CallRelay) -> None:
-    async def hang(_: Exchange, __: bytes) -> None:
-        await asyncio.Event().wait()
-
-    first = ScriptedAgent(script={Operation.CREATE: hang})
-    connected = await relay.connect(first, group="site")
-    base = await relay.datasource(connectorGroup="site")
-    other = ScriptedAgent()
-    async with asyncio.TaskGroup() as tasks:
-        asked = tasks.create_task(
-            relay.api.post(
-                f"{base}/records/rfis",
-                headers={**KEY, "Cloud-Connect-Deadline-Ms": "1200"},
-                json={"name": "x"},
-            )
-        )
-        await first.arrived.wait()
-        await relay.connect(other, group="site")
-        await connected.lose()
-    assert asked.result().json()["outcome"] == "unknown"
-    assert other.calls == []
-
-
 async def test_refused_stream_moves_to_another_connector(relay: CallRelay) -> None:
     async def refuse(exchange: Exchange, _: bytes) -> None:
         exchange.reset(ResetCode.REFUSED)
@@ -291,57 +158,6 @@ async def test_refused_stream_moves_to_another_connector(relay: CallRelay) -> No
         assert answer.status_code == 201
     assert len(free.executed) == 4
     assert full.executed == {}
-
-
-async def test_reset_write_is_unknown(relay: CallRelay) -> None:
-    async def reset(exchange: Exchange, _: bytes) -> None:
-        agent.journal[exchange.request.call_id] = Entry(head=None)  # runs on
-        exchange.reset(ResetCode.INTERNAL)
-
-    agent, base = await relay.ready(ScriptedAgent(script={Operation.CREATE: reset}))
-    answer = await relay.api.post(
-        f"{base}/records/rfis",
-        headers={**KEY, "Cloud-Connect-Deadline-Ms": "900"},
-        json={"name": "x"},
-    )
-    assert answer.json()["outcome"] == "unknown"
-    call_id = answer.json()["call_id"]
-    agent.journal[call_id] = Entry(head=DONE, body=b'{"id":7}')
-    assert (await settled(relay, f"/api/calls/{call_id}"))["outcome"] == "completed"
-
-
-async def test_deadline_of_a_write_leaves_it_running_and_its_outcome_is_looked_up(
-    relay: CallRelay,
-) -> None:
-    release = asyncio.Event()
-
-    async def slowly(exchange: Exchange, _: bytes) -> None:
-        await release.wait()
-        await agent.write(exchange, b'{"id":7}', head=DONE)
-
-    agent, base = await relay.ready(ScriptedAgent(script={Operation.CREATE: slowly}))
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    answer = await relay.api.post(
-        f"{base}/records/rfis",
-        headers={**KEY, "Cloud-Connect-Deadline-Ms": "300"},
-        json={"name": "x"},
-    )
-    assert 0.3 <= loop.time() - began < 0.8
-    assert answer.status_code == 504
-    told = answer.json()
-    assert (told["code"], told["outcome"]) == ("deadline_exceeded", "unknown")
-    assert told["retry_safe"] is False
-    running = (await relay.api.get(told["lookup"])).json()
-    assert (running["state"], running["outcome"]) == ("dispatched", None)
-    conflict = await relay.api.post(f"{base}/records/rfis", headers=KEY, json={"name": "x"})
-    assert conflict.status_code == 409
-    release.set()
-    assert (await settled(relay, told["lookup"]))["outcome"] == "completed"
-    assert agent.cancelled == []
-    again = await relay.api.post(f"{base}/records/rfis", headers=KEY, json={"name": "x"})
-    assert (again.status_code, again.json()) == (201, {"id": 7})
-    assert again.headers["idempotency-replayed"] == "true"
 
 
 async def test_caller_who_hangs_up_does_not_end_a_started_write(relay: CallRelay) -> None:
@@ -391,53 +207,6 @@ async def test_waiting_write_is_on_disk_as_accepted(relay: CallRelay) -> None:
         assert waiting.state is CallState.ACCEPTED
         await relay.connect(agent, connector)
     assert asked.result().status_code == 201
-
-
-async def test_answer_that_is_lost_after_its_head_comes_from_the_journal(
-    relay: CallRelay,
-) -> None:
-    async def half(exchange: Exchange, _: bytes) -> None:
-        await agent.write(exchange, b'{"id":7}', head=DONE, answer=False)
-        await exchange.send_head(DONE)
-        await exchange.send(b'{"i')
-        exchange.reset(ResetCode.INTERNAL)
-
-    agent, base = await relay.ready(ScriptedAgent(script={Operation.CREATE: half}))
-    answer = await relay.api.post(f"{base}/records/rfis", headers=KEY, json={"name": "x"})
-    assert (answer.status_code, answer.json()) == (201, {"id": 7})
-
-
-async def test_write_whose_answer_is_lost_for_good_was_executed_all_the_same(
-    relay: CallRelay,
-) -> None:
-    async def half(exchange: Exchange, _: bytes) -> None:
-        agent.journal[exchange.request.call_id] = Entry(head=None)
-        await exchange.send_head(DONE)
-        await exchange.send(b'{"i')
-        exchange.reset(ResetCode.INTERNAL)
-
-    agent, base = await relay.ready(ScriptedAgent(script={Operation.CREATE: half}))
-    answer = await relay.api.post(
-        f"{base}/records/rfis",
-        headers={**KEY, "Cloud-Connect-Deadline-Ms": "900"},
-        json={"name": "x"},
-    )
-    assert answer.json()["outcome"] == "completed"
-    assert answer.json()["retry_safe"] is False
-
-
-async def test_trailers_may_take_an_outcome_back(relay: CallRelay) -> None:
-    async def doubt(exchange: Exchange, _: bytes) -> None:
-        await exchange.send_head(ResponseHead(status=200))
-        failure = problem("outcome_unknown", "Two of three.", outcome=Outcome.UNKNOWN).problem
-        agent.journal[exchange.request.call_id] = Entry(
-            head=ResponseHead(status=502, outcome=Outcome.UNKNOWN, problem=failure)
-        )
-        await exchange.send_trailers(Trailers(outcome=Outcome.UNKNOWN, problem=failure))
-
-    agent, base = await relay.ready(ScriptedAgent(script={Operation.CREATE: doubt}))
-    answer = await relay.api.post(f"{base}/records/rfis", headers=KEY, json={"name": "x"})
-    assert (answer.status_code, answer.json()["code"]) == (502, "outcome_unknown")
 
 
 async def test_answer_over_the_limit_is_told_as_executed(relay: CallRelay) -> None:
