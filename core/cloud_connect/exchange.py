@@ -115,6 +115,11 @@ class Exchange:
         """Whether the peer's direction is complete; some of it may be unread."""
         return self._receive_ended
 
+    @property
+    def all_received(self) -> bool:
+        """Whether the peer's direction is complete and all of it was read."""
+        return self._receive_ended and not self._chunks
+
     async def send_head(self, head: ResponseHead, *, end_stream: bool = False) -> None:
         """Answer the request; *head* goes out before queued bodies of other streams.
 
@@ -176,12 +181,21 @@ class Exchange:
             StreamResetError: If the stream was reset.
             TunnelClosedError: If the session is over and the body is not complete.
         """
-        while not self._chunks:
+        while (chunk := self.receive_nowait()) is None:
+            await self._news()
+        return chunk
+
+    def receive_nowait(self) -> bytes | None:
+        """Return what :meth:`receive` would return at once, or ``None`` if it would wait.
+
+        Raises:
+            StreamResetError: If the stream was reset.
+            TunnelClosedError: If the session is over and the body is not complete.
+        """
+        if not self._chunks:
             if self._error is not None:
                 raise self._error
-            if self._receive_ended:
-                return b""
-            await self._news()
+            return b"" if self._receive_ended else None
         chunk = self._chunks.popleft()
         self._carrier.consume(self.stream_id, len(chunk))
         return chunk if type(chunk) is bytes else bytes(chunk)

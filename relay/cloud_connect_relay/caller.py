@@ -50,5 +50,7 @@ class Caller:
 def caller_of(scope: "Scope") -> Caller | None:
     """Return the caller of a request, if the server tells of it."""
     extensions = scope.get("extensions")
-    found = None if extensions is None else extensions.get(EXTENSION)
-    return found if isinstance(found, Caller) else None
+    if extensions is None or EXTENSION not in extensions:
+        return None
+    caller: Caller = extensions[EXTENSION]["caller"]
+    return caller

@@ -40,7 +40,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._too_large = False
         self._timer: asyncio.TimerHandle | None = None
         self._caller: Final = Caller()
-        self._extensions: Final = {EXTENSION: self._caller}
+        # Each extension is a mapping (ASGI, "Extensions").
+        self._extensions: Final[dict[str, dict[object, object]]] = {
+            EXTENSION: {"caller": self._caller}
+        }
 
     def connection_made(self, transport: "asyncio.Transport") -> None:  # type: ignore[override]  # as uvicorn
         """Start the clock: a connection without a request is closed as a slow one is."""

@@ -47,6 +47,9 @@ class Metrics:
             ("direction",),
             registry=self.registry,
         )
+        self._bytes_in: Final = self.bytes.labels("in")
+        self._bytes_out: Final = self.bytes.labels("out")
+        self._ended: Final[dict[tuple[str, str], tuple[Counter, Histogram]]] = {}
         self.auth_failures: Final = Counter(
             "cloud_connect_auth_failures",
             "Refused credentials, by what they were for.",
@@ -54,10 +57,26 @@ class Metrics:
             registry=self.registry,
         )
 
-    def call_finished(self, operation: str, outcome: str, seconds: float) -> None:
-        """Count one call that has ended."""
-        self.calls.labels(operation, outcome).inc()
-        self.call_seconds.labels(operation).observe(seconds)
+    def call_finished(
+        self,
+        operation: str,
+        outcome: str,
+        seconds: float,
+        *,
+        bytes_in: int = 0,
+        bytes_out: int = 0,
+    ) -> None:
+        """Count one call that has ended, with the bytes of its bodies."""
+        ended = self._ended.get((operation, outcome))
+        if ended is None:  # looking a label up costs more than counting
+            ended = self.calls.labels(operation, outcome), self.call_seconds.labels(operation)
+            self._ended[operation, outcome] = ended
+        count, duration = ended
+        count.inc()
+        duration.observe(seconds)
+        if bytes_in:
+            self._bytes_in.inc(bytes_in)
+        self._bytes_out.inc(bytes_out)
 
     def watch_connectors(self, count: Callable[[], float]) -> None:
         """Ask *count* for the connectors online whenever somebody reads the metrics."""

@@ -89,6 +89,26 @@ async def test_small_pieces_that_wait_are_joined() -> None:
         assert sizes == [5000, 30, 20_000, 20_000, 4010]
 
 
+async def test_what_came_already_is_received_without_waiting() -> None:
+    gate = asyncio.Event()
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send_head(OK)
+        await gate.wait()
+        await exchange.send(b"row\n", end_stream=True)
+
+    async with session_pair(answer) as pair:
+        exchange = await pair.relay.open(GET_PROJECTS, end_stream=True)
+        await exchange.receive_head()
+        assert exchange.receive_nowait() is None
+        gate.set()
+        await until(lambda: exchange.receive_ended)
+        assert not exchange.all_received
+        assert exchange.receive_nowait() == b"row\n"
+        assert exchange.all_received
+        assert exchange.receive_nowait() == b""
+
+
 async def test_head_is_waited_for() -> None:
     async def answer(exchange: Exchange) -> None:
         await asyncio.sleep(0.01)

@@ -56,7 +56,7 @@ class _Heard:
 
     def __init__(self, caller: Caller) -> None:
         self._caller: Final = caller
-        self._timeout: Final = asyncio.timeout(None)
+        self._timeout: Final = asyncio.timeout_at(None)
         self._watch: Final = CallerWatch(self._timeout)
 
     async def __aenter__(self) -> CallerWatch:
@@ -74,7 +74,7 @@ class _Heard:
         try:
             await self._timeout.__aexit__(kind, error, traceback)
         except TimeoutError:
-            return True  # only hanging up sets this deadline
+            return True  # nothing but hanging up sets this deadline
         return False
 
 

@@ -239,8 +239,11 @@ async def _pass_on(answer: "Answer", reply: Reply, base: str, *, head: bool) -> 
                 continue
         headers.append((name.encode(), value.encode("latin-1")))
     await reply.start(answer.status, headers)
-    async for piece in answer.chunks():
+    piece = await answer.receive()
+    while not answer.ended:
         await reply.write(piece)
+        piece = await answer.receive()
     if length not in {None, answer.received_bytes} and not (head or answer.status in {204, 304}):
+        await reply.write(piece)
         raise SourceUnavailableError("Procore's answer is shorter than it announced.")
-    await reply.end()
+    await reply.end(piece)

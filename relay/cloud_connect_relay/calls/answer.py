@@ -17,7 +17,7 @@ from cloud_connect_relay.calls.failures import error_of
 
 if TYPE_CHECKING:
     from cloud_connect.exchange import Exchange
-    from cloud_connect.tunnel import ResponseHead
+    from cloud_connect.tunnel import ResponseHead, Trailers
 
 __all__ = ["Answer"]
 
@@ -86,18 +86,30 @@ class Answer:
         Raises:
             CloudConnectError: What ended the body early; what came before is incomplete.
         """
-        if isinstance(self._body, bytes):
-            self.ended = True
-            if self._body:
-                self.received_bytes = len(self._body)
-                yield self._body
-            return
-        exchange = self._body
-        while piece := await self._receive(exchange):
-            self.received_bytes += len(piece)
+        while piece := await self.receive():
             yield piece
-        self._take_trailers(exchange)
+
+    async def receive(self) -> bytes:
+        """Return the body's next piece; ``ended`` tells whether it is the last one.
+
+        Raises:
+            CloudConnectError: What ended the body early; what came before is incomplete.
+        """
+        body = self._body
+        if isinstance(body, bytes):
+            self._body = b""
+            self.ended = True
+            if body:
+                self.received_bytes = len(body)
+            return body
+        piece = await self._receive(body)
+        if piece:
+            self.received_bytes += len(piece)
+            if not body.all_received or _is_failure(body.trailers):
+                return piece  # what ends the body is told after it
+        self._take_trailers(body)
         self.ended = True
+        return piece
 
     async def collect(self, *, max_bytes: int) -> bytes:
         """Read the whole body, keep it, and return it.
@@ -122,8 +134,10 @@ class Answer:
 
     async def _receive(self, exchange: "Exchange") -> bytes:
         try:
-            async with asyncio.timeout(_STALL_SECONDS):
-                return await exchange.receive()
+            piece = exchange.receive_nowait()
+            if piece is None:
+                async with asyncio.timeout(_STALL_SECONDS):
+                    piece = await exchange.receive()
         except TimeoutError:
             exchange.reset(ResetCode.SLOW)
             raise self._broken("the connector sent nothing for a minute") from None
@@ -131,6 +145,8 @@ class Answer:
             raise self._broken("the connector broke it off") from error
         except TunnelClosedError as error:
             raise self._broken("the connection to the connector was lost") from error
+        else:
+            return piece
 
     def _take_trailers(self, exchange: "Exchange") -> None:
         trailers = exchange.trailers
@@ -152,3 +168,7 @@ class Answer:
     def _blamed(self, error: CloudConnectError) -> CloudConnectError:
         error.call_id = self.call_id
         return error
+
+
+def _is_failure(trailers: "Trailers | None") -> bool:
+    return trailers is not None and trailers.problem is not None

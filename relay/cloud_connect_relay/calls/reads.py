@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
 from cloud_connect.errors import (
@@ -17,7 +16,10 @@ from cloud_connect_relay.calls.answer import Answer
 from cloud_connect_relay.calls.failures import error_of
 
 if TYPE_CHECKING:
-    from cloud_connect_relay.calls.dispatch import Dispatched, Dispatcher, Upload
+    from types import TracebackType
+
+    from cloud_connect.exchange import Exchange
+    from cloud_connect_relay.calls.dispatch import Dispatcher, Upload
     from cloud_connect_relay.calls.lifecycle import Lifecycle
     from cloud_connect_relay.calls.running import RunningCall
     from cloud_connect_relay.calls.spec import CallSpec
@@ -32,48 +34,79 @@ class Reads:
         self._dispatcher: Final = dispatcher
         self._lifecycle: Final = lifecycle
 
-    @contextlib.asynccontextmanager
-    async def run(
+    def run(
         self, spec: "CallSpec", *, upload: "Upload | None" = None
-    ) -> AsyncIterator[Answer]:
+    ) -> contextlib.AbstractAsyncContextManager[Answer]:
         """Run a read and hold its answer; leaving the block early cancels it at the source.
 
         Raises:
             CloudConnectError: Why there is no answer, or why its body broke off.
         """
-        call = self._lifecycle.admit(spec)
-        answer: Answer | None = None
+        return _Reading(self._dispatcher, self._lifecycle, spec, upload)
+
+
+class _Reading:
+    """One read. A class and no generator: it is on the path of every pass-through request."""
+
+    __slots__ = ("_answer", "_call", "_dispatcher", "_exchange", "_lifecycle", "_spec", "_upload")
+
+    _call: "RunningCall"
+
+    def __init__(
+        self,
+        dispatcher: "Dispatcher",
+        lifecycle: "Lifecycle",
+        spec: "CallSpec",
+        upload: "Upload | None",
+    ) -> None:
+        self._dispatcher: Final = dispatcher
+        self._lifecycle: Final = lifecycle
+        self._spec: Final = spec
+        self._upload: Final = upload
+        self._exchange: Exchange | None = None
+        self._answer: Answer | None = None
+
+    async def __aenter__(self) -> Answer:
+        self._call = call = self._lifecycle.admit(self._spec)
         try:
-            exchange, head = await self._head(call, upload)
-            try:
-                if head.problem is not None:
-                    raise error_of(head.problem, call_id=call.id)
-                answer = Answer.of(call.id, head, exchange)
-                yield answer
-            finally:
-                if answer is None or not (answer.ended and exchange.send_ended):
-                    exchange.reset(ResetCode.CANCEL)
+            return await self._open(call)
+        except BaseException as error:
+            self._leave(error)
+            raise
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: "TracebackType | None",
+    ) -> None:
+        self._leave(error)
+
+    def _leave(self, error: BaseException | None) -> None:
+        """Settle the call, whose block ended with *error* or well."""
+        call, answer, exchange = self._call, self._answer, self._exchange
+        if exchange is not None and not (
+            answer is not None and answer.ended and exchange.send_ended
+        ):
+            exchange.reset(ResetCode.CANCEL)
+        if error is None and answer is not None:
             self._lifecycle.completed(call, answer)
-        except CloudConnectError as error:
+        elif isinstance(error, CloudConnectError):
             error.call_id = call.id
             if error.outcome is Outcome.UNKNOWN:
                 error.outcome = Outcome.NOT_EXECUTED  # a read has no effect to be in doubt about
             self._lifecycle.failed(call, error, answer)
-            raise
-        except (asyncio.CancelledError, GeneratorExit):
+        elif isinstance(error, (asyncio.CancelledError, GeneratorExit)):
             self._lifecycle.cancelled(call)
-            raise
-        except BaseException:
+        else:
             self._lifecycle.failed(call, InternalError("The relay failed."), answer)
-            raise
-        finally:
-            self._lifecycle.leave(call)
+        self._lifecycle.leave(call)
 
-    async def _head(self, call: "RunningCall", upload: "Upload | None") -> "Dispatched":
+    async def _open(self, call: "RunningCall") -> Answer:
         try:
             async with asyncio.timeout_at(call.deadline) as timeout:
                 call.timeouts.append(timeout)
-                return await self._dispatcher.dispatch(call, upload=upload)
+                exchange, head = await self._dispatcher.dispatch(call, upload=self._upload)
         except TimeoutError:
             if not call.started:
                 raise AgentOfflineError("No connector took the call in time.") from None
@@ -81,3 +114,8 @@ class Reads:
                 "The deadline passed before the answer came; the call changed nothing and may be"
                 " repeated."
             ) from None
+        self._exchange = exchange
+        if head.problem is not None:
+            raise error_of(head.problem, call_id=call.id)
+        self._answer = Answer.of(call.id, head, exchange)
+        return self._answer

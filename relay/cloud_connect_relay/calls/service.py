@@ -129,17 +129,15 @@ class CallService:
         """How many calls run at this moment."""
         return len(self._running)
 
-    @contextlib.asynccontextmanager
-    async def read(
+    def read(
         self, spec: "CallSpec", *, upload: Upload | None = None
-    ) -> AsyncIterator[Answer]:
+    ) -> contextlib.AbstractAsyncContextManager[Answer]:
         """Run a read and hold its answer; leaving the block early cancels it at the source.
 
         Raises:
             CloudConnectError: Why there is no answer, or why its body broke off.
         """
-        async with self._reads.run(spec, upload=upload) as answer:
-            yield answer
+        return self._reads.run(spec, upload=upload)
 
     @contextlib.asynccontextmanager
     async def write(
