@@ -221,6 +221,16 @@ async def test_a_header_cannot_start_a_line(origin: Origin, host: FakeHost) -> N
     assert not host.seen
 
 
+async def test_a_failed_handshake_leaves_no_connection_behind(host: FakeHost) -> None:
+    origin = Origin(host.url.replace("http://", "https://"), client_context(), timeouts=TIMES)
+    try:
+        with pytest.raises(httpx.ConnectError):
+            await get(origin)
+        await until(lambda: host.open == 0)
+    finally:
+        await origin.aclose()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no uvloop for Windows")
 def test_uvloop_carries_requests_too() -> None:
     import uvloop
