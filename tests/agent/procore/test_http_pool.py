@@ -221,13 +221,22 @@ async def test_a_header_cannot_start_a_line(origin: Origin, host: FakeHost) -> N
     assert not host.seen
 
 
-async def test_a_failed_handshake_leaves_no_connection_behind(host: FakeHost) -> None:
-    origin = Origin(host.url.replace("http://", "https://"), client_context(), timeouts=TIMES)
-    try:
+async def test_a_failed_handshake_is_told_and_leaves_no_socket_behind() -> None:
+    gone = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")  # what a plain server says to TLS
+        await reader.read()
+        writer.close()
+        gone.set()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        origin = Origin(f"https://127.0.0.1:{port}", client_context(), timeouts=TIMES)
         with pytest.raises(httpx.ConnectError):
             await get(origin)
-        await until(lambda: host.open == 0)
-    finally:
+        async with asyncio.timeout(5):
+            await gone.wait()
         await origin.aclose()
 
 
