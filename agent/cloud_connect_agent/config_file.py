@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from cloud_connect.errors import ConfigurationError
-from cloud_connect_agent.durable import FileInUseError, file_lock, write_durably
+from cloud_connect.file_lock import FileInUseError, file_lock
+from cloud_connect_agent.durable import write_durably
 from cloud_connect_agent.paths import AgentPaths
 from cloud_connect_agent.settings import load_settings
 from cloud_connect_agent.toml_text import Value, change_toml

@@ -1,31 +1,14 @@
-"""Files that survive a crash and stay private: durable writes, private folders, locks."""
+"""Files that survive a crash and stay private: durable writes, private folders."""
 
-import contextlib
 import os
 import stat
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = [
-    "FileInUseError",
-    "file_lock",
-    "make_private_dir",
-    "private_fault",
-    "sync_dir",
-    "write_durably",
-]
-
-_POLL_SECONDS = 0.02  # between two attempts at a lock that another process holds
+__all__ = ["make_private_dir", "private_fault", "sync_dir", "write_durably"]
 
 # Windows has no such bits: there, the folder's access list does the same.
 _HAS_MODES = os.name == "posix"
-
-
-class FileInUseError(Exception):
-    """Another process holds the lock."""
 
 
 def make_private_dir(path: Path) -> None:
@@ -76,40 +59,3 @@ def sync_dir(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-@contextlib.contextmanager
-def file_lock(path: Path, *, timeout: float = 0.0) -> Iterator[None]:
-    """Hold the lock *path* against all other processes; the system frees it after a crash.
-
-    Args:
-        timeout: Seconds to wait for another holder; blocks the thread meanwhile.
-
-    Raises:
-        FileInUseError: If another process holds it for longer.
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        deadline = time.monotonic() + timeout
-        while not _try_lock(descriptor):
-            if time.monotonic() >= deadline:
-                raise FileInUseError(path.name)
-            time.sleep(_POLL_SECONDS)
-        yield
-    finally:
-        os.close(descriptor)  # frees the lock
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

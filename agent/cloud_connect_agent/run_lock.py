@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cloud_connect.errors import CloudConnectError, ConfigurationError
-from cloud_connect_agent.durable import FileInUseError, file_lock
+from cloud_connect.file_lock import FileInUseError, file_lock
 from cloud_connect_agent.paths import AgentPaths
 
 __all__ = ["AlreadyRunningError", "run_lock"]

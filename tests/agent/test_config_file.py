@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from cloud_connect.errors import ConfigurationError
+from cloud_connect.file_lock import file_lock
 from cloud_connect_agent import config_file
 from cloud_connect_agent.config_file import change_settings
-from cloud_connect_agent.durable import file_lock
 from cloud_connect_agent.paths import AgentPaths
 from cloud_connect_agent.settings import load_settings
 

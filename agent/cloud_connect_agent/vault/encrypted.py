@@ -10,9 +10,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from cloud_connect.errors import VaultLockedError
+from cloud_connect.file_lock import FileInUseError, file_lock
 from cloud_connect_agent.durable import (
-    FileInUseError,
-    file_lock,
     make_private_dir,
     private_fault,
     sync_dir,

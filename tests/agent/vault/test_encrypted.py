@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_connect.errors import VaultLockedError
-from cloud_connect_agent.durable import file_lock
+from cloud_connect.file_lock import file_lock
 from cloud_connect_agent.vault import EncryptedVault
 from cloud_connect_agent.vault import encrypted as module
 
