@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cloud_connect_relay.caller import EXTENSION, Caller
+from cloud_connect_relay.corked_transport import CorkedTransport
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,6 +32,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     max_head_bytes: int
     head_timeout: float
+    _corked: CorkedTransport
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -47,7 +49,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: "asyncio.Transport") -> None:  # type: ignore[override]  # as uvicorn
         """Start the clock: a connection without a request is closed as a slow one is."""
-        super().connection_made(transport)
+        self._corked = CorkedTransport(transport, self.loop)
+        super().connection_made(self._corked)
         self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -93,6 +96,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._stop_timer()
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """Send what is held of the answer: nothing follows."""
+        self._corked.flush()
+        super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what cannot be parsed, or was not because it is too large."""

@@ -46,11 +46,14 @@ def bind(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(
             host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        return socket.create_server(
+        listener = socket.create_server(
             (str(address[0]), port), family=family, backlog=_BACKLOG, reuse_port=False
         )
+        # Connections inherit it; asyncio sets it only where it made the listener itself.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:
         raise listen_error(host, port, "--port", error) from error
+    return listener
 
 
 class HttpServer(uvicorn.Server):

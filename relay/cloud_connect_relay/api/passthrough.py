@@ -25,7 +25,7 @@ from cloud_connect_relay.api.oauth_token import answer_oauth
 from cloud_connect_relay.api.problems import not_found
 from cloud_connect_relay.api.request_body import CallerGoneError
 from cloud_connect_relay.api.security import authenticate_request, check_scope
-from cloud_connect_relay.api.uploads import take_in
+from cloud_connect_relay.api.uploads import Intake, take_in
 from cloud_connect_relay.calls.deadline import timeout_of
 from cloud_connect_relay.calls.idempotency import checked_key, fingerprint
 from cloud_connect_relay.calls.spec import CallSpec
@@ -63,6 +63,8 @@ _REQUEST_HEADERS: Final = frozenset(
         b"procore-sdk-version",
     }
 )
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})  # a body: RFC 9112, 6.3
+_NOTHING: Final = Intake(body=None)
 # Nothing else comes back: no cookies, nothing hop-by-hop.
 _RESPONSE_HEADERS: Final = frozenset(
     {
@@ -131,7 +133,7 @@ class Passthrough:
         check_scope(principal, "calls:write" if writes else "calls:read")
         if not path.startswith("rest/"):
             raise not_found()
-        headers, own = _headers(scope)
+        headers, own, bodiless = _headers(scope)
         key = checked_key(own.get(b"idempotency-key")) if writes else None
         timeout = timeout_of(own.get(b"cloud-connect-deadline-ms"), services.calls.settings)
         target = await target_for(services, principal, datasource_id)
@@ -141,7 +143,10 @@ class Passthrough:
             raise InvalidRequestError(
                 f"The path and query are longer than {_MAX_TARGET} characters."
             )
-        intake = await take_in(scope, receive, whole=key is not None or not writes)
+        if bodiless:
+            intake = _NOTHING
+        else:
+            intake = await take_in(scope, receive, whole=key is not None or not writes)
         digest = None
         if key is not None:
             digest = fingerprint(
@@ -192,12 +197,15 @@ def _split(scope: "Scope") -> tuple[str, str]:
     return parts[3], parts[5]
 
 
-def _headers(scope: "Scope") -> tuple[tuple[tuple[str, str], ...], dict[bytes, str]]:
-    """Return the headers that go on, and those that are for the relay."""
+def _headers(scope: "Scope") -> tuple[tuple[tuple[str, str], ...], dict[bytes, str], bool]:
+    """Return the headers that go on, those for the relay, and whether there is no body."""
     passed: list[tuple[str, str]] = []
     own: dict[bytes, str] = {}
     size = 0
+    bodiless = True
     for name, value in scope["headers"]:
+        if name in _FRAMING:
+            bodiless = False
         if name in _REQUEST_HEADERS:
             text = value.decode("latin-1")
             if not text.isprintable():
@@ -212,7 +220,7 @@ def _headers(scope: "Scope") -> tuple[tuple[tuple[str, str], ...], dict[bytes, s
         raise InvalidRequestError(
             f"The headers that go on to Procore are longer than {_MAX_HEADERS} characters."
         )
-    return tuple(passed), own
+    return tuple(passed), own, bodiless
 
 
 async def _pass_on(answer: "Answer", reply: Reply, base: str, *, head: bool) -> None:
