@@ -17,7 +17,7 @@ __all__ = ["Ledger"]
 
 log = structlog.get_logger(__name__)
 
-_GATHER_SECONDS: Final = 0.05  # how long finished calls wait for company in one transaction
+_GATHER_SECONDS: Final = 0.25  # how long finished calls wait for company in one transaction
 _RETRY_SECONDS: Final = 1.0  # how long to leave a store alone that just failed
 _MAX_BATCH: Final = 1000  # records in one transaction
 _MAX_WAITING: Final = 50_000  # records kept in memory while the store is away; then the oldest go

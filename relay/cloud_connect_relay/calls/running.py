@@ -15,14 +15,20 @@ __all__ = ["RunningCall", "RunningCalls"]
 
 _PROGRESS_SECONDS: Final = 60.0  # without progress, after which a long request body is given up
 _RETRY_AFTER: Final = 1.0  # seconds; running calls end by themselves
-_ID_BITS: Final = 80
-_DIGITS: Final = _ID_BITS // 5  # base 32
+_ID_CHARS: Final = 16  # of 5 bits each
+_CHARACTERS: Final = ALPHABET.encode() * 8  # one for each byte; 256 is a multiple of 32
 
 
 def _call_id() -> str:
     # As ids.new_id, in one draw: it is on the path of every pass-through request.
-    number = int.from_bytes(token_bytes(_ID_BITS // 8), "big")
-    return "call_" + "".join([ALPHABET[(number >> shift) & 31] for shift in range(0, _ID_BITS, 5)])
+    return "call_" + token_bytes(_ID_CHARS).translate(_CHARACTERS).decode()
+
+
+_ENDS: Final = {
+    Outcome.COMPLETED: CallState.COMPLETED,
+    Outcome.NOT_EXECUTED: CallState.NOT_EXECUTED,
+    Outcome.UNKNOWN: CallState.UNKNOWN,
+}
 
 
 class RunningCall:
@@ -119,7 +125,7 @@ class RunningCall:
 
     def _end(self, outcome: Outcome, *, now: float) -> None:
         self.outcome = outcome
-        self.state = CallState(outcome.value)
+        self.state = _ENDS[outcome]
         self.final = outcome is not Outcome.UNKNOWN
         self.finished_at = now
 
