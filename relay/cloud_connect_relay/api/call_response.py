@@ -1,12 +1,13 @@
 """Responses that run a call while their caller listens."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 import structlog
 from starlette.responses import Response
 
-from cloud_connect.errors import CloudConnectError
+from cloud_connect.errors import CloudConnectError, DeadlineExceededError
 from cloud_connect_relay.api.hang_up import until_hang_up
 from cloud_connect_relay.api.problems import problem_response
 
@@ -19,6 +20,7 @@ __all__ = ["CallResponse", "Reply", "answer_headers", "call_problem"]
 
 log = structlog.get_logger(__name__)
 
+_READER_SECONDS: Final = 300.0  # that a caller may read nothing before its answer is given up
 _EXPOSED: Final = b"Total-Items, Cloud-Connect-Call-Id, Idempotency-Replayed"
 
 
@@ -63,9 +65,18 @@ class Reply:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, piece: bytes) -> None:
-        """Send a piece of body; waits while the caller does not read."""
-        if piece:
-            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        """Send a piece of body; wait while the caller does not read.
+
+        Raises:
+            DeadlineExceededError: If the caller reads nothing for minutes.
+        """
+        if not piece:
+            return
+        try:
+            async with asyncio.timeout(_READER_SECONDS):
+                await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        except TimeoutError:
+            raise DeadlineExceededError("The caller stopped reading the answer.") from None
 
     async def end(self, piece: bytes = b"") -> None:
         """Send the last piece."""

@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -231,14 +233,20 @@ async def _fields(request: Request) -> dict[str, str]:
             raise InvalidRequestError("The body must be one JSON object.")
         return {name: str(value) for name, value in document.items() if value is not None}
     if media == "multipart/form-data":
-        again = Request(request.scope, _once(body))
-        async with again.form(max_fields=_MAX_FIELDS, max_files=0) as form:
-            return {
-                name: value for name, value in form.items() if not isinstance(value, UploadFile)
-            }
+        return await _multipart(Request(request.scope, _once(body)))
     try:
         return dict(parse_qsl(body.decode(), max_num_fields=_MAX_FIELDS, keep_blank_values=True))
     except ValueError as error:
+        raise InvalidRequestError("The body is no form.") from error
+
+
+async def _multipart(request: Request) -> dict[str, str]:
+    try:
+        async with request.form(max_fields=_MAX_FIELDS, max_files=0) as form:
+            return {
+                name: value for name, value in form.items() if not isinstance(value, UploadFile)
+            }
+    except (HTTPException, MultiPartException) as error:
         raise InvalidRequestError("The body is no form.") from error
 
 

@@ -1,5 +1,6 @@
 """Request bodies of calls, whole and bounded."""
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from cloud_connect.errors import BodyTooLargeError, InvalidRequestError
@@ -8,13 +9,38 @@ from cloud_connect_relay.api.bodies import check_json
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope
 
-__all__ = ["MAX_INLINE_BYTES", "CallerGoneError", "declared_length", "read_body", "read_object"]
+__all__ = [
+    "MAX_INLINE_BYTES",
+    "CallerGoneError",
+    "declared_length",
+    "next_piece",
+    "read_body",
+    "read_object",
+]
 
 MAX_INLINE_BYTES: Final = 1024 * 1024  # of a body that is one JSON document
+_STALL_SECONDS: Final = 60.0  # without a byte of the body, after which a request is given up
 
 
-class CallerGoneError(Exception):
+class CallerGoneError(InvalidRequestError):
     """The caller hung up before its request was complete; nobody reads an answer."""
+
+
+async def next_piece(receive: "Receive") -> tuple[bytes, bool]:
+    """Return the next piece of a request's body, and whether more follows.
+
+    Raises:
+        CallerGoneError: If the caller hangs up instead.
+        InvalidRequestError: If nothing comes for too long.
+    """
+    try:
+        async with asyncio.timeout(_STALL_SECONDS):
+            message = await receive()
+    except TimeoutError:
+        raise InvalidRequestError("The request's body stopped coming.") from None
+    if message["type"] == "http.disconnect":
+        raise CallerGoneError("The caller hung up before its request was complete.")
+    return message.get("body", b""), message.get("more_body", False)
 
 
 def declared_length(scope: "Scope") -> int | None:
@@ -36,17 +62,14 @@ async def read_body(scope: "Scope", receive: "Receive", *, max_bytes: int) -> by
         raise _too_large(max_bytes)
     pieces: list[bytes] = []
     size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise CallerGoneError
-        piece: bytes = message.get("body", b"")
+    more = True
+    while more:
+        piece, more = await next_piece(receive)
         size += len(piece)
         if size > max_bytes:
             raise _too_large(max_bytes)
         pieces.append(piece)
-        if not message.get("more_body", False):
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 async def read_object(scope: "Scope", receive: "Receive") -> tuple[bytes, dict[str, Any]]:

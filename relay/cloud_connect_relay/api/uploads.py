@@ -4,9 +4,20 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
-from cloud_connect.errors import BodyTooLargeError, StreamResetError, TunnelClosedError
+from cloud_connect.errors import (
+    BodyTooLargeError,
+    InvalidRequestError,
+    Outcome,
+    StreamResetError,
+    TunnelClosedError,
+)
 from cloud_connect.tunnel import ResetCode
-from cloud_connect_relay.api.request_body import MAX_INLINE_BYTES, CallerGoneError, declared_length
+from cloud_connect_relay.api.request_body import (
+    MAX_INLINE_BYTES,
+    CallerGoneError,
+    declared_length,
+    next_piece,
+)
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope
@@ -20,16 +31,21 @@ _WHOLE_BYTES: Final = 64 * 1024  # what the HTTP server may hold of a request an
 
 
 class StreamedUpload:
-    """A long request body on its way from its caller to an agent, a piece at a time."""
+    """A long request body on its way from its caller to an agent, a piece at a time.
+
+    Attributes:
+        failure: Why it ended early, if its caller is to blame.
+    """
 
     def __init__(self, first: bytes, receive: "Receive") -> None:
+        self.failure: InvalidRequestError | None = None
         self._first: Final = first
         self._receive: Final = receive
-        self._attached: Final[asyncio.Future[tuple[Exchange, Callable[[], None]]]] = (
+        self._attached: Final[asyncio.Future[tuple[Exchange, Callable[[int], None]]]] = (
             asyncio.get_running_loop().create_future()
         )
 
-    def attach(self, exchange: "Exchange", progressed: Callable[[], None]) -> None:
+    def attach(self, exchange: "Exchange", progressed: Callable[[int], None]) -> None:
         """Begin to send the body over *exchange*."""
         if not self._attached.done():
             self._attached.set_result((exchange, progressed))
@@ -39,20 +55,20 @@ class StreamedUpload:
         exchange, progressed = await self._attached
         piece, more = self._first, True
         try:
-            while True:
-                await exchange.send(piece, end_stream=not more)
-                progressed()
-                if not more:
-                    return
-                message = await self._receive()
-                if message["type"] == "http.disconnect":
-                    # Half a body must not look like a whole one.
-                    exchange.reset(ResetCode.CANCEL)
-                    watch.hang_up()
-                    return
-                piece, more = message.get("body", b""), message.get("more_body", False)
+            while more:
+                await exchange.send(piece)
+                progressed(len(piece))
+                piece, more = await next_piece(self._receive)
+            await exchange.send(piece, end_stream=True)
+            progressed(len(piece))
         except (StreamResetError, TunnelClosedError):
             return  # the answer is here already, or it tells why there is none
+        except InvalidRequestError as error:
+            error.outcome = Outcome.UNKNOWN
+            self.failure = error
+            exchange.reset(ResetCode.CANCEL)  # half a body must not look like a whole one
+            if isinstance(error, CallerGoneError):
+                watch.hang_up()
 
 
 class Intake:
@@ -89,20 +105,17 @@ async def take_in(scope: "Scope", receive: "Receive", *, whole: bool) -> Intake:
     pieces: list[bytes] = []
     size = 0
     most = MAX_INLINE_BYTES if whole else _WHOLE_BYTES
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise CallerGoneError
-        piece: bytes = message.get("body", b"")
+    more = True
+    while more:
+        piece, more = await next_piece(receive)
         size += len(piece)
         if piece:
             pieces.append(piece)
-        if not message.get("more_body", False):
-            return Intake(body=b"".join(pieces) or None)
-        if size > most or (declared or 0) > most:
+        if more and (size > most or (declared or 0) > most):
             if whole:
                 raise _too_large()
             return Intake(body=None, upload=StreamedUpload(b"".join(pieces), receive))
+    return Intake(body=b"".join(pieces) or None)
 
 
 def _too_large() -> BodyTooLargeError:

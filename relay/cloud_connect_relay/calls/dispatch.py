@@ -37,8 +37,13 @@ Dispatched = tuple["Exchange", "ResponseHead"]
 class Upload(Protocol):
     """A request body that comes from its caller piece by piece, so it can be sent only once."""
 
-    def attach(self, exchange: "Exchange", progressed: Callable[[], None]) -> None:
-        """Begin to send the body over *exchange*; call *progressed* after each piece."""
+    @property
+    def failure(self) -> CloudConnectError | None:
+        """Why it ended early, if its caller is to blame."""
+        ...
+
+    def attach(self, exchange: "Exchange", progressed: Callable[[int], None]) -> None:
+        """Begin to send the body over *exchange*; call *progressed* with each piece's size."""
         ...
 
 

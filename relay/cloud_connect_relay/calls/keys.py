@@ -51,6 +51,9 @@ class IdempotencyKeys:
             QuotaExceededError: If the subscription has as many calls running as it may.
         """
         holder = self._running.with_key(spec.subscription_id, key)
+        if holder is not None and holder.ended:
+            await holder.recorded.wait()  # its answer is out, its record on its way to the disk
+            holder = self._running.with_key(spec.subscription_id, key)
         if holder is not None:
             raise conflict() if holder.spec.fingerprint == spec.fingerprint else mismatch()
         call = self._lifecycle.admit(spec)  # from here on the key is held, whoever else comes

@@ -60,14 +60,19 @@ class Ledger:
             self.note(call)
 
     async def _store(self, call: "RunningCall") -> None:
-        if call.stored:
-            await self._calls.update(call.record())
-        else:
-            await self._calls.insert(call.record())
-            call.stored = True
+        record, known = call.record(), call.stored
+        call.changed = False
+        try:
+            await (self._calls.update(record) if known else self._calls.insert(record))
+        except BaseException:
+            call.changed = True
+            raise
+        call.stored = True
 
     def note(self, call: "RunningCall") -> None:
-        """Store *call* as it is, some time soon."""
+        """Store *call* as it is, some time soon, unless it is stored so already."""
+        if not call.changed:
+            return
         if len(self._waiting) >= _MAX_WAITING:
             dropped = next(iter(self._waiting))
             del self._waiting[dropped]
@@ -116,12 +121,12 @@ class Ledger:
         known = [call for call in batch if call.stored]
         try:
             await self._insert([call for call in batch if not call.stored])
-            for call in known:
-                await self._calls.update(call.record())
+            await self._calls.update_all([call.record() for call in known])
         except (SQLAlchemyError, OSError):
             log.exception("call_records_not_written", waiting=len(self._waiting))
             return False
         for call in batch:
+            call.changed = False
             self._waiting.pop(call.id, None)  # the oldest may have been dropped meanwhile
         return True
 

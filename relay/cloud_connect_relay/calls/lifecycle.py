@@ -60,17 +60,23 @@ class Lifecycle:
         """Note how much of *answer* went out, after the call's end was told."""
         _measure(call, answer)
 
+    def recorded(self, call: "RunningCall") -> None:
+        """Note that the end of *call* is in the store."""
+        self._running.free_key(call)
+
     def leave(self, call: "RunningCall") -> None:
         """Let *call* out: its record is written soon, whoever waits for it."""
         self._running.release(call)
         self._ledger.note(call)
-        outcome = "none" if call.outcome is None else call.outcome.value
         elapsed = (call.finished_at or self._clock()) - call.started_at
-        self._metrics.call_finished(call.spec.operation.value, outcome, max(0.0, elapsed))
-        self._metrics.bytes.labels("out").inc(call.received_bytes)
+        self._metrics.call_finished(
+            call.spec.operation,
+            "none" if call.outcome is None else call.outcome,
+            max(0.0, elapsed),
+            bytes_in=call.sent_bytes,
+            bytes_out=call.received_bytes,
+        )
 
 
 def _measure(call: "RunningCall", answer: "Answer") -> None:
-    call.received_bytes = answer.received_bytes
-    call.rows = answer.rows
-    call.hops = answer.hops
+    call.measured(rows=answer.rows, received_bytes=answer.received_bytes, hops=answer.hops)

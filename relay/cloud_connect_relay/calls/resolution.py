@@ -22,7 +22,9 @@ log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS: Final = 2.0  # between two questions about a call that still runs at its agent
 _MAX_BATCH: Final = 2000  # calls of one connector asked for in one go
-_PARALLEL: Final = 16  # questions to one journal at once
+_PARALLEL: Final = 64  # questions to one journal at once
+_CONNECTORS: Final = 16  # whose calls are looked up in the store at once
+_GATHER_SECONDS: Final = 0.1  # how long sessions that come together are noticed together
 _LONGEST_CALL: Final = 360.0  # seconds: the longest deadline, and what a started write has beyond
 _ADVICE: Final = (
     "The connector's PC stopped while the write was on its way to Procore, and Procore tells"
@@ -45,8 +47,10 @@ class Resolution:
         self._journals: Final = journals
         self._calls: Final = calls
         self._clock: Final = clock
-        self._asked: Final[dict[str, LiveSession]] = {}
-        self._again: Final[set[str]] = set()
+        self._asked: dict[str, LiveSession] = {}
+        self._due: Final[set[str]] = set()
+        self._busy: Final[set[str]] = set()
+        self._turns: Final = asyncio.Semaphore(_CONNECTORS)
         self._news: Final = asyncio.Event()
 
     async def ask(self, record: CallRecord) -> "Finding | None":
@@ -76,9 +80,9 @@ class Resolution:
         return finding.since > dispatched or self._clock() - dispatched > _LONGEST_CALL
 
     def expect(self, connector_id: str | None) -> None:
-        """Ask the connector's journal again soon: a call of it has ended without an outcome."""
+        """Ask the connector's journal soon: a call of it has ended without an outcome."""
         if connector_id is not None:
-            self._again.add(connector_id)
+            self._due.add(connector_id)
             self._news.set()
 
     async def run(self) -> None:
@@ -87,50 +91,60 @@ class Resolution:
             tasks.create_task(self._watch(), name="call-resolution-watch")
             while True:
                 self._news.clear()
-                for live in self._registry:
-                    if self._asked.get(live.connector_id) is not live:
-                        self._again.add(live.connector_id)
-                        self._asked[live.connector_id] = live
-                await self._sweep()
-                try:
-                    async with asyncio.timeout(_RETRY_SECONDS if self._again else None):
-                        await self._news.wait()
-                except TimeoutError:
-                    continue
+                self._notice_sessions()
+                for connector_id in self._due - self._busy:
+                    self._due.discard(connector_id)
+                    self._busy.add(connector_id)
+                    tasks.create_task(self._settle(connector_id), name=f"resolve-{connector_id}")
+                await self._news.wait()
+                await asyncio.sleep(_GATHER_SECONDS)
 
     async def _watch(self) -> None:
         while True:
             await self._registry.changed()
             self._news.set()
 
-    async def _sweep(self) -> None:
-        for connector_id in tuple(self._again):
-            if self._registry.get(connector_id) is None:
-                self._asked.pop(connector_id, None)
-                self._again.discard(connector_id)  # it is asked when it is back
-                continue
-            try:
-                if not await self._resolve_all(connector_id):
-                    self._again.discard(connector_id)
-            except (SQLAlchemyError, OSError):
-                log.exception("calls_not_resolved", connector_id=connector_id)
+    def _notice_sessions(self) -> None:
+        """Ask each session's journal once when it is there; forget those that are gone."""
+        live = {one.connector_id: one for one in self._registry}
+        self._due.update(
+            connector_id
+            for connector_id, session in live.items()
+            if self._asked.get(connector_id) is not session
+        )
+        self._asked = live
+
+    async def _settle(self, connector_id: str) -> None:
+        """Ask a connector's journal until none of its calls is open, or it is gone."""
+        try:
+            while self._registry.get(connector_id) is not None:
+                async with self._turns:
+                    is_settled = await self._resolve_all(connector_id)
+                if is_settled:
+                    return
+                await asyncio.sleep(_RETRY_SECONDS)
+        except (SQLAlchemyError, OSError):
+            log.exception("calls_not_resolved", connector_id=connector_id)
+        finally:
+            self._busy.discard(connector_id)
+            if connector_id in self._due:
+                self._news.set()
 
     async def _resolve_all(self, connector_id: str) -> bool:
-        """Ask for all unresolved calls of a connector; return whether some are still open."""
+        """Ask for the unresolved calls of a connector; return whether none is left open."""
         records = await self._calls.unresolved(connector_id, limit=_MAX_BATCH)
         turns = asyncio.Semaphore(_PARALLEL)
-        open_calls = 0
+        settled = 0
 
         async def resolve(record: CallRecord) -> None:
-            nonlocal open_calls
+            nonlocal settled
             async with turns:
-                settled = await self.resolve(record)
-            open_calls += not settled.final
+                settled += (await self.resolve(record)).final
 
         async with asyncio.TaskGroup() as tasks:
             for record in records:
                 tasks.create_task(resolve(record), name=f"resolve-{record.id}")
-        return open_calls > 0
+        return settled == len(records) < _MAX_BATCH
 
 
 def settled_by(record: CallRecord, finding: "Finding", *, now: float) -> CallRecord:

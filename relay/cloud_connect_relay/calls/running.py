@@ -38,10 +38,13 @@ class RunningCall:
         deadline: When its caller stops waiting, on the event loop's clock.
         started: The source may have been reached: from here on a write is never repeated.
         stored: Its record is in the store already.
+        recorded: Its end is in the store, so its idempotency key is free for a repeat.
+        changed: Something about it is not in the store yet.
         timeouts: What ends it; put off while a long body makes progress.
     """
 
     __slots__ = (
+        "changed",
         "code",
         "connector_id",
         "deadline",
@@ -53,7 +56,9 @@ class RunningCall:
         "id",
         "outcome",
         "received_bytes",
+        "recorded",
         "rows",
+        "sent_bytes",
         "spec",
         "started",
         "started_at",
@@ -79,10 +84,13 @@ class RunningCall:
         self.detail: str | None = None
         self.rows: int | None = None
         self.received_bytes = 0
+        self.sent_bytes = len(spec.body or b"")
         self.hops: dict[str, float] = {}
         self.started = False
         self.stored = False
+        self.changed = True
         self.timeouts: Final[list[asyncio.Timeout]] = []
+        self.recorded: Final = asyncio.Event()
 
     @property
     def ended(self) -> bool:
@@ -94,9 +102,11 @@ class RunningCall:
         self.connector_id = connector_id
         self.dispatched_at = now
         self.state = CallState.DISPATCHED
+        self.changed = True
 
-    def progressed(self) -> None:
+    def progressed(self, size: int) -> None:
         """Put its end off: a piece of a long request body went through."""
+        self.sent_bytes += size
         earliest = asyncio.get_running_loop().time() + _PROGRESS_SECONDS
         for timeout in self.timeouts:
             when = timeout.when()
@@ -128,6 +138,13 @@ class RunningCall:
         self.state = _ENDS[outcome]
         self.final = outcome is not Outcome.UNKNOWN
         self.finished_at = now
+        self.changed = True
+
+    def measured(self, *, rows: int | None, received_bytes: int, hops: dict[str, float]) -> None:
+        """Note how much of its answer came."""
+        if (rows, received_bytes) != (self.rows, self.received_bytes):
+            self.rows, self.received_bytes, self.hops = rows, received_bytes, hops
+            self.changed = True
 
     def record(self) -> CallRecord:
         """Return what the store keeps of it."""
@@ -200,14 +217,20 @@ class RunningCalls:
         """Let a call out; repeating it does no harm."""
         if self._calls.pop(call.id, None) is None:
             return
-        subscription_id, key = call.spec.subscription_id, call.spec.idempotency_key
-        if key is not None:
-            del self._keyed[subscription_id, key]
+        self.free_key(call)
+        subscription_id = call.spec.subscription_id
         left = self._counts[subscription_id] - 1
         if left:
             self._counts[subscription_id] = left
         else:
             del self._counts[subscription_id]
+
+    def free_key(self, call: RunningCall) -> None:
+        """Let go of the call's idempotency key: from here on its record tells a repeat."""
+        key = (call.spec.subscription_id, call.spec.idempotency_key or "")
+        if self._keyed.get(key) is call:
+            del self._keyed[key]
+        call.recorded.set()
 
     def find(self, subscription_id: str, call_id: str) -> RunningCall | None:
         """Return the subscription's running call with *call_id*."""

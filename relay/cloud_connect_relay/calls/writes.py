@@ -178,6 +178,7 @@ class Writes:
                 InternalError("The relay failed; its log has the reason.", outcome=outcome),
             )
         await self._ledger.settled(call)
+        self._lifecycle.recorded(call)
         if call.outcome is Outcome.UNKNOWN:
             self._resolution.expect(call.connector_id)
 
@@ -196,6 +197,8 @@ class Writes:
         try:
             exchange, head = await self._dispatcher.dispatch(call, upload=execution.upload)
         except OutcomeUnknownError as error:
+            if execution.upload is not None and execution.upload.failure is not None:
+                raise execution.upload.failure from error
             return await self._recovery.after(error, call, wanted=execution.is_wanted)
         execution.exchange = exchange
         if head.problem is not None:

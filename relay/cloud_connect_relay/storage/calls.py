@@ -180,6 +180,13 @@ class CallsOfAll:
         async with self._storage.write() as connection:
             await connection.execute(_INSERT, [_columns(record) for record in records])
 
+    async def update_all(self, records: Iterable[CallRecord]) -> None:
+        """Store what changed about many records in one transaction."""
+        changes = [_changes(record) for record in records]
+        if changes:
+            async with self._storage.write() as connection:
+                await connection.execute(_UPDATE, changes)
+
     async def interrupted(self) -> tuple[int, int]:
         """Settle what a former process left running.
 

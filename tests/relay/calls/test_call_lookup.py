@@ -142,3 +142,14 @@ async def test_calls_are_counted(relay: CallRelay) -> None:
     await relay.quiet()
     metrics = (await relay.api.get("/metrics")).text
     assert 'cloud_connect_calls_total{operation="records.list",outcome="completed"} 1.0' in metrics
+
+
+async def test_bytes_are_counted_both_ways(relay: CallRelay) -> None:
+    _, base = await relay.ready()
+    await relay.api.post(f"{base}/procore/rest/v1.0/files", content=b"x" * 200_000)
+    answer = await relay.api.get(f"{base}/records/rfis", headers={"Accept": "application/x-ndjson"})
+    await relay.quiet()
+    metrics = (await relay.api.get("/metrics")).text
+    assert 'cloud_connect_bytes_total{direction="in"} 200000.0' in metrics
+    out = len(answer.content) + len(b'{"ok":true}')
+    assert f'cloud_connect_bytes_total{{direction="out"}} {out}.0' in metrics

@@ -256,3 +256,11 @@ async def test_empty_json_and_odd_basic_are_judged_as_nothing(relay: CallRelay) 
         "/oauth/token", content=b"", headers={**NOBODY, "Content-Type": "application/json"}
     )
     assert empty.json()["error"] == "invalid_request"
+
+
+async def test_broken_multipart_is_no_form(relay: CallRelay) -> None:
+    _, base = await relay.ready()
+    headers = {"Content-Type": "multipart/form-data"}
+    for place in ("/oauth/token", f"{base}/procore/oauth/token"):
+        answer = await relay.api.post(place, content=b"--x\r\nbroken", headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
