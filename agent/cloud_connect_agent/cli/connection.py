@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from cloud_connect.calls import Environment, Source
+from cloud_connect.command_line import ExitStatus
 from cloud_connect.errors import PolicyDeniedError
+from cloud_connect.terminal import print_json
 from cloud_connect_agent.cli.environments import environment_option
-from cloud_connect_agent.cli.exits import ExitStatus
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
-from cloud_connect_agent.cli.terminal import mark, print_json
+from cloud_connect_agent.cli.terminal import mark
 
 if TYPE_CHECKING:
     from cloud_connect_agent.policy import Policy

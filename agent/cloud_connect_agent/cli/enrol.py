@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from cloud_connect.errors import CloudConnectError
+from cloud_connect.terminal import fields, print_json
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
-from cloud_connect_agent.cli.terminal import ask_secret, fields, note, print_json
+from cloud_connect_agent.cli.terminal import ask_secret, note
 
 if TYPE_CHECKING:
     from cloud_connect_agent.enrol import Enrolment

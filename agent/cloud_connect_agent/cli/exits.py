@@ -1,7 +1,6 @@
-"""Exit statuses of the commands, and which error means which."""
+"""Which error means which exit status."""
 
-from enum import IntEnum
-
+from cloud_connect.command_line import ExitStatus
 from cloud_connect.errors import (
     CloudConnectError,
     ConfigurationError,
@@ -10,20 +9,7 @@ from cloud_connect.errors import (
     TunnelError,
 )
 
-__all__ = ["ExitStatus", "NotEnrolledError", "exit_status_of"]
-
-
-class ExitStatus(IntEnum):
-    """What a command's exit status says."""
-
-    DONE = 0
-    FAILED = 1
-    USAGE = 2
-    NOT_ENROLLED = 3
-    NOT_CONNECTED = 4
-    SIGN_IN_NEEDED = 5
-    REFUSED_BY_POLICY = 6
-    BAD_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
+__all__ = ["NotEnrolledError", "exit_status_of"]
 
 
 class NotEnrolledError(CloudConnectError):

@@ -1,13 +1,14 @@
 """What all commands share: ``--home``, ``--json``, ``--debug``, before or after the command."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from cloud_connect.command_line import SharedOptions, shared_options_of
 from cloud_connect_agent.cli.exits import NotEnrolledError
 from cloud_connect_agent.paths import AgentPaths
 
@@ -16,16 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Invocation", "pass_invocation", "shared_options"]
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
 
 @dataclass(slots=True, kw_only=True)
-class Invocation:
+class Invocation(SharedOptions):
     """One run of the command line."""
 
     home: Path | None = None
-    json: bool = False
-    debug: bool = False
 
     @property
     def paths(self) -> AgentPaths:
@@ -66,48 +63,9 @@ class Invocation:
 
 
 pass_invocation = click.make_pass_decorator(Invocation, ensure=True)
-
-
-def shared_options(function: _Function) -> _Function:
-    """Add the options that every command takes."""
-    options = (
-        click.option(
-            "--home",
-            type=click.Path(file_okay=False, path_type=Path),
-            metavar="DIR",
-            envvar="CLOUD_CONNECT_HOME",
-            help="Keep configuration, state and logs below DIR.  [env: CLOUD_CONNECT_HOME]",
-            expose_value=False,
-            is_eager=True,
-            callback=_remember,
-        ),
-        click.option(
-            "--json",
-            is_flag=True,
-            help="Print one JSON document instead of text.",
-            expose_value=False,
-            is_eager=True,
-            callback=_remember,
-        ),
-        click.option(
-            "--debug",
-            is_flag=True,
-            help="Log in detail, and show where an error comes from.",
-            expose_value=False,
-            is_eager=True,
-            callback=_remember,
-        ),
-    )
-    for option in reversed(options):
-        function = option(function)
-    return function
-
-
-def _remember(context: click.Context, parameter: click.Parameter, value: object) -> None:
-    """Keep what was given; a command's own option wins over one before it."""
-    invocation = context.ensure_object(Invocation)
-    given = context.get_parameter_source(parameter.name or "") is (
-        click.core.ParameterSource.COMMANDLINE
-    )
-    if value and (given or not getattr(invocation, parameter.name or "")):
-        setattr(invocation, parameter.name or "", value)
+shared_options = shared_options_of(
+    Invocation,
+    folder="--home",
+    variable="CLOUD_CONNECT_HOME",
+    purpose="Keep configuration, state and logs below DIR.",
+)

@@ -5,8 +5,9 @@ import sys
 
 import click
 
+from cloud_connect.terminal import print_json
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
-from cloud_connect_agent.cli.terminal import note, print_json
+from cloud_connect_agent.cli.terminal import note
 
 __all__ = ["logs"]
 

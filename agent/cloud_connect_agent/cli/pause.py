@@ -4,8 +4,8 @@ import re
 
 import click
 
+from cloud_connect.terminal import print_json
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
-from cloud_connect_agent.cli.terminal import print_json
 from cloud_connect_agent.control import ask
 
 __all__ = ["pause", "resume"]

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from cloud_connect.calls import Environment
+from cloud_connect.command_line import ExitStatus
+from cloud_connect.terminal import fields, print_json, table
 from cloud_connect_agent.cli.environments import environment_option
-from cloud_connect_agent.cli.exits import ExitStatus
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
-from cloud_connect_agent.cli.terminal import fields, mark, print_json, table
+from cloud_connect_agent.cli.terminal import mark
 
 if TYPE_CHECKING:
     from cloud_connect_agent.policy import PolicyDocument, Rule

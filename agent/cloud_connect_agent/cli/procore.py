@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cloud_connect.calls import Environment
+from cloud_connect.terminal import print_json
 from cloud_connect_agent.cli.environments import environment_option
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
-from cloud_connect_agent.cli.terminal import ask_secret, note, print_json
+from cloud_connect_agent.cli.terminal import ask_secret, note
 from cloud_connect_agent.control import AgentNotRunningError, ask
 
 if TYPE_CHECKING:

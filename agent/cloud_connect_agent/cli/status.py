@@ -4,9 +4,10 @@ from typing import Any
 
 import click
 
-from cloud_connect_agent.cli.exits import ExitStatus
+from cloud_connect.command_line import ExitStatus
+from cloud_connect.terminal import fields, print_json
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
-from cloud_connect_agent.cli.terminal import fields, note, print_json
+from cloud_connect_agent.cli.terminal import note
 from cloud_connect_agent.control import AgentNotRunningError, ask
 from cloud_connect_agent.version import VERSION
 

@@ -1,13 +1,11 @@
-"""What commands print: results on standard output, everything else on standard error."""
+"""What a person at the terminal is told beside results, and asked."""
 
-import json
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import click
 
-__all__ = ["ask_secret", "fields", "mark", "note", "print_json", "table"]
+__all__ = ["ask_secret", "mark", "note"]
 
 _MARKS: Final = {
     "PASS": ("✓", "green"),
@@ -16,11 +14,6 @@ _MARKS: Final = {
     "SKIP": ("-", "bright_black"),
 }
 _ASCII: Final = {"✓": "ok", "✗": "x"}
-
-
-def print_json(document: Any) -> None:
-    """Print the one JSON document of a command."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def note(sentence: str) -> None:
@@ -37,26 +30,6 @@ def mark(status: str) -> str:
     except UnicodeEncodeError:
         sign = _ASCII.get(sign, sign)
     return click.style(sign, fg=colour)
-
-
-def fields(rows: Iterable[tuple[str, str]]) -> None:
-    """Print names and values in two columns; rows without a value are left out."""
-    rows = [(name, value) for name, value in rows if value]
-    width = max((len(name) for name, _ in rows), default=0)
-    for name, value in rows:
-        click.echo(f"{click.style(name.ljust(width), dim=True)}  {value}")
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows in columns."""
-    widths = [max(len(row[at]) for row in (head, *rows)) for at in range(len(head))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in (head, *rows)
-    ]
-    click.echo(click.style(lines[0].rstrip(), dim=True))
-    for line in lines[1:]:
-        click.echo(line.rstrip())
 
 
 def ask_secret(prompt: str, *, what: str, max_characters: int = 2000) -> str:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from cloud_connect.errors import CloudConnectError, ConfigurationError
+from cloud_connect.terminal import print_json
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
-from cloud_connect_agent.cli.terminal import note, print_json
+from cloud_connect_agent.cli.terminal import note
 
 if TYPE_CHECKING:
     from cloud_connect_agent.settings import RelaySettings

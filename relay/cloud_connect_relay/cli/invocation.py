@@ -1,13 +1,14 @@
 """What all commands share: ``--data-dir``, ``--json``, ``--debug``, before or after the command."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cloud_connect.command_line import SharedOptions, shared_options_of
 from cloud_connect_relay.paths import RelayPaths, default_data_dir
 
 if TYPE_CHECKING:
@@ -15,16 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Invocation", "pass_invocation", "shared_options"]
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Result = TypeVar("_Result")
 
 
 @dataclass(slots=True, kw_only=True)
-class Invocation:
+class Invocation(SharedOptions):
     """One run of the command line."""
 
     data_dir: Path | None = None
-    json: bool = False
-    debug: bool = False
 
     @property
     def paths(self) -> RelayPaths:
@@ -57,49 +56,18 @@ class Invocation:
             style="console" if style == "console" else "json",
         )
 
+    def run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        """Do the work of an administrative command."""
+        import asyncio
+
+        self.configure_logs()
+        return asyncio.run(work)
+
 
 pass_invocation = click.make_pass_decorator(Invocation, ensure=True)
-
-
-def shared_options(function: _Function) -> _Function:
-    """Add the options that every command takes."""
-    options = (
-        click.option(
-            "--data-dir",
-            type=click.Path(file_okay=False, path_type=Path),
-            metavar="DIR",
-            envvar="CLOUD_CONNECT_RELAY_DATA_DIR",
-            help="Keep the relay's data in DIR.  [env: CLOUD_CONNECT_RELAY_DATA_DIR]",
-            expose_value=False,
-            is_eager=True,
-            callback=_remember,
-        ),
-        click.option(
-            "--json",
-            is_flag=True,
-            help="Print one JSON document instead of text.",
-            expose_value=False,
-            is_eager=True,
-            callback=_remember,
-        ),
-        click.option(
-            "--debug",
-            is_flag=True,
-            help="Log in detail, and show where an error comes from.",
-            expose_value=False,
-            is_eager=True,
-            callback=_remember,
-        ),
-    )
-    for option in reversed(options):
-        function = option(function)
-    return function
-
-
-def _remember(context: click.Context, parameter: click.Parameter, value: object) -> None:
-    """Keep what was given; a command's own option wins over one before it."""
-    name = parameter.name or ""
-    invocation = context.ensure_object(Invocation)
-    given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-    if value and (given or not getattr(invocation, name)):
-        setattr(invocation, name, value)
+shared_options = shared_options_of(
+    Invocation,
+    folder="--data-dir",
+    variable="CLOUD_CONNECT_RELAY_DATA_DIR",
+    purpose="Keep the relay's data in DIR.",
+)
