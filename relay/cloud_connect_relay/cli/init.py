@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cloud_connect.terminal import fields, print_json
 from cloud_connect_relay.cli.invocation import Invocation, pass_invocation, shared_options
 from cloud_connect_relay.cli.parameters import NAME, database_option
-from cloud_connect_relay.cli.terminal import fields, print_json, secret
+from cloud_connect_relay.cli.terminal import secret
 
 if TYPE_CHECKING:
     from cloud_connect_relay.settings import RelaySettings

@@ -1,14 +1,14 @@
 """``cloud-connect-relay key``: the API keys of programs."""
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
+from cloud_connect.terminal import fields, print_json
 from cloud_connect_relay.cli.invocation import Invocation, pass_invocation, shared_options
 from cloud_connect_relay.cli.parameters import DURATION, NAME, subscription_option
-from cloud_connect_relay.cli.terminal import fields, print_json, secret, table
+from cloud_connect_relay.cli.terminal import print_items, print_revoked, secret
 from cloud_connect_relay.credentials import SCOPES
 
 __all__ = ["key"]
@@ -43,8 +43,7 @@ def create(
     subscription: str | None,
 ) -> None:
     """Create an API key; it is printed once."""
-    invocation.configure_logs()
-    made = asyncio.run(
+    made = invocation.run(
         _create(
             invocation, scopes=scopes, name=name, expires_in=expires_in, subscription=subscription
         )
@@ -69,24 +68,14 @@ def create(
 @pass_invocation
 def list_(invocation: Invocation, *, subscription: str | None) -> None:
     """List the keys, of all subscriptions unless one is named."""
-    invocation.configure_logs()
-    items = asyncio.run(_list(invocation, subscription))
-    if invocation.json:
-        print_json({"items": items})
-        return
-    rows = [
-        (
-            item["id"],
-            item["name"],
-            item["status"],
-            ", ".join(item["scopes"]),
-            item["last_used_at"] or "never used",
-            item["subscription"],
-        )
-        for item in items
-    ]
-    head = ("ID", "NAME", "STATUS", "SCOPES", "LAST USED", "SUBSCRIPTION")
-    table(head, rows, empty="There is no key.")
+    items = invocation.run(_list(invocation, subscription))
+    print_items(
+        items,
+        as_json=invocation.json,
+        head=("ID", "NAME", "STATUS", "SCOPES", "LAST USED", "SUBSCRIPTION"),
+        row=_row,
+        empty="There is no key.",
+    )
 
 
 @key.command()
@@ -96,12 +85,8 @@ def list_(invocation: Invocation, *, subscription: str | None) -> None:
 @pass_invocation
 def revoke(invocation: Invocation, *, key_id: str, subscription: str | None) -> None:
     """Refuse a key, and what was derived from it, within seconds."""
-    invocation.configure_logs()
-    asyncio.run(_revoke(invocation, key_id, subscription))
-    if invocation.json:
-        print_json({"id": key_id, "revoked": True})
-    else:
-        click.echo(f"{key_id} is revoked.")
+    invocation.run(_revoke(invocation, key_id, subscription))
+    print_revoked(key_id, as_json=invocation.json, sentence=f"{key_id} is revoked.")
 
 
 async def _create(
@@ -160,6 +145,17 @@ async def _list(invocation: Invocation, subscription: str | None) -> list[dict[s
             for tenant in await work.chosen(subscription)
             for one in await work.storage.of(tenant.id).keys.all()
         ]
+
+
+def _row(item: Mapping[str, Any]) -> tuple[str | None, ...]:
+    return (
+        item["id"],
+        item["name"],
+        item["status"],
+        ", ".join(item["scopes"]),
+        item["last_used_at"] or "never used",
+        item["subscription"],
+    )
 
 
 async def _revoke(invocation: Invocation, key_id: str, subscription: str | None) -> None:

@@ -1,13 +1,14 @@
 """``cloud-connect-relay subscription``: the tenants of this relay."""
 
-import asyncio
+from operator import itemgetter
 from typing import Any
 
 import click
 
+from cloud_connect.terminal import fields, print_json
 from cloud_connect_relay.cli.invocation import Invocation, pass_invocation, shared_options
 from cloud_connect_relay.cli.parameters import NAME
-from cloud_connect_relay.cli.terminal import fields, print_json, secret, table
+from cloud_connect_relay.cli.terminal import print_items, print_revoked, secret
 
 __all__ = ["subscription"]
 
@@ -24,8 +25,7 @@ def subscription() -> None:
 @pass_invocation
 def create(invocation: Invocation, *, name: str) -> None:
     """Create a subscription with its first API key (all scopes), printed once."""
-    invocation.configure_logs()
-    made = asyncio.run(_create(invocation, name))
+    made = invocation.run(_create(invocation, name))
     if invocation.json:
         print_json(made)
         return
@@ -38,13 +38,14 @@ def create(invocation: Invocation, *, name: str) -> None:
 @pass_invocation
 def list_(invocation: Invocation) -> None:
     """List all subscriptions."""
-    invocation.configure_logs()
-    items = asyncio.run(_list(invocation))
-    if invocation.json:
-        print_json({"items": items})
-        return
-    rows = [(item["id"], item["name"], item["status"], item["created_at"]) for item in items]
-    table(("ID", "NAME", "STATUS", "CREATED"), rows, empty="There is no subscription.")
+    items = invocation.run(_list(invocation))
+    print_items(
+        items,
+        as_json=invocation.json,
+        head=("ID", "NAME", "STATUS", "CREATED"),
+        row=itemgetter("id", "name", "status", "created_at"),
+        empty="There is no subscription.",
+    )
 
 
 @subscription.command()
@@ -53,12 +54,9 @@ def list_(invocation: Invocation) -> None:
 @pass_invocation
 def revoke(invocation: Invocation, *, subscription: str) -> None:
     """Refuse every credential and connector of a subscription, by its id or name."""
-    invocation.configure_logs()
-    revoked = asyncio.run(_revoke(invocation, subscription))
-    if invocation.json:
-        print_json({"id": revoked, "revoked": True})
-    else:
-        click.echo(f"{revoked} is revoked; its connectors are cut within seconds.")
+    revoked = invocation.run(_revoke(invocation, subscription))
+    sentence = f"{revoked} is revoked; its connectors are cut within seconds."
+    print_revoked(revoked, as_json=invocation.json, sentence=sentence)
 
 
 async def _create(invocation: Invocation, name: str) -> dict[str, Any]:

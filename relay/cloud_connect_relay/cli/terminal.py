@@ -1,26 +1,13 @@
-"""What commands print: results on standard output, everything else on standard error."""
+"""What administrative commands print, on standard output."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
 
-__all__ = ["fields", "print_json", "secret", "table"]
+from cloud_connect.terminal import print_json, table
 
-
-def print_json(document: Any) -> None:
-    """Print the one JSON document of a command."""
-    import json
-
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
-
-
-def fields(rows: Iterable[tuple[str, str | None]]) -> None:
-    """Print names and values in two columns; rows without a value are left out."""
-    shown = [(name, value) for name, value in rows if value]
-    width = max((len(name) for name, _ in shown), default=0)
-    for name, value in shown:
-        click.echo(f"{click.style(name.ljust(width), dim=True)}  {value}")
+__all__ = ["print_items", "print_revoked", "secret"]
 
 
 def secret(name: str, value: str) -> None:
@@ -28,14 +15,31 @@ def secret(name: str, value: str) -> None:
     click.echo(f"\n{click.style(name, dim=True)}\n{click.style(value, bold=True)}")
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str | None]], *, empty: str) -> None:
-    """Print rows in columns, or say that there are none."""
-    if not rows:
+def print_items(
+    items: Sequence[Mapping[str, Any]],
+    *,
+    as_json: bool,
+    head: Sequence[str],
+    row: Callable[[Mapping[str, Any]], Sequence[str | None]],
+    empty: str,
+) -> None:
+    """Print all items as a document, or in columns.
+
+    Args:
+        row: Picks an item's cells, as many as *head* has.
+        empty: The sentence that says that there are none.
+    """
+    if as_json:
+        print_json({"items": items})
+    elif items:
+        table(head, [row(item) for item in items])
+    else:
         click.echo(empty)
-        return
-    lines = [[cell or "-" for cell in row] for row in (head, *rows)]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(head))]
-    for number, line in enumerate(lines):
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        text = "  ".join(cells).rstrip()
-        click.echo(text if number else click.style(text, dim=True))
+
+
+def print_revoked(identifier: str, *, as_json: bool, sentence: str) -> None:
+    """Print that something is revoked, as a document or in a sentence."""
+    if as_json:
+        print_json({"id": identifier, "revoked": True})
+    else:
+        click.echo(sentence)

@@ -1,13 +1,14 @@
 """``cloud-connect-relay token``: join tokens, each of which enrols one agent."""
 
-import asyncio
+from operator import itemgetter
 from typing import Any, Final
 
 import click
 
+from cloud_connect.terminal import fields, print_json
 from cloud_connect_relay.cli.invocation import Invocation, pass_invocation, shared_options
 from cloud_connect_relay.cli.parameters import DURATION, NAME, subscription_option
-from cloud_connect_relay.cli.terminal import fields, print_json, secret, table
+from cloud_connect_relay.cli.terminal import print_items, print_revoked, secret
 
 __all__ = ["token"]
 
@@ -50,10 +51,9 @@ def create(
     subscription: str | None,
 ) -> None:
     """Create a join token; it is printed once."""
-    invocation.configure_logs()
     if expires_in > _LONGEST:
         raise click.BadParameter("a join token lives one day at most", param_hint="'--expires-in'")
-    made = asyncio.run(
+    made = invocation.run(
         _create(
             invocation,
             group=group,
@@ -83,17 +83,14 @@ def create(
 @pass_invocation
 def list_(invocation: Invocation, *, subscription: str | None) -> None:
     """List the join tokens, of all subscriptions unless one is named."""
-    invocation.configure_logs()
-    items = asyncio.run(_list(invocation, subscription))
-    if invocation.json:
-        print_json({"items": items})
-        return
-    rows = [
-        (item["id"], item["status"], item["group"], item["expires_at"], item["subscription"])
-        for item in items
-    ]
-    head = ("ID", "STATUS", "GROUP", "EXPIRES", "SUBSCRIPTION")
-    table(head, rows, empty="There is no join token.")
+    items = invocation.run(_list(invocation, subscription))
+    print_items(
+        items,
+        as_json=invocation.json,
+        head=("ID", "STATUS", "GROUP", "EXPIRES", "SUBSCRIPTION"),
+        row=itemgetter("id", "status", "group", "expires_at", "subscription"),
+        empty="There is no join token.",
+    )
 
 
 @token.command()
@@ -103,12 +100,8 @@ def list_(invocation: Invocation, *, subscription: str | None) -> None:
 @pass_invocation
 def revoke(invocation: Invocation, *, token_id: str, subscription: str | None) -> None:
     """Refuse a join token; a connector that it has enrolled stays."""
-    invocation.configure_logs()
-    asyncio.run(_revoke(invocation, token_id, subscription))
-    if invocation.json:
-        print_json({"id": token_id, "revoked": True})
-    else:
-        click.echo(f"{token_id} is revoked.")
+    invocation.run(_revoke(invocation, token_id, subscription))
+    print_revoked(token_id, as_json=invocation.json, sentence=f"{token_id} is revoked.")
 
 
 async def _create(

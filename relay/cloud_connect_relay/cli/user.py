@@ -1,13 +1,14 @@
 """``cloud-connect-relay user``: the people who may sign in."""
 
-import asyncio
+from operator import itemgetter
 from typing import Any
 
 import click
 
+from cloud_connect.terminal import fields, print_json
 from cloud_connect_relay.cli.invocation import Invocation, pass_invocation, shared_options
 from cloud_connect_relay.cli.parameters import NAME, read_password, subscription_option
-from cloud_connect_relay.cli.terminal import fields, print_json, secret, table
+from cloud_connect_relay.cli.terminal import print_items, print_revoked, secret
 
 __all__ = ["user"]
 
@@ -40,9 +41,8 @@ def create(
     subscription: str | None,
 ) -> None:
     """Create a person; the password is made and printed once, unless you bring one."""
-    invocation.configure_logs()
     password = read_password() if password_stdin else None
-    made = asyncio.run(
+    made = invocation.run(
         _create(
             invocation, username=username, role=role, password=password, subscription=subscription
         )
@@ -61,17 +61,14 @@ def create(
 @pass_invocation
 def list_(invocation: Invocation, *, subscription: str | None) -> None:
     """List the people, of all subscriptions unless one is named."""
-    invocation.configure_logs()
-    items = asyncio.run(_list(invocation, subscription))
-    if invocation.json:
-        print_json({"items": items})
-        return
-    rows = [
-        (item["id"], item["username"], item["role"], item["status"], item["subscription"])
-        for item in items
-    ]
-    head = ("ID", "USER", "ROLE", "STATUS", "SUBSCRIPTION")
-    table(head, rows, empty="There is nobody.")
+    items = invocation.run(_list(invocation, subscription))
+    print_items(
+        items,
+        as_json=invocation.json,
+        head=("ID", "USER", "ROLE", "STATUS", "SUBSCRIPTION"),
+        row=itemgetter("id", "username", "role", "status", "subscription"),
+        empty="There is nobody.",
+    )
 
 
 @user.command()
@@ -81,12 +78,9 @@ def list_(invocation: Invocation, *, subscription: str | None) -> None:
 @pass_invocation
 def revoke(invocation: Invocation, *, user: str, subscription: str | None) -> None:
     """Refuse a person, by id or user name, and end their tokens."""
-    invocation.configure_logs()
-    revoked = asyncio.run(_revoke(invocation, user, subscription))
-    if invocation.json:
-        print_json({"id": revoked, "revoked": True})
-    else:
-        click.echo(f"{revoked} may not sign in any more.")
+    revoked = invocation.run(_revoke(invocation, user, subscription))
+    sentence = f"{revoked} may not sign in any more."
+    print_revoked(revoked, as_json=invocation.json, sentence=sentence)
 
 
 async def _create(
