@@ -100,7 +100,11 @@ class ScriptedProcore:
             for row in self.tables.get(_key(one["list"], query), ()):
                 if str(row["id"]) == one["id"]:
                     return ApiResponse(status=200, headers={}, json=dict(row))
-        raise SourceRejectedError("Procore answered 404: Resource not found.", status=404)
+        raise SourceRejectedError(
+            "Procore answered 404: Resource not found.",
+            status=404,
+            body={"message": "Resource not found."},
+        )
 
     def _page(self, rows: list[dict[str, object]], query: Mapping[str, str]) -> ApiResponse:
         page, size = int(query.get("page", 1)), min(self.most, int(query.get("per_page", 100)))

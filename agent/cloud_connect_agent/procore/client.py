@@ -360,12 +360,12 @@ def _decode(status: int, headers: Mapping[str, str], body: bytes, *, write: bool
     """Read a 2xx answer; a write's was carried out, whatever its body looks like."""
     if not body.strip():
         return ApiResponse(status=status, headers=headers)
-    kind = headers.get("content-type", "application/json").lower()
-    if "json" in kind:
+    declared = "json" in headers.get("content-type", "application/json").lower()
+    if declared or body.lstrip()[:1] in {b"[", b"{"}:
         try:
             return ApiResponse(status=status, headers=headers, json=orjson.loads(body))
         except orjson.JSONDecodeError as exc:
-            if not write:
+            if declared and not write:
                 raise SourceUnavailableError(
                     "Procore's answer is not the JSON that it says it is."
                 ) from exc

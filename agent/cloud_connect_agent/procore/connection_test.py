@@ -11,7 +11,6 @@ from cloud_connect.errors import (
     CloudConnectError,
     RateLimitedError,
     SourceRejectedError,
-    SourceUnavailableError,
 )
 from cloud_connect_agent.procore.messages import ApiRequest, ApiResponse
 from cloud_connect_agent.procore.transport import Origin, describe_failure
@@ -231,8 +230,8 @@ class _Test:
     async def find_company(self) -> str:
         """Step 3: the company is among those that the account sees, and active."""
         company_id = self._source.company_id
-        page: int | None = 1
-        seen = 0
+        page = 1
+        seen: set[str] = set()
         for _ in range(_MAX_PAGES):
             answer = await self._get(
                 "/rest/v1.0/companies", ("per_page", "100"), ("page", str(page))
@@ -244,13 +243,19 @@ class _Test:
                     if company.get("is_active") is False:
                         raise _Stop(f"The company {name} is not active in Procore.")
                     return f"The company {name} is visible and active."
-            seen += len(companies)
-            page = next_page(answer.headers.get("link"))
-            if not companies or page is None:
+            known = len(seen)
+            seen.update(
+                str(company.get("id")) for company in companies if isinstance(company, dict)
+            )
+            link = answer.headers.get("link")
+            # Without the header, only an empty page is the end.
+            following = page + 1 if link is None else next_page(link)
+            if len(seen) == known or following is None:
                 break
+            page = following
         raise _Stop(
-            f"Company {company_id} is not among the {seen} that the account sees: the app is not "
-            "installed there, or the user is no member of it. Check the company id, too."
+            f"Company {company_id} is not among the {len(seen)} that the account sees: the app is "
+            "not installed there, or the user is no member of it. Check the company id, too."
         )
 
     async def list_projects(self) -> str:
@@ -304,11 +309,7 @@ class _Test:
             deadline=self._deadline,
             interactive=True,
         )
-        if answer.text and answer.json is None:
-            raise SourceUnavailableError(
-                "Procore's host answered with something that is not its API; check the address "
-                "and whether a proxy asks for a sign-in."
-            )
+        answer.api_json()
         return answer
 
 

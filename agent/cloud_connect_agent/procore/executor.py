@@ -89,14 +89,24 @@ class RecordExecutor:
             raise InvalidRequestError(f"Say which of the {resource.text} is meant by its id.")
         chosen = Condition.of("id", Operator.EQ, params.record_id)
         selection = replace(
-            selection_of_params(resource, params), condition=Group(conditions=(chosen,)), limit=1
+            selection_of_params(resource, params),
+            condition=Group(conditions=(chosen,)),
+            limit=1,
+            shown=True,
         )
-        async with await self._answer(selection, params, deadline) as stream:
-            async for row in stream:
-                return row
+        said = None
+        try:
+            async with await self._answer(selection, params, deadline) as stream:
+                async for row in stream:
+                    return row
+        except SourceRejectedError as refused:
+            if refused.status != 404:
+                raise
+            said = refused.body
         raise SourceRejectedError(
             f"Procore has no such record among the {resource.text}, or does not show it.",
             status=404,
+            body=said,
         )
 
     async def create(

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import httpx
 
+from cloud_connect.errors import SourceUnavailableError
+
 __all__ = ["READ_METHODS", "ApiRequest", "ApiResponse", "clean_header", "plain_headers"]
 
 READ_METHODS: Final = frozenset({"GET", "HEAD"})
@@ -66,6 +68,19 @@ class ApiResponse:
     json: Any = None
     text: str = ""
     already_absent: bool = False
+
+    def api_json(self) -> Any:
+        """Return the decoded body of a read.
+
+        Raises:
+            SourceUnavailableError: If it is another thing, such as a proxy's sign-in page.
+        """
+        if self.json is None and self.text:
+            raise SourceUnavailableError(
+                "Procore's host answered with something that is not its API; check the address "
+                "and whether a proxy asks for a sign-in."
+            )
+        return self.json
 
     @property
     def request_id(self) -> str | None:

@@ -143,7 +143,7 @@ class Reading:
         try:
             response = await self._fetcher.send(request, answering=self._answering)
         except SourceRejectedError as exc:
-            if exc.status != 404:
+            if exc.status != 404 or plan.selection.shown:
                 raise
             return Page(number=number, rows=[])
-        return Page(number=number, rows=unwrap(response.json, rule))
+        return Page(number=number, rows=unwrap(response.api_json(), rule))

@@ -29,6 +29,7 @@ class Selection:
 
     Attributes:
         scope: Scope ids that were given outright, not in conditions.
+        shown: One record is asked for by its id: that it is missing is Procore's refusal.
     """
 
     resource: Resource
@@ -38,6 +39,7 @@ class Selection:
     limit: int | None = None
     cursor: str | None = None
     scope: Mapping[str, str] = field(default_factory=dict)
+    shown: bool = False
 
     @property
     def unknown(self) -> tuple[str, ...]:

@@ -166,7 +166,8 @@ def read_answer(
     life = left = min(answer.expires_in or _DEFAULT_LIFE, _MAX_LIFE)
     server_now = _unix(date)
     if answer.created_at is not None and server_now is not None:
-        left = min(life, max(0.0, answer.created_at + life - server_now))
+        age = server_now - answer.created_at
+        left = life - age if 0 < age < life else life  # who issues a token issues a living one
     return StoredToken(
         client_id=app.client_id,
         app_mark=app.mark,

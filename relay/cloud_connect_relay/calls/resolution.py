@@ -26,10 +26,8 @@ _PARALLEL: Final = 64  # questions to one journal at once
 _CONNECTORS: Final = 16  # whose calls are looked up in the store at once
 _GATHER_SECONDS: Final = 0.1  # how long sessions that come together are noticed together
 _LONGEST_CALL: Final = 360.0  # seconds: the longest deadline, and what a started write has beyond
-_ADVICE: Final = (
-    "The connector's PC stopped while the write was on its way to Procore, and Procore tells"
-    " nobody whether it came through. Look there for the record before you repeat the write."
-)
+_NO_REASON: Final = "Whether the write was carried out is not known."
+_ADVICE: Final = "Look in Procore for the record before you repeat the write."
 
 
 class Resolution:
@@ -151,7 +149,8 @@ def settled_by(record: CallRecord, finding: "Finding", *, now: float) -> CallRec
     """Return *record* with the outcome of *finding*, which is then final."""
     match finding.outcome:
         case Outcome.UNKNOWN | None:
-            return dataclasses.replace(record, final=True, detail=_ADVICE)
+            reason = finding.detail or record.detail or _NO_REASON
+            return dataclasses.replace(record, final=True, detail=f"{reason} {_ADVICE}")
         case Outcome.COMPLETED:
             return dataclasses.replace(
                 record,

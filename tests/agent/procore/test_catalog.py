@@ -77,6 +77,7 @@ DOCUMENTED = {
     ("files", "update"): "PATCH /rest/v1.0/files/{id} ?project_id {file}",
     ("image_categories", "create"): "POST /rest/v1.0/image_categories ?project_id {image_category}",
     ("images", "list"): "GET /rest/v1.0/images ?project_id",
+    ("images", "delete"): "DELETE /rest/v1.0/images/{id} ?project_id ?permanent=true",
     ("images", "create"): "POST /rest/v1.0/images ?project_id {image}",
     ("purchase_order_contracts", "list"): "GET /rest/v1.0/purchase_order_contracts ?project_id",
     ("purchase_order_contracts", "create"): (
@@ -151,6 +152,7 @@ def test_operations_are_as_procore_documents_them(place: tuple[str, str], expect
     endpoint = CATALOG.endpoint(resource, operation)
     parts = [resource.method(operation), endpoint.template]
     parts += [f"?{name}" for name in endpoint.query]
+    parts += [f"?{name}={value}" for name, value in endpoint.fixed]
     parts += [f"={name}" for name in endpoint.body]
     parts += [f"{{{endpoint.envelope}}}"] if endpoint.envelope else []
     assert " ".join(parts) == expected

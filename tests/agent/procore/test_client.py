@@ -57,6 +57,24 @@ async def test_an_empty_answer_is_no_json(client: ProcoreClient, procore: FakePr
     assert (answer.json, answer.text) == (None, "pong")
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "application/octet-stream"])
+async def test_json_under_another_name_is_decoded(
+    client: ProcoreClient, procore: FakeProcore, kind: str
+) -> None:
+    procore.api.then(Reply(body=b' [{"id": 5}]', headers={"content-type": kind}))
+    assert (await ask(client)).api_json() == [{"id": 5}]
+
+
+async def test_a_page_that_is_no_answer_of_the_api_is_told_apart_from_an_empty_one(
+    client: ProcoreClient, procore: FakeProcore
+) -> None:
+    page = Reply(body=b"<html>Sign in</html>", headers={"content-type": "text/html"})
+    procore.api.then(page, Reply(body=b"", headers={"content-type": "application/json"}))
+    with pytest.raises(SourceUnavailableError, match="not its API"):
+        (await ask(client)).api_json()
+    assert (await ask(client)).api_json() is None
+
+
 async def test_a_query_keeps_order_and_repetition(
     client: ProcoreClient, procore: FakeProcore
 ) -> None:

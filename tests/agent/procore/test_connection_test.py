@@ -160,11 +160,25 @@ async def test_the_company_is_looked_for_on_every_page(
     assert procore.api.seen[2].target == "/rest/v1.0/companies?per_page=100&page=2"
 
 
+async def test_a_list_of_companies_without_links_is_followed_to_its_end(
+    client: ProcoreClient, procore: FakeProcore, answers: Answers
+) -> None:
+    pages = [[{"id": 1}], [{"id": 2}], [COMPANY]]
+    answers.companies = [Reply(body=page) for page in pages]
+    assert (await run(client)).success
+    answers.companies = [Reply(body=page) for page in ([{"id": 1}], [{"id": 2}], [])]
+    assert "not among the 2" in (await run(client)).message
+    answers.companies = [Reply(body=[{"id": 1}])]  # whatever page is asked for
+    procore.api.seen.clear()
+    assert "not among the 1" in (await run(client)).message
+    assert len(procore.api.seen) == 3
+
+
 @pytest.mark.parametrize(
     ("companies", "words"),
     [
         ([], "not among the 0"),
-        ([{"id": 1}, "odd"], "not among the 2"),
+        ([{"id": 1}, "odd"], "not among the 1"),
         ([{**COMPANY, "is_active": False}], "Acme is not active"),
         ({"odd": 1}, "not among the 0"),
     ],

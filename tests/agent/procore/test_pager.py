@@ -1,5 +1,6 @@
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -88,6 +89,36 @@ async def test_list_is_read_whole_and_in_order(size: int, *, total: bool, link: 
     lists = Lists(size, total=total, link=link)
     assert await read_all(lists.reader()) == [("1", row) for row in range(size)]
     assert lists.most_running <= 32
+
+
+async def test_page_size_that_is_only_echoed_loses_no_rows() -> None:
+    lists = Lists(95, link=False)
+
+    async def fetch(target: Target, number: int) -> Page:
+        return replace(await lists.fetch(target, number), per_page=50)
+
+    reader = ListReader([HERE], fetch, window=ReadAhead())
+    assert await read_all(reader) == [("1", row) for row in range(95)]
+    lists.asked.clear()
+    resumed = ListReader([HERE], fetch, window=ReadAhead(), first_page=10)
+    assert await read_all(resumed) == [("1", row) for row in range(90, 95)]
+    assert len(lists.asked) == 1
+
+
+async def test_records_without_ids_that_come_again_end_a_list_that_tells_no_end() -> None:
+    pages: list[list[Row]] = [[{"name": "a"}, {"name": "a"}], [{"name": "b"}]]
+    asked = []
+
+    async def fetch(_: Target, number: int) -> Page:
+        asked.append(number)
+        return Page(number=number, rows=list(pages[min(number, 2) - 1]))
+
+    async with ListReader([HERE], fetch, window=ReadAhead()) as reader:
+        names = []
+        while (item := await reader.read()) is not None:
+            names += [row["name"] for row in item[1].rows]
+    assert names == ["a", "a", "b"]
+    assert asked == [1, 2, 3]
 
 
 async def test_pages_are_read_at_once_but_delivered_in_order() -> None:

@@ -135,8 +135,9 @@ async def test_id_is_read_by_itself(procore: ScriptedProcore, executor: RecordEx
 async def test_record_is_shown_by_id(procore: ScriptedProcore, executor: RecordExecutor) -> None:
     row = await executor.get(params(record_id="7"), time.monotonic() + SOON)
     assert (row["id"], row["project_id"]) == (7, PROJECT)
-    with pytest.raises(SourceRejectedError, match="no such record"):
+    with pytest.raises(SourceRejectedError, match="no such record") as refused:
         await executor.get(params(record_id="9999"), time.monotonic() + SOON)
+    assert refused.value.body == {"message": "Resource not found."}
     with pytest.raises(InvalidRequestError, match="by its id"):
         await executor.get(params(), time.monotonic() + SOON)
     procore.tables["/rest/v1.0/companies"] = [{"id": COMPANY, "name": "Harbour"}]

@@ -15,6 +15,7 @@ APP = AppCredentials.model_validate({"client_id": "a", "client_secret": "b"})
         ({"expires_in": 100, "created_at": 1_000_000_000}, "Sun, 09 Sep 2001 01:46:40 GMT", 100),
         ({"expires_in": 100, "created_at": 1_000_000_000}, "Sun, 09 Sep 2001 01:47:10 GMT", 70),
         ({"expires_in": 100, "created_at": 1_000_000_000}, "Sun, 09 Sep 2001 01:40:00 GMT", 100),
+        ({"expires_in": 100, "created_at": 1_000_000_000}, "Sun, 09 Sep 2001 01:50:00 GMT", 100),
         ({"expires_in": 100, "created_at": 1_000_000_000}, "no date", 100),
         ({"expires_in": 100, "created_at": 1_000_000_000}, None, 100),
         ({"expires_in": 100}, "Sun, 09 Sep 2001 01:46:40 GMT", 100),

@@ -121,7 +121,9 @@ async def test_interrupted_write_at_the_agent_stays_unknown_for_good(relay: Call
     assert asked.result().json()["code"] == "outcome_unknown"
     told = await settled(relay, asked.result().json()["lookup"])
     assert told["outcome"] == "unknown"
-    assert "Look there for the record" in told["detail"]
+    assert (
+        told["detail"] == "It stopped. Look in Procore for the record before you repeat the write."
+    )
 
 
 async def test_dispatched_write_never_moves_to_another_connector(relay: CallRelay) -> None:
