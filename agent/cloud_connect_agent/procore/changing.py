@@ -153,6 +153,8 @@ class Changing:
             return {"already_absent": True} if response.already_absent else {}
         endpoint = self._catalog.endpoint(resource, operation)
         row = next(iter(unwrap(response.json, endpoint.unwrap)), {})
+        if record_id is not None:
+            row.setdefault("id", int(record_id))  # Procore may answer a change with nothing
         return scoped(row, target)
 
 

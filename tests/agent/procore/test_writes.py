@@ -327,3 +327,11 @@ async def test_answer_without_a_body_is_the_record_as_it_was_read(
         executor, "update", mappings={"name": "x"}, conditions=[condition("id", "eq", 3)]
     )
     assert [row["id"] for row in await rows_of(stream)] == [3]
+
+
+async def test_answer_without_a_body_keeps_the_id_of_the_record(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    procore.answers["PATCH", f"{PUNCH}/3"] = {}
+    changed = await executor.update(params(record_id="3"), {"name": "x"}, time.monotonic() + SOON)
+    assert changed == {"id": 3, "project_id": PROJECT}
