@@ -2,13 +2,16 @@
 
 import asyncio
 import random
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import quote, urlencode
 
+import anyio.lowlevel
 import orjson
 import structlog
 
@@ -78,6 +81,7 @@ class ProcoreClient:
         self._clock: Final = clock
         self._spread: Final = spread
         self._origins: Final[dict[tuple[str, Endpoints], Origin]] = {}
+        self._trusts: Final[dict[Path | None, ssl.SSLContext]] = {}
         self._endpoints: Final[dict[Environment, tuple[EndpointOverride | None, Endpoints]]] = {}
         self._apis: Final[dict[Environment, tuple[Endpoints, Origin]]] = {}
         self._user_agent: Final = f"cloud-connect/{version('cloud-connect')}"
@@ -125,6 +129,8 @@ class ProcoreClient:
                 environment, origin, user_agent=client._user_agent, wall=wall, spread=spread
             )
 
+        # httpx loads its network layer at the first connection: 5 MB and 0.1 s for some write.
+        await anyio.lowlevel.checkpoint()
         async with AsyncExitStack() as stack:
             stack.push_async_callback(client._close)
             client._authenticator = await stack.enter_async_context(
@@ -168,9 +174,16 @@ class ProcoreClient:
         origin = self._origins.get(key)
         if origin is None:
             origin = self._origins[key] = Origin(
-                base_url, client_context(endpoints.ca_file), timeouts=self._timeouts
+                base_url, self._trust(endpoints.ca_file), timeouts=self._timeouts
             )
         return origin
+
+    def _trust(self, ca_file: Path | None) -> ssl.SSLContext:
+        """Whom to trust; each context holds the whole store, some 3 MB."""
+        trust = self._trusts.get(ca_file)
+        if trust is None:
+            trust = self._trusts[ca_file] = client_context(ca_file)
+        return trust
 
     def hosts(self, environment: Environment) -> tuple[Origin, Origin]:
         """Return the login host and the API host of an environment.
