@@ -153,7 +153,9 @@ async def test_records_are_created_changed_and_deleted(
         assert await executor.delete(params(name, record_id=record_id), soon()) == {}
         with pytest.raises(SourceRejectedError, match="no such record"):
             await executor.get(params(name, record_id=record_id), soon())
-    assert not {"wrong_company", "missing_company_header"} & simulator.counters().keys()
+    counted = simulator.counters()
+    assert not counted.get("wrong_company")
+    assert not counted.get("missing_company_header")
 
 
 async def test_rfi_lives_from_question_to_answer(executor: RecordExecutor) -> None:
