@@ -30,6 +30,21 @@ _MAX_BODY_BYTES = 8 * 1024 * 1024
 
 log = structlog.get_logger()
 
+# Told when they are 0 too, so that nobody has to tell "none" from "not counted".
+_ALWAYS_COUNTED = dict.fromkeys(
+    (
+        "requests",
+        "executions",
+        "tokens_issued",
+        "refreshes",
+        "max_concurrent_api_requests",
+        "rate_limited",
+        "wrong_company",
+        "missing_company_header",
+    ),
+    0,
+)
+
 
 class AdminOrigin:
     """A JSON API that no client of Procore has."""
@@ -41,7 +56,9 @@ class AdminOrigin:
             ("GET", "/ledger"): self._find_executions,
             ("DELETE", "/ledger"): self._clear_ledger,
             ("GET", "/requests"): self._find_requests,
-            ("GET", "/counters"): lambda _request: json_reply(dict(simulation.ledger.counters)),
+            ("GET", "/counters"): lambda _request: json_reply(
+                {**_ALWAYS_COUNTED, **simulation.ledger.counters}
+            ),
             ("GET", "/faults"): self._list_faults,
             ("POST", "/faults"): self._add_faults,
             ("DELETE", "/faults"): self._clear_faults,

@@ -301,6 +301,8 @@ def test_locations_are_named_by_their_whole_path(api: httpx.Client) -> None:
 
 def test_other_lookups_answer(api: httpx.Client) -> None:
     assert len(api.get(f"/rest/v1.0/companies/{COMPANY}/trades").json()) == 10
+    roles = api.get(f"/rest/v1.0/companies/{COMPANY}/roles").json()
+    assert "Architect" in {role["name"] for role in roles}
     assert api.get("/rest/v1.0/rfis", params=QUERY).headers["total"] == "520"
     empty = api.post(f"{IN_PROJECT}/drawing_uploads", json={})
     assert empty.status_code == 400

@@ -23,7 +23,7 @@ from procore_simulator.inputs import (
     text,
     to_integer,
 )
-from procore_simulator.messages import Reply
+from procore_simulator.messages import Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Resource
 from procore_simulator.routing import Reach, Route
@@ -255,10 +255,17 @@ def _reactivate(call: Call) -> Reply:
     return show_reply(COMPANY_USERS, call, row)
 
 
+_ROLES = ("Project Manager", "Superintendent", "Architect", "Safety Officer")
+
+
+def _company_roles(call: Call) -> Reply:
+    first = call.home.first_id + 951
+    return json_reply([{"id": first + index, "name": name} for index, name in enumerate(_ROLES)])
+
+
 def _seed_roles(seeder: Seeder) -> Iterator[Record]:
     team = seeder.rows("project_users")[1:]
-    titles = ("Project Manager", "Superintendent", "Architect", "Safety Officer")
-    for number, (title, user) in zip(seeder.ids(), zip(titles, team, strict=False), strict=False):
+    for number, (title, user) in zip(seeder.ids(), zip(_ROLES, team, strict=False), strict=False):
         yield {
             "id": number,
             "name": user["name"],
@@ -358,4 +365,11 @@ ROUTES: tuple[Route, ...] = (
         level=Level.ADMIN,
     ),
     *crud_routes(PROJECT_ROLES, "/rest/v1.0/project_roles", "LCD", deleted=204),
+    Route(
+        method="GET",
+        template="/rest/v1.0/companies/{company_id}/roles",
+        handler=_company_roles,
+        resource="roles",
+        reach=Reach.COMPANY,
+    ),
 )
