@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.panel import Panel
 from rich.table import Table
 
 from cloud_connect.errors import CloudConnectError
@@ -41,7 +40,7 @@ async def _run(console: Console, *, once: bool) -> None:
 
     def tell(title: str, detail: str) -> None:
         seconds = time.monotonic() - began
-        line = Table.grid(padding=(0, 1))
+        line = Table.grid(padding=(0, 1), expand=True)
         line.add_column(width=3, justify="right")
         line.add_column(width=26)
         line.add_column(ratio=1, style="dim", overflow="fold")
@@ -55,29 +54,32 @@ async def _run(console: Console, *, once: bool) -> None:
             console.print("\n[bold green]Every step succeeded.[/bold green]")
             if once:
                 return
-            console.print(_signpost(ensemble, datasource_id))
+            _show_signpost(console, ensemble, datasource_id)
             await _until_stopped()
-        console.print("Stopped.")
+        console.print("\nStopped.")
 
 
-def _signpost(ensemble: Ensemble, datasource_id: str) -> Panel:
-    shown = Table.grid(padding=(0, 2))
-    shown.add_column(style="bold")
-    shown.add_column(overflow="fold")
-    shown.add_row("API and its docs", f"{ensemble.api_url}/docs")
-    shown.add_row(
-        "Login",
-        f"{ensemble.administrator['username']} / {ensemble.administrator['password']}",
-    )
-    shown.add_row("API key", ensemble.api_key)
-    shown.add_row("Data source", datasource_id)
-    shown.add_row(
-        "Try",
-        f"curl -H 'Authorization: Bearer {ensemble.api_key}' "
-        f"'{ensemble.api_url}/api/datasources/{datasource_id}/records/rfis?limit=3'",
-    )
-    shown.add_row("Agent's status", f"cloud-connect status --home {ensemble.home}")
-    return Panel(shown, title="Running until Ctrl-C", title_align="left", border_style="dim")
+def _show_signpost(console: Console, ensemble: Ensemble, datasource_id: str) -> None:
+    """Say what to try; each thing to copy stays in one piece, however narrow the terminal."""
+    records = f"{ensemble.api_url}/api/datasources/{datasource_id}/records/rfis?limit=3"
+    login = f"{ensemble.administrator['username']} / {ensemble.administrator['password']}"
+    status = f"{_beside('cloud-connect')} status --home {ensemble.home}"
+    call = f"curl -H 'Authorization: Bearer {ensemble.api_key}' '{records}'"
+    console.print("\n[bold]Running until Ctrl-C[/bold]\n")
+    for title, text in (
+        ("API, docs", f"{ensemble.api_url}/docs"),
+        ("Login", login),
+        ("API key", ensemble.api_key),
+        ("Read RFIs", call),
+        ("Agent", status),
+    ):
+        console.print(f"  [bold]{title:<10}[/bold] {text}", soft_wrap=True)
+
+
+def _beside(command: str) -> str:
+    """Return the path of another command of this installation, as it can be pasted here."""
+    path = Path(sys.executable).parent / command
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 async def _until_stopped() -> None:
