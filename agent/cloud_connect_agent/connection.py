@@ -22,6 +22,7 @@ from cloud_connect.session import Handler, Role, Session
 from cloud_connect.signing import KEY_BYTES, SigningKey, to_bytes
 from cloud_connect_agent.backoff import Backoff
 from cloud_connect_agent.dialling import DialError, allow_frames, certificate_hash, dial
+from cloud_connect_agent.health import SKEW_SECONDS
 from cloud_connect_agent.identity import Generation
 from cloud_connect_agent.reports import ReportBoard, send_reports
 from cloud_connect_agent.settings import RelaySettings, TunnelSettings
@@ -84,6 +85,9 @@ class ConnectionHealth(Protocol):
 
     def round_trip(self, seconds: float) -> None:
         """A ping came back."""
+
+    def clock_skew(self, seconds: float) -> None:
+        """This PC's clock is so far ahead of the relay's."""
 
     def drain(self) -> None:
         """Running calls are finished, no others taken."""
@@ -257,12 +261,16 @@ class Connection:
             # Durable before it is confirmed: the relay will accept nothing older afterwards.
             await self._generation.store(welcome.generation)
             await link.send(handshake.confirm())
+        skew = round(time.time() - welcome.time, 1)
+        self._health.clock_skew(skew)
         log.info(
             "relay_authenticated",
             connector_id=self._relay.credentials.connector_id,
             certificate=welcome.certificate,
-            clock_skew_seconds=round(time.time() - welcome.time, 1),
+            clock_skew_seconds=skew,
         )
+        if abs(skew) > SKEW_SECONDS:
+            log.warning("clock_skewed", clock_skew_seconds=skew)
 
     async def _serve(self, link: ClientConnection) -> float:
         began = self._clock()

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from cloud_connect.errors import CloudConnectError
 
-__all__ = ["AgentNotRunningError", "Answer", "ask", "reachable_name"]
+__all__ = ["AgentNotAnsweringError", "AgentNotRunningError", "Answer", "ask", "reachable_name"]
 
 Answer: TypeAlias = dict[str, Any]
 
@@ -24,6 +24,10 @@ _MAX_PATH_BYTES: Final = 107  # of sockaddr_un; the kernel refuses longer ones
 
 class AgentNotRunningError(CloudConnectError):
     """No agent answers on these folders."""
+
+
+class AgentNotAnsweringError(AgentNotRunningError):
+    """An agent is there, but says nothing in time."""
 
 
 def ask(path: Path, request: Mapping[str, Any], *, timeout: float = 10.0) -> Answer:
@@ -45,6 +49,10 @@ def ask(path: Path, request: Mapping[str, Any], *, timeout: float = 10.0) -> Ans
                     break
                 received += chunk
         answer = json.loads(received)
+    except TimeoutError as exc:
+        raise AgentNotAnsweringError(
+            f"The agent on this PC has not answered for {timeout:.0f} s; restart it if that lasts."
+        ) from exc
     except (OSError, ValueError) as exc:
         raise AgentNotRunningError(
             "No agent answers on this PC; start it with `cloud-connect run`."

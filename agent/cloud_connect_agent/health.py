@@ -9,10 +9,11 @@ from typing import Final, Protocol
 
 import structlog
 
-__all__ = ["Clocks", "Health", "HealthSnapshot", "HealthState", "LiveSession"]
+__all__ = ["SKEW_SECONDS", "Clocks", "Health", "HealthSnapshot", "HealthState", "LiveSession"]
 
 log = structlog.get_logger(__name__)
 
+SKEW_SECONDS: Final = 30.0  # a clock that is further off than that is worth a word
 SILENCE_SECONDS = 35.0  # a session that heard nothing for so long is not called connected
 
 
@@ -64,6 +65,7 @@ class HealthSnapshot:
     in_flight: int
     paused: bool
     draining: bool
+    clock_skew_seconds: float | None
     error: str | None
 
     @property
@@ -85,6 +87,7 @@ class Health:
         self._error: str | None = None
         self._paused_until: float | None = None
         self._draining = False
+        self._clock_skew: float | None = None
 
     @property
     def session(self) -> LiveSession | None:
@@ -121,6 +124,10 @@ class Health:
         self._round_trip_ms = round(seconds * 1000, 3)
         self._round_trip_at = self._clocks.wall()
 
+    def clock_skew(self, seconds: float) -> None:
+        """Note how far this PC's clock is ahead of the relay's."""
+        self._clock_skew = round(seconds, 1)
+
     def pause(self, seconds: float | None = None) -> None:
         """Take no calls until :meth:`resume`, or for *seconds*."""
         self._paused_until = float("inf") if seconds is None else self._clocks.monotonic() + seconds
@@ -151,6 +158,7 @@ class Health:
             in_flight=0 if session is None else session.in_flight,
             paused=self.paused,
             draining=self._draining,
+            clock_skew_seconds=self._clock_skew,
             error=error,
         )
 

@@ -9,7 +9,7 @@ import structlog
 from cloud_connect.calls import ReportedGrant
 from cloud_connect.errors import CloudConnectError, ConfigurationError
 from cloud_connect_agent.control import Answer
-from cloud_connect_agent.health import Health
+from cloud_connect_agent.health import SKEW_SECONDS, Health
 from cloud_connect_agent.reports import ReportBoard
 from cloud_connect_agent.settings import AgentSettings, EnvironmentSettings, ProcoreSettings
 from cloud_connect_agent.stopping import StopSignal
@@ -164,7 +164,8 @@ class Operator:
     async def _status(self) -> Answer:
         grants, fault = await self._grants()
         snapshot = self._health.snapshot()
-        found = (self._problem, self._journal.problem, fault)
+        skew = _skew_problem(snapshot.clock_skew_seconds)
+        found = (self._problem, self._journal.problem, fault, skew)
         return {
             "state": snapshot.state.value,
             "connected": snapshot.connected,
@@ -178,11 +179,19 @@ class Operator:
             "paused": snapshot.paused,
             "draining": snapshot.draining,
             "since": snapshot.since,
+            "clock_skew_seconds": snapshot.clock_skew_seconds,
             "error": snapshot.error,
             "problems": [problem for problem in found if problem is not None],
             "procore": [grant.model_dump(mode="json") for grant in grants],
             "policy": self._policy.summary(),
         }
+
+
+def _skew_problem(seconds: float | None) -> str | None:
+    if seconds is None or abs(seconds) <= SKEW_SECONDS:
+        return None
+    word = "ahead of" if seconds > 0 else "behind"
+    return f"This PC's clock is {abs(seconds):.0f} s {word} the relay's; set it right."
 
 
 def _seconds(value: object) -> float | None:

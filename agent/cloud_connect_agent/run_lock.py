@@ -1,7 +1,7 @@
 """One agent at a time on one set of folders."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from cloud_connect.errors import CloudConnectError, ConfigurationError
 from cloud_connect.file_lock import FileInUseError, file_lock
@@ -20,6 +20,7 @@ def run_lock(paths: AgentPaths, *, timeout: float = 0.0) -> Iterator[None]:
 
     Raises:
         AlreadyRunningError: If one is there.
+        ConfigurationError: If the folders cannot be made or written.
     """
     try:
         paths.create()
@@ -27,10 +28,15 @@ def run_lock(paths: AgentPaths, *, timeout: float = 0.0) -> Iterator[None]:
         raise ConfigurationError(
             f"The folder {exc.filename or paths.state_dir} cannot be made: {exc.strerror}."
         ) from exc
-    try:
-        with file_lock(paths.run_lock_file, timeout=timeout):
-            yield
-    except FileInUseError as exc:
-        raise AlreadyRunningError(
-            f"An agent is already running on {paths.config_dir}; stop it first."
-        ) from exc
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(file_lock(paths.run_lock_file, timeout=timeout))
+        except FileInUseError as exc:
+            raise AlreadyRunningError(
+                f"An agent is already running on {paths.config_dir}; stop it first."
+            ) from exc
+        except OSError as exc:
+            raise ConfigurationError(
+                f"The folder {paths.state_dir} cannot be written: {exc.strerror}."
+            ) from exc
+        yield

@@ -1,6 +1,7 @@
 """The agent's settings: one frozen tree, read once from file and environment."""
 
 import ipaddress
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -194,6 +195,11 @@ def load_settings(
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
+        if os.name == "posix" and file.stat().st_mode & 0o022:
+            raise ConfigurationError(
+                f"{file.name} can be changed by other accounts; "
+                f"run `chmod go-w {file.name}` after checking its content."
+            )
         return tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         return {}

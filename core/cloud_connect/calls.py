@@ -7,7 +7,7 @@ below) in the head's ``params``; bodies travel as DATA.
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 __all__ = [
     "CallParams",
@@ -143,7 +143,7 @@ class ReportedGrant(_Wire):
     grant: Literal["client-credentials", "authorization-code"]
     client_id: str = Field(default="", max_length=200)
     state: Literal["ready", "sign_in_required", "no_grant", "at_risk"] = "ready"
-    expires_at: float | None = None
+    expires_at: AwareDatetime | None = None
 
 
 class Report(_Wire):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -172,10 +173,10 @@ def _run(
         # Whoever read the output went away, such as `head`; spare Python's complaint at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitStatus.FAILED
-    except Exception as exc:  # the border of the process: no traceback for people
-        if "--debug" in arguments:
-            raise
+    except Exception as exc:  # noqa: BLE001  the border of the process: no traceback for people
         known = _known(exc)
+        if "--debug" in arguments:
+            traceback.print_exception(exc)
         if known is not None:
             _show(known.message)
             return status_of(known)

@@ -43,6 +43,7 @@ Clock = Callable[[], float]
 # A check so much late means that this process stood still: what came in meanwhile is read first.
 _STALL: Final = 1.0
 _CATCH_UP: Final = 0.5
+_CLOSE_DEAD: Final = 0.1  # seconds; who has fallen silent will not answer a farewell either
 
 
 _TO_EXCHANGE: Final = (DataReceived, ResponseReceived, TrailersReceived, StreamWritable)
@@ -387,9 +388,10 @@ class Session:
                 answer.set_exception(TunnelClosedError(epitaph))
 
     async def _close_link(self, ending: Ending) -> None:
+        dead = self._liveness.verdict(self._clock()) is not None
         await close_link(
             self._link,
             code=ending.code,
             reason=ending.reason,
-            within=self._settings.close_timeout,
+            within=_CLOSE_DEAD if dead else self._settings.close_timeout,
         )

@@ -46,6 +46,7 @@ async def test_agent_connects_and_answers_calls(relay: Relay, tmp_path: Path) ->
         assert (await exchange.receive_head()).status == 200
         await agent.health.until("connected")
         assert agent.health.told == ["connecting", "connected"]
+        assert agent.health.skew == pytest.approx(0, abs=5)
         assert await agent.generation.read() == 1
 
 

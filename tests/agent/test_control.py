@@ -14,7 +14,12 @@ import pytest
 
 from cloud_connect.errors import CloudConnectError, ConfigurationError
 from cloud_connect_agent import control_server
-from cloud_connect_agent.control import AgentNotRunningError, ask, reachable_name
+from cloud_connect_agent.control import (
+    AgentNotAnsweringError,
+    AgentNotRunningError,
+    ask,
+    reachable_name,
+)
 from cloud_connect_agent.control_server import serve_control
 
 
@@ -169,6 +174,14 @@ async def test_where_the_kernel_does_not_say_the_mode_decides(
     monkeypatch.delattr(socket, "SO_PEERCRED")
     async with served(path):
         assert (await asked(path, {}))["ok"]
+
+
+async def test_an_agent_that_says_nothing_is_told_from_one_that_is_not_there(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(str(path))
+        deaf.listen()
+        with pytest.raises(AgentNotAnsweringError, match="has not answered"):
+            await asyncio.to_thread(ask, path, {}, timeout=0.05)
 
 
 async def test_an_answer_that_is_none_counts_as_no_agent(path: Path) -> None:

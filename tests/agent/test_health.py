@@ -52,6 +52,12 @@ def test_a_round_trip_is_shown_with_its_time(health: Health) -> None:
     assert snapshot.last_round_trip_at == "2023-11-14T22:13:20.250Z"
 
 
+def test_a_clock_that_is_off_is_shown(health: Health) -> None:
+    assert health.snapshot().clock_skew_seconds is None
+    health.clock_skew(-90.04)
+    assert health.snapshot().clock_skew_seconds == -90.0
+
+
 def test_a_silent_session_is_not_called_connected(health: Health, time: Time) -> None:
     health.connected(FakeSession())
     time.monotonic += 34.0

@@ -118,6 +118,20 @@ async def test_status_names_what_does_not_work(bench: Bench) -> None:
     assert status["procore"] == []
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(30.0, None), (31.0, "31 s ahead of the relay's"), (-3600.0, "3600 s behind the relay's")],
+)
+async def test_status_names_a_clock_that_is_wrong(
+    bench: Bench, seconds: float, said: str | None
+) -> None:
+    bench.health.clock_skew(seconds)
+    status = (await bench.ask("status"))["status"]
+    assert status["clock_skew_seconds"] == seconds
+    assert len(status["problems"]) == (said is not None)
+    assert (said or "") in " ".join(status["problems"])
+
+
 async def test_reload_uses_settings_policy_and_vault_at_once(bench: Bench) -> None:
     bench.client.found = [GRANT]
     assert await bench.ask("reload") == {}

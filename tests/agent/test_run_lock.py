@@ -28,3 +28,11 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         run_lock(AgentPaths.of(tmp_path / "file" / "home")),
     ):
         pass
+
+
+def test_folders_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    paths = AgentPaths.of(tmp_path)
+    paths.create()
+    paths.run_lock_file.mkdir()
+    with pytest.raises(ConfigurationError, match="state cannot be written"), run_lock(paths):
+        pass

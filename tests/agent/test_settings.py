@@ -105,6 +105,14 @@ def test_a_mistake_in_a_variable_is_named(file: Path, environ: dict[str, str], n
     assert named in caught.value.message
 
 
+@pytest.mark.parametrize("mode", [0o620, 0o602])
+def test_a_file_that_other_accounts_can_change_is_refused(file: Path, mode: int) -> None:
+    file.write_text('name = "pc"')
+    file.chmod(mode)
+    with pytest.raises(ConfigurationError, match=r"chmod go-w agent\.toml"):
+        load_settings(file)
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
         load_settings(tmp_path)

@@ -167,14 +167,15 @@ def test_an_unexpected_error_is_named_without_its_detail(
     assert len(said.splitlines()) == 1
 
 
-def test_debug_lets_the_error_through() -> None:
-    with pytest.raises(PolicyDeniedError):
-        run_and_exit(
-            failing(PolicyDeniedError("Why.")),
-            ["--debug"],
-            program="program",
-            status_of=status_of,
-        )
+@pytest.mark.parametrize(("error", "status"), [(PolicyDeniedError("Why."), 6), (OSError(), 1)])
+def test_debug_shows_where_an_error_comes_from_and_exits_alike(
+    error: Exception, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(failing(error), "--debug") == status
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "Traceback" in printed.err
+    assert "in fail" in printed.err
 
 
 def test_a_reader_that_goes_away_is_no_failure_to_talk_about(

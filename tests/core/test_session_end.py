@@ -14,7 +14,7 @@ from cloud_connect.errors import (
 from cloud_connect.exchange import Exchange
 from cloud_connect.session import Role, Session, SessionSettings
 from cloud_connect.tunnel import Frame, FrameType, GoAwayCode, ResetCode
-from doubles.memory_link import link_pair
+from doubles.memory_link import MemoryLink, link_pair
 from doubles.session_pair import SessionPair, session_pair, until
 from doubles.tunnel_pair import GET_PROJECTS, OK
 
@@ -245,6 +245,18 @@ class TestLiveness:
             await session.run()
         assert link.closed_with is not None
         assert link.closed_with[1].startswith("silent")
+
+    async def test_farewell_to_a_silent_peer_is_not_waited_for(self) -> None:
+        class Unanswered(MemoryLink):
+            async def close(self, code: int = 1000, reason: str = "") -> None:
+                del code, reason
+                await asyncio.Event().wait()
+
+        settings = SessionSettings(silence_timeout=0.05, close_timeout=60.0)
+        session = Session(Unanswered(), role=Role.AGENT, settings=settings)
+        with pytest.raises(TunnelClosedError, match="silent"):
+            async with asyncio.timeout(5):
+                await session.run()
 
     async def test_peer_that_takes_nothing_is_given_up(self) -> None:
         settings = SessionSettings(write_timeout=0.1, heartbeat_interval=0.02)

@@ -194,6 +194,7 @@ class HealthNotes:
     reasons: list[str] = field(default_factory=list)
     session: Session | None = None
     pings: int = 0
+    skew: float | None = None
     change: asyncio.Event = field(default_factory=asyncio.Event)
 
     def _note(self, state: str, reason: str = "") -> None:
@@ -219,6 +220,9 @@ class HealthNotes:
     def round_trip(self, seconds: float) -> None:
         assert seconds >= 0
         self.pings += 1
+
+    def clock_skew(self, seconds: float) -> None:
+        self.skew = seconds
 
     def drain(self) -> None:
         self._note("draining")

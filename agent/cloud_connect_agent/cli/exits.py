@@ -8,6 +8,7 @@ from cloud_connect.errors import (
     SignInRequiredError,
     TunnelError,
 )
+from cloud_connect_agent.control import AgentNotRunningError
 
 __all__ = ["NotEnrolledError", "exit_status_of"]
 
@@ -23,7 +24,7 @@ def exit_status_of(error: CloudConnectError) -> ExitStatus:
             return ExitStatus.BAD_CONFIGURATION
         case NotEnrolledError():
             return ExitStatus.NOT_ENROLLED
-        case TunnelError():
+        case TunnelError() | AgentNotRunningError():
             return ExitStatus.NOT_CONNECTED
         case SignInRequiredError():
             return ExitStatus.SIGN_IN_NEEDED

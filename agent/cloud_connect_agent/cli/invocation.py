@@ -1,6 +1,7 @@
 """What all commands share: ``--home``, ``--json``, ``--debug``, before or after the command."""
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ class Invocation(SharedOptions):
 
     def hint(self) -> str:
         """Return ``--home …`` for commands that a person shall type next."""
-        return "" if self.home is None else f" --home {self.home}"
+        return "" if self.home is None else f" --home {shlex.quote(str(self.home))}"
 
     def settings(self, flags: Mapping[str, Any] | None = None) -> "AgentSettings":
         """Read the settings."""

@@ -1,5 +1,6 @@
 """``cloud-connect logs``: what the agent did."""
 
+import contextlib
 import json
 import sys
 
@@ -33,7 +34,7 @@ def logs(invocation: Invocation, *, follow: bool, lines: int) -> None:
     if invocation.json and not follow:
         print_json([json.loads(line) for line in found])
         return
-    if not found and not follow:
+    if not found and not follow and lines:
         note("Nothing is logged yet; the log begins with `cloud-connect run`.")
         return
     colors = sys.stdout.isatty()
@@ -44,5 +45,6 @@ def logs(invocation: Invocation, *, follow: bool, lines: int) -> None:
     for line in found:
         show(line)
     if follow:
-        for line in follow_lines(file):
-            show(line)
+        with contextlib.suppress(KeyboardInterrupt):  # its usual end, not a failure
+            for line in follow_lines(file):
+                show(line)

@@ -66,7 +66,8 @@ def show(invocation: Invocation) -> int:
             click.echo()
             rows = [(rule.id, rule.effect.value, _extent(rule)) for rule in document.rules]
             table(("RULE", "EFFECT", "COVERS"), [*rows, ("default", "deny", "everything else")])
-    return ExitStatus.FAILED if summary["problem"] and file.exists() else ExitStatus.DONE
+    broken = summary["problem"] and file.exists()
+    return ExitStatus.BAD_CONFIGURATION if broken else ExitStatus.DONE
 
 
 @policy.command(

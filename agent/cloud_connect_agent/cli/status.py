@@ -8,12 +8,14 @@ from cloud_connect.command_line import ExitStatus
 from cloud_connect.terminal import fields, print_json
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
 from cloud_connect_agent.cli.terminal import note
-from cloud_connect_agent.control import AgentNotRunningError, ask
+from cloud_connect_agent.control import AgentNotAnsweringError, AgentNotRunningError, ask
 from cloud_connect_agent.version import VERSION
 
 __all__ = ["status"]
 
 _COLOURS = {"connected": "green", "connecting": "yellow", "stopped": "yellow"}
+
+_PATIENCE = 5.0  # seconds for an answer from the agent, which needs milliseconds
 
 
 @click.command(
@@ -40,7 +42,9 @@ def status(invocation: Invocation) -> int:
 
 def _document(invocation: Invocation) -> dict[str, Any]:
     try:
-        answer = ask(invocation.paths.control_socket, {"command": "status"})
+        answer = ask(invocation.paths.control_socket, {"command": "status"}, timeout=_PATIENCE)
+    except AgentNotAnsweringError as exc:
+        return _stopped(invocation) | {"state": "offline", "error": exc.message}
     except AgentNotRunningError:
         return _stopped(invocation)
     document: dict[str, Any] = answer["status"]
@@ -87,6 +91,7 @@ def _stopped(invocation: Invocation) -> dict[str, Any]:
         "paused": False,
         "draining": False,
         "since": None,
+        "clock_skew_seconds": None,
         "error": None,
         "problems": problems,
         "procore": procore,

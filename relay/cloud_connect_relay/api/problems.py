@@ -47,7 +47,7 @@ _TITLES: Final = {
     ErrorCode.IDEMPOTENCY_KEY_REQUIRED: "A write needs an Idempotency-Key",
     ErrorCode.IDEMPOTENCY_MISMATCH: "The Idempotency-Key belongs to another request",
     ErrorCode.INSUFFICIENT_SCOPE: "The credential does not allow this",
-    ErrorCode.INTERNAL_ERROR: "Something went wrong in the relay",
+    ErrorCode.INTERNAL_ERROR: "Something went wrong",
     ErrorCode.INVALID_REQUEST: "The request is not valid",
     ErrorCode.NOT_FOUND: "Not found",
     ErrorCode.OUTCOME_UNKNOWN: "The outcome is unknown",

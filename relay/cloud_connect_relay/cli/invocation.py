@@ -1,6 +1,7 @@
 """What all commands share: ``--data-dir``, ``--json``, ``--debug``, before or after the command."""
 
 import os
+import shlex
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ class Invocation(SharedOptions):
 
     def command(self, words: str) -> str:
         """Return a command of ours for a person to type next."""
-        place = "" if self.data_dir is None else f" --data-dir {self.data_dir}"
+        place = "" if self.data_dir is None else f" --data-dir {shlex.quote(str(self.data_dir))}"
         return f"cloud-connect-relay {words}{place}"
 
     def settings(self, flags: Mapping[str, Any] | None = None) -> "RelaySettings":

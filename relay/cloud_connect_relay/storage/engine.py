@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -174,9 +175,11 @@ def _engine(url: str) -> AsyncEngine:
 def _probe_file(path: str) -> None:
     # aiosqlite leaves a thread behind when it cannot open a file, which then fails on its own.
     try:
+        if path != ":memory:":  # SQLite itself would let every account read a new file
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         with contextlib.closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA schema_version")
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
         raise ConfigurationError(
             f"The database file {path} cannot be used ({error}); check the setting database_url,"
             " or restore the file from your backup."

@@ -13,6 +13,7 @@ from cloud_connect.errors import (
 )
 from cloud_connect_agent.cli import root
 from cloud_connect_agent.cli.exits import NotEnrolledError
+from cloud_connect_agent.control import AgentNotRunningError
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,7 @@ from cloud_connect_agent.cli.exits import NotEnrolledError
         (CloudConnectError("Why."), 1),
         (VaultLockedError("Why."), 1),
         (NotEnrolledError("Why."), 3),
+        (AgentNotRunningError("Why."), 4),
         (TunnelClosedError("Why."), 4),
         (SignInRequiredError("Why."), 5),
         (PolicyDeniedError("Why."), 6),
@@ -49,15 +51,6 @@ def test_each_error_has_its_status_and_one_sentence(
     assert not said.out
     assert len(said.err.splitlines()) == 1
     assert "detail" not in said.err
-
-
-def test_debug_lets_the_error_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise PolicyDeniedError("Why.")
-
-    monkeypatch.setattr(root.cloud_connect, "main", fail)
-    with pytest.raises(PolicyDeniedError):
-        root.main(["--debug"])
 
 
 def test_a_command_that_says_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:

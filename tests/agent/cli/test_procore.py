@@ -1,6 +1,7 @@
 """Tests of ``cloud-connect procore`` and ``test`` against the simulator."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ def test_what_cannot_be_stored_is_refused(
 
 def test_signing_in_and_out(cli: Cli, app: dict[str, str]) -> None:
     ended = cli(*LOGIN, "--json")
+    assert datetime.fromisoformat(ended.document["expires_at"]) > datetime.now(UTC)
     assert ended.status == 0, ended.errors
     assert ended.document["state"] == "ready"
     assert "signed in" in cli("procore", "list").output

@@ -199,6 +199,22 @@ def test_the_log_is_shown_readably(agent: Agent, cli: Cli) -> None:
     assert all("event" in event for event in events)
 
 
+def test_an_agent_that_hangs_is_not_called_stopped(agent: Agent, cli: Cli) -> None:
+    agent.process.send_signal(signal.SIGSTOP)
+    try:
+        ended = cli("status", "--json")
+    finally:
+        agent.process.send_signal(signal.SIGCONT)
+    assert ended.status == 4
+    assert (ended.document["state"], ended.document["connected"]) == ("offline", False)
+    assert "has not answered" in ended.document["error"]
+
+
+def test_no_lines_of_the_log_are_no_reason_to_say_that_it_is_empty(agent: Agent, cli: Cli) -> None:
+    assert agent.process.poll() is None
+    assert cli("logs", "-n", "0").errors == ""
+
+
 def test_the_log_is_followed(agent: Agent, home: Path, cli: Cli) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "cloud_connect_agent", "logs", "-f", "--home", str(home), "--json"],
@@ -218,7 +234,7 @@ def test_the_log_is_followed(agent: Agent, home: Path, cli: Cli) -> None:
         reader.start()
         until(lambda: cli("resume").status == 0 and found.wait(0.5), within=30)
         follower.send_signal(signal.SIGINT)
-        assert follower.wait(20) == 1
+        assert follower.wait(20) == 0
         reader.join()
     assert agent.process.poll() is None
 
@@ -234,7 +250,7 @@ def test_a_second_signal_stops_at_once(agent: Agent) -> None:
 def test_a_pause_needs_an_agent(cli: Cli, connector_id: str) -> None:
     assert connector_id
     ended = cli("pause")
-    assert ended.status == 1
+    assert ended.status == 4
     assert "cloud-connect run" in ended.errors
 
 

@@ -143,5 +143,5 @@ def test_debug_shows_where_an_error_comes_from(home: Path) -> None:
         text=True,
         check=False,
     )
-    assert ended.returncode == 1
+    assert ended.returncode == 3
     assert "NotEnrolledError" in ended.stderr

@@ -1,3 +1,4 @@
+import shlex
 import stat
 from pathlib import Path
 
@@ -26,8 +27,9 @@ def test_files_are_for_this_account_alone(relay: Commands) -> None:
         path.name: stat.S_IMODE(path.stat().st_mode)
         for path in (relay.data_dir, *relay.data_dir.iterdir())
     }
-    assert modes["data"] == 0o700
-    assert modes["relay.key"] == modes["relay.pepper"] == 0o600
+    assert modes.pop("data") == 0o700
+    assert {"relay.key", "relay.pepper", "relay.sqlite3"} <= modes.keys()
+    assert set(modes.values()) == {0o600}
 
 
 def test_second_init_refuses_and_changes_nothing(relay: Commands) -> None:
@@ -49,6 +51,14 @@ def test_secrets_stand_alone_on_their_lines_for_people(relay: Commands) -> None:
     assert Credential.parse(keys[0]) is not None
     assert lines[lines.index("Password") + 1].count("-") == 4
     assert lines[-1] == f"Next: cloud-connect-relay serve --data-dir {relay.data_dir}"
+
+
+def test_the_next_command_can_be_pasted_whatever_the_folder_is_called(
+    relay: Commands, tmp_path: Path
+) -> None:
+    folder = tmp_path / "büro 1; rm"
+    last = relay("init", "--data-dir", str(folder)).out.splitlines()[-1]
+    assert shlex.split(last)[-1] == str(folder)
 
 
 def test_no_secret_is_stored_as_it_is(relay: Commands) -> None:
