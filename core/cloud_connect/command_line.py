@@ -175,15 +175,14 @@ def _run(
         return ExitStatus.FAILED
     except Exception as exc:  # noqa: BLE001  the border of the process: no traceback for people
         known = _known(exc)
-        if "--debug" in arguments:
+        debug = "--debug" in arguments
+        if debug:
             traceback.print_exception(exc)
         if known is not None:
             _show(known.message)
             return status_of(known)
-        _show(
-            f"Something unexpected happened ({_name(exc)}); run the command again with --debug"
-            " and report what it says."
-        )
+        advice = "please report it" if debug else "run the command again with --debug and report it"
+        _show(f"Something unexpected happened ({_name(exc)}); {advice}.")
         return ExitStatus.FAILED
     return result if isinstance(result, int) else ExitStatus.DONE
 
