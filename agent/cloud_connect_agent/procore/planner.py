@@ -208,10 +208,11 @@ def record_request(
         UnsupportedOperationError: If Procore shows none singly.
     """
     endpoint = resource.needed(Operation.GET)
+    own = {**target, "id": record_id}
     return ApiRequest(
         method=endpoint.method or "GET",
-        path=endpoint.filled({**_path_ids(source, target), "id": record_id}),
-        query=(*_query_ids(endpoint, source, target), *endpoint.always),
+        path=endpoint.filled(_path_ids(source, own)),
+        query=(*_query_ids(endpoint, source, own), *endpoint.always),
     )
 
 

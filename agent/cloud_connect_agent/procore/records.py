@@ -48,7 +48,9 @@ def write_request(
     """
     endpoint = resource.needed(operation)
     ids = {"company_id": str(source.company_id), **target}
-    path = endpoint.filled(ids if record_id is None else {**ids, "id": record_id})
+    if record_id is not None:
+        ids["id"] = record_id
+    path = endpoint.filled(ids)
     query = [(name, ids[name]) for name in endpoint.query]
     body: Row | None = None
     if record is not None:
