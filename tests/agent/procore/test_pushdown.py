@@ -85,7 +85,7 @@ def test_ranges_are_a_day_wider_than_asked_since_zones_differ() -> None:
 def test_daily_logs_are_always_asked_for_with_both_dates(
     conditions: list[tuple[str, str, object]], start: str, end: str
 ) -> None:
-    assert sent("notes_logs", *conditions) == [("start_date", start), ("end_date", end)]
+    assert sent("accident_logs", *conditions) == [("start_date", start), ("end_date", end)]
 
 
 def test_ranges_of_days_and_lower_ends_alone_are_sent_as_procore_writes_them() -> None:
@@ -108,5 +108,5 @@ def test_list_of_one_day_needs_that_day() -> None:
 def test_time_of_an_evening_chooses_the_day_as_written_and_the_day_it_is_here() -> None:
     east = Calendar(now=CALENDAR.now, zone=timezone(timedelta(hours=2)))
     late = Group(conditions=(Condition.of("date", Operator.GE, "2026-11-01T23:00:00Z"),))
-    endpoint = load_catalog().resource("notes_logs").needed(Operation.LIST)
+    endpoint = load_catalog().resource("accident_logs").needed(Operation.LIST)
     assert dict(server_query(endpoint, late, east))["start_date"] == "2026-11-01"

@@ -52,6 +52,23 @@ MADE: dict[str, tuple[Row, Row]] = {
 }
 
 
+# What the simulator does not play.
+NOT_PLAYED = {
+    "checklist_lists", "coordination_issues", "coordination_issues_v2", "departments",
+    "correspondence_type_items", "daily_log_headers", "form_templates", "forms",
+    "generic_tool_items", "generic_tools", "inactive_company_users", "inactive_vendors",
+    "incidents", "offices", "permission_templates", "programs", "project_permission_templates",
+    "project_regions", "project_stages", "project_types", "trades", "weather_logs_v1_1",
+}  # fmt: skip
+# Listed for one day only, and listed when there is something in it.
+LISTED_ELSEWHERE = {"daily_log_counts", "recycled_rfis"}
+PLAYED = [
+    resource.name
+    for resource in CATALOG
+    if resource.list_ and resource.name not in NOT_PLAYED | LISTED_ELSEWHERE
+]
+
+
 def at(company: int = COMPANY, project: int | None = PROJECT) -> Source:
     return Source(company_id=company, environment=SANDBOX, project_id=project)
 
@@ -119,7 +136,7 @@ async def scope_of(executor: RecordExecutor, name: str) -> dict[str, str]:
     return {"rfi_id": str(rfi["id"])}
 
 
-@pytest.mark.parametrize("name", [resource.name for resource in CATALOG])
+@pytest.mark.parametrize("name", PLAYED)
 async def test_every_resource_can_be_listed_and_shown(executor: RecordExecutor, name: str) -> None:
     resource = CATALOG.resource(name)
     scope = await scope_of(executor, name)
