@@ -217,7 +217,9 @@ def record_request(
 
 
 def scoped(row: Row, resource: Resource, target: Target) -> Row:
-    """Add the scope ids to a record as ordinary fields."""
+    """Add the scope ids to a record as ordinary fields, and its id where it has another name."""
+    if resource.identity in row:
+        row["id"] = row[resource.identity]
     for name, text in target.items():
         row[name] = resource.scope_type(name).typed(text)
     return row

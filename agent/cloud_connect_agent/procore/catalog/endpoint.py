@@ -208,6 +208,9 @@ class Sync(_Call):
 
     Attributes:
         key: What the records stand under in the body.
+        each: Scope ids that every record carries, as nothing else says where it belongs.
+        query_fields: Fields of the records that are sent as query parameters instead: the
+            records of one request agree in them.
         max_items: Records of one request.
         safe_for_create: Whether an ``origin_id`` of ours may be written, so that a repeated
             create finds the record that the first one made.
@@ -215,6 +218,8 @@ class Sync(_Call):
 
     method: Literal["", "GET", "POST", "PATCH", "PUT", "DELETE"] = "PATCH"
     key: str = Field(default="updates", pattern=r"^[a-z_]+$")
+    each: tuple[str, ...] = ()
+    query_fields: tuple[str, ...] = ()
     answer: SyncAnswer = SyncAnswer.ENTITIES
     max_items: int = Field(default=1000, ge=1, le=1000)
     safe_for_create: bool = False

@@ -71,6 +71,8 @@ class Resource(Table):
         scope: Ids that say where a record lives, outermost first.
         text_scope: Those of them that are text, as the ids of the second generation are.
         project_field: The field that *is* a project's id, where the records are projects.
+        identity: The field that holds a record's id, where Procore does not call it ``id``;
+            it is given under both names.
         single: There is one record in each place and no id in its paths, as a project's
             schedule.
         dynamic: Records have fields that nobody can list here, such as a budget's columns.
@@ -88,6 +90,7 @@ class Resource(Table):
     scope: tuple[ScopeId, ...]
     text_scope: tuple[ScopeId, ...] = ()
     project_field: str | None = None
+    identity: str = "id"
     single: bool = False
     dynamic: bool = False
     list_: Endpoint | None = Field(default=None, alias="list")
