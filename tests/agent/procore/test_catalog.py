@@ -42,27 +42,6 @@ ENDPOINTS = [
 BOTH = tuple(Direction)
 NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 
-# Procore's own documentation of each operation: method, path, ids in the query or in the body,
-# envelope. Written down here a second time, independently of the tables.
-DOCUMENTED = {
-    ("folders", "list"): "GET /rest/v1.0/folders ?project_id",
-    ("folders", "create"): "POST /rest/v1.0/folders ?project_id {folder}",
-    ("files", "update"): "PATCH /rest/v1.0/files/{id} ?project_id {file}",
-    ("image_categories", "create"): "POST /rest/v1.0/image_categories ?project_id {image_category}",
-    ("images", "list"): "GET /rest/v1.0/images ?project_id",
-    ("images", "delete"): "DELETE /rest/v1.0/images/{id} ?project_id ?permanent=true",
-    ("images", "create"): "POST /rest/v1.0/images ?project_id {image}",
-    ("purchase_order_contracts", "list"): "GET /rest/v1.0/purchase_order_contracts ?project_id",
-    ("purchase_order_contracts", "create"): (
-        "POST /rest/v1.0/purchase_order_contracts =project_id {purchase_order_contract}"
-    ),
-    ("purchase_order_contracts", "delete"): (
-        "DELETE /rest/v1.0/purchase_order_contracts/{id} ?project_id"
-    ),
-    ("cost_codes", "get"): "GET /rest/v1.0/cost_codes/{id} ?project_id",
-    ("cost_codes", "update"): "PATCH /rest/v1.0/cost_codes/{id} =project_id {cost_code}",
-}
-
 
 @pytest.mark.parametrize(("resource", "operation", "endpoint"), ENDPOINTS)
 def test_every_scope_id_of_an_operation_goes_somewhere(
@@ -109,19 +88,6 @@ def test_every_resource_is_complete(resource: Resource) -> None:
     }
     assert set(resource.missing) - {"list", "get"} == missing - {"get"}
     assert all(reason.endswith(".") for reason in resource.missing.values())
-
-
-@pytest.mark.parametrize(("place", "expected"), DOCUMENTED.items(), ids=str)
-def test_operations_are_as_procore_documents_them(place: tuple[str, str], expected: str) -> None:
-    resource = CATALOG.resource(place[0])
-    operation = Operation(f"records.{place[1]}")
-    endpoint = CATALOG.endpoint(resource, operation)
-    parts = [resource.method(operation), endpoint.template]
-    parts += [f"?{name}" for name in endpoint.query]
-    parts += [f"?{name}={value}" for name, value in endpoint.fixed]
-    parts += [f"={name}" for name in endpoint.body]
-    parts += [f"{{{endpoint.envelope}}}"] if endpoint.envelope else []
-    assert " ".join(parts) == expected
 
 
 def test_lists_that_do_not_page_are_marked() -> None:
