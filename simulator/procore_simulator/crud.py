@@ -7,7 +7,11 @@ import orjson
 
 from procore_simulator.attachments import linked, sent_attachments
 from procore_simulator.calls import Call
-from procore_simulator.custom_fields import read_custom_fields
+from procore_simulator.custom_fields import (
+    demand_custom_fields,
+    read_custom_fields,
+    without_retired,
+)
 from procore_simulator.failures import ApiError, bad_request, blank, missing_parameter, not_found
 from procore_simulator.filtering import selected_rows
 from procore_simulator.messages import Json, JsonObject, Reply, json_reply
@@ -41,6 +45,10 @@ def present(resource: Resource, call: Call, row: Record, *, listed: bool = False
     shown = {**resource.template, **row}
     if resource.present is not None:
         shown = resource.present(call, shown, listed)
+    if resource.custom_fields and call.company is not None and call.company.retired_custom_fields:
+        shown["custom_fields"] = without_retired(
+            shown["custom_fields"], call.company.retired_custom_fields
+        )
     if shown.get("attachments"):
         shown["attachments"] = linked(call, shown["attachments"])
     shown.pop(CONTENT, None)
@@ -178,6 +186,8 @@ def _demand(resource: Resource, sent: Mapping[str, Json]) -> None:
 def insert(resource: Resource, call: Call, sent: Mapping[str, Json]) -> Record:
     """Check what was sent and commit a new row."""
     _demand(resource, sent)
+    if resource.custom_fields and call.request.argument("run_configurable_validations") == "true":
+        demand_custom_fields(sent)
     _check_origin(resource, call, sent, own_id=None)
     moment = call.now()
     row = apply(resource, call, sent, {})

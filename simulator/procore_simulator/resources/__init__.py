@@ -6,6 +6,7 @@ from procore_simulator.resources import (
     daily_logs,
     directory,
     documents,
+    field_sets,
     financials,
     locations,
     photos,
@@ -36,6 +37,7 @@ _AREAS = (
     locations,
     planning,
     uploads,
+    field_sets,
 )
 
 RESOURCES: dict[str, Resource] = {
