@@ -3,6 +3,7 @@
 from procore_simulator.resource import Resource
 from procore_simulator.resources import (
     companies,
+    daily_log_clones,
     daily_logs,
     directory,
     documents,
@@ -38,6 +39,7 @@ _AREAS = (
     planning,
     uploads,
     field_sets,
+    daily_log_clones,
 )
 
 RESOURCES: dict[str, Resource] = {
