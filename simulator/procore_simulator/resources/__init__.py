@@ -3,9 +3,11 @@
 from procore_simulator.resource import Resource
 from procore_simulator.resources import (
     companies,
+    daily_log_clones,
     daily_logs,
     directory,
     documents,
+    field_sets,
     financials,
     locations,
     photos,
@@ -15,6 +17,7 @@ from procore_simulator.resources import (
     rfi_replies,
     rfis,
     submittals,
+    uploads,
 )
 from procore_simulator.routing import Route
 
@@ -34,6 +37,9 @@ _AREAS = (
     financials,
     locations,
     planning,
+    uploads,
+    field_sets,
+    daily_log_clones,
 )
 
 RESOURCES: dict[str, Resource] = {
