@@ -2,6 +2,7 @@
 
 from procore_simulator.resource import Resource
 from procore_simulator.resources import (
+    budget,
     companies,
     daily_logs,
     directory,
@@ -10,6 +11,7 @@ from procore_simulator.resources import (
     locations,
     photos,
     planning,
+    prime_contracts,
     projects,
     quality,
     rfi_replies,
@@ -34,6 +36,8 @@ _AREAS = (
     financials,
     locations,
     planning,
+    budget,
+    prime_contracts,
 )
 
 RESOURCES: dict[str, Resource] = {
