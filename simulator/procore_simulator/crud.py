@@ -5,8 +5,13 @@ from typing import Any
 
 import orjson
 
+from procore_simulator.attachments import linked, sent_attachments
 from procore_simulator.calls import Call
-from procore_simulator.custom_fields import read_custom_fields
+from procore_simulator.custom_fields import (
+    demand_custom_fields,
+    read_custom_fields,
+    without_retired,
+)
 from procore_simulator.failures import ApiError, bad_request, blank, missing_parameter, not_found
 from procore_simulator.filtering import selected_rows
 from procore_simulator.messages import Json, JsonObject, Reply, json_reply
@@ -14,6 +19,7 @@ from procore_simulator.paging import page_of
 from procore_simulator.records import Record
 from procore_simulator.resource import Paging, Refusal, Resource
 from procore_simulator.routing import Handler, Reach, Route
+from procore_simulator.storage.objects import CONTENT
 from procore_simulator.tenancy import Level
 
 __all__ = [
@@ -39,6 +45,13 @@ def present(resource: Resource, call: Call, row: Record, *, listed: bool = False
     shown = {**resource.template, **row}
     if resource.present is not None:
         shown = resource.present(call, shown, listed)
+    if resource.custom_fields and call.company is not None and call.company.retired_custom_fields:
+        shown["custom_fields"] = without_retired(
+            shown["custom_fields"], call.company.retired_custom_fields
+        )
+    if shown.get("attachments"):
+        shown["attachments"] = linked(call, shown["attachments"])
+    shown.pop(CONTENT, None)
     if listed:
         for name in resource.list_omits:
             shown.pop(name, None)
@@ -154,6 +167,10 @@ def apply(resource: Resource, call: Call, sent: Mapping[str, Json], row: Record)
         custom = read_custom_fields(sent)
         if custom:
             changed["custom_fields"] = {**row.get("custom_fields", {}), **custom}
+    if "attachments" in resource.template:
+        added = sent_attachments(call, sent)
+        if added:
+            changed["attachments"] = [*row.get("attachments", ()), *added]
     return changed
 
 
@@ -169,6 +186,8 @@ def _demand(resource: Resource, sent: Mapping[str, Json]) -> None:
 def insert(resource: Resource, call: Call, sent: Mapping[str, Json]) -> Record:
     """Check what was sent and commit a new row."""
     _demand(resource, sent)
+    if resource.custom_fields and call.request.argument("run_configurable_validations") == "true":
+        demand_custom_fields(sent)
     _check_origin(resource, call, sent, own_id=None)
     moment = call.now()
     row = apply(resource, call, sent, {})
@@ -182,6 +201,7 @@ def insert(resource: Resource, call: Call, sent: Mapping[str, Json]) -> Record:
     if resource.normalize is not None:
         resource.normalize(call, row, None)
     call.collection(resource.name).put(row)
+    call.settle()
     call.record_id = row["id"]
     return row
 
@@ -198,6 +218,7 @@ def change(resource: Resource, call: Call, row: Record, sent: Mapping[str, Json]
     if resource.normalize is not None:
         resource.normalize(call, changed, row)
     call.collection(resource.name).put(changed)
+    call.settle()
     call.record_id = changed["id"]
     return changed
 

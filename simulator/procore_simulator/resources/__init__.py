@@ -7,6 +7,7 @@ from procore_simulator.resources import (
     daily_logs,
     directory,
     documents,
+    field_sets,
     financials,
     locations,
     photos,
@@ -17,6 +18,7 @@ from procore_simulator.resources import (
     rfi_replies,
     rfis,
     submittals,
+    uploads,
 )
 from procore_simulator.routing import Route
 
@@ -36,6 +38,8 @@ _AREAS = (
     financials,
     locations,
     planning,
+    uploads,
+    field_sets,
     budget,
     prime_contracts,
 )
