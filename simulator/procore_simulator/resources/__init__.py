@@ -2,6 +2,7 @@
 
 from procore_simulator.resource import Resource
 from procore_simulator.resources import (
+    budget,
     companies,
     daily_log_clones,
     daily_logs,
@@ -12,6 +13,7 @@ from procore_simulator.resources import (
     locations,
     photos,
     planning,
+    prime_contracts,
     projects,
     quality,
     rfi_replies,
@@ -39,7 +41,9 @@ _AREAS = (
     planning,
     uploads,
     field_sets,
+    budget,
     daily_log_clones,
+    prime_contracts,
 )
 
 RESOURCES: dict[str, Resource] = {
