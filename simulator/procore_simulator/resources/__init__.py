@@ -4,12 +4,17 @@ from procore_simulator.resource import Resource
 from procore_simulator.resources import (
     budget,
     companies,
+    company_lists,
+    coordination,
+    correspondence,
     daily_log_clones,
+    daily_log_days,
     daily_logs,
     directory,
     documents,
     field_sets,
     financials,
+    inactive,
     locations,
     photos,
     planning,
@@ -18,6 +23,7 @@ from procore_simulator.resources import (
     quality,
     rfi_replies,
     rfis,
+    safety,
     submittals,
     uploads,
 )
@@ -44,6 +50,12 @@ _AREAS = (
     budget,
     daily_log_clones,
     prime_contracts,
+    company_lists,
+    safety,
+    coordination,
+    correspondence,
+    daily_log_days,
+    inactive,
 )
 
 RESOURCES: dict[str, Resource] = {
