@@ -16,6 +16,7 @@ from cloud_connect.errors import (
     OutcomeUnknownError,
     SourceUnavailableError,
 )
+from cloud_connect_agent.procore.budget import own_limit, retry_after_of
 from cloud_connect_agent.procore.failures import is_throttled
 from cloud_connect_agent.procore.messages import READ_METHODS, plain_headers
 from cloud_connect_agent.procore.oauth import Authenticator
@@ -84,6 +85,9 @@ class Attempts:
 
     A write is sent again only if Procore surely did not carry it out: it refused the token
     or put the request off.
+
+    Args:
+        wrote: Told when a write has been answered, or never will be.
     """
 
     def __init__(
@@ -94,6 +98,7 @@ class Attempts:
         authenticator: Authenticator,
         scheduler: RateScheduler,
         retries: Retries,
+        wrote: Callable[[], None],
         max_headers: int,
         clock: Callable[[], float],
     ) -> None:
@@ -102,18 +107,21 @@ class Attempts:
         self._authenticator: Final = authenticator
         self._scheduler: Final = scheduler
         self._retries: Final = retries
+        self._wrote: Final = wrote
         self._max_headers: Final = max_headers
         self._clock: Final = clock
         self._slot: Slot | None = None
         self._response: httpx.Response | None = None
         self._headers: Mapping[str, str] = {}
+        self._hold = 0.0
+        self._throttles = 0
 
     async def __aenter__(self) -> StreamedResponse:
         out, environment = self._out, self._out.source.environment
         token = self._authenticator.ready(environment) or await self._in_time(
             self._authenticator.token(environment)
         )
-        renewed, throttles = False, 0
+        renewed = False
         while True:
             grant = Grant(environment, token.stored.client_id, out.source.company_id)
             try:
@@ -126,35 +134,43 @@ class Attempts:
                 await asyncio.sleep(pause)
                 continue
             status = response.status_code
-            headers = self._headers
-            hold = 0.0
             if status == 401 and out.repeatable and not renewed:
                 renewed = True
                 await self._close()
                 token = await self._in_time(self._authenticator.renew(environment, token))
                 continue
-            if is_throttled(status, headers):
-                hold = self._scheduler.hold(grant)
-                waitable = throttles < _MAX_THROTTLES and self._clock() + hold < out.deadline
-                if waitable and out.repeatable:
-                    throttles += 1
-                    await self._close()  # the next slot comes when the limit allows
-                    continue
-            elif status in _FAILED and not out.writes and out.repeatable:
-                pause = self._retries.next_pause(out.deadline)
-                if pause is not None:
-                    await self._close()
-                    await asyncio.sleep(pause)
-                    continue
+            if (again := self._pause_after(grant, status)) is not None and out.repeatable:
+                await self._close()
+                await asyncio.sleep(again)
+                continue
             return StreamedResponse(
                 response,
-                headers=headers,
+                headers=self._headers,
                 write=out.writes,
                 host=self._origin.host,
-                hold=hold,
+                hold=self._hold,
                 deadline=out.deadline + (_WRITE_GRACE if out.writes else 0.0),
                 clock=self._clock,
             )
+
+    def _pause_after(self, grant: Grant, status: int) -> float | None:
+        """Return how long to wait before the request is sent again; ``None`` if it is not."""
+        out, headers = self._out, self._headers
+        self._hold = 0.0
+        if not is_throttled(status, headers):
+            retried = status in _FAILED and not out.writes
+            return self._retries.next_pause(out.deadline) if retried else None
+        if own_limit(status, headers):
+            wait = retry_after_of(headers)
+            if wait is None:  # nobody knows how long: an hour, for some operations
+                return self._retries.next_pause(out.deadline)
+            pause = self._hold = max(wait, _RETRY_PAUSE)
+        else:
+            self._hold = self._scheduler.hold(grant)
+            pause = 0.0  # the next slot comes when the limit allows
+        self._throttles += 1
+        in_time = self._clock() + self._hold < out.deadline
+        return pause if in_time and self._throttles <= _MAX_THROTTLES else None
 
     async def __aexit__(
         self,
@@ -177,6 +193,9 @@ class Attempts:
         except BaseException:
             await self._close()
             raise
+        finally:
+            if out.writes:
+                self._wrote()
         return response
 
     def _check(self, response: httpx.Response) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 from urllib.parse import quote, urlencode
 
 import anyio.lowlevel
@@ -31,6 +31,7 @@ from cloud_connect_agent.procore.login import LoginHost
 from cloud_connect_agent.procore.messages import ApiRequest, ApiResponse
 from cloud_connect_agent.procore.oauth import Authenticator
 from cloud_connect_agent.procore.scheduler import RateScheduler
+from cloud_connect_agent.procore.shared_reads import SharedReads
 from cloud_connect_agent.procore.streaming import StreamedResponse, TruncatedAnswerError
 from cloud_connect_agent.procore.transport import Origin, Timeouts
 from cloud_connect_agent.tls import client_context
@@ -63,6 +64,14 @@ class ClientSettings(Protocol):
         ...
 
 
+class _Answer(NamedTuple):
+    """A 2xx answer as it came: what is decoded of it, a caller may change."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class ProcoreClient:
     """Sends requests to Procore, for every environment and company."""
 
@@ -92,6 +101,7 @@ class ProcoreClient:
             clock=clock,
             spread=spread,
         )
+        self._shared: Final[SharedReads[_Answer]] = SharedReads(clock=clock)
         self._authenticator: Authenticator | None = None
 
     @classmethod
@@ -225,20 +235,32 @@ class ProcoreClient:
             deadline=deadline,
             interactive=interactive,
         )
+        if outgoing.writes:
+            return await self._write(outgoing)
+        key = (source, request.method, outgoing.target, outgoing.headers, content, interactive)
+        answer = await self._shared.run(key, lambda: self._read(outgoing), deadline=deadline)
+        return _decode(answer, write=False)
+
+    async def _read(self, outgoing: Outgoing) -> _Answer:
+        """Read, and again if an answer broke off."""
         retries = self._retries()
         while True:
             try:
                 return await self._fetch(outgoing, retries)
-            except TruncatedAnswerError:  # of a read: it may be asked for again
-                pause = retries.next_pause(deadline)
+            except TruncatedAnswerError:
+                pause = retries.next_pause(outgoing.deadline)
                 if pause is None:
                     raise
-            except OutcomeUnknownError as unknown:
-                pause = retries.next_pause(deadline)
-                if request.method != "DELETE" or content is not None or pause is None:
-                    raise
-                return await self._delete_again(outgoing, unknown, pause)
             await asyncio.sleep(pause)
+
+    async def _write(self, outgoing: Outgoing) -> ApiResponse:
+        try:
+            return _decode(await self._fetch(outgoing, self._retries()), write=True)
+        except OutcomeUnknownError as unknown:
+            pause = self._retries().next_pause(outgoing.deadline)
+            if outgoing.method != "DELETE" or outgoing.content is not None or pause is None:
+                raise
+            return await self._delete_again(outgoing, unknown, pause)
 
     async def _delete_again(
         self, outgoing: Outgoing, unknown: OutcomeUnknownError, pause: float
@@ -246,7 +268,7 @@ class ProcoreClient:
         """Repeat a deletion once: what is gone cannot be deleted twice."""
         await asyncio.sleep(pause)
         try:
-            return await self._fetch(outgoing, self._retries())
+            return _decode(await self._fetch(outgoing, self._retries()), write=True)
         except SourceRejectedError as rejected:
             if rejected.status != 404:
                 raise unknown from rejected
@@ -254,7 +276,7 @@ class ProcoreClient:
         except CloudConnectError as error:
             raise unknown from error
 
-    async def _fetch(self, outgoing: Outgoing, retries: Retries) -> ApiResponse:
+    async def _fetch(self, outgoing: Outgoing, retries: Retries) -> _Answer:
         async with self._attempts(outgoing, retries) as answer:
             status, headers = answer.status, answer.headers
             async with answer.reading():
@@ -264,7 +286,7 @@ class ProcoreClient:
                     limits=self._limits,
                 )
             if 200 <= status < 300:
-                return _decode(status, headers, body, write=outgoing.writes)
+                return _Answer(status, headers, body)
             throttled = is_throttled(status, headers)
             failure = read_failure(status, headers, body)
             log.info(
@@ -278,7 +300,7 @@ class ProcoreClient:
                 failure,
                 write=outgoing.writes,
                 throttled=throttled,
-                retry_after=answer.hold if throttled else None,
+                retry_after=(answer.hold or None) if throttled else None,
             )
 
     def stream(
@@ -331,6 +353,7 @@ class ProcoreClient:
             authenticator=self.authenticator,
             scheduler=self.scheduler,
             retries=retries,
+            wrote=self._shared.part,
             max_headers=self._limits.max_headers,
             clock=self._clock,
         )
@@ -369,8 +392,9 @@ def _body_of(request: ApiRequest) -> tuple[bytes | None, tuple[tuple[bytes, byte
     return None, headers
 
 
-def _decode(status: int, headers: Mapping[str, str], body: bytes, *, write: bool) -> ApiResponse:
+def _decode(answer: _Answer, *, write: bool) -> ApiResponse:
     """Read a 2xx answer; a write's was carried out, whatever its body looks like."""
+    status, headers, body = answer
     if not body.strip():
         return ApiResponse(status=status, headers=headers)
     declared = "json" in headers.get("content-type", "application/json").lower()
