@@ -14,9 +14,11 @@ from cloud_connect.errors import (
     DeadlineExceededError,
     Outcome,
     OutcomeUnknownError,
+    SourceRejectedError,
     SourceUnavailableError,
 )
 from cloud_connect_agent.procore.budget import own_limit, retry_after_of
+from cloud_connect_agent.procore.circuits import Circuits
 from cloud_connect_agent.procore.failures import is_throttled
 from cloud_connect_agent.procore.messages import READ_METHODS, plain_headers
 from cloud_connect_agent.procore.oauth import Authenticator
@@ -42,6 +44,7 @@ class Outgoing:
 
     Attributes:
         content: An iterator can be sent once only.
+        probe: Send it even where Procore keeps refusing the app.
     """
 
     method: str
@@ -51,6 +54,7 @@ class Outgoing:
     source: Source
     deadline: float
     interactive: bool
+    probe: bool = False
 
     @property
     def writes(self) -> bool:
@@ -97,6 +101,7 @@ class Attempts:
         origin: Origin,
         authenticator: Authenticator,
         scheduler: RateScheduler,
+        circuits: Circuits,
         retries: Retries,
         wrote: Callable[[], None],
         max_headers: int,
@@ -106,6 +111,7 @@ class Attempts:
         self._origin: Final = origin
         self._authenticator: Final = authenticator
         self._scheduler: Final = scheduler
+        self._circuits: Final = circuits
         self._retries: Final = retries
         self._wrote: Final = wrote
         self._max_headers: Final = max_headers
@@ -113,6 +119,7 @@ class Attempts:
         self._slot: Slot | None = None
         self._response: httpx.Response | None = None
         self._headers: Mapping[str, str] = {}
+        self._grant: Grant | None = None
         self._hold = 0.0
         self._throttles = 0
 
@@ -121,9 +128,12 @@ class Attempts:
         token = self._authenticator.ready(environment) or await self._in_time(
             self._authenticator.token(environment)
         )
-        renewed = False
+        renewed, passed = False, out.probe
         while True:
-            grant = Grant(environment, token.stored.client_id, out.source.company_id)
+            grant = self._grant = Grant(environment, token.stored.client_id, out.source.company_id)
+            if not passed:
+                self._circuits.check(grant)
+                passed = True
             try:
                 response = await self._open(grant, token)
             except SourceUnavailableError:
@@ -143,6 +153,8 @@ class Attempts:
                 await self._close()
                 await asyncio.sleep(again)
                 continue
+            if status != 401 or renewed:
+                self._circuits.answered(grant, out.target, status)
             return StreamedResponse(
                 response,
                 headers=self._headers,
@@ -152,6 +164,11 @@ class Attempts:
                 deadline=out.deadline + (_WRITE_GRACE if out.writes else 0.0),
                 clock=self._clock,
             )
+
+    def explained(self, error: CloudConnectError) -> None:
+        """Learn from what the answer that is open says in words."""
+        if isinstance(error, SourceRejectedError) and self._grant is not None:
+            self._circuits.explained(self._grant, error)
 
     def _pause_after(self, grant: Grant, status: int) -> float | None:
         """Return how long to wait before the request is sent again; ``None`` if it is not."""

@@ -25,6 +25,7 @@ from cloud_connect.errors import (
 )
 from cloud_connect_agent.procore.attempts import Attempts, Outgoing, Retries
 from cloud_connect_agent.procore.bodies import BodyLimits, read_body
+from cloud_connect_agent.procore.circuits import Circuits
 from cloud_connect_agent.procore.environments import EndpointOverride, Endpoints, endpoints_of
 from cloud_connect_agent.procore.failures import error_of, is_throttled, read_failure
 from cloud_connect_agent.procore.login import LoginHost
@@ -101,6 +102,7 @@ class ProcoreClient:
             clock=clock,
             spread=spread,
         )
+        self.circuits: Final = Circuits(clock=clock, spread=spread)
         self._shared: Final[SharedReads[_Answer]] = SharedReads(clock=clock)
         self._authenticator: Authenticator | None = None
 
@@ -158,6 +160,7 @@ class ProcoreClient:
     def reload(self) -> None:
         """Use what the vault holds from the next request on."""
         self.authenticator.reload()
+        self.circuits.reset()
 
     def endpoints(self, environment: Environment) -> Endpoints:
         """Return where an environment lives.
@@ -208,7 +211,13 @@ class ProcoreClient:
         )
 
     async def request(
-        self, request: ApiRequest, *, source: Source, deadline: float, interactive: bool = True
+        self,
+        request: ApiRequest,
+        *,
+        source: Source,
+        deadline: float,
+        interactive: bool = True,
+        probe: bool = False,
     ) -> ApiResponse:
         """Send one request and return its 2xx answer.
 
@@ -216,6 +225,7 @@ class ProcoreClient:
             deadline: When to give up, on the client's clock; a write that went out is waited
                 for a little longer.
             interactive: A person waits; bulk requests go later.
+            probe: Send it even where Procore keeps refusing the app.
 
         Raises:
             SourceRejectedError: Procore said no (4xx).
@@ -234,10 +244,19 @@ class ProcoreClient:
             source=source,
             deadline=deadline,
             interactive=interactive,
+            probe=probe,
         )
         if outgoing.writes:
             return await self._write(outgoing)
-        key = (source, request.method, outgoing.target, outgoing.headers, content, interactive)
+        key = (
+            source,
+            request.method,
+            outgoing.target,
+            outgoing.headers,
+            content,
+            interactive,
+            probe,
+        )
         answer = await self._shared.run(key, lambda: self._read(outgoing), deadline=deadline)
         return _decode(answer, write=False)
 
@@ -277,7 +296,8 @@ class ProcoreClient:
             raise unknown from error
 
     async def _fetch(self, outgoing: Outgoing, retries: Retries) -> _Answer:
-        async with self._attempts(outgoing, retries) as answer:
+        attempts = self._attempts(outgoing, retries)
+        async with attempts as answer:
             status, headers = answer.status, answer.headers
             async with answer.reading():
                 body = await read_body(
@@ -296,12 +316,14 @@ class ProcoreClient:
                 code=failure.code,
                 request_id=failure.request_id,
             )
-            raise error_of(
+            error = error_of(
                 failure,
                 write=outgoing.writes,
                 throttled=throttled,
                 retry_after=(answer.hold or None) if throttled else None,
             )
+            attempts.explained(error)
+            raise error
 
     def stream(
         self,
@@ -352,6 +374,7 @@ class ProcoreClient:
             origin=self._api(outgoing.source.environment),
             authenticator=self.authenticator,
             scheduler=self.scheduler,
+            circuits=self.circuits,
             retries=retries,
             wrote=self._shared.part,
             max_headers=self._limits.max_headers,
