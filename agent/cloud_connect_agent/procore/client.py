@@ -15,7 +15,7 @@ import anyio.lowlevel
 import orjson
 import structlog
 
-from cloud_connect.calls import Environment, Source
+from cloud_connect.calls import Environment, ReportedGrant, Source
 from cloud_connect.errors import (
     CloudConnectError,
     InternalError,
@@ -33,6 +33,7 @@ from cloud_connect_agent.procore.messages import ApiRequest, ApiResponse
 from cloud_connect_agent.procore.oauth import Authenticator
 from cloud_connect_agent.procore.scheduler import RateScheduler
 from cloud_connect_agent.procore.shared_reads import SharedReads
+from cloud_connect_agent.procore.standing import with_standing
 from cloud_connect_agent.procore.streaming import StreamedResponse, TruncatedAnswerError
 from cloud_connect_agent.procore.transport import Origin, Timeouts
 from cloud_connect_agent.tls import client_context
@@ -83,12 +84,14 @@ class ProcoreClient:
         limits: BodyLimits,
         timeouts: Timeouts,
         clock: Callable[[], float],
+        wall: Callable[[], float],
         spread: Callable[[], float],
     ) -> None:
         self._settings: Final = settings
         self._limits: Final = limits
         self._timeouts: Final = timeouts
         self._clock: Final = clock
+        self._wall: Final = wall
         self._spread: Final = spread
         self._origins: Final[dict[tuple[str, Endpoints], Origin]] = {}
         self._trusts: Final[dict[Path | None, ssl.SSLContext]] = {}
@@ -131,6 +134,7 @@ class ProcoreClient:
             limits=limits or BodyLimits(),
             timeouts=timeouts or Timeouts(),
             clock=clock,
+            wall=wall,
             spread=spread,
         )
 
@@ -161,6 +165,15 @@ class ProcoreClient:
         """Use what the vault holds from the next request on."""
         self.authenticator.reload()
         self.circuits.reset()
+
+    async def grants(self) -> list[ReportedGrant]:
+        """Return each account, with what is left of its limits and where it is refused."""
+        return with_standing(
+            await self.authenticator.grants(),
+            self.scheduler.views(),
+            self.circuits.open_ones(),
+            wall=self._wall(),
+        )
 
     def endpoints(self, environment: Environment) -> Endpoints:
         """Return where an environment lives.
