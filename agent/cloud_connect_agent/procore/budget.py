@@ -1,11 +1,13 @@
 """What one grant may still send: Procore's rate headers, read without trusting our clock."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
 
 from cloud_connect_agent.procore.failures import is_throttled
+from cloud_connect_agent.procore.neighbours import Neighbours
 
 __all__ = ["RateBudget", "ServerClock", "WindowView", "own_limit", "retry_after_of"]
 
@@ -104,6 +106,7 @@ class RateBudget:
         self._answered = False
         self._last_sent = 0.0
         self._rivals_until = 0.0
+        self._neighbours: Final = Neighbours()
         self.in_flight = 0
         self.overloaded = False
 
@@ -158,8 +161,7 @@ class RateBudget:
         seconds = self.limited(now, interactive=interactive)
         if seconds:
             return seconds
-        enough = _UNKNOWN_BURST if not self._answered else 1 if self._probing else None
-        if enough is None or self.in_flight < enough:
+        if self.in_flight < self._at_once(now):
             return 0.0
         return max(0.0, self._last_sent + _PROBE_PATIENCE - now)
 
@@ -167,6 +169,7 @@ class RateBudget:
         """Count a request as under way."""
         self.in_flight += 1
         self._last_sent = now
+        self._neighbours.sent(now)
 
     def lost(self) -> None:
         """Count out a request that got no answer."""
@@ -186,8 +189,11 @@ class RateBudget:
         reset = _number(headers.get("x-rate-limit-reset"))
         until_reset = self._until(reset, now)
         throttled = is_throttled(status, headers) and not own_limit(status, headers)
+        self._neighbours.answered(now)
         if limit and limit > 0 and left is not None and until_reset is not None and reset:
             self._learn(int(limit), int(left), reset=reset, ends_at=now + until_reset)
+            if until_reset <= _SHORT:
+                self._neighbours.used(int(limit - left), now)
         if throttled:
             wait = retry_after_of(headers)
             if wait is None:
@@ -198,10 +204,22 @@ class RateBudget:
             )
             self._probing = True
             self.overloaded = status == 503  # Procore as a whole, not this grant's quota
+            if not self.overloaded:
+                self._neighbours.refused(now)
         elif now >= self._blocked_until:
             self._blocked_until = 0.0
             self._probing = False
             self.overloaded = False
+
+    def _at_once(self, now: float) -> float:
+        """Return how many requests may be under way, beside what the limits allow."""
+        if not self._answered:
+            return _UNKNOWN_BURST
+        if self._probing:
+            return 1
+        share = self._neighbours.share(now)
+        lefts = [one.limit - one.used for one in self._windows.values() if not one.over]
+        return math.inf if share == 1.0 or not lefts else max(1.0, min(lefts) * share)
 
     def _until(self, reset: float | None, now: float) -> float | None:
         if reset is None:
