@@ -44,8 +44,9 @@ class Neighbours:
 
     def used(self, count: int, now: float) -> None:
         """Compare what Procore counted in its short window with what we sent."""
-        since = now - _SPIKE - _SLACK
-        if count > sum(sent > since for sent in self._own):
+        if not 0 < count <= _MAX_OWN:
+            return  # a window too wide to be remembered request by request
+        if count > len(self._own) or self._own[-count] <= now - _SPIKE - _SLACK:
             self._noticed_until = now + _MEMORY
 
     def refused(self, now: float) -> None:
