@@ -172,7 +172,7 @@ class ApiOrigin:
             params=params,
             body=body,
         )
-        if route.reach is Reach.PRINCIPAL:
+        if route.reach in {Reach.SIGNED, Reach.PRINCIPAL}:
             call.company = None if company_id is None else world.companies.get(company_id)
         else:
             call.company = self._company(request, params, body, route, company_id)
@@ -266,7 +266,7 @@ class ApiOrigin:
     def _company_header(self, request: Request, principal: Principal, reach: Reach) -> int | None:
         header = request.header(b"procore-company-id")
         if header is None:
-            if reach is Reach.PRINCIPAL and not principal.is_service:
+            if reach is Reach.SIGNED or (reach is Reach.PRINCIPAL and not principal.is_service):
                 return None
             self._simulation.ledger.counters["missing_company_header"] += 1
             raise plain_text(self._simulation.behaviour.missing_company_status, _MISSING_COMPANY)

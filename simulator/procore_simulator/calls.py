@@ -1,7 +1,7 @@
 """One API call whose caller, company and project are settled."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from procore_simulator.auth import Principal
 from procore_simulator.failures import missing_parameter, not_found
@@ -9,6 +9,7 @@ from procore_simulator.inputs import to_integer
 from procore_simulator.messages import JsonObject, Request
 from procore_simulator.records import Collection, Record
 from procore_simulator.settings import Behaviour
+from procore_simulator.storage.uploads import Upload
 from procore_simulator.tenancy import Company, Level, Project
 from procore_simulator.world import World
 
@@ -30,6 +31,8 @@ class Call:
     project: Project | None = None
     level: Level = Level.ADMIN
     record_id: int | str | None = None
+    claimed: list[Upload] = field(default_factory=list)
+    """Uploads that become part of the record once it is stored."""
 
     @property
     def home(self) -> Company:
@@ -72,6 +75,22 @@ class Call:
     def lookup(self, resource: str, record_id: int) -> Record | None:
         """Find a row that a request refers to."""
         return self.collection(resource).get(record_id)
+
+    def claim(self, upload_id: str) -> Upload:
+        """Take an upload for the record that this call writes.
+
+        Raises:
+            ApiError: If it is unknown, another's, gone, or not whole.
+        """
+        upload = self.world.uploads.claim(upload_id, owner=self.principal.key)
+        self.claimed.append(upload)
+        return upload
+
+    def settle(self) -> None:
+        """Note that the record is stored: what it claimed is used up."""
+        for upload in self.claimed:
+            upload.attached = True
+        self.claimed.clear()
 
     def actor(self) -> JsonObject:
         """Return ``{id, login, name}`` of whoever makes the call."""

@@ -52,6 +52,9 @@ def _moment(_context: click.Context, _option: click.Parameter, given: str | None
 @click.option("--login-port", default=9001, show_default=True, help="Login (OAuth) port.")
 @click.option("--admin-port", default=9002, show_default=True, help="Admin port.")
 @click.option(
+    "--storage-port", type=int, help="Port files are sent to and fetched from. Default: --port + 3."
+)
+@click.option(
     "--environment",
     "environments",
     multiple=True,
@@ -73,6 +76,9 @@ def _moment(_context: click.Context, _option: click.Parameter, given: str | None
     metavar="RESOURCE=N",
     help="Rows of a resource in the demo project, e.g. rfis=10000.",
 )
+@click.option(
+    "--storage-mb", default=4096, show_default=True, help="Uploaded files kept on disk, in MiB."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the ready line as JSON, only.")
 def main(
     *,
@@ -80,6 +86,8 @@ def main(
     port: int,
     login_port: int,
     admin_port: int,
+    storage_port: int | None,
+    storage_mb: int,
     environments: tuple[str, ...],
     latency_ms: float,
     spike_limit: int,
@@ -104,6 +112,8 @@ def main(
         port=port,
         login_port=login_port,
         admin_port=admin_port,
+        storage_port=(port and port + 3) if storage_port is None else storage_port,
+        max_stored_bytes=storage_mb * 1024**2,
         environments=names,
         seed=seed,
         rows=rows,
@@ -160,7 +170,10 @@ def _introduce(running: RunningSimulator) -> None:
     app = world.grants.app
     company = world.demo_project.company
     program = Path(sys.argv[0]).name
-    click.echo(f"ready api={running.api_url} login={running.login_url} admin={running.admin_url}")
+    click.echo(
+        f"ready api={running.api_url} login={running.login_url} admin={running.admin_url} "
+        f"storage={running.storage_url}"
+    )
     click.echo(
         f"""
 A made-up Procore is running. Nothing here reaches the real one.

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from procore_simulator.attachments import linked, sent_attachments
 from procore_simulator.calls import Call
 from procore_simulator.custom_fields import read_custom_fields
 from procore_simulator.failures import ApiError, bad_request, blank, missing_parameter, not_found
@@ -14,6 +15,7 @@ from procore_simulator.paging import page_of
 from procore_simulator.records import Record
 from procore_simulator.resource import Paging, Refusal, Resource
 from procore_simulator.routing import Handler, Reach, Route
+from procore_simulator.storage.objects import CONTENT
 from procore_simulator.tenancy import Level
 
 __all__ = [
@@ -39,6 +41,9 @@ def present(resource: Resource, call: Call, row: Record, *, listed: bool = False
     shown = {**resource.template, **row}
     if resource.present is not None:
         shown = resource.present(call, shown, listed)
+    if shown.get("attachments"):
+        shown["attachments"] = linked(call, shown["attachments"])
+    shown.pop(CONTENT, None)
     if listed:
         for name in resource.list_omits:
             shown.pop(name, None)
@@ -154,6 +159,10 @@ def apply(resource: Resource, call: Call, sent: Mapping[str, Json], row: Record)
         custom = read_custom_fields(sent)
         if custom:
             changed["custom_fields"] = {**row.get("custom_fields", {}), **custom}
+    if "attachments" in resource.template:
+        added = sent_attachments(call, sent)
+        if added:
+            changed["attachments"] = [*row.get("attachments", ()), *added]
     return changed
 
 
@@ -182,6 +191,7 @@ def insert(resource: Resource, call: Call, sent: Mapping[str, Json]) -> Record:
     if resource.normalize is not None:
         resource.normalize(call, row, None)
     call.collection(resource.name).put(row)
+    call.settle()
     call.record_id = row["id"]
     return row
 
@@ -198,6 +208,7 @@ def change(resource: Resource, call: Call, row: Record, sent: Mapping[str, Json]
     if resource.normalize is not None:
         resource.normalize(call, changed, row)
     call.collection(resource.name).put(changed)
+    call.settle()
     call.record_id = changed["id"]
     return changed
 

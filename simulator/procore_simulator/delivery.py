@@ -51,7 +51,15 @@ class Delivery:
     async def answer(self, reply: Reply) -> None:
         """Send the whole answer."""
         await self.start(reply)
-        await self._send({"type": "http.response.body", "body": reply.body})
+        await self._body(reply)
+
+    async def _body(self, reply: Reply) -> None:
+        if reply.source is None or self._scope["method"] == "HEAD":
+            await self._send({"type": "http.response.body", "body": reply.body})
+        else:
+            for part in reply.source:
+                await self.piece(part)
+            await self.piece(b"", more=False)
         self.answered()
 
     async def start(
@@ -70,8 +78,8 @@ class Delivery:
         ]
         if reply.content_type is not None:
             headers.append((b"content-type", reply.content_type.encode()))
-        if reply.status != 204 and not chunked:
-            length = len(reply.body) if size is None else size
+        if reply.status not in {204, 304} and not chunked:
+            length = reply.length if size is None else size
             headers.append((b"content-length", b"%d" % length))
         headers += self.extra
         for name, value in reply.headers:
@@ -139,26 +147,31 @@ class Delivery:
             case FaultKind.MANY_HEADERS:
                 many = [(b"x-filler-%d" % index, b"x" * 32) for index in range(fault.count)]
                 await self.start(reply, more=many)
-                await self.piece(reply.body, more=False)
-                self.answered()
+                await self._body(reply)
             case FaultKind.GZIP_BOMB:
                 await self._bomb(fault.size or 100_000_000)
             case _:
                 await self._endless(fault)
 
     async def _cut_short(self, reply: Reply, fault: Fault) -> None:
-        kept = len(reply.body) // 2 if fault.size is None else fault.size
+        left = reply.length // 2 if fault.size is None else fault.size
         await self.start(reply)
-        await self.piece(reply.body[:kept])
+        for part in reply.parts():
+            await self.piece(part[:left])
+            left -= len(part)
+            if left <= 0:
+                break
         self.drop()
 
     async def _slowly(self, reply: Reply, fault: Fault) -> None:
         await self.start(reply)
         step = fault.size or 1
-        for offset in range(0, len(reply.body), step):
-            await self.piece(reply.body[offset : offset + step])
-            if await self.caller_left(1.0 if fault.seconds is None else fault.seconds):
-                return
+        pause = 1.0 if fault.seconds is None else fault.seconds
+        for part in reply.parts():
+            for offset in range(0, len(part), step):
+                await self.piece(part[offset : offset + step])
+                if await self.caller_left(pause):
+                    return
         await self.piece(b"", more=False)
         self.answered()
 

@@ -1,6 +1,6 @@
 """An HTTP request as an origin sees it, and the reply it gives."""
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 __all__ = [
+    "CallerLeftError",
     "Json",
     "JsonObject",
     "Receive",
@@ -27,10 +28,24 @@ Json: TypeAlias = Any
 JsonObject: TypeAlias = dict[str, Any]
 
 
+class CallerLeftError(Exception):
+    """The caller hung up in the middle of a request's body."""
+
+
 class Request:
     """One request of an origin; the body is read by whoever needs it."""
 
-    __slots__ = ("_query", "body", "headers", "method", "path", "query_string", "receive", "scope")
+    __slots__ = (
+        "_query",
+        "body",
+        "headers",
+        "is_read",
+        "method",
+        "path",
+        "query_string",
+        "receive",
+        "scope",
+    )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -40,6 +55,8 @@ class Request:
         self.query_string: bytes = scope["query_string"]
         self.headers: list[tuple[bytes, bytes]] = scope["headers"]
         self.body = b""
+        self.is_read = False
+        """Whether the whole body has come, so that nothing may be waited for."""
         self._query: list[tuple[str, str]] | None = None
 
     def header(self, name: bytes) -> str | None:
@@ -76,6 +93,7 @@ class Request:
         body = message.get("body", b"")
         if not message.get("more_body", False):
             self.body = body
+            self.is_read = True
             return len(body) <= limit
         pieces = [body]
         size = len(body)
@@ -87,17 +105,48 @@ class Request:
             size += len(piece)
             pieces.append(piece)
         self.body = b"".join(pieces)
+        self.is_read = not message.get("more_body", False)
         return size <= limit
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Read the body as it comes, without an end to its size.
+
+        Raises:
+            CallerLeftError: If the caller hangs up before its end.
+        """
+        more = True
+        while more:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise CallerLeftError
+            more = message.get("more_body", False)
+            self.is_read = not more
+            yield message.get("body", b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """Status, headers and whole body of an answer."""
+    """Status, headers and body of an answer.
+
+    Args:
+        size: The length of a body that is read from ``source`` as it goes out.
+    """
 
     status: int = 200
     body: bytes = b""
     content_type: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    source: Iterable[bytes] | None = None
+    size: int = 0
+
+    @property
+    def length(self) -> int:
+        """How many bytes the body has."""
+        return len(self.body) if self.source is None else self.size
+
+    def parts(self) -> Iterable[bytes]:
+        """The body in parts that are small enough to be sent one by one."""
+        return (self.body,) if self.source is None else self.source
 
 
 def json_reply(value: Json, *, status: int = 200, headers: Iterable[tuple[str, str]] = ()) -> Reply:

@@ -19,6 +19,8 @@ Handler: TypeAlias = "Callable[[Call], Reply]"
 class Reach(Enum):
     """What a route belongs to, hence what must be known and allowed first."""
 
+    SIGNED = "signed"
+    """Nothing but a token, not even a company header: links that are signed."""
     PRINCIPAL = "principal"
     COMPANY = "company"
     PROJECT = "project"

@@ -17,6 +17,8 @@ from procore_simulator.login import LoginOrigin
 from procore_simulator.messages import JsonObject, Receive, Scope, Send
 from procore_simulator.settings import SimulatorSettings
 from procore_simulator.simulation import Simulation
+from procore_simulator.storage.disk import Disk
+from procore_simulator.storage.origin import StorageOrigin
 
 __all__ = ["ListenError", "RunningSimulator", "open_simulator"]
 
@@ -35,6 +37,7 @@ class RunningSimulator:
 
     simulation: Simulation
     admin_url: str
+    storage_url: str
     api_urls: dict[str, str]
     login_urls: dict[str, str]
 
@@ -57,12 +60,14 @@ class RunningSimulator:
             "api_url": self.api_url,
             "login_url": self.login_url,
             "admin_url": self.admin_url,
+            "storage_url": self.storage_url,
             "environments": {
                 name: {
                     "client_id": world.grants.app.client_id,
                     "client_secret": world.grants.app.client_secret,
                     "api_url": self.api_urls[name],
                     "login_url": self.login_urls[name],
+                    "storage_url": self.storage_url,
                 }
                 for name, world in worlds.items()
             },
@@ -130,17 +135,20 @@ async def open_simulator(settings: SimulatorSettings) -> AsyncIterator[RunningSi
     Raises:
         ListenError: If a port is taken.
     """
-    simulation = Simulation(settings)
     origins: dict[int, Any] = {}
-    with contextlib.ExitStack() as sockets:
+    with contextlib.ExitStack() as stack:
 
         def listen(port: int) -> tuple[socket.socket, int, str]:
-            listener = sockets.enter_context(_bind(settings.host, port))
+            listener = stack.enter_context(_bind(settings.host, port))
             number = listener.getsockname()[1]
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
             return listener, number, f"http://{host}:{number}"
 
-        listeners: list[socket.socket] = []
+        listener, storage_port, storage_url = listen(settings.storage_port)
+        disk = stack.enter_context(Disk.open(max_bytes=settings.max_stored_bytes))
+        simulation = Simulation(settings, disk, storage_url=storage_url)
+        origins[storage_port] = StorageOrigin(simulation)
+        listeners = [listener]
         api_urls: dict[str, str] = {}
         login_urls: dict[str, str] = {}
         for index, (name, world) in enumerate(simulation.worlds.items()):
@@ -180,6 +188,7 @@ async def open_simulator(settings: SimulatorSettings) -> AsyncIterator[RunningSi
                 yield RunningSimulator(
                     simulation=simulation,
                     admin_url=admin_url,
+                    storage_url=storage_url,
                     api_urls=api_urls,
                     login_urls=login_urls,
                 )

@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-__all__ = ["ENVIRONMENTS", "Behaviour", "SimulatorSettings", "UnauthorizedShape", "WindowKind"]
+__all__ = [
+    "ENVIRONMENTS",
+    "Behaviour",
+    "LinkHost",
+    "ProcessingWord",
+    "SimulatorSettings",
+    "UnauthorizedShape",
+    "WindowKind",
+]
 
 ENVIRONMENTS = ("developer_sandbox", "live", "monthly_sandbox")
 """Every environment there is; the first is the one demos use."""
@@ -25,11 +33,32 @@ class WindowKind(StrEnum):
     FIXED = "fixed"
 
 
+class LinkHost(StrEnum):
+    """Where the links in records lead: to the API origin, which redirects, or to storage."""
+
+    API = "api"
+    STORAGE = "storage"
+
+
+class ProcessingWord(StrEnum):
+    """What a unified upload is called while it is being processed; sources differ."""
+
+    COMPLETE = "complete"
+    SCANNING = "scanning"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
     """The switches that ``POST /state`` may change while the simulator runs.
 
     A limit of 0 means unlimited; the rate headers are sent all the same.
+
+    Args:
+        link_seconds: How long the links in records are good.
+        redirect_hops: How many redirects there are from a link to the bytes.
+        url_seconds: How long the addresses of segments are good.
+        scan_seconds: How long a unified upload is processed before it is available.
+        storage_ranges: Whether the storage origin serves byte ranges.
     """
 
     latency_ms: float = 0.0
@@ -45,6 +74,14 @@ class Behaviour:
     invalid_grant_status: int = 400
     missing_company_status: int = 400
     auto_approve: bool = False
+    link_host: LinkHost = LinkHost.API
+    link_seconds: float = 3600.0
+    redirect_hops: int = 1
+    redirect_status: int = 302
+    url_seconds: float = 3600.0
+    scan_seconds: float = 0.0
+    processing_word: ProcessingWord = ProcessingWord.COMPLETE
+    storage_ranges: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,16 +94,19 @@ class SimulatorSettings:
         rows: How many rows a resource starts with in the demo project.
         started_at: Where the simulator's clock starts, ``None`` for real time.
         audit_size: How many requests the audit log remembers.
+        max_stored_bytes: How many bytes of uploaded files are kept, on disk.
     """
 
     host: str = "127.0.0.1"
     port: int = 0
     login_port: int = 0
     admin_port: int = 0
+    storage_port: int = 0
     environments: tuple[str, ...] = ENVIRONMENTS
     seed: int = 1
     rows: Mapping[str, int] = field(default_factory=dict)
     started_at: float | None = None
     audit_size: int = 20_000
+    max_stored_bytes: int = 4 * 1024**3
     redirect_uris: tuple[str, ...] = ()
     behaviour: Behaviour = field(default_factory=Behaviour)

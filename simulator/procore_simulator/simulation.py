@@ -9,12 +9,10 @@ from procore_simulator.ledger import Ledger
 from procore_simulator.messages import JsonObject
 from procore_simulator.resources import RESOURCES, ROUTES
 from procore_simulator.routing import RouteTable
-from procore_simulator.settings import (
-    Behaviour,
-    SimulatorSettings,
-    UnauthorizedShape,
-    WindowKind,
-)
+from procore_simulator.settings import Behaviour, SimulatorSettings
+from procore_simulator.storage.disk import Disk
+from procore_simulator.storage.objects import Objects
+from procore_simulator.storage.signing import Signer
 from procore_simulator.world import World
 
 __all__ = ["Simulation"]
@@ -23,8 +21,9 @@ __all__ = ["Simulation"]
 class Simulation:
     """The state of one simulator process."""
 
-    def __init__(self, settings: SimulatorSettings) -> None:
+    def __init__(self, settings: SimulatorSettings, disk: Disk, *, storage_url: str) -> None:
         self.settings = settings
+        self.signer = Signer()
         self.behaviour = settings.behaviour
         self.clock = SimulatorClock(start=settings.started_at)
         self.ledger = Ledger(audit_size=settings.audit_size)
@@ -38,6 +37,7 @@ class Simulation:
                 resources=RESOURCES,
                 behaviour=lambda: self.behaviour,
                 counters=lambda: self.ledger.counters,
+                objects=Objects(name, disk, self.signer, base_url=storage_url, clock=self.clock),
             )
             for name in settings.environments
         }
@@ -62,9 +62,7 @@ class Simulation:
             if kind is None:
                 raise bad_request(f"unknown behaviour: {name}", fields=name)
             try:
-                if kind in (UnauthorizedShape, WindowKind):
-                    changes[name] = kind(value)
-                elif kind is bool:
+                if kind is bool:
                     if not isinstance(value, bool):
                         raise bad_request(f"{name} must be true or false", fields=name)
                     changes[name] = value

@@ -7,7 +7,7 @@ from procore_simulator.delivery import Delivery
 from procore_simulator.failures import bad_request
 from procore_simulator.inputs import to_integer
 from procore_simulator.ledger import AuditEntry, Ledger
-from procore_simulator.messages import Reply, Request, json_reply
+from procore_simulator.messages import CallerLeftError, Reply, Request, json_reply
 
 __all__ = ["BLOB_PATH", "SINK_PATH", "send_blob", "swallow"]
 
@@ -42,17 +42,14 @@ async def swallow(request: Request, entry: AuditEntry, ledger: Ledger) -> Reply:
     """Read a body of any size and answer with its size and SHA-256."""
     digest = hashlib.sha256()
     size = 0
-    more = True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            entry.ended = "disconnected"
-            ledger.counters["sinks_cut_short"] += 1
-            return json_reply({"size": size, "complete": False}, status=400)
-        piece = message.get("body", b"")
-        size += len(piece)
-        digest.update(piece)
-        more = message.get("more_body", False)
+    try:
+        async for piece in request.pieces():
+            size += len(piece)
+            digest.update(piece)
+    except CallerLeftError:
+        entry.ended = "disconnected"
+        ledger.counters["sinks_cut_short"] += 1
+        return json_reply({"size": size, "complete": False}, status=400)
     entry.body_bytes = size
     entry.body_sha256 = digest.hexdigest()
     entry.executed = True

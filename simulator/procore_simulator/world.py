@@ -13,6 +13,8 @@ from procore_simulator.resource import Resource
 from procore_simulator.seeding.companies import company_accounts
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.settings import Behaviour, SimulatorSettings
+from procore_simulator.storage.objects import Objects
+from procore_simulator.storage.uploads import Uploads
 from procore_simulator.tenancy import Company, Permissions, Project
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class World:
         resources: Mapping[str, Resource],
         behaviour: Callable[[], Behaviour],
         counters: Callable[[], Counter[str]],
+        objects: Objects,
     ) -> None:
         self.environment = environment
         self.clock = clock
@@ -50,6 +53,8 @@ class World:
             counters=counters,
             redirect_uris=settings.redirect_uris,
         )
+        self.objects = objects
+        self.uploads = Uploads(objects, clock=clock, scan_seconds=lambda: behaviour().scan_seconds)
         self.limiter = RateLimiter()
         self.permissions = Permissions()
         self.companies: dict[int, Company] = {}
@@ -70,6 +75,8 @@ class World:
         self.permissions.clear()
         self.limiter.clear()
         self.replays.clear()
+        self.uploads.clear()
+        self.objects.clear()
         self._collections.clear()
         self.seeded_on = self.clock.today()
 

@@ -122,7 +122,7 @@ class Simulator:
 def simulator_process(*arguments: str) -> Iterator[Simulator]:
     """Run the simulator as a user would, on free ports."""
     command = [sys.executable, "-m", "procore_simulator", "--json"]
-    ports = ["--port", "0", "--login-port", "0", "--admin-port", "0"]
+    ports = ["--port", "0", "--login-port", "0", "--admin-port", "0", "--storage-port", "0"]
     with subprocess.Popen([*command, *ports, *arguments], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         try:

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from doubles.simulator_process import COMPANY, PROJECT, SERVICE_USER
+from doubles.storing import fetch, upload
 
 IN_PROJECT = f"/rest/v1.0/projects/{PROJECT}"
 QUERY = {"project_id": PROJECT}
@@ -25,9 +26,10 @@ def test_folders_and_files_form_one_unpaged_tree(api: httpx.Client, *, company: 
     assert api.post(f"{base}/folders", params=query, json=folder).status_code == 400
     lost = {"folder": {"name": "Lost", "parent_id": 5}}
     assert api.post(f"{base}/folders", params=query, json=lost).status_code == 422
-    data = {"file": {"parent_id": made.json()["id"], "name": "a.PDF", "upload_uuid": "u"}}
+    data = {"file": {"parent_id": made.json()["id"], "name": "a.PDF", "upload_uuid": upload(api)}}
     file = api.post(f"{base}/files", params=query, json=data)
     assert (file.status_code, file.json()["file_type"]) == (201, "pdf")
+    data["file"]["upload_uuid"] = upload(api)
     assert api.post(f"{base}/files", params=query, json=data).status_code == 409
     one = f"{base}/files/{file.json()['id']}"
     until = {"file": {"checked_out_until": "2999-01-01T00:00:00Z"}}
@@ -52,7 +54,7 @@ def test_uploaded_file_brings_its_name_and_size(api: httpx.Client) -> None:
         files={"file[data]": ("plan.dwg", b"12345", "application/acad")},
     ).json()
     assert (answer["name"], answer["size"], answer["description"]) == ("plan.dwg", 5, "d")
-    assert len(api.get(answer["file_versions"][0]["url"]).content) == 5
+    assert fetch(api, answer["file_versions"][0]["url"]).content == b"12345"
 
 
 def test_documents_are_the_flat_and_paged_alternative(api: httpx.Client) -> None:
@@ -69,14 +71,17 @@ def test_documents_are_the_flat_and_paged_alternative(api: httpx.Client) -> None
 def test_photos_are_made_in_both_documented_forms(api: httpx.Client) -> None:
     path = "/rest/v1.0/images"
     album = api.get("/rest/v1.0/image_categories", params=QUERY).json()[0]["id"]
-    reference = {**QUERY, "image_name": "a.jpg", "upload_uuid": "u-1",
+    reference = {**QUERY, "image_name": "a.jpg", "upload_uuid": upload(api),
                  "image": {"image_category_id": album, "description": "d"}}  # fmt: skip
     made = api.post(path, json=reference)
     assert made.status_code == 201, made.text
     assert made.json()["filename"] == "a.jpg"
     assert made.json()["uploader"]["id"] == SERVICE_USER
-    guide = api.post(path, json={**QUERY, "upload": {"uuid": "u-2"}, "image": {"private": True}})
-    assert guide.json()["filename"] == "u-2.jpg"
+    guide = api.post(
+        path,
+        json={**QUERY, "upload": {"uuid": upload(api, "site.jpg")}, "image": {"private": True}},
+    )
+    assert guide.json()["filename"] == "site.jpg"
     simple = api.post(
         path, params=QUERY, files={"image[data]": ("b.jpg", b"\xff\xd8", "image/jpeg")}
     )

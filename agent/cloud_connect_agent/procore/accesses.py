@@ -40,7 +40,8 @@ def accesses_of_params(
         InvalidRequestError: If the operation cannot be carried out anyway.
     """
     resource, source = catalog.resource(params.resource), params.source
-    catalog.endpoint(resource, operation if operation is not Operation.GET else Operation.LIST)
+    if operation is not Operation.GET or resource.get is None:
+        catalog.endpoint(resource, operation if operation is not Operation.GET else Operation.LIST)
     verb = _VERBS[operation]
     if operation is Operation.LIST:
         return _reads(selection_of_params(resource, params), source)

@@ -118,7 +118,7 @@ class Changing:
                     operation,
                     target,
                     fetcher,
-                    record_id=str(row["id"]),
+                    record_id=str(row["id"]) if "id" in row else None,
                     record=record,
                     begun=bool(changed),
                 )
@@ -132,7 +132,7 @@ class Changing:
     async def _hits(self, selection: Selection, fetcher: Fetcher, calendar: Calendar) -> list[Row]:
         batches = await self._answering.answer(selection, fetcher, calendar)
         async with RowStream(batches) as stream:
-            return [row async for row in stream if "id" in row]
+            return [row async for row in stream if "id" in row or selection.resource.single]
 
     async def _send(
         self,
@@ -154,8 +154,9 @@ class Changing:
         endpoint = self._catalog.endpoint(resource, operation)
         row = next(iter(unwrap(response.json, endpoint.unwrap)), {})
         if record_id is not None:
-            row.setdefault("id", int(record_id))  # Procore may answer a change with nothing
-        return scoped(row, target)
+            # Procore may answer a change with nothing.
+            row.setdefault("id", resource.id_type.typed(record_id))
+        return scoped(row, resource, target)
 
 
 def insert_target(resource: Resource, query: Query, source: Source) -> Target:

@@ -2,12 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from cloud_connect.query import Condition, Group, Junction, Operator
 from cloud_connect_agent.procore.filters import operands
-from cloud_connect_agent.procore.values import Calendar, as_moment, as_number, is_blank
+from cloud_connect_agent.procore.values import (
+    Calendar,
+    FieldType,
+    as_key,
+    as_moment,
+    as_number,
+    is_blank,
+)
 
 __all__ = ["Days", "compares_with_nothing", "implied_days", "implied_values"]
 
@@ -30,18 +37,22 @@ class Days:
         return Days(first, last)
 
 
-def implied_values(tree: Condition | Group | None, field: str) -> tuple[object, ...] | None:
+def implied_values(
+    tree: Condition | Group | None, field: str, *, kind: FieldType | None = None
+) -> tuple[object, ...] | None:
     """The only values that *field* of a matching record can have; ``None`` if any.
 
-    Numbers come as ``int`` where they are whole, whatever they arrived as.
+    Numbers come as ``int`` where they are whole, whatever they arrived as; keys as the text
+    that they are.
     """
     if tree is None:
         return None
     if isinstance(tree, Condition):
         if tree.field != field or tree.operator not in {Operator.EQ, Operator.IN}:
             return None
-        return tuple(dict.fromkeys(_plain(value) for value in operands(tree)))
-    parts = [implied_values(part, field) for part in tree.conditions]
+        plain = as_key if kind is FieldType.KEY else _plain
+        return tuple(dict.fromkeys(plain(value) for value in operands(tree)))
+    parts = [implied_values(part, field, kind=kind) for part in tree.conditions]
     known = [part for part in parts if part is not None]
     if tree.group is Junction.OR:
         if len(known) < len(parts):
@@ -114,6 +125,10 @@ _UNTIL: Final = frozenset({Operator.LT, Operator.LE, Operator.ISBEFORE})
 _FROM: Final = frozenset({Operator.GT, Operator.GE, Operator.ISAFTER})
 
 
+def _day_of(moment: date) -> date:
+    return moment.date() if isinstance(moment, datetime) else moment
+
+
 def _days(condition: Condition, calendar: Calendar) -> Days:
     operator = condition.operator
     if operator in _RELATIVE:
@@ -121,9 +136,10 @@ def _days(condition: Condition, calendar: Calendar) -> Days:
     if operator not in _UNTIL | _FROM | {Operator.EQ, Operator.IN, Operator.ISBETWEEN}:
         return Days()
     moments = [as_moment(value) for value in operands(condition)]
-    days = [calendar.day(moment) for moment in moments if moment is not None]
-    if not days or len(days) < len(moments):
+    if not moments or None in moments:
         return Days()
+    # A point in time counts as its day here against times, as its day as written against days.
+    days = [day for moment in moments if moment for day in (calendar.day(moment), _day_of(moment))]
     if operator in _UNTIL:
         return Days(None, max(days))
     if operator in _FROM:

@@ -1,13 +1,14 @@
 """Pure: what is to be read, as requests to Procore and as what is left to the agent."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from cloud_connect.calls import MAX_ID, Source
+from cloud_connect.calls import Operation, Source
 from cloud_connect.errors import InvalidRequestError
 from cloud_connect.query import Condition, Group, Junction, Operator
-from cloud_connect_agent.procore.catalog import Endpoint, Pager, Resource
+from cloud_connect_agent.procore.catalog import Endpoint, IdType, Pager, Resource
 from cloud_connect_agent.procore.filters import Predicate, predicate
 from cloud_connect_agent.procore.implied import implied_values
 from cloud_connect_agent.procore.messages import ApiRequest
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 _SHOWN_ONE_BY_ONE: Final = 5  # ids that are read one by one rather than from the list
+_SHOWN_WITHOUT_LIST: Final = 50  # ids that are read one by one where there is no list
 
 Target = Mapping[str, str]
 """Where records live: scope id by name, without the company."""
@@ -48,7 +50,6 @@ class ReadPlan:
     """
 
     selection: Selection
-    endpoint: Endpoint
     targets: tuple[Target, ...]
     everywhere: bool
     ids: tuple[str, ...] | None
@@ -57,12 +58,19 @@ class ReadPlan:
     filtered: bool
     per_page: int
 
+    @property
+    def paged(self) -> bool:
+        """Whether what is read comes in pages."""
+        endpoint = self.selection.resource.list_
+        return self.ids is None and endpoint is not None and endpoint.pager is not Pager.NONE
+
 
 def plan_read(selection: Selection, source: Source, calendar: Calendar) -> ReadPlan:
     """Decide which requests answer a selection.
 
     Raises:
         InvalidRequestError: If a scope id is missing or malformed, or an order impossible.
+        UnsupportedOperationError: If Procore neither lists the records nor shows those meant.
     """
     resource, condition = selection.resource, selection.condition
     matches = predicate(condition, resource.type_of, calendar)
@@ -72,29 +80,49 @@ def plan_read(selection: Selection, source: Source, calendar: Calendar) -> ReadP
     _check_conditions(resource, condition)
     targets, everywhere = targets_of(selection, source)
     endpoint = resource.list_
-    ids = None
-    wanted = implied_values(condition, "id")
-    # Where every project is asked, a list that Procore filters is kinder than many 404s.
-    filterable = any(spec.field == "id" for spec in endpoint.filters)
-    if resource.get is not None and wanted is not None and not (everywhere and filterable):
-        numbers = tuple(str(value) for value in wanted if _is_id(value))
-        if len(numbers) <= _SHOWN_ONE_BY_ONE:
-            ids = numbers
-    per_page = endpoint.per_page
+    ids = _ids_to_show(selection, everywhere=everywhere)
+    if endpoint is None and ids is None:
+        endpoint = resource.needed(Operation.LIST)
     filtered = condition is not None and not _only_says_where(condition, resource)
-    if selection.limit and not filtered and not selection.order and selection.cursor is None:
-        per_page = min(per_page, selection.limit)
     return ReadPlan(
         selection=selection,
-        endpoint=endpoint,
         targets=targets,
         everywhere=everywhere,
         ids=ids,
         matches=matches,
-        query=server_query(endpoint, condition, calendar),
+        query=() if endpoint is None else server_query(endpoint, condition, calendar),
         filtered=filtered,
-        per_page=per_page,
+        per_page=1 if endpoint is None else _page_size(endpoint, selection, filtered=filtered),
     )
+
+
+def _ids_to_show(selection: Selection, *, everywhere: bool) -> tuple[str, ...] | None:
+    """The ids to read one by one, if that is possible and better than the list."""
+    resource = selection.resource
+    wanted = implied_values(selection.condition, "id", kind=resource.type_of("id"))
+    if resource.get is None or wanted is None:
+        return None
+    ids = tuple(text for value in wanted if (text := _id_text(value, resource.id_type)))
+    if resource.list_ is None:
+        if len(ids) > _SHOWN_WITHOUT_LIST:
+            raise InvalidRequestError(
+                f"{resource.text} cannot be listed in Procore, and more than "
+                f"{_SHOWN_WITHOUT_LIST} at once are too many to read one by one."
+            )
+        return ids
+    # Where every project is asked, a list that Procore filters is kinder than many 404s.
+    filterable = any(spec.field == "id" for spec in resource.list_.filters)
+    if len(ids) > _SHOWN_ONE_BY_ONE or (everywhere and filterable):
+        return None
+    return ids
+
+
+def _page_size(endpoint: Endpoint, selection: Selection, *, filtered: bool) -> int:
+    """Records to ask for at once: no more than a limit needs, in pages of one size."""
+    most, limit = endpoint.per_page, selection.limit
+    if not limit or filtered or selection.order or selection.cursor is not None:
+        return most
+    return math.ceil(limit / math.ceil(limit / most))
 
 
 def targets_of(selection: Selection, source: Source) -> tuple[tuple[Target, ...], bool]:
@@ -111,8 +139,11 @@ def targets_of(selection: Selection, source: Source) -> tuple[tuple[Target, ...]
     found: dict[str, tuple[str, ...]] = {}
     everywhere = False
     for name in resource.scope_fields:
-        values = implied_values(selection.condition, name)
-        chosen = None if values is None else tuple(str(v) for v in values if _is_id(v))
+        kind = resource.scope_type(name)
+        values = implied_values(selection.condition, name, kind=resource.type_of(name))
+        chosen = None
+        if values is not None:
+            chosen = tuple(text for value in values if (text := _id_text(value, kind)))
         if name in given:
             own = (given[name],)
             chosen = own if chosen is None else tuple(value for value in own if value in chosen)
@@ -143,19 +174,22 @@ def ids_of(resource: Resource, scope: Mapping[str, str], source: Source) -> dict
     for name, value in scope.items():
         if name != "company_id" and name not in resource.scope_fields:
             raise InvalidRequestError(f"{resource.text} have no “{name}”.")
-        if not _is_id(number := as_number(value)):
-            raise InvalidRequestError(f"“{name}” must be a number.")
+        kind = resource.scope_type(name)
+        text = _id_text(value, kind)
+        if text is None:
+            wanted = "a number" if kind is IdType.INTEGER else "an id of letters and digits"
+            raise InvalidRequestError(f"“{name}” must be {wanted}.")
         if name != "company_id":
-            given[name] = str(number)
-        elif number != source.company_id:
+            given[name] = text
+        elif text != str(source.company_id):
             raise InvalidRequestError("“company_id” is not the company of this data source.")
     return given
 
 
 def page_request(plan: ReadPlan, source: Source, target: Target, *, page: int) -> ApiRequest:
     """The request for one page of one list."""
-    endpoint = plan.endpoint
-    query = [*_query_ids(endpoint, source, target), *endpoint.fixed, *plan.query]
+    endpoint = plan.selection.resource.needed(Operation.LIST)
+    query = [*_query_ids(endpoint, source, target), *endpoint.always, *plan.query]
     if endpoint.pager is Pager.LINK:
         query += [("page", str(page)), ("per_page", str(plan.per_page))]
     return ApiRequest(
@@ -171,22 +205,23 @@ def record_request(
     """The request that shows one record.
 
     Raises:
-        InvalidRequestError: If Procore shows none singly.
+        UnsupportedOperationError: If Procore shows none singly.
     """
-    endpoint = resource.get
-    if endpoint is None:
-        raise InvalidRequestError(f"{resource.text} cannot be read one by one in Procore.")
+    endpoint = resource.needed(Operation.GET)
+    own = {**target, "id": record_id}
     return ApiRequest(
         method=endpoint.method or "GET",
-        path=endpoint.filled({**_path_ids(source, target), "id": record_id}),
-        query=(*_query_ids(endpoint, source, target), *endpoint.fixed),
+        path=endpoint.filled(_path_ids(source, own)),
+        query=(*_query_ids(endpoint, source, own), *endpoint.always),
     )
 
 
-def scoped(row: Row, target: Target) -> Row:
-    """Add the scope ids to a record as ordinary fields."""
-    for name, value in target.items():
-        row[name] = int(value)
+def scoped(row: Row, resource: Resource, target: Target) -> Row:
+    """Add the scope ids to a record as ordinary fields, and its id where it has another name."""
+    if resource.identity in row:
+        row["id"] = row[resource.identity]
+    for name, text in target.items():
+        row[name] = resource.scope_type(name).typed(text)
     return row
 
 
@@ -199,9 +234,15 @@ def _query_ids(endpoint: Endpoint, source: Source, target: Target) -> list[tuple
     return [(name, ids[name]) for name in endpoint.query]
 
 
-def _is_id(value: object) -> bool:
-    number = as_number(value)
-    return number is not None and number == int(number) and 0 < number <= MAX_ID
+def _id_text(value: object, kind: IdType) -> str | None:
+    """An id as it stands in a path; ``None`` if it can be none."""
+    if kind is IdType.INTEGER:
+        number = as_number(value)
+        if number is None or number != number.to_integral_value():
+            return None
+        value = int(number)
+    text = str(value)
+    return text if kind.accepts(text) else None
 
 
 def _only_says_where(tree: Condition | Group, resource: Resource) -> bool:

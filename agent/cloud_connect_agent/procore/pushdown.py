@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from typing import Final
 
 from cloud_connect.calls import MAX_ID
+from cloud_connect.errors import InvalidRequestError
 from cloud_connect.query import Group
 from cloud_connect_agent.procore.catalog import Endpoint, FilterKind, ServerFilter
 from cloud_connect_agent.procore.implied import Days, implied_days, implied_values
@@ -23,17 +24,24 @@ _YEAR: Final = timedelta(days=366)
 _DAY: Final = timedelta(days=1)
 _OPEN_FROM: Final = date(1970, 1, 1)
 _OPEN_UNTIL: Final = date(2199, 12, 31)
+_RANGES: Final = frozenset({FilterKind.RANGE, FilterKind.DATES, FilterKind.SINCE})
 
 
 def server_query(
     endpoint: Endpoint, condition: Group | None, calendar: Calendar
 ) -> tuple[tuple[str, str], ...]:
-    """The filters that Procore can apply itself, as query parameters."""
+    """The filters that Procore can apply itself, as query parameters.
+
+    Raises:
+        InvalidRequestError: If Procore answers for one day only and none is chosen.
+    """
     pairs: list[tuple[str, str]] = []
     for spec in endpoint.filters:
         if spec.kind is FilterKind.DAYS:
             pairs += _days(spec, implied_days(condition, spec.field, calendar), calendar)
-        elif spec.kind is FilterKind.RANGE:
+        elif spec.kind is FilterKind.DAY:
+            pairs += _day(spec, implied_days(condition, spec.field, calendar))
+        elif spec.kind in _RANGES:
             pairs += _range(spec, implied_days(condition, spec.field, calendar))
         else:
             pairs += _values(spec, implied_values(condition, spec.field))
@@ -66,7 +74,20 @@ def _range(spec: ServerFilter, days: Days) -> Iterable[tuple[str, str]]:
     # A day more at both ends: Procore counts in UTC, people where they are.
     first = days.first - _DAY if days.first and days.first > _OPEN_FROM else _OPEN_FROM
     last = days.last + _DAY if days.last and days.last < _OPEN_UNTIL else _OPEN_UNTIL
-    return [(spec.parameters[0], f"{first}T00:00:00Z...{max(first, last)}T23:59:59Z")]
+    last = max(first, last)
+    if spec.kind is FilterKind.SINCE:
+        return [] if days.first is None else [(spec.parameters[0], f"{first}T00:00:00Z")]
+    if spec.kind is FilterKind.DATES:
+        return [(spec.parameters[0], f"{first}...{last}")]
+    return [(spec.parameters[0], f"{first}T00:00:00Z...{last}T23:59:59Z")]
+
+
+def _day(spec: ServerFilter, days: Days) -> Iterable[tuple[str, str]]:
+    if days.first is None or days.first != days.last:
+        raise InvalidRequestError(
+            f"Say for which day: a condition that “{spec.field}” equals one date is missing."
+        )
+    return [(spec.parameters[0], str(days.first))]
 
 
 def _days(spec: ServerFilter, days: Days, calendar: Calendar) -> Iterable[tuple[str, str]]:

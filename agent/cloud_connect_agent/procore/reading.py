@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
+from cloud_connect.calls import Operation
 from cloud_connect.errors import InvalidRequestError, SourceRejectedError
-from cloud_connect_agent.procore.catalog import Pager
 from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.observed import ObservedFields
 from cloud_connect_agent.procore.pager import ListReader, Page, read_page
@@ -70,7 +70,7 @@ class Reading:
             self._fetch,
             window=ReadAhead(cautious=limited),
             first_page=first_page,
-            paged=plan.ids is None and plan.endpoint.pager is Pager.LINK,
+            paged=plan.paged,
             skip_refused=skip_refused,
         )
 
@@ -109,8 +109,9 @@ class Reading:
         target, page = found
         self._answering = True
         where = {name: value for name, value in target.items() if name != _RECORD}
-        rows = [scoped(row, where) for row in page.rows]
-        self._observed.note(self._fetcher.source, self.plan.selection.resource, rows)
+        resource = self.plan.selection.resource
+        rows = [scoped(row, resource, where) for row in page.rows]
+        self._observed.note(self._fetcher.source, resource, rows)
         self._check_names(rows)
         matches = self.plan.matches
         hits = [place for place, row in enumerate(rows) if matches(row)]
@@ -133,12 +134,12 @@ class Reading:
 
     async def _fetch(self, target: Target, number: int) -> Page:
         plan, source = self.plan, self._fetcher.source
+        resource = plan.selection.resource
         if _RECORD not in target:
             request = page_request(plan, source, target, page=number)
             response = await self._fetcher.send(request, answering=self._answering)
-            return read_page(response, number=number, rule=plan.endpoint.unwrap)
-        resource = plan.selection.resource
-        rule = resource.get.unwrap if resource.get else ""
+            return read_page(response, number=number, rule=resource.needed(Operation.LIST).unwrap)
+        rule = resource.needed(Operation.GET).unwrap
         request = record_request(resource, source, target, record_id=target[_RECORD])
         try:
             response = await self._fetcher.send(request, answering=self._answering)

@@ -44,23 +44,25 @@ def write_request(
 
     Raises:
         InvalidRequestError: If a field is unknown or its value impossible; it is named.
+        UnsupportedOperationError: If Procore has no such operation.
     """
-    endpoint = resource.endpoint(operation)
-    if endpoint is None:
-        raise InvalidRequestError(f"{resource.text} have no such operation in Procore.")
+    endpoint = resource.needed(operation)
     ids = {"company_id": str(source.company_id), **target}
-    path = endpoint.filled(ids if record_id is None else {**ids, "id": record_id})
+    if record_id is not None:
+        ids["id"] = record_id
+    path = endpoint.filled(ids)
     query = [(name, ids[name]) for name in endpoint.query]
     body: Row | None = None
     if record is not None:
         parts = _take_apart(resource, endpoint, record)
         query += parts.query
         inside = {endpoint.envelope: parts.inside} if endpoint.envelope else parts.inside
-        body = {**{name: int(ids[name]) for name in endpoint.body}, **parts.beside, **inside}
+        where = {name: resource.scope_type(name).typed(ids[name]) for name in endpoint.body}
+        body = {**where, **parts.beside, **inside}
     return ApiRequest(
         method=resource.method(operation),
         path=path,
-        query=(*query, *endpoint.fixed),
+        query=(*query, *endpoint.always),
         json=body,
     )
 
@@ -69,9 +71,10 @@ def _take_apart(resource: Resource, endpoint: Endpoint, record: Mapping[str, obj
     inside: Row = {}
     beside: Row = {}
     query: list[tuple[str, str]] = []
-    for name, value in _flattened(record).items():
-        _check(resource, name)
-        sent = _converted(name, value, resource.type_of(name))
+    for field, value in _flattened(record).items():
+        _check(resource, field)
+        sent = _converted(field, value, resource.sent_type_of(field))
+        name = resource.sends.get(field, field)
         if name in endpoint.query_fields:
             query.append((name, str(sent).lower() if isinstance(sent, bool) else str(sent)))
         elif name in endpoint.top_level:

@@ -15,7 +15,8 @@ class Path:
     """The way to a field: ``rfi_manager.id``, ``assignees.name``, ``questions.0.id``.
 
     Through a list it leads to the list of what lies behind; ``custom_field_7`` is short for
-    ``custom_fields.custom_field_7.value``.
+    ``custom_fields.custom_field_7.value``. A key that is the whole name comes first: the
+    columns of a budget may have dots in their titles.
     """
 
     __slots__ = ("_parts", "name")
@@ -31,12 +32,11 @@ class Path:
 
     def of(self, row: Mapping[str, object]) -> object:
         """The value in *row*; ``None`` if there is none."""
+        if self.name in row:
+            return row[self.name]
         name = self._parts[0]
-        if name not in row:
-            if self.name in row:
-                return row[self.name]
-            if CUSTOM_FIELD.fullmatch(name):
-                return _follow(row, ("custom_fields", name, "value", *self._parts[1:]))
+        if name not in row and CUSTOM_FIELD.fullmatch(name):
+            return _follow(row, ("custom_fields", name, "value", *self._parts[1:]))
         return _follow(row, self._parts)
 
     def exists_in(self, row: Mapping[str, object]) -> bool | None:

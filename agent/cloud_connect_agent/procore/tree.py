@@ -4,7 +4,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Literal
 
 from cloud_connect.tree import TreeField, TreeNode
-from cloud_connect_agent.procore.catalog import Catalog, Direction, FieldSpec, Level, Resource
+from cloud_connect_agent.procore.catalog import (
+    Catalog,
+    Direction,
+    FieldSpec,
+    Level,
+    Resource,
+    label_of,
+)
 from cloud_connect_agent.procore.values import FieldType
 
 __all__ = ["tree_of"]
@@ -13,7 +20,6 @@ _GROUPS: Final = (
     (Level.COMPANY, "company_level", "Company", "fa fa-building", "Tables of the whole company"),
     (Level.PROJECT, "project_level", "Project", "fa fa-briefcase", "Tables of its projects"),
 )
-_SCOPE_LABELS: Final = {"project_id": "Project ID", "rfi_id": "RFI ID"}
 _TYPES: Final = {
     FieldType.INTEGER: "number",
     FieldType.NUMBER: "number",
@@ -25,6 +31,7 @@ _TYPES: Final = {
     FieldType.BOOLEAN: "boolean",
     FieldType.OBJECT: "text",
     FieldType.LIST: "text",
+    FieldType.KEY: "string",
 }
 
 
@@ -77,9 +84,9 @@ def _scope(resource: Resource) -> Iterator[FieldSpec]:
     for name in resource.scope_fields:
         yield FieldSpec(
             name=name,
-            type=FieldType.INTEGER,
+            type=resource.type_of(name) or FieldType.INTEGER,
             direction=Direction.BOTH if writes else Direction.OUT,
-            label=_SCOPE_LABELS[name],
+            label=label_of(name),
         )
 
 

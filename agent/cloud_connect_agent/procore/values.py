@@ -14,6 +14,7 @@ __all__ = [
     "FieldType",
     "SortKey",
     "as_boolean",
+    "as_key",
     "as_moment",
     "as_number",
     "compare",
@@ -45,7 +46,7 @@ _SORTED_CHARS: Final = 200  # of a text; more would make cursors long
 
 
 class FieldType(StrEnum):
-    """What a field of a record holds."""
+    """What a field of a record holds; a ``key`` is an id that is text."""
 
     INTEGER = "integer"
     NUMBER = "number"
@@ -57,6 +58,7 @@ class FieldType(StrEnum):
     BOOLEAN = "boolean"
     OBJECT = "object"
     LIST = "list"
+    KEY = "key"
 
     @property
     def is_numeric(self) -> bool:
@@ -150,6 +152,8 @@ def compare(
     """
     if isinstance(value, (dict, list)) or isinstance(operand, (dict, list)):
         return None
+    if kind is FieldType.KEY:
+        return _order(as_key(value), as_key(operand))
     if kind is FieldType.BOOLEAN or isinstance(value, bool):
         left, right = as_boolean(value), as_boolean(operand)
         return None if left is None or right is None else int(left) - int(right)
@@ -167,10 +171,12 @@ def compare(
 
 
 def equals(value: object, operand: object, kind: FieldType | None, calendar: Calendar) -> bool:
-    """Whether a record's value is the operand; text without regard to case.
+    """Whether a record's value is the operand; text without regard to case, but for keys.
 
     Two texts of digits are equal only letter by letter: 007 is another number than 7.
     """
+    if kind is FieldType.KEY:
+        return compare(value, operand, kind, calendar) == 0
     if isinstance(value, str) and isinstance(operand, str) and not _is_typed(value, operand, kind):
         return value.casefold() == operand.casefold()
     return compare(value, operand, kind, calendar) == 0
@@ -178,7 +184,7 @@ def equals(value: object, operand: object, kind: FieldType | None, calendar: Cal
 
 def _is_typed(value: str, operand: str, kind: FieldType | None) -> bool:
     if kind is None:
-        return not (value.strip().isdigit() or operand.strip().isdigit())
+        return not (value.strip().isdigit() and operand.strip().isdigit())
     return kind not in {FieldType.STRING, FieldType.TEXT}
 
 
@@ -201,6 +207,14 @@ def _written_day(value: object) -> date:
     return date.fromisoformat(str(value).strip()[:10])
 
 
+def as_key(value: object) -> str:
+    """An id as text, also where it arrived as a number."""
+    number = None if isinstance(value, str) else as_number(value)
+    if number is not None and number == number.to_integral_value():
+        return str(int(number))
+    return str(value).strip()
+
+
 def _order(left: Any, right: Any) -> int:
     return int(left > right) - int(left < right)
 
@@ -212,6 +226,8 @@ def sort_key(value: object, kind: FieldType | None) -> SortKey:
     """
     if is_blank(value) or isinstance(value, (dict, list)):
         return BLANK_RANK, ""
+    if kind is FieldType.KEY:
+        return 2, as_key(value)[:_SORTED_CHARS]
     if isinstance(value, bool):
         return 0, Decimal(value)
     if kind is None or not kind.is_moment:

@@ -63,7 +63,17 @@ async def start_ensemble(
     async with (
         program(
             "procore_simulator",
-            *("--port", "0", "--login-port", "0", "--admin-port", "0", "--json"),
+            *(
+                "--port",
+                "0",
+                "--login-port",
+                "0",
+                "--admin-port",
+                "0",
+                "--storage-port",
+                "0",
+                "--json",
+            ),
             *simulator_arguments,
             log=folder / "simulator.log",
         ) as simulator,

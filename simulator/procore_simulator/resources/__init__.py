@@ -15,6 +15,7 @@ from procore_simulator.resources import (
     rfi_replies,
     rfis,
     submittals,
+    uploads,
 )
 from procore_simulator.routing import Route
 
@@ -34,6 +35,7 @@ _AREAS = (
     financials,
     locations,
     planning,
+    uploads,
 )
 
 RESOURCES: dict[str, Resource] = {

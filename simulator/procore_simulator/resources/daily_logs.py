@@ -49,6 +49,12 @@ _COMMON_INPUTS: Mapping[str, Input] = {
 _FIRST_BLOCK = 20
 
 
+def _of_status(row: Record, values: tuple[str, ...]) -> bool:
+    """Accept rows of one of the states; ``all`` stands for both."""
+    wanted = {value.lower() for value in values}
+    return "all" in wanted or str(row.get("status")) in wanted
+
+
 def _complete(call: Call, row: Record, before: Record | None) -> None:
     if before is None:
         if not row.get("date"):
@@ -98,7 +104,7 @@ def _log(
         required=required,
         filters={
             "id": among("id"),
-            "status": among("status"),
+            "status": _of_status,
             "created_at": ranged("created_at"),
             "updated_at": ranged("updated_at"),
         },
@@ -134,6 +140,13 @@ def _read_delay(value: Json, _call: Call) -> JsonObject:
     return {"is_weather_delay": None if count is None else str(count)}
 
 
+def _read_observed_at(value: Json, call: Call) -> JsonObject:
+    """Read what is sent as a time of day and answered with its date."""
+    sent = call.body.get("weather_log")
+    date = sent.get("date") if isinstance(sent, dict) else None
+    return {"time": f"{date or call.now()[:10]}T{value}:00Z" if value else None}
+
+
 _WEATHER = _log(
     0,
     "weather_logs",
@@ -143,8 +156,7 @@ _WEATHER = _log(
             "comments",
         ),
         "is_weather_delay": _read_delay,
-        "time_hour": integer("time_hour"),
-        "time_minute": integer("time_minute"),
+        "time": _read_observed_at,
     },
     required=("date",),
     facts=lambda seeder: {
@@ -211,9 +223,11 @@ _OTHERS: tuple[tuple[str, dict[str, Input], tuple[str, ...]], ...] = (
       **_texts("inspection_type", "inspecting_entity", "inspector_name", "comments")},
      ("start_hour", "start_minute", "end_hour", "end_minute")),
     ("quantity_logs", {"quantity": number("quantity"), "unit": text("unit")}, ()),
-    ("call_logs", {**_TIME, **_texts("subject_from", "subject_to", "subject")}, ()),
+    ("call_logs",
+     {**_whole("start_hour", "start_minute", "end_hour", "end_minute"),
+      **_texts("subject_from", "subject_to", "description")}, ()),
     ("dumpster_logs", _texts("comments", "quantity_delivered", "quantity_removed"), ()),
-    ("waste_logs", {**_TIME, **_texts("material", "disposed_by", "disposal_location")},
+    ("waste_logs", {**_TIME, **_texts("material", "method_of_disposal", "disposal_location")},
      ("time_hour", "time_minute")),
     ("safety_violation_logs", {**_TIME, **_texts("subject", "safety_notice", "comments")},
      ("time_hour", "time_minute")),
@@ -237,11 +251,12 @@ RESOURCES: tuple[Resource, ...] = (
 
 
 def _counts(call: Call) -> Reply:
-    counted: JsonObject = {}
-    for resource in RESOURCES:
-        wanted = call.request.argument("log_date") or call.world.clock.today().isoformat()
+    wanted = call.request.argument("log_date") or call.world.clock.today().isoformat()
+    counted: list[Json] = []
+    for position, resource in enumerate(RESOURCES, 1):
         rows = call.collection(resource.name).rows()
-        counted[resource.name] = sum(row["date"] == wanted for row in rows)
+        count = sum(row["date"] == wanted for row in rows)
+        counted.append({"module_name": resource.name, "count": count, "position": position})
     return json_reply(counted)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from procore_simulator.attachments import link, uploaded
 from procore_simulator.bodies import UploadedPart
 from procore_simulator.calls import Call
 from procore_simulator.crud import (
@@ -23,8 +24,8 @@ from procore_simulator.resource import UNPAGED, Resource
 from procore_simulator.routing import Handler, Reach, Route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
+from procore_simulator.storage.objects import CONTENT
 from procore_simulator.tenancy import Level
-from procore_simulator.transfer import BLOB_PATH
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -135,10 +136,9 @@ def _seed_files(seeder: Seeder) -> Iterator[Record]:
         }
 
 
-def _read_upload(value: Json, _call: Call) -> JsonObject:
-    if isinstance(value, UploadedPart):
-        return {"size": value.size, "sha256": value.sha256, "uploaded_name": value.filename}
-    return {"size": 1024}
+def _read_upload(value: Json, call: Call) -> JsonObject:
+    found = uploaded(value, call)
+    return {CONTENT: found[CONTENT], "size": found["size"]}
 
 
 def _complete_file(call: Call, row: Record, before: Record | None) -> None:
@@ -149,7 +149,6 @@ def _complete_file(call: Call, row: Record, before: Record | None) -> None:
             {"errors": {"base": [message]}, "error_type": "checked_out", "file": {"id": row["id"]}},
             message=message,
         )
-    row.pop("uploaded_name", None)
     row["file_type"] = str(row["name"]).rpartition(".")[2].lower()
     _complete_place("files", call, row)
 
@@ -161,7 +160,7 @@ def _present_file(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: 
             "number": 1,
             "notes": None,
             "size": shown["size"],
-            "url": f"{call.base_url}{BLOB_PATH}?size={shown['size'] or 0}",
+            "url": link(call, shown, name=str(shown["name"])),
             "created_at": shown["created_at"],
             "created_by": shown["created_by"],
         }
@@ -232,7 +231,10 @@ def _tree(call: Call) -> Reply:
         root["has_children"] = len(shown) > 1
         return [root]
 
-    return json_reply(folders.selection(("tree", files.version, call.base_url), make)[0])
+    # Made anew before its links are old.
+    age = int(call.world.clock.now() // max(1.0, call.behaviour.link_seconds / 10))
+    key = ("tree", files.version, call.base_url, call.behaviour, age)
+    return json_reply(folders.selection(key, make)[0])
 
 
 def _show_folder(call: Call) -> Reply:

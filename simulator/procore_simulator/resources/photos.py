@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from procore_simulator.attachments import link, uploaded
 from procore_simulator.bodies import UploadedPart
 from procore_simulator.calls import Call
 from procore_simulator.crud import crud_routes, insert, show_reply
@@ -14,10 +15,12 @@ from procore_simulator.resource import Resource
 from procore_simulator.routing import Route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
+from procore_simulator.storage.objects import CONTENT
 from procore_simulator.tenancy import Level
-from procore_simulator.transfer import BLOB_PATH
 
 __all__ = ["RESOURCES", "ROUTES"]
+
+_THUMBNAIL_BYTES = 16_384
 
 
 def _seed_albums(seeder: Seeder) -> Iterator[Record]:
@@ -85,9 +88,11 @@ def _seed_photos(seeder: Seeder) -> Iterator[Record]:
 
 
 def _link(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: FBT001 - Resource.present's shape
-    address = f"{call.base_url}{BLOB_PATH}?type=image/jpeg&size="
-    shown["url"] = f"{address}{shown['size'] or 0}"
-    shown["thumbnail_url"] = f"{address}16384"
+    name = str(shown["filename"])
+    shown["url"] = link(call, shown, name=name, content_type="image/jpeg")
+    shown["thumbnail_url"] = link(
+        call, shown, name=name, content_type="image/jpeg", size=_THUMBNAIL_BYTES
+    )
     return shown
 
 
@@ -128,7 +133,6 @@ PHOTOS = Resource(
         "private": flag("private"),
         "starred": flag("starred"),
         "filename": text("filename"),
-        "size": integer("size"),
     },
     filters={
         "id": among("id"),
@@ -152,22 +156,20 @@ def _create_photo(call: Call) -> Reply:
     sent = body.get("image")
     sent = dict(sent) if isinstance(sent, dict) else {}
     upload = body.get("upload")
-    data = sent.pop("data", None)
-    name = body.get("image_name") or sent.pop("image_name", None)
-    if isinstance(data, UploadedPart):
-        sent["size"] = data.size
-        name = name or data.filename
-    elif isinstance(upload, dict) and upload.get("uuid"):
-        # The guide's form; the reference has upload_uuid and image_name at the top.
-        name = name or f"{upload['uuid']}.jpg"
-    elif not body.get("upload_uuid") and data is None:
+    # The guide's form is upload.uuid; the reference has upload_uuid and image_name at the top.
+    guide = upload.get("uuid") if isinstance(upload, dict) else None
+    source = sent.pop("data", None) or guide or body.get("upload_uuid") or sent.get("upload_uuid")
+    if source is None:
         raise missing_parameter("upload_uuid")
-    if not name:
+    name = body.get("image_name") or sent.pop("image_name", None)
+    is_named_by_its_file = isinstance(source, UploadedPart) or guide is not None
+    if not name and not is_named_by_its_file:
         raise bad_request("image_name is required", fields="image_name")
-    sent["filename"] = str(name)
+    found = uploaded(source, call)
+    sent["filename"] = str(name or found["name"])
     sent.setdefault("image_category_id", call.collection("image_categories").rows()[0]["id"])
     row = insert(PHOTOS, call, sent)
-    row["uploader"] = call.actor()
+    row.update({CONTENT: found[CONTENT], "size": found["size"], "uploader": call.actor()})
     return show_reply(PHOTOS, call, row, status=201)
 
 

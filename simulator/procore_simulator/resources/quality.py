@@ -233,6 +233,7 @@ OBSERVATIONS = Resource(
         "contributing_condition": None,
         "contributing_behavior": None,
         "distribution_members": [],
+        "attachments": [],
         "custom_fields": custom_field_template(),
         "created_at": None,
         "updated_at": None,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from procore_simulator.attachments import attached, linked, made_attachment, sent_attachments
 from procore_simulator.calls import Call
 from procore_simulator.crud import (
     change,
@@ -38,7 +39,12 @@ from procore_simulator.tenancy import Level
 __all__ = ["RESOURCES", "ROUTES"]
 
 _PRIORITIES = ("Low", "Normal", "High", None)
+_ADDED = "_added_attachments"
 _ADMIN_ONLY = ("assignee_ids", "assignee_id", "due_date")
+
+
+def _read_attachments(value: Json, call: Call) -> JsonObject:
+    return {_ADDED: attached(value, call)}
 
 
 def _question(number: int, body: str, author: str | None) -> JsonObject:
@@ -51,6 +57,10 @@ def _question(number: int, body: str, author: str | None) -> JsonObject:
         "attachments": [],
         "answers": [],
     }
+
+
+def _sketch(number: int) -> JsonObject:
+    return made_attachment(number, f"sketch-{number}.pdf", 20_000 + number % 1000)
 
 
 def _seed_rfis(seeder: Seeder) -> Iterator[Record]:
@@ -78,7 +88,10 @@ def _seed_rfis(seeder: Seeder) -> Iterator[Record]:
             "assignee": assignee,
             "assignees": [assignee],
             "created_by": asker,
-            "questions": [_question(number, rng.choice(words.QUESTIONS), asker["name"])],
+            "questions": [
+                _question(number, rng.choice(words.QUESTIONS), asker["name"])
+                | ({"attachments": [_sketch(number)]} if index % 8 == 0 else {})
+            ],
             "priority": {"name": priority, "value": priority and priority.lower()},
             "location": seeder.location(),
             "responsible_contractor": seeder.vendor() if rng.random() < 0.4 else None,
@@ -92,7 +105,10 @@ def _read_question(value: Json, call: Call) -> JsonObject:
     body = value.get("body") if isinstance(value, dict) else value
     if not isinstance(body, str) or not body:
         raise invalid({"question": ["can't be blank"]})
-    return {"questions": [_question(0, body, call.actor()["name"])]}
+    asked = _question(0, body, call.actor()["name"])
+    if isinstance(value, dict):
+        asked["attachments"] = sent_attachments(call, value)
+    return {"questions": [asked]}
 
 
 def _read_assignees(value: Json, call: Call) -> JsonObject:
@@ -123,6 +139,10 @@ def _complete_rfi(call: Call, row: Record, before: Record | None) -> None:
         row["questions"] = [{**question, "id": row["id"]} for question in row["questions"]]
         row.setdefault("status", "open")
         row["initiated_at"] = None if row.get("draft") else call.now()
+    added = row.pop(_ADDED, None)
+    if added:
+        first, *others = row["questions"]
+        row["questions"] = [{**first, "attachments": [*first["attachments"], *added]}, *others]
     row["full_number"] = f"{row.get('prefix') or ''}{row['number']}"
     open_now = row["status"] == "open"
     row["ball_in_court"] = row.get("assignee") if open_now else None
@@ -130,6 +150,11 @@ def _complete_rfi(call: Call, row: Record, before: Record | None) -> None:
 
 def _present_rfi(call: Call, shown: Record, listed: bool) -> Record:  # noqa: FBT001 - Resource.present's shape
     shown["link"] = f"https://app.procore.com/{call.site.id}/project/rfi/show/{shown['id']}"
+    if any(question["attachments"] for question in shown["questions"]):
+        shown["questions"] = [
+            {**question, "attachments": linked(call, question["attachments"])}
+            for question in shown["questions"]
+        ]
     if not listed:
         answers = [
             present(REPLIES, call, row)
@@ -199,6 +224,8 @@ RFIS = Resource(
         "accepted": _read_accepted,
         "due_date": day("due_date"),
         "question": _read_question,
+        "upload_ids": _read_attachments,
+        "attachments": _read_attachments,
         "assignee_ids": _read_assignees,
         "assignee_id": lambda value, call: _read_assignees([value], call),
         "rfi_manager_id": person("rfi_manager"),

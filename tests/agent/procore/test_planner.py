@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from cloud_connect.calls import Filter, RecordParams
-from cloud_connect.errors import InvalidRequestError
+from cloud_connect.errors import InvalidRequestError, UnsupportedOperationError
 from cloud_connect.query import Query
 from cloud_connect_agent.procore.catalog import Resource, load_catalog
 from cloud_connect_agent.procore.planner import (
@@ -146,6 +146,7 @@ def test_few_ids_are_read_one_by_one() -> None:
 
 def test_pages_are_no_larger_than_a_limit_that_ends_them() -> None:
     assert listed(limit=7).per_page == 7
+    assert listed(limit=150).per_page == 75
     assert listed(limit=7000).per_page == 100
     assert listed(limit=0).per_page == 100
     assert listed(limit=7, sort=("id",)).per_page == 100
@@ -170,7 +171,7 @@ def test_requests_put_each_id_where_procore_wants_it() -> None:
     assert unpaged.query == (("project_id", "5001"),)
     shown = record_request(table("vendors"), source(), {}, record_id="9")
     assert (shown.path, shown.query) == ("/rest/v1.0/vendors/9", (("company_id", str(COMPANY)),))
-    with pytest.raises(InvalidRequestError, match="one by one"):
+    with pytest.raises(UnsupportedOperationError, match="one by one"):
         record_request(table("me"), source(), {}, record_id="9")
 
 

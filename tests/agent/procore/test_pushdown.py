@@ -1,9 +1,11 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from cloud_connect.calls import Operation
+from cloud_connect.errors import InvalidRequestError
 from cloud_connect.query import Condition, Group, Operator
-from cloud_connect_agent.procore.catalog import load_catalog
+from cloud_connect_agent.procore.catalog import Endpoint, FilterKind, ServerFilter, load_catalog
 from cloud_connect_agent.procore.pushdown import server_query
 from cloud_connect_agent.procore.values import Calendar
 
@@ -13,8 +15,16 @@ CALENDAR = Calendar(now=datetime(2026, 11, 24, 12, tzinfo=UTC), zone=UTC)
 def sent(resource: str, *conditions: tuple[str, str, object]) -> list[tuple[str, str]]:
     parts = tuple(Condition.of(f, Operator(op), value) for f, op, value in conditions)
     tree = Group(conditions=parts) if parts else None
-    endpoint = load_catalog().resource(resource).list_
+    endpoint = load_catalog().resource(resource).needed(Operation.LIST)
     return list(server_query(endpoint, tree, CALENDAR))
+
+
+def filtered(kind: FilterKind, *conditions: tuple[str, str, object]) -> list[tuple[str, str]]:
+    """What a list with one filter, on ``on``, is asked."""
+    parts = tuple(Condition.of(f, Operator(op), value) for f, op, value in conditions)
+    spec = ServerFilter(field="on", kind=kind, parameters=("p",))
+    endpoint = Endpoint(version="v1.0", path="/things", filters=(spec,))
+    return list(server_query(endpoint, Group(conditions=parts) if parts else None, CALENDAR))
 
 
 def test_projects_are_listed_whatever_their_status_unless_one_is_asked_for() -> None:
@@ -75,4 +85,28 @@ def test_ranges_are_a_day_wider_than_asked_since_zones_differ() -> None:
 def test_daily_logs_are_always_asked_for_with_both_dates(
     conditions: list[tuple[str, str, object]], start: str, end: str
 ) -> None:
-    assert sent("notes_logs", *conditions) == [("start_date", start), ("end_date", end)]
+    assert sent("accident_logs", *conditions) == [("start_date", start), ("end_date", end)]
+
+
+def test_ranges_of_days_and_lower_ends_alone_are_sent_as_procore_writes_them() -> None:
+    assert filtered(FilterKind.DATES, ("on", "ge", "2026-11-10"), ("on", "le", "2026-11-12")) == [
+        ("p", "2026-11-09...2026-11-13")
+    ]
+    assert filtered(FilterKind.SINCE, ("on", "ge", "2026-11-10")) == [("p", "2026-11-09T00:00:00Z")]
+    assert filtered(FilterKind.SINCE, ("on", "le", "2026-11-10")) == []
+    assert filtered(FilterKind.SINCE) == []
+
+
+def test_list_of_one_day_needs_that_day() -> None:
+    assert filtered(FilterKind.DAY, ("on", "eq", "2026-11-10")) == [("p", "2026-11-10")]
+    assert filtered(FilterKind.DAY, ("on", "istoday", None)) == [("p", "2026-11-24")]
+    for conditions in ([], [("on", "ge", "2026-11-10")]):
+        with pytest.raises(InvalidRequestError, match="“on” equals one date"):
+            filtered(FilterKind.DAY, *conditions)
+
+
+def test_time_of_an_evening_chooses_the_day_as_written_and_the_day_it_is_here() -> None:
+    east = Calendar(now=CALENDAR.now, zone=timezone(timedelta(hours=2)))
+    late = Group(conditions=(Condition.of("date", Operator.GE, "2026-11-01T23:00:00Z"),))
+    endpoint = load_catalog().resource("accident_logs").needed(Operation.LIST)
+    assert dict(server_query(endpoint, late, east))["start_date"] == "2026-11-01"

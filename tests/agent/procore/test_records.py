@@ -1,7 +1,7 @@
 import pytest
 
 from cloud_connect.calls import Operation
-from cloud_connect.errors import InvalidRequestError
+from cloud_connect.errors import InvalidRequestError, UnsupportedOperationError
 from cloud_connect_agent.procore.catalog import load_catalog
 from cloud_connect_agent.procore.messages import ApiRequest
 from cloud_connect_agent.procore.records import write_request
@@ -150,5 +150,5 @@ def test_malformed_time_is_refused() -> None:
 
 
 def test_operation_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(InvalidRequestError, match="no such operation"):
+    with pytest.raises(UnsupportedOperationError, match="cannot be deleted"):
         request("rfis", None, operation=Operation.DELETE)

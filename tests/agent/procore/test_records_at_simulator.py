@@ -52,6 +52,38 @@ MADE: dict[str, tuple[Row, Row]] = {
 }
 
 
+# What the simulator does not play.
+NOT_PLAYED = {
+    "checklist_lists", "coordination_issues", "coordination_issues_v2", "departments",
+    "correspondence_type_items", "daily_log_headers", "form_templates", "forms",
+    "generic_tool_items", "generic_tools", "inactive_company_users", "inactive_vendors",
+    "incidents", "offices", "permission_templates", "programs", "project_permission_templates",
+    "project_regions", "project_stages", "project_types", "trades", "weather_logs_v1_1",
+}  # fmt: skip
+NOT_PLAYED |= {
+    "company_bid_packages", "bid_packages", "bids", "budget", "budget_changes",
+    "budget_detail_rows", "budget_summary_rows", "budget_views", "calendar_items",
+    "change_order_packages", "change_order_requests", "commitment_change_orders",
+    "commitment_contracts", "commitments", "company_timecard_entries", "direct_cost_line_items",
+    "direct_costs", "drawing_areas", "drawing_disciplines", "drawing_revisions", "drawing_sets",
+    "drawings", "equipment_register", "line_item_types", "managed_equipment",
+    "potential_change_order_line_items", "potential_change_orders", "prime_change_orders",
+    "prime_contract_line_items", "prime_contract_line_items_v2", "prime_contracts",
+    "prime_contracts_v2", "purchase_order_contract_line_items", "schedule", "schedule_activities",
+    "schedules", "specification_section_divisions", "specification_section_revisions",
+    "specification_sections", "specification_sets", "specification_uploads", "sub_jobs", "tasks",
+    "timecard_entries", "wbs_codes", "webhook_deliveries", "webhook_hooks", "webhook_triggers",
+    "work_order_contract_line_items", "work_order_contracts",
+}  # fmt: skip
+# Listed for one day only, and listed when there is something in it.
+LISTED_ELSEWHERE = {"daily_log_counts", "recycled_rfis"}
+PLAYED = [
+    resource.name
+    for resource in CATALOG
+    if resource.list_ and resource.name not in NOT_PLAYED | LISTED_ELSEWHERE
+]
+
+
 def at(company: int = COMPANY, project: int | None = PROJECT) -> Source:
     return Source(company_id=company, environment=SANDBOX, project_id=project)
 
@@ -119,7 +151,7 @@ async def scope_of(executor: RecordExecutor, name: str) -> dict[str, str]:
     return {"rfi_id": str(rfi["id"])}
 
 
-@pytest.mark.parametrize("name", [resource.name for resource in CATALOG])
+@pytest.mark.parametrize("name", PLAYED)
 async def test_every_resource_can_be_listed_and_shown(executor: RecordExecutor, name: str) -> None:
     resource = CATALOG.resource(name)
     scope = await scope_of(executor, name)

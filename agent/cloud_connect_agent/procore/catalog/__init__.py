@@ -1,26 +1,34 @@
 """The catalogue: Procore's resources and their operations, as data."""
 
-from cloud_connect_agent.procore.catalog.loading import Catalog, load_catalog
-from cloud_connect_agent.procore.catalog.model import (
-    Direction,
+from cloud_connect_agent.procore.catalog.endpoint import (
+    Content,
     Endpoint,
-    FieldSpec,
     FilterKind,
-    Level,
     Pager,
-    Resource,
     ServerFilter,
+    SortStyle,
+    Sync,
+    SyncAnswer,
 )
+from cloud_connect_agent.procore.catalog.fields import Direction, FieldSpec, label_of
+from cloud_connect_agent.procore.catalog.loading import Catalog, load_catalog
+from cloud_connect_agent.procore.catalog.model import IdType, Level, Resource
 
 __all__ = [
     "Catalog",
+    "Content",
     "Direction",
     "Endpoint",
     "FieldSpec",
     "FilterKind",
+    "IdType",
     "Level",
     "Pager",
     "Resource",
     "ServerFilter",
+    "SortStyle",
+    "Sync",
+    "SyncAnswer",
+    "label_of",
     "load_catalog",
 ]

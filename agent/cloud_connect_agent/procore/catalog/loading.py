@@ -8,18 +8,11 @@ from importlib import resources
 from typing import Final
 
 from cloud_connect.calls import Operation
-from cloud_connect.errors import InvalidRequestError, UnsupportedOperationError
-from cloud_connect_agent.procore.catalog.model import Endpoint, Resource
+from cloud_connect.errors import InvalidRequestError
+from cloud_connect_agent.procore.catalog.endpoint import Endpoint
+from cloud_connect_agent.procore.catalog.model import Resource
 
 __all__ = ["Catalog", "load_catalog"]
-
-_VERBS: Final = {
-    Operation.LIST: "listed",
-    Operation.GET: "read one by one",
-    Operation.CREATE: "created",
-    Operation.UPDATE: "changed",
-    Operation.DELETE: "deleted",
-}
 
 
 class Catalog:
@@ -50,19 +43,15 @@ class Catalog:
         Raises:
             UnsupportedOperationError: If Procore has none; the message says what it has.
         """
-        endpoint = resource.endpoint(operation)
-        if endpoint is None:
-            verb = operation.value.rpartition(".")[2]
-            reason = next((why for name, why in resource.missing.items() if name == verb), None)
-            raise UnsupportedOperationError(
-                reason or f"{resource.text} cannot be {_VERBS[operation]} in Procore."
-            )
-        return endpoint
+        return resource.needed(operation)
 
 
 @cache
 def load_catalog() -> Catalog:
-    """Read the tables that the package brings, in the order of their files and places."""
+    """Read the tables that the package brings, in the order of their files and places.
+
+    A file holds one area, which its name says.
+    """
     tables: dict[str, Resource] = {}
     folder = resources.files(__package__)
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
@@ -70,5 +59,6 @@ def load_catalog() -> Catalog:
             for name, table in tomllib.loads(file.read_text(encoding="utf-8")).items():
                 if name in tables:
                     raise ValueError(f"{file.name}: the table {name} is there twice")
-                tables[name] = Resource.model_validate({"name": name, **table})
+                area = file.name.removesuffix(".toml")
+                tables[name] = Resource.model_validate({"name": name, "area": area, **table})
     return Catalog(tables)
