@@ -46,6 +46,11 @@ class CurrentProcore:
         """Writes at once."""
         return self.settings.write_concurrency
 
+    @property
+    def max_spool_bytes(self) -> int:
+        """Of one file that has to be on disk before it can be uploaded."""
+        return self.settings.max_spool_bytes
+
 
 class _Client(Protocol):
     async def grants(self) -> list[ReportedGrant]: ...

@@ -10,7 +10,9 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 __all__ = [
+    "AttachParams",
     "CallParams",
+    "ContentParams",
     "Environment",
     "Filter",
     "JournalParams",
@@ -25,6 +27,8 @@ __all__ = [
     "ReportedGrant",
     "Source",
     "SourceParams",
+    "UploadFlow",
+    "UploadParams",
 ]
 
 MAX_BUDGETS: int = 8  # of one account in a report, which is to stay small
@@ -58,6 +62,10 @@ class Operation(StrEnum):
     CREATE = "records.create"
     UPDATE = "records.update"
     DELETE = "records.delete"
+    ATTACHMENTS = "records.attachments"
+    ATTACH = "records.attach"
+    CONTENT = "files.content"
+    UPLOAD = "files.upload"
     PASSTHROUGH = "passthrough"
     JOURNAL = "journal"
     REPORT = "report"
@@ -121,6 +129,56 @@ class RecordParams(CallParams):
     sort: tuple[str, ...] = Field(default=(), max_length=10)
     fields: tuple[str, ...] | None = Field(default=None, max_length=500)
     limit: int | None = Field(default=None, ge=0)
+
+
+class UploadFlow(StrEnum):
+    """How Procore takes a file's bytes."""
+
+    SIMPLE = "simple"
+    SEGMENTED = "segmented"
+    UNIFIED = "unified"
+
+
+class ContentParams(RecordParams):
+    """``files.content``: the bytes of a file that a record links to.
+
+    Attributes:
+        field: The field that links to it, such as ``attachments.0.url``; ``None`` is the
+            record's own file.
+    """
+
+    field: str | None = Field(default=None, max_length=200)
+
+
+class UploadParams(CallParams):
+    """``files.upload``: the body is the file; the answer says how a record refers to it.
+
+    Attributes:
+        project_id: Where it is uploaded; ``None`` is to the source's project, else the company.
+        resource: What it is meant to hang on, if that is known: its policy holds.
+        tool: What Procore calls the tool it is for, where it asks for that.
+    """
+
+    filename: str = Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")
+    content_type: str = Field(
+        default="application/octet-stream",
+        max_length=200,
+        pattern=r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(; ?[A-Za-z0-9-]+=[A-Za-z0-9._-]+)*$",
+    )
+    project_id: int | None = Field(default=None, gt=0, le=MAX_ID)
+    flow: UploadFlow = UploadFlow.SIMPLE
+    tool: str | None = Field(default=None, pattern=r"^[a-z_]{1,64}$")
+    resource: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_]{0,63}$")
+
+
+class AttachParams(RecordParams):
+    """``records.attach``: hang an uploaded file on a record.
+
+    Attributes:
+        upload: Its ``uuid`` or ``upload_id``.
+    """
+
+    upload: str = Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")
 
 
 class PassthroughParams(CallParams):

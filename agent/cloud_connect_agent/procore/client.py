@@ -200,11 +200,11 @@ class ProcoreClient:
         origin = self._origins.get(key)
         if origin is None:
             origin = self._origins[key] = Origin(
-                base_url, self._trust(endpoints.ca_file), timeouts=self._timeouts
+                base_url, self.trust(endpoints.ca_file), timeouts=self._timeouts
             )
         return origin
 
-    def _trust(self, ca_file: Path | None) -> ssl.SSLContext:
+    def trust(self, ca_file: Path | None) -> ssl.SSLContext:
         """Whom to trust; each context holds the whole store, some 3 MB."""
         trust = self._trusts.get(ca_file)
         if trust is None:
