@@ -2,11 +2,16 @@
 
 from procore_simulator.resource import Resource
 from procore_simulator.resources import (
+    bidding,
     budget,
+    change_orders,
+    commitments,
     companies,
+    costs,
     daily_logs,
     directory,
     documents,
+    drawings,
     field_sets,
     financials,
     locations,
@@ -17,7 +22,9 @@ from procore_simulator.resources import (
     quality,
     rfi_replies,
     rfis,
+    scheduling,
     submittals,
+    timecards,
     uploads,
 )
 from procore_simulator.routing import Route
@@ -42,6 +49,13 @@ _AREAS = (
     field_sets,
     budget,
     prime_contracts,
+    commitments,
+    costs,
+    change_orders,
+    scheduling,
+    timecards,
+    bidding,
+    drawings,
 )
 
 RESOURCES: dict[str, Resource] = {
