@@ -13,12 +13,13 @@ from procore_simulator.custom_fields import (
     without_retired,
 )
 from procore_simulator.failures import ApiError, bad_request, blank, missing_parameter, not_found
-from procore_simulator.filtering import selected_rows
+from procore_simulator.filtering import demand_known_filters, selected_rows
 from procore_simulator.messages import Json, JsonObject, Reply, json_reply
-from procore_simulator.paging import page_of
+from procore_simulator.paging import demand_page_size, page_of
 from procore_simulator.records import Record
 from procore_simulator.resource import Paging, Refusal, Resource
 from procore_simulator.routing import Handler, Reach, Route
+from procore_simulator.settings import TooLargePage
 from procore_simulator.storage.objects import CONTENT
 from procore_simulator.tenancy import Level
 
@@ -67,6 +68,10 @@ def list_reply(
     v2: bool = False,
 ) -> Reply:
     """Answer with the page of *rows* that the query asks for."""
+    if call.behaviour.too_large_page is TooLargePage.REFUSE:
+        demand_page_size(call.request.query, paging or resource.paging)
+    if call.behaviour.refuse_unknown_filters:
+        demand_known_filters(resource, call.request.query)
     page = page_of(
         rows,
         call.request.query,
@@ -235,7 +240,7 @@ def _check_origin(
         twin = rows.find(lambda row: row.get("origin_id") == str(origin))
         if twin is not None and twin["id"] != own_id:
             raise ApiError(
-                422,
+                call.behaviour.duplicate_status,
                 {"errors": {"origin_id": ["has already been taken"]}},
                 message="origin_id has already been taken",
                 reason="DUPLICATE_ORIGIN_ID",
