@@ -2,8 +2,12 @@
 
 from procore_simulator.resource import Resource
 from procore_simulator.resources import (
+    bidding,
     budget,
+    change_orders,
+    commitments,
     companies,
+    costs,
     company_lists,
     coordination,
     correspondence,
@@ -12,6 +16,7 @@ from procore_simulator.resources import (
     daily_logs,
     directory,
     documents,
+    drawings,
     field_sets,
     financials,
     inactive,
@@ -23,8 +28,10 @@ from procore_simulator.resources import (
     quality,
     rfi_replies,
     rfis,
+    scheduling,
     safety,
     submittals,
+    timecards,
     uploads,
 )
 from procore_simulator.routing import Route
@@ -50,6 +57,13 @@ _AREAS = (
     budget,
     daily_log_clones,
     prime_contracts,
+    commitments,
+    costs,
+    change_orders,
+    scheduling,
+    timecards,
+    bidding,
+    drawings,
     company_lists,
     safety,
     coordination,
