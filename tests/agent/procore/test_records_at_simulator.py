@@ -39,7 +39,7 @@ MADE: dict[str, tuple[Row, Row]] = {
     "vendors": ({"name": "Glass Ltd"}, {"city": "Cork"}),
     "project_vendors": ({"name": "Steel Ltd"}, {"city": "Cork"}),
     "submittals": ({"number": "900", "title": "Door"}, {"title": "Gate"}),
-    "punch_items": ({"name": "Door", "due": "2026-12-01"}, {"name": "Gate"}),
+    "punch_items": ({"name": "Door", "due": "2026-12-01"}, {"due_date": "2026-12-02"}),
     "folders": ({"name": "Pictures"}, {"name": "Plans"}),
     "image_categories": ({"name": "Roof"}, {"name": "Walls"}),
     "notes_logs": ({"comment": "Rain", "date": "2026-11-02"}, {"comment": "Snow"}),
