@@ -2,6 +2,7 @@
 
 from procore_simulator.resource import Resource
 from procore_simulator.resources import (
+    budget,
     companies,
     daily_log_clones,
     daily_logs,
@@ -12,6 +13,7 @@ from procore_simulator.resources import (
     locations,
     photos,
     planning,
+    prime_contracts,
     projects,
     quality,
     rfi_replies,
@@ -40,6 +42,8 @@ _AREAS = (
     uploads,
     field_sets,
     daily_log_clones,
+    budget,
+    prime_contracts,
 )
 
 RESOURCES: dict[str, Resource] = {

@@ -1,21 +1,16 @@
 """The catalogue against the simulator: a Procore written from the documentation, not from it."""
 
-import time
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
 
-import orjson
 import pytest
 
 from cloud_connect.calls import Environment, RecordParams, Source
 from cloud_connect.errors import InvalidRequestError, SourceRejectedError
 from cloud_connect.query import Query
 from cloud_connect_agent.procore.catalog import Direction, load_catalog
-from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.executor import RecordExecutor
 from cloud_connect_agent.procore.rowstream import RowStream
-from cloud_connect_agent.settings import ProcoreSettings
-from doubles.fake_procore import MemoryVault
+from doubles.record_executor import Row, executor_at, rows_of, soon
 from doubles.simulator_process import (
     COMPANY,
     LARGE_COMPANY,
@@ -26,7 +21,6 @@ from doubles.simulator_process import (
 
 SANDBOX = Environment.DEVELOPER_SANDBOX
 CATALOG = load_catalog()
-Row = dict[str, object]
 
 # What to create of each resource, in which order, and what to change of it then.
 MADE: dict[str, tuple[Row, Row]] = {
@@ -103,24 +97,8 @@ def simulator(shared_simulator: Simulator) -> Simulator:
 
 @pytest.fixture
 async def executor(simulator: Simulator) -> AsyncIterator[RecordExecutor]:
-    app = simulator.app
-    vault = MemoryVault()
-    facts = {key: app[key] for key in ("client_id", "client_secret")}
-    await vault.put(f"procore-app/{SANDBOX.flag}", orjson.dumps(facts))
-    endpoints = {key: app[key] for key in ("api_url", "login_url")}
-    settings = ProcoreSettings.model_validate({"environments": {SANDBOX.flag: endpoints}})
-    async with ProcoreClient.open(settings, vault) as client:
-        await client.authenticator.sign_in(SANDBOX)
-        yield RecordExecutor(client, CATALOG, now=lambda: datetime.now(UTC))
-
-
-def soon() -> float:
-    return time.monotonic() + 15
-
-
-async def rows_of(stream: RowStream) -> list[Row]:
-    async with stream:
-        return [row async for row in stream]
+    async with executor_at(simulator, SANDBOX) as executor:
+        yield executor
 
 
 def params(resource: str, *, source: Source | None = None, **more: object) -> RecordParams:
