@@ -24,6 +24,7 @@ from cloud_connect_agent.policy_file import PolicyFile
 from cloud_connect_agent.procore.catalog import load_catalog
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.executor import RecordExecutor
+from cloud_connect_agent.procore.files.parts import ProcoreFiles
 from cloud_connect_agent.reports import ReportBoard
 from cloud_connect_agent.settings import AgentSettings
 from cloud_connect_agent.stopping import StopSignal
@@ -77,7 +78,14 @@ async def run_agent(
         )
         await stack.enter_async_context(serve_control(paths.control_socket, operator.answer))
         stack.enter_context(_signals(stop, operator))
-        executor = RecordExecutor(client, load_catalog())
+        catalog = load_catalog()
+        executor = RecordExecutor(client, catalog)
+        files = ProcoreFiles.of(
+            client,
+            catalog,
+            spool_dir=paths.spool_dir,
+            max_spool_bytes=lambda: procore.max_spool_bytes,
+        )
         log.info("agent_started", version=VERSION, connector_id=settings.relay.connector_id)
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(operator.watch(), name="operator-watch")
@@ -87,6 +95,7 @@ async def run_agent(
                     client,
                     policy,
                     journal,
+                    files=files,
                     paused=lambda: health.paused,
                     linger=lambda: 0.0 if stop.urgent else WRITE_LINGER,
                 )

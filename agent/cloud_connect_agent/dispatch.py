@@ -4,11 +4,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import Final
 
 import orjson
 import structlog
-from pydantic import BaseModel, ValidationError
 
 from cloud_connect.calls import (
     CallParams,
@@ -35,6 +34,7 @@ from cloud_connect.errors import (
 from cloud_connect.exchange import Exchange
 from cloud_connect.query import Query
 from cloud_connect.tunnel import ResponseHead, Trailers
+from cloud_connect_agent.file_calls import FileCalls, FileParts
 from cloud_connect_agent.policy import Access, Policy, Verb
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.connection_test import run_connection_test
@@ -46,6 +46,7 @@ from cloud_connect_agent.reply import (
     ROWS_HEADERS,
     Call,
     lines_of,
+    params_of,
     read_all,
 )
 from cloud_connect_agent.tasks import lasting_tasks
@@ -65,7 +66,6 @@ log = structlog.get_logger(__name__)
 _MAX_OPEN: Final = 1024  # calls at once
 WRITE_LINGER: Final = 5.0  # seconds for started writes after the session has drained
 _OPERATIONS: Final = {one.value: one for one in Operation if one is not Operation.REPORT}
-_ModelT = TypeVar("_ModelT", bound=BaseModel)
 
 
 class Dispatcher:
@@ -83,6 +83,7 @@ class Dispatcher:
         journal: CallJournal,
         tasks: asyncio.TaskGroup,
         *,
+        files: FileParts,
         paused: Callable[[], bool],
         max_open: int,
         clock: Callable[[], float],
@@ -91,7 +92,10 @@ class Dispatcher:
         self._client: Final = client
         self._policy: Final = policy
         self._writes: Final = WriteCalls(journal, tasks, clock=clock)
-        self._raw: Final = RawCalls(client, self._writes, allow=self._allow)
+        self._raw: Final = RawCalls(client, files.downloads, self._writes, allow=self._allow)
+        self._files: Final = FileCalls(
+            executor, files, allow=self._allow, journaled=self._journaled
+        )
         self._paused: Final = paused
         self._max_open: Final = max_open
         self._clock: Final = clock
@@ -108,6 +112,7 @@ class Dispatcher:
         policy: Policy,
         journal: CallJournal,
         *,
+        files: FileParts,
         paused: Callable[[], bool] = lambda: False,
         linger: Callable[[], float] = lambda: WRITE_LINGER,
         max_open: int = _MAX_OPEN,
@@ -118,6 +123,7 @@ class Dispatcher:
         What is left then stays in the journal as an intent, so its outcome is unknown.
 
         Args:
+            files: What moves the bytes of files.
             paused: Whether the PC's administrator has paused the connector.
             linger: How many seconds to wait at the end.
             clock: Monotonic seconds, the Procore client's.
@@ -129,6 +135,7 @@ class Dispatcher:
                 policy,
                 journal,
                 tasks,
+                files=files,
                 paused=paused,
                 max_open=max_open,
                 clock=clock,
@@ -180,23 +187,26 @@ class Dispatcher:
             )
         operation = _operation_of(call.operation)
         if operation is Operation.JOURNAL:
-            known = await self._writes.look_up(_parse(JournalParams, call).call_id)
+            known = await self._writes.look_up(params_of(JournalParams, call).call_id)
             await call.reply.send(known.head, known.body or b"")
             return
         if self._paused():
             raise ConnectorPausedError("The connector's administrator has paused it.")
         if operation is Operation.PASSTHROUGH:
-            await self._raw.serve(call, _parse(PassthroughParams, call))
+            await self._raw.serve(call, params_of(PassthroughParams, call))
+            return
+        if operation in self._files.operations:
+            await self._files.serve(call, operation)
             return
         match operation:
             case Operation.TEST | Operation.TREE:
-                await self._describe(call, operation, _parse(SourceParams, call).source)
+                await self._describe(call, operation, params_of(SourceParams, call).source)
             case Operation.QUERY:
-                await self._query(call, _parse(QueryParams, call))
+                await self._query(call, params_of(QueryParams, call))
             case Operation.LIST | Operation.GET:
-                await self._read(call, operation, _parse(RecordParams, call))
+                await self._read(call, operation, params_of(RecordParams, call))
             case _:
-                await self._write(call, operation, _parse(RecordParams, call))
+                await self._write(call, operation, params_of(RecordParams, call))
 
     async def _describe(self, call: Call, operation: Operation, source: Source) -> None:
         verb = Verb.TEST if operation is Operation.TEST else Verb.READ
@@ -325,15 +335,6 @@ def _operation_of(name: str) -> Operation:
     if operation is None:
         raise UnsupportedOperationError(f"The connector does not know the operation {name!r}.")
     return operation
-
-
-def _parse(model: type[_ModelT], call: Call) -> _ModelT:
-    try:
-        return model.model_validate(call.head.params)
-    except ValidationError as exc:
-        first = exc.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InvalidRequestError(f"The call's {place or 'parameters'}: {first['msg']}.") from exc
 
 
 def _record_of(body: bytes) -> dict[str, object]:

@@ -64,6 +64,11 @@ class AgentPaths:
         return self.state_dir / "journal.sqlite3"
 
     @property
+    def spool_dir(self) -> Path:
+        """Files on their way to Procore that have to be known as a whole first."""
+        return self.state_dir / "spool"
+
+    @property
     def generation_file(self) -> Path:
         """The counter that tells this agent from a copy of its disk."""
         return self.state_dir / "generation"

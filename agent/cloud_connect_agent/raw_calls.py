@@ -4,12 +4,15 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Final
 
-from cloud_connect.calls import PassthroughParams
-from cloud_connect.errors import CloudConnectError, TunnelError
+from cloud_connect.calls import PassthroughParams, Source
+from cloud_connect.errors import CloudConnectError, SourceUnavailableError, TunnelError
+from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import ResponseHead
 from cloud_connect_agent.policy import Access
 from cloud_connect_agent.procore.client import ProcoreClient
+from cloud_connect_agent.procore.files.downloads import REDIRECTS, Download, Downloads, Wanted
 from cloud_connect_agent.procore.passthrough import (
+    BodyStart,
     RawCall,
     answer_headers,
     outcome_of,
@@ -20,7 +23,7 @@ from cloud_connect_agent.procore.streaming import StreamedResponse
 from cloud_connect_agent.reply import Call
 from cloud_connect_agent.write_calls import Answer, Settle, WriteCalls, fingerprint_of
 
-__all__ = ["RawCalls"]
+__all__ = ["RawCalls", "stream_body", "target_check"]
 
 _MAX_KEPT: Final = 256 * 1024  # bytes of a write's answer that the journal keeps
 
@@ -31,11 +34,13 @@ class RawCalls:
     def __init__(
         self,
         client: ProcoreClient,
+        downloads: Downloads,
         writes: WriteCalls,
         *,
         allow: Callable[[Sequence[Access]], None],
     ) -> None:
         self._client: Final = client
+        self._downloads: Final = downloads
         self._writes: Final = writes
         self._allow: Final = allow
 
@@ -51,7 +56,11 @@ class RawCalls:
         self._allow([raw.access])
         if not raw.writes:
             async with self._send(call, params, raw) as answer:
-                await self._stream(call, answer)
+                location = _leads_to(raw, answer)
+                if location is None:
+                    await self._stream(call, answer)
+                    return
+            await self._follow(call, params, raw, location)
             return
         fingerprint = fingerprint_of(call.operation, call.head.params, start.data)
         if params.replay_only:
@@ -64,6 +73,32 @@ class RawCalls:
             stored = await self._writes.run(call, call.operation, fingerprint, work)
         if stored is not None:
             await call.reply.send(stored.head, stored.body or b"")
+
+    async def _follow(
+        self, call: Call, params: PassthroughParams, raw: RawCall, location: str
+    ) -> None:
+        """Answer with the file that Procore's answer only points to."""
+
+        async def renew() -> str:
+            async with self._send(call, params, raw) as answer:
+                fresh = _leads_to(raw, answer)
+            if fresh is None:
+                raise SourceUnavailableError("Procore does not say any more where the file is.")
+            return fresh
+
+        wanted = Wanted(
+            source=params.source,
+            headers=raw.headers,
+            deadline=call.deadline,
+            allow=target_check(params.source, self._allow),
+            renew=renew,
+            interactive=params.interactive,
+        )
+        async with self._downloads.open(wanted, location) as file:
+            if raw.method == "HEAD":  # a signed link is good for GET only
+                await call.reply.send_head(_head_of(file, writes=False), end_stream=True)
+            else:
+                await self._stream(call, file)
 
     def _send(
         self, call: Call, params: PassthroughParams, raw: RawCall
@@ -104,19 +139,46 @@ class RawCalls:
                 await call.reply.fail(error)
         return None
 
-    async def _stream(self, call: Call, answer: StreamedResponse) -> None:
-        exchange = call.exchange
+    async def _stream(self, call: Call, answer: "StreamedResponse | Download") -> None:
         await call.reply.send_head(_head_of(answer, writes=False))
-        left = answer.length
-        async with aclosing(answer.chunks()) as chunks:
-            async for chunk in chunks:
-                left = None if left is None else left - len(chunk)
-                await exchange.send(chunk, end_stream=left == 0)  # a frame less than end()
-        if not exchange.send_ended:
-            await exchange.end()
+        await stream_body(call.exchange, answer)
 
 
-def _head_of(answer: StreamedResponse, *, writes: bool) -> ResponseHead:
+def target_check(
+    source: Source, allow: Callable[[Sequence[Access]], None]
+) -> Callable[[str], None]:
+    """Return what refuses a target at the API that a raw call could not have, either."""
+
+    def check(target: str) -> None:
+        params = PassthroughParams(source=source, method="GET", target=target)
+        allow([prepare(params, (), BodyStart(data=b"", complete=True)).access])
+
+    return check
+
+
+async def stream_body(exchange: Exchange, answer: "StreamedResponse | Download") -> None:
+    """Pass an answer's body on, no faster than it is read.
+
+    Raises:
+        CloudConnectError: What broke it off.
+    """
+    left = answer.length
+    async with aclosing(answer.chunks()) as chunks:
+        async for chunk in chunks:
+            left = None if left is None else left - len(chunk)
+            await exchange.send(chunk, end_stream=left == 0)  # a frame less than end()
+    if not exchange.send_ended:
+        await exchange.end()
+
+
+def _leads_to(raw: RawCall, answer: StreamedResponse) -> str | None:
+    """Return where an answer says that the file is, if it only says that."""
+    if answer.status not in REDIRECTS or raw.start.data:
+        return None
+    return answer.headers.get("location")
+
+
+def _head_of(answer: "StreamedResponse | Download", *, writes: bool) -> ResponseHead:
     return ResponseHead(
         status=answer.status,
         headers=answer_headers(answer.raw_headers),

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 import orjson
+from pydantic import BaseModel, ValidationError
 
 from cloud_connect.errors import (
     BodyTooLargeError,
     CloudConnectError,
     DeadlineExceededError,
+    InvalidRequestError,
     SourceRejectedError,
 )
 from cloud_connect.exchange import Exchange
@@ -23,6 +25,7 @@ __all__ = [
     "Call",
     "Reply",
     "lines_of",
+    "params_of",
     "problem_of",
     "read_all",
 ]
@@ -36,6 +39,8 @@ _MAX_DETAIL: Final = 2000  # characters
 _MAX_BODY: Final = 100 * 1024 * 1024  # bytes of a record or query
 _BODY_STALL: Final = 60.0  # seconds without a byte of the request's body
 _PIECE: Final = 64 * 1024  # bytes of rows that are sent together
+
+_ModelT = TypeVar("_ModelT", bound=BaseModel)
 
 
 class Call:
@@ -66,6 +71,20 @@ class Call:
     def progress(self) -> None:
         """Note that a piece of a long body came: its time is not the answer's."""
         self.deadline = max(self.deadline, self._clock() + self._budget)
+
+
+def params_of(model: type[_ModelT], call: Call) -> _ModelT:
+    """Return a call's parameters.
+
+    Raises:
+        InvalidRequestError: Naming the first that is wrong.
+    """
+    try:
+        return model.model_validate(call.head.params)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InvalidRequestError(f"The call's {place or 'parameters'}: {first['msg']}.") from exc
 
 
 async def read_all(call: Call) -> bytes:

@@ -64,6 +64,9 @@ def _check_tunnel_url(url: str) -> str:
 
 HttpUrl = Annotated[str, AfterValidator(check_url)]
 TunnelUrl = Annotated[str, AfterValidator(_check_tunnel_url)]
+StorageHost = Annotated[
+    str, Field(pattern=r"^(\*\.)?[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$")
+]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
@@ -95,19 +98,30 @@ class RelaySettings(_Section):
 
 
 class EnvironmentSettings(_Section):
-    """Where one Procore environment answers; ``None`` means Procore's own addresses."""
+    """Where one Procore environment answers; ``None`` means Procore's own addresses.
+
+    Attributes:
+        storage_hosts: Hosts that file bytes may come from and go to, beside Procore's known
+            ones: names, or ``*.`` and a domain.
+    """
 
     api_url: HttpUrl | None = None
     login_url: HttpUrl | None = None
     ca_file: Path | None = None
+    storage_hosts: tuple[StorageHost, ...] = Field(default=(), max_length=50)
 
 
 class ProcoreSettings(_Section):
-    """How the agent talks to Procore."""
+    """How the agent talks to Procore.
+
+    Attributes:
+        max_spool_bytes: Of one file that has to be on disk before it can be uploaded.
+    """
 
     environments: dict[str, EnvironmentSettings] = Field(default_factory=dict)
     read_concurrency: int = Field(default=32, ge=1, le=256)
     write_concurrency: int = Field(default=8, ge=1, le=64)
+    max_spool_bytes: int = Field(default=2 * 2**30, ge=0, le=128 * 2**30)
 
     @field_validator("environments", mode="before")
     @classmethod

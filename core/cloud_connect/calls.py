@@ -10,7 +10,9 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 __all__ = [
+    "AttachParams",
     "CallParams",
+    "ContentParams",
     "Environment",
     "Filter",
     "JournalParams",
@@ -20,11 +22,17 @@ __all__ = [
     "RecordId",
     "RecordParams",
     "Report",
+    "ReportedBudget",
+    "ReportedCircuit",
     "ReportedGrant",
     "Source",
     "SourceParams",
+    "UploadFlow",
+    "UploadParams",
 ]
 
+MAX_BUDGETS: int = 8  # of one account in a report, which is to stay small
+MAX_CIRCUITS: int = 4
 MAX_ID: int = 2**63 - 1  # Procore's ids are 64-bit integers
 
 RecordId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -54,6 +62,10 @@ class Operation(StrEnum):
     CREATE = "records.create"
     UPDATE = "records.update"
     DELETE = "records.delete"
+    ATTACHMENTS = "records.attachments"
+    ATTACH = "records.attach"
+    CONTENT = "files.content"
+    UPLOAD = "files.upload"
     PASSTHROUGH = "passthrough"
     JOURNAL = "journal"
     REPORT = "report"
@@ -119,6 +131,56 @@ class RecordParams(CallParams):
     limit: int | None = Field(default=None, ge=0)
 
 
+class UploadFlow(StrEnum):
+    """How Procore takes a file's bytes."""
+
+    SIMPLE = "simple"
+    SEGMENTED = "segmented"
+    UNIFIED = "unified"
+
+
+class ContentParams(RecordParams):
+    """``files.content``: the bytes of a file that a record links to.
+
+    Attributes:
+        field: The field that links to it, such as ``attachments.0.url``; ``None`` is the
+            record's own file.
+    """
+
+    field: str | None = Field(default=None, max_length=200)
+
+
+class UploadParams(CallParams):
+    """``files.upload``: the body is the file; the answer says how a record refers to it.
+
+    Attributes:
+        project_id: Where it is uploaded; ``None`` is to the source's project, else the company.
+        resource: What it is meant to hang on, if that is known: its policy holds.
+        tool: What Procore calls the tool it is for, where it asks for that.
+    """
+
+    filename: str = Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")
+    content_type: str = Field(
+        default="application/octet-stream",
+        max_length=200,
+        pattern=r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(; ?[A-Za-z0-9-]+=[A-Za-z0-9._-]+)*$",
+    )
+    project_id: int | None = Field(default=None, gt=0, le=MAX_ID)
+    flow: UploadFlow = UploadFlow.SIMPLE
+    tool: str | None = Field(default=None, pattern=r"^[a-z_]{1,64}$")
+    resource: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_]{0,63}$")
+
+
+class AttachParams(RecordParams):
+    """``records.attach``: hang an uploaded file on a record.
+
+    Attributes:
+        upload: Its ``uuid`` or ``upload_id``.
+    """
+
+    upload: str = Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")
+
+
 class PassthroughParams(CallParams):
     """``passthrough``: a raw Procore request, as far as the local policy allows it.
 
@@ -136,14 +198,48 @@ class JournalParams(_Wire):
     call_id: str = Field(max_length=64)
 
 
+class ReportedBudget(_Wire):
+    """What is left of one of Procore's rate limits, as its last answer said.
+
+    Attributes:
+        resets_at: When it is whole again; ``None`` if it is.
+    """
+
+    company_id: int
+    limit: int = Field(ge=0)
+    remaining: int = Field(ge=0)
+    resets_at: AwareDatetime | None = None
+
+
+class ReportedCircuit(_Wire):
+    """A company that the agent asks only now and then, since Procore refuses the app there.
+
+    Attributes:
+        status: What Procore answered: 401, or 403 if the app is not connected.
+        reason: Procore's words.
+        retry_at: When the next request goes out.
+    """
+
+    company_id: int
+    status: int
+    reason: str = Field(max_length=300)
+    retry_at: AwareDatetime
+
+
 class ReportedGrant(_Wire):
-    """One Procore account of an agent, without its secrets."""
+    """One Procore account of an agent, without its secrets.
+
+    Attributes:
+        budget: Of the companies asked lately, the tightest limit first.
+    """
 
     environment: Environment
     grant: Literal["client-credentials", "authorization-code"]
     client_id: str = Field(default="", max_length=200)
     state: Literal["ready", "sign_in_required", "no_grant", "at_risk"] = "ready"
     expires_at: AwareDatetime | None = None
+    budget: tuple[ReportedBudget, ...] = Field(default=(), max_length=MAX_BUDGETS)
+    circuits: tuple[ReportedCircuit, ...] = Field(default=(), max_length=MAX_CIRCUITS)
 
 
 class Report(_Wire):

@@ -18,8 +18,11 @@ from cloud_connect.tunnel import RequestHead, ResetCode, ResponseHead, Trailers
 from cloud_connect_agent.dispatch import Dispatcher
 from cloud_connect_agent.journal import Journal
 from cloud_connect_agent.policy import Access, Decision, Verb
+from cloud_connect_agent.procore.catalog import load_catalog
 from cloud_connect_agent.procore.client import ApiRequest, ProcoreClient
+from cloud_connect_agent.procore.files.parts import ProcoreFiles
 from cloud_connect_agent.procore.rowstream import FixedRows, RowStream
+from cloud_connect_agent.procore.transport import Timeouts
 from doubles.fake_procore import SANDBOX, SOURCE, FakeProcore, MemoryVault
 from doubles.memory_link import link_pair
 
@@ -169,6 +172,7 @@ class Bench:
     relay: Session
     calls: int = 0
     paused: bool = False
+    max_spool_bytes: int = 64 * 1024 * 1024
     extra: dict[str, Any] = field(default_factory=dict)
 
     async def start(
@@ -233,8 +237,21 @@ async def bench(folder: Path, **options: Any) -> AsyncIterator[Bench]:
         await client.authenticator.sign_in(SANDBOX)
         executor, policy = Executor(client), Allowing()
         made: list[Bench] = []
+        files = ProcoreFiles.of(
+            client,
+            load_catalog(),
+            spool_dir=folder / "spool",
+            max_spool_bytes=lambda: made[0].max_spool_bytes,
+            timeouts=Timeouts(connect_timeout=2.0, stall_timeout=2.0),
+        )
         async with Dispatcher.open(
-            executor, client, policy, journal, paused=lambda: made[0].paused, **options
+            executor,
+            client,
+            policy,
+            journal,
+            files=files,
+            paused=lambda: made[0].paused,
+            **options,
         ) as dispatcher:
             one, other = link_pair()
             relay = Session(one, role=Role.RELAY)

@@ -31,15 +31,30 @@ class EndpointOverride(Protocol):
         """A CA to trust beside the system's."""
         ...
 
+    @property
+    def storage_hosts(self) -> tuple[str, ...]:
+        """Hosts that file bytes may come from and go to, beside Procore's known ones."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoints:
-    """The two origins of one environment, without a slash at the end."""
+    """The two origins of one environment, without a slash at the end.
+
+    Attributes:
+        storage_hosts: Hosts of file bytes beside Procore's known ones.
+    """
 
     environment: Environment
     api_url: str
     login_url: str
     ca_file: Path | None = None
+    storage_hosts: tuple[str, ...] = ()
+
+    @property
+    def public(self) -> bool:
+        """Whether the API is Procore's own, on the internet."""
+        return self.api_url == _PUBLIC[self.environment][0]
 
 
 # The pairs follow no single rule: neither is ever derived from the other.
@@ -77,7 +92,11 @@ def endpoints_of(
     if override.login_url:
         login_url = _base_url(str(override.login_url), name=f"{place}.login_url")
     return Endpoints(
-        environment=environment, api_url=api_url, login_url=login_url, ca_file=override.ca_file
+        environment=environment,
+        api_url=api_url,
+        login_url=login_url,
+        ca_file=override.ca_file,
+        storage_hosts=tuple(host.lower() for host in override.storage_hosts),
     )
 
 

@@ -19,7 +19,15 @@ from cloud_connect_agent.procore.target import (
     split_pairs,
 )
 
-__all__ = ["BodyStart", "RawCall", "answer_headers", "outcome_of", "prepare", "read_start"]
+__all__ = [
+    "BodyStart",
+    "RawCall",
+    "answer_headers",
+    "length_of",
+    "outcome_of",
+    "prepare",
+    "read_start",
+]
 
 _START_BYTES: Final = 64 * 1024  # of a body: sent as one piece, and looked into, up to this
 
@@ -134,7 +142,7 @@ async def read_start(exchange: Receiving, headers: Iterable[tuple[str, str]]) ->
     Raises:
         InvalidRequestError: If it is complete and not as long as its header says.
     """
-    length = _length_of(headers)
+    length = length_of(headers)
     if exchange.receive_ended:
         data = await exchange.receive()
         if not data:
@@ -248,7 +256,12 @@ def outcome_of(status: int, headers: Mapping[str, str], *, writes: bool) -> Outc
     return Outcome.COMPLETED
 
 
-def _length_of(headers: Iterable[tuple[str, str]]) -> int | None:
+def length_of(headers: Iterable[tuple[str, str]]) -> int | None:
+    """Return what a request's ``Content-Length`` says, if it has one.
+
+    Raises:
+        InvalidRequestError: If it is no number, or there are two.
+    """
     lengths = {value.strip() for name, value in headers if name.lower() == "content-length"}
     if not lengths:
         return None

@@ -14,7 +14,7 @@ import httpx
 
 from cloud_connect_agent.procore.http_pool import PooledTransport
 
-__all__ = ["Origin", "Sent", "Timeouts", "describe_failure", "proxy_for"]
+__all__ = ["ExactUrl", "Origin", "Sent", "Timeouts", "describe_failure", "proxy_for"]
 
 _POOLS: Final = 8  # httpcore walks a whole pool on every request: many small ones cost less
 _POOL_SIZE: Final = 8  # connections of one pool
@@ -56,7 +56,7 @@ class Sent:
             self.started |= getattr(info.get("request"), "method", b"") != b"CONNECT"
 
 
-class _ExactUrl(httpx.URL):
+class ExactUrl(httpx.URL):
     """A base URL with a path and query that are sent to the byte."""
 
     def __init__(self, base: httpx.URL, target: bytes) -> None:
@@ -161,7 +161,7 @@ class Origin:
                 **({} if sent is None else {"trace": sent}),
             },
         )
-        request.url = _ExactUrl(self._url, self._prefix + target)
+        request.url = ExactUrl(self._url, self._prefix + target)
         transport: httpx.AsyncBaseTransport = self._writer
         if reuse:
             plain = method == "GET" and (content is None or isinstance(content, bytes))

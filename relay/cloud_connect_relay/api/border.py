@@ -46,6 +46,10 @@ _GUARDED: Final = re.compile(r"/(?:api(?:/.*)?|metrics)", re.ASCII | re.DOTALL)
 _OPEN: Final = re.compile(r"/api/enrol(?:/challenge|/leave)?", re.ASCII)
 # Records and queries are data, not management: larger, and judged by whoever parses them.
 _DATA: Final = re.compile(r"/api/datasources/[^/]+/(?:query|records/.*)", re.ASCII | re.DOTALL)
+# Files may be of any size: whoever takes one in looks after it a piece at a time.
+_FILES: Final = re.compile(
+    r"/api/datasources/[^/]+/(?:uploads|records/[^/]+/[^/]+/attachments)", re.ASCII
+)
 
 _UNCACHED: Final = (b"cache-control", b"no-store")  # answers differ by credential
 _HEADERS: Final = (
@@ -100,7 +104,9 @@ class Border:
         path: str = scope["path"]
         if _GUARDED.fullmatch(path) and not _OPEN.fullmatch(path):
             await authenticate_request(self._services, scope)
-        if _DATA.fullmatch(path):
+        if _FILES.fullmatch(path):
+            await self._app(scope, receive, answer)
+        elif _DATA.fullmatch(path):
             limit = self._services.settings.calls.max_body_bytes
             await self._app(scope, _counted(scope, receive, limit), answer)
         else:

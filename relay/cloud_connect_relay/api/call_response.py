@@ -14,6 +14,7 @@ from cloud_connect_relay.api.problems import problem_response
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
+    from cloud_connect_relay.api.hang_up import CallerWatch
     from cloud_connect_relay.calls.answer import Answer
 
 __all__ = ["CallResponse", "Reply", "answer_headers", "call_problem"]
@@ -94,6 +95,9 @@ class CallResponse(Response):
 
     A failure before the first byte becomes a problem document. One after it breaks the
     connection without the body's end, so that nobody takes a part for the whole.
+
+    Args:
+        body: Reads the request's body while the call runs, if it is a long one.
     """
 
     def __init__(
@@ -101,8 +105,10 @@ class CallResponse(Response):
         run: Callable[[Reply], Awaitable[None]],
         *,
         refuse: Callable[[CloudConnectError], Response] = call_problem,
+        body: "Callable[[CallerWatch], Awaitable[None]] | None" = None,
     ) -> None:
         super().__init__()
+        self._body: Final = body
         self._run: Final = run
         self._refuse: Final = refuse
 
@@ -110,7 +116,7 @@ class CallResponse(Response):
         """Run the call and answer."""
         reply = Reply(send)
         refusal: Response | None = None
-        async with until_hang_up(scope, receive):
+        async with until_hang_up(scope, receive, body=self._body):
             try:
                 await self._run(reply)
             except CloudConnectError as error:

@@ -14,15 +14,14 @@ from cloud_connect.calls import Operation
 from cloud_connect.errors import (
     CloudConnectError,
     InvalidRequestError,
-    SourceUnavailableError,
     UnsupportedOperationError,
 )
 from cloud_connect_relay.api.call_response import Reply, call_problem
 from cloud_connect_relay.api.call_specs import target_for
 from cloud_connect_relay.api.hang_up import until_hang_up
-from cloud_connect_relay.api.link_header import rewrite_links
 from cloud_connect_relay.api.oauth_token import answer_oauth
 from cloud_connect_relay.api.problems import not_found
+from cloud_connect_relay.api.raw_answer import pass_on
 from cloud_connect_relay.api.request_body import CallerGoneError
 from cloud_connect_relay.api.security import authenticate_request, check_scope
 from cloud_connect_relay.api.uploads import Intake, take_in
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
-    from cloud_connect_relay.calls.answer import Answer
     from cloud_connect_relay.services import Services
 
 __all__ = ["Passthrough"]
@@ -58,35 +56,17 @@ _REQUEST_HEADERS: Final = frozenset(
         b"if-match",
         b"if-modified-since",
         b"if-none-match",
+        b"if-range",
+        b"if-unmodified-since",
         b"procore-company-id",
         b"procore-sdk-language",
         b"procore-sdk-version",
+        b"range",
     }
 )
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})  # a body: RFC 9112, 6.3
 _NOTHING: Final = Intake(body=None)
-# Nothing else comes back: no cookies, nothing hop-by-hop.
-_RESPONSE_HEADERS: Final = frozenset(
-    {
-        "content-disposition",
-        "content-encoding",
-        "content-language",
-        "content-length",
-        "content-type",
-        "etag",
-        "last-modified",
-        "link",
-        "location",
-        "per-page",
-        "retry-after",
-        "total",
-        "www-authenticate",
-        "x-rate-limit-limit",
-        "x-rate-limit-remaining",
-        "x-rate-limit-reset",
-        "x-request-id",
-    }
-)
+_MORE: Final = ((b"x-content-type-options", b"nosniff"),)
 
 
 class Passthrough:
@@ -176,7 +156,7 @@ class Passthrough:
                     else services.calls.read(spec)
                 )
                 async with running as answer:
-                    await _pass_on(answer, reply, base, head=method == "HEAD")
+                    await pass_on(answer, reply, base=base, head=method == "HEAD", more=_MORE)
             except CloudConnectError as error:
                 if reply.started:
                     log.info("answer_broken_off", call_id=error.call_id, code=error.code.value)
@@ -221,37 +201,3 @@ def _headers(scope: "Scope") -> tuple[tuple[tuple[str, str], ...], dict[bytes, s
             f"The headers that go on to Procore are longer than {_MAX_HEADERS} characters."
         )
     return tuple(passed), own, bodiless
-
-
-async def _pass_on(answer: "Answer", reply: Reply, base: str, *, head: bool) -> None:
-    """Write Procore's answer: its status, the allowed headers, and its bytes as they come."""
-    if not 200 <= answer.status <= 599:
-        raise SourceUnavailableError("Procore's answer has a status that HTTP does not know.")
-    length: int | None = None
-    headers = [
-        (b"cloud-connect-call-id", answer.call_id.encode()),
-        (b"x-content-type-options", b"nosniff"),
-    ]
-    if answer.replayed:
-        headers.append((b"idempotency-replayed", b"true"))
-    for given, value in answer.headers:
-        name = given.lower()
-        if name not in _RESPONSE_HEADERS:
-            continue
-        if name == "link":
-            headers.append((b"link", rewrite_links(value, base=base).encode("latin-1")))
-            continue
-        if name == "content-length":
-            length = int(value) if value.isascii() and value.isdecimal() else None
-            if length is None:
-                continue
-        headers.append((name.encode(), value.encode("latin-1")))
-    await reply.start(answer.status, headers)
-    piece = await answer.receive()
-    while not answer.ended:
-        await reply.write(piece)
-        piece = await answer.receive()
-    if length not in {None, answer.received_bytes} and not (head or answer.status in {204, 304}):
-        await reply.write(piece)
-        raise SourceUnavailableError("Procore's answer is shorter than it announced.")
-    await reply.end(piece)

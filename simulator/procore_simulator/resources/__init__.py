@@ -43,6 +43,7 @@ _AREAS = (
     field_sets,
     daily_log_clones,
     budget,
+    daily_log_clones,
     prime_contracts,
 )
 

@@ -19,6 +19,7 @@ class Override:
         self.api_url = api_url
         self.login_url = login_url
         self.ca_file = ca_file
+        self.storage_hosts: tuple[str, ...] = ()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from cloud_connect.calls import Environment, RecordParams, Source
-from cloud_connect.errors import InvalidRequestError, SourceRejectedError
+from cloud_connect.errors import (
+    InvalidRequestError,
+    SourceRejectedError,
+    UnsupportedOperationError,
+)
 from cloud_connect.query import Query
 from cloud_connect_agent.procore.catalog import Direction, load_catalog
 from cloud_connect_agent.procore.executor import RecordExecutor
@@ -187,6 +191,54 @@ async def test_rfi_lives_from_question_to_answer(executor: RecordExecutor) -> No
     closing = {"accepted": "true"}
     closed = await queried(executor, "update", "rfis", mappings=closing, conditions=chosen)
     assert [row["status"] for row in await rows_of(closed)] == ["closed"]
+
+
+async def test_rfi_goes_to_the_recycle_bin_and_comes_back(executor: RecordExecutor) -> None:
+    (rfi,) = await listed(executor, "rfis", limit=1)
+    await rows_of(
+        await queried(executor, "insert", "rfi_recyclings", mappings={"rfi_id": rfi["id"]})
+    )
+    assert [row["id"] for row in await listed(executor, "recycled_rfis")] == [rfi["id"]]
+    with pytest.raises(UnsupportedOperationError, match="“rfi_recyclings”"):
+        await executor.delete(params("rfis", record_id=str(rfi["id"])), soon())
+    chosen = [condition("id", "eq", rfi["id"])]
+    await rows_of(await queried(executor, "delete", "recycled_rfis", conditions=chosen))
+    assert await listed(executor, "recycled_rfis") == []
+    back = await executor.get(params("rfis", record_id=str(rfi["id"])), soon())
+    assert back["subject"] == rfi["subject"]
+
+
+@pytest.mark.parametrize(
+    ("table", "additions", "scope_id"),
+    [
+        ("project_users", "project_user_additions", "user_id"),
+        ("project_vendors", "project_vendor_additions", "vendor_id"),
+    ],
+)
+async def test_who_is_taken_off_a_project_can_be_added_again(
+    executor: RecordExecutor, table: str, additions: str, scope_id: str
+) -> None:
+    everybody = await listed(executor, table)
+    one = str(everybody[-1]["id"])
+    assert await executor.delete(params(table, record_id=one), soon()) == {}
+    assert len(await listed(executor, table)) == len(everybody) - 1
+    await executor.create(params(additions, scope={scope_id: one}), {}, soon())
+    assert {row["id"] for row in await listed(executor, table)} == {row["id"] for row in everybody}
+
+
+async def test_what_the_connection_may_do_is_a_table(executor: RecordExecutor) -> None:
+    for table in ("tool_permissions", "project_tool_permissions"):
+        chosen = [condition("name", "eq", "rfi")]
+        tools = await listed(executor, table)
+        assert all(tool["user_access_level"] for tool in tools), table
+        found = await rows_of(await queried(executor, "select", table, conditions=chosen))
+        assert len(found) == sum(str(tool["name"]).lower() == "rfi" for tool in tools)
+
+
+async def test_meetings_are_listed_without_their_groups(executor: RecordExecutor) -> None:
+    meetings = await listed(executor, "meetings")
+    assert all({"id", "title", "project_id"} <= set(meeting) for meeting in meetings)
+    assert not any("group_title" in meeting for meeting in meetings)
 
 
 async def test_observation_is_deleted_elsewhere(executor: RecordExecutor) -> None:

@@ -69,6 +69,20 @@ async def test_request_goes_on_to_the_letter_without_the_callers_credential(
     assert relay.store.api_key not in repr(heard)
 
 
+async def test_part_of_an_answer_can_be_asked_for(relay: CallRelay) -> None:
+    agent, base = await relay.ready()
+    head = ResponseHead(status=206, headers=(("Content-Range", "bytes 0-1/9"),))
+    agent.script[Operation.PASSTHROUGH] = answering(head, b"ab")
+    answer = await relay.api.get(
+        f"{base}/procore/rest/v1.0/files/1",
+        headers={"Range": "bytes=0-1", "If-Range": '"v1"'},
+    )
+    assert (answer.status_code, answer.content) == (206, b"ab")
+    assert answer.headers["content-range"] == "bytes 0-1/9"
+    asked = dict(agent.calls[0].head.headers)
+    assert (asked["range"], asked["if-range"]) == ("bytes=0-1", '"v1"')
+
+
 async def test_status_and_allowed_headers_come_back_and_no_others(relay: CallRelay) -> None:
     headers = (
         ("Content-Type", "text/csv"),

@@ -1,0 +1,259 @@
+"""Calls for files: a record's bytes, uploads, and what hangs on a record."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Final, Protocol
+from urllib.parse import quote
+
+import orjson
+
+from cloud_connect.calls import (
+    AttachParams,
+    CallParams,
+    ContentParams,
+    Operation,
+    RecordParams,
+    UploadParams,
+)
+from cloud_connect.errors import (
+    CloudConnectError,
+    DeadlineExceededError,
+    Outcome,
+    PolicyDeniedError,
+    SourceRejectedError,
+    SourceUnavailableError,
+    TunnelError,
+)
+from cloud_connect.tunnel import ResponseHead
+from cloud_connect_agent.policy import Access, Verb
+from cloud_connect_agent.procore.catalog import Catalog
+from cloud_connect_agent.procore.files.attaching import reference_to
+from cloud_connect_agent.procore.files.downloads import Download, Downloads, Wanted
+from cloud_connect_agent.procore.files.links import attachments_of, link_at, main_field, name_at
+from cloud_connect_agent.procore.files.steps import NewFile
+from cloud_connect_agent.procore.files.uploads import Uploads
+from cloud_connect_agent.procore.passthrough import answer_headers, length_of
+from cloud_connect_agent.procore.rows import Row
+from cloud_connect_agent.raw_calls import stream_body, target_check
+from cloud_connect_agent.record_source import RecordSource
+from cloud_connect_agent.reply import JSON_HEADERS, Call, params_of
+from cloud_connect_agent.write_calls import Answer, Settle, Work
+
+__all__ = ["FileCalls", "FileParts"]
+
+_BODY_STALL: Final = 60.0  # seconds without a byte of a file that is uploaded
+_BEAT: Final = 15.0  # seconds between signs of life while a file goes on to Procore
+_PASSED: Final = frozenset({200, 206, 304, 412, 416})  # what a request for a file may end in
+_CONDITIONS: Final = frozenset(
+    {"if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "range"}
+)
+_UPLOADABLE: Final = ("uploads", "files", "images")
+
+Allow = Callable[[Sequence[Access]], None]
+Journaled = Callable[[Call, Operation, CallParams, bytes, Work], Awaitable[None]]
+
+
+class FileParts(Protocol):
+    """What moves the bytes."""
+
+    @property
+    def downloads(self) -> Downloads:
+        """Fetches files."""
+        ...
+
+    @property
+    def uploads(self) -> Uploads:
+        """Sends files."""
+        ...
+
+    @property
+    def catalog(self) -> Catalog:
+        """The resources that files hang on."""
+        ...
+
+
+class FileCalls:
+    """Serves calls for files.
+
+    Args:
+        allow: Refuses what the policy does not allow.
+        journaled: Runs a write under the journal, and answers.
+    """
+
+    operations: Final = frozenset(
+        {Operation.CONTENT, Operation.UPLOAD, Operation.ATTACH, Operation.ATTACHMENTS}
+    )
+
+    def __init__(
+        self, executor: RecordSource, parts: FileParts, *, allow: Allow, journaled: Journaled
+    ) -> None:
+        self._executor: Final = executor
+        self._parts: Final = parts
+        self._allow: Final = allow
+        self._journaled: Final = journaled
+
+    async def serve(self, call: Call, operation: Operation) -> None:
+        """Answer a call.
+
+        Raises:
+            CloudConnectError: Why there is no answer, or not all of it.
+        """
+        match operation:
+            case Operation.CONTENT:
+                await self._content(call, params_of(ContentParams, call))
+            case Operation.UPLOAD:
+                await self._upload(call, params_of(UploadParams, call))
+            case Operation.ATTACH:
+                await self._attach(call, params_of(AttachParams, call))
+            case _:
+                await self._list(call, params_of(RecordParams, call))
+
+    async def _content(self, call: Call, params: ContentParams) -> None:
+        record = await self._record(call, params)
+        field = params.field or main_field(record)
+
+        async def renew() -> str:
+            return link_at(await self._executor.get(params, call.deadline), field)
+
+        wanted = Wanted(
+            source=params.source,
+            headers=_conditions_of(call),
+            deadline=call.deadline,
+            allow=target_check(params.source, self._allow),
+            renew=renew,
+            interactive=params.interactive,
+        )
+        async with self._parts.downloads.open(wanted, link_at(record, field)) as file:
+            _check_served(file)
+            headers = dict(answer_headers(file.raw_headers))
+            name = name_at(record, field)
+            if "content-disposition" not in headers and name is not None:
+                headers["content-disposition"] = f"attachment; filename*=UTF-8''{quote(name, '')}"
+            head = ResponseHead(
+                status=file.status, headers=tuple(headers.items()), outcome=Outcome.COMPLETED
+            )
+            await call.reply.send_head(head)
+            await stream_body(call.exchange, file)
+
+    async def _list(self, call: Call, params: RecordParams) -> None:
+        record = await self._record(call, params)
+        body = orjson.dumps(attachments_of(record))
+        await call.reply.send(_head(200), body)
+
+    async def _record(self, call: Call, params: RecordParams) -> Row:
+        self._allow(self._executor.accesses(Operation.GET, params))
+        try:
+            async with asyncio.timeout(call.left):
+                return dict(await self._executor.get(params, call.deadline))
+        except TimeoutError as exc:
+            raise DeadlineExceededError(
+                "Procore did not answer before the call's deadline."
+            ) from exc
+
+    async def _attach(self, call: Call, params: AttachParams) -> None:
+        resource = self._parts.catalog.resource(params.resource)
+        record = reference_to(resource, params.upload)
+        self._allow(self._executor.accesses(Operation.UPDATE, params, record))
+
+        async def work(_: Settle) -> Answer:
+            done = await self._executor.update(params, record, call.deadline)
+            return Answer(head=_head(200), body=orjson.dumps(done))
+
+        await self._journaled(call, Operation.ATTACH, params, b"", work)
+
+    async def _upload(self, call: Call, params: UploadParams) -> None:
+        source = params.source
+        project = params.project_id or source.project_id
+        self._allow_upload(params, project)
+        file = NewFile(
+            source=source,
+            project_id=project,
+            filename=params.filename,
+            content_type=params.content_type,
+            flow=params.flow,
+            size=length_of(call.head.headers),
+            tool=params.tool,
+        )
+        failure: CloudConnectError | None = None
+        told: dict[str, object] = {}
+        async with asyncio.TaskGroup() as tasks:
+            beating = tasks.create_task(_beat(call), name="upload-beat")
+            try:
+                told = await self._parts.uploads.run(file, _body_of(call), call)
+            except CloudConnectError as error:
+                failure = error
+            finally:
+                beating.cancel()
+        if failure is not None:
+            raise failure
+        body = orjson.dumps(told)
+        if call.reply.head is None:
+            await call.reply.send(_head(201), body)
+        else:
+            await call.exchange.send(body, end_stream=True)
+
+    def _allow_upload(self, params: UploadParams, project: int | None) -> None:
+        """Allow what the file is for; if that is not known, creating files of any kind."""
+
+        def access(verb: Verb, resource: str) -> Access:
+            return Access(
+                verb=verb,
+                environment=params.source.environment,
+                company_id=params.source.company_id,
+                project_id=project,
+                resource=resource,
+            )
+
+        if params.resource is not None:
+            self._allow([access(Verb.UPDATE, params.resource)])
+            return
+        for resource in _UPLOADABLE[1:]:
+            with suppress(PolicyDeniedError):
+                self._allow([access(Verb.CREATE, resource)])
+                return
+        self._allow([access(Verb.CREATE, _UPLOADABLE[0])])
+
+
+def _conditions_of(call: Call) -> tuple[tuple[str, str], ...]:
+    given = [(name.lower(), value) for name, value in call.head.headers]
+    kept = tuple(pair for pair in given if pair[0] in _CONDITIONS)
+    return (("accept-encoding", "identity"), *kept)
+
+
+def _check_served(file: Download) -> None:
+    """Refuse what is not the file: a storage host's page of an error is no content."""
+    if file.status in _PASSED:
+        return
+    if 400 <= file.status < 500:
+        raise SourceRejectedError(
+            f"The file is not to be had: its host answered {file.status}.", status=file.status
+        )
+    raise SourceUnavailableError(f"The file's host failed: it answered {file.status}.")
+
+
+async def _body_of(call: Call) -> AsyncIterator[bytes]:
+    try:
+        while True:
+            async with asyncio.timeout(_BODY_STALL):
+                piece = await call.exchange.receive()
+            if not piece:
+                return
+            call.progress()
+            yield piece
+    except TimeoutError as exc:
+        raise DeadlineExceededError("The file stopped coming.") from exc
+
+
+async def _beat(call: Call) -> None:
+    """Give signs of life: blanks, with which a JSON document may begin."""
+    with suppress(TunnelError):  # whoever waits for the answer finds out
+        while True:
+            await asyncio.sleep(_BEAT)
+            if call.reply.head is None:
+                await call.reply.send_head(_head(201))
+            await call.exchange.send(b" ")
+
+
+def _head(status: int) -> ResponseHead:
+    return ResponseHead(status=status, headers=JSON_HEADERS, outcome=Outcome.COMPLETED)

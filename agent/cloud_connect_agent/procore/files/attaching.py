@@ -1,0 +1,32 @@
+"""Pure: how a resource of the catalogue takes a file that was uploaded before."""
+
+from typing import Final
+
+from cloud_connect.errors import UnsupportedOperationError
+from cloud_connect_agent.procore.catalog import Direction, Resource
+
+__all__ = ["reference_to"]
+
+# Which one a resource takes differs per endpoint; those in the plural take a list.
+_FIELDS: Final = (
+    "upload_ids",
+    "upload_uuids",
+    "upload_uuid",
+    "file_upload_id",
+    "attachment_upload_uuids",
+)
+
+
+def reference_to(resource: Resource, upload: str) -> dict[str, object]:
+    """Return the change that hangs an upload on a record.
+
+    Raises:
+        UnsupportedOperationError: If the resource takes none.
+    """
+    for name in _FIELDS:
+        if resource.knows(name, (Direction.IN, Direction.BOTH)):
+            return {name: [upload] if name.endswith("s") else upload}
+    raise UnsupportedOperationError(
+        f"{resource.text} take no uploaded files in Procore; send them as its own form through "
+        "the pass-through."
+    )

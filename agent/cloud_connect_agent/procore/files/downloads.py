@@ -1,0 +1,251 @@
+"""Downloads: redirects followed by hand, bodies that break off asked for again from there."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+import structlog
+
+from cloud_connect.calls import Source
+from cloud_connect.errors import CloudConnectError, SourceUnavailableError
+from cloud_connect_agent.procore.client import ProcoreClient
+from cloud_connect_agent.procore.files.hosts import FileUrl, HostRefusedError
+from cloud_connect_agent.procore.files.storage import Storage
+from cloud_connect_agent.procore.streaming import StreamedResponse, TruncatedAnswerError
+
+__all__ = ["REDIRECTS", "Download", "Downloads", "Wanted"]
+
+log = structlog.get_logger(__name__)
+
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_MAX_REDIRECTS: Final = 5
+_MAX_RESUMES: Final = 5  # of one body
+_RESUME_PAUSE: Final = 0.1  # seconds before the first; doubles
+_AGED: Final = frozenset({401, 403, 404, 410})  # what a signed link that aged answers
+_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
+# Of the caller's headers, what a storage host is told; never the rest.
+_PASSED: Final = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "range",
+    }
+)
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A file that a call asks for.
+
+    Attributes:
+        headers: By lower-case name: ranges, conditions, and how the bytes may be packed.
+        allow: Raises for a target at the API that the policy does not allow.
+        renew: Gives a fresh link for one that aged; ``None`` if there is no other.
+    """
+
+    source: Source
+    headers: Headers
+    deadline: float
+    allow: Callable[[str], None]
+    renew: Callable[[], Awaitable[str]] | None = None
+    interactive: bool = True
+
+
+class Downloads:
+    """Fetches files from wherever Procore says they are."""
+
+    def __init__(
+        self,
+        client: ProcoreClient,
+        storage: Storage,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client: Final = client
+        self._storage: Final = storage
+        self._clock: Final = clock
+
+    @asynccontextmanager
+    async def open(self, wanted: Wanted, link: str) -> AsyncIterator["Download"]:
+        """Open the file behind *link*, following redirects.
+
+        Raises:
+            HostRefusedError: If it is where files may not come from.
+            CloudConnectError: Why there is no answer.
+        """
+        async with AsyncExitStack() as stack:
+            url, answer = await self._follow(stack, wanted, self._checked(wanted, link))
+            if answer.status == 403 and wanted.renew is not None and not url.api:
+                await stack.aclose()
+                fresh = self._checked(wanted, await wanted.renew())
+                url, answer = await self._follow(stack, wanted, fresh)
+            download = Download(self, wanted, url, answer)
+            stack.push_async_callback(download.aclose)
+            yield download
+
+    def _checked(self, wanted: Wanted, link: str, *, base: FileUrl | None = None) -> FileUrl:
+        return self._storage.check(wanted.source.environment, link, base=base)
+
+    async def _follow(
+        self, stack: AsyncExitStack, wanted: Wanted, url: FileUrl
+    ) -> tuple[FileUrl, StreamedResponse]:
+        """Follow redirects until there is an answer, which *stack* holds open."""
+        for _ in range(_MAX_REDIRECTS + 1):
+            hop = AsyncExitStack()
+            async with hop:
+                answer = await self._ask(hop, wanted, url)
+                location = answer.headers.get("location")
+                if answer.status not in REDIRECTS or location is None:
+                    stack.push_async_exit(hop.pop_all())
+                    return url, answer
+            url = self._checked(wanted, location, base=url)
+        raise SourceUnavailableError(
+            f"The file is behind more than {_MAX_REDIRECTS} redirects; the last host was "
+            f"{url.host}."
+        )
+
+    async def _ask(self, stack: AsyncExitStack, wanted: Wanted, url: FileUrl) -> StreamedResponse:
+        if url.api:
+            wanted.allow(url.target.removeprefix("/"))
+            return await stack.enter_async_context(
+                self._client.stream(
+                    "GET",
+                    url.target,
+                    source=wanted.source,
+                    headers=wanted.headers,
+                    deadline=wanted.deadline,
+                    interactive=wanted.interactive,
+                )
+            )
+        kept = [(name, value) for name, value in wanted.headers if name in _PASSED]
+        return await stack.enter_async_context(
+            self._storage.open(
+                "GET",
+                url,
+                environment=wanted.source.environment,
+                headers=[(name.encode("ascii"), value.encode("latin-1")) for name, value in kept],
+                deadline=wanted.deadline,
+            )
+        )
+
+    async def resume(
+        self, stack: AsyncExitStack, wanted: Wanted, url: FileUrl
+    ) -> tuple[FileUrl, StreamedResponse]:
+        """Ask again, by a fresh link if the old one has aged."""
+        later = replace(wanted, deadline=self._clock() + 60.0)
+        url, answer = await self._follow(stack, later, url)
+        if answer.status in _AGED and wanted.renew is not None:
+            await stack.aclose()
+            url, answer = await self._follow(
+                stack, later, self._checked(wanted, await wanted.renew())
+            )
+        return url, answer
+
+
+class Download:
+    """A file on its way: status and headers, and its body to the byte or an error."""
+
+    def __init__(
+        self, downloads: Downloads, wanted: Wanted, url: FileUrl, answer: StreamedResponse
+    ) -> None:
+        self._downloads: Final = downloads
+        self._wanted: Final = wanted
+        self._url = url
+        self._answer = answer
+        self._stack: Final = AsyncExitStack()
+        self.status: Final = answer.status
+        self.headers: Final[Mapping[str, str]] = answer.headers
+        self.raw_headers: Final[Sequence[tuple[bytes, bytes]]] = answer.raw_headers
+        self.length: Final = answer.length
+        self._span: Final = _span_of(answer)
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """Yield the body; where it breaks off, the rest is asked for, if the host allows it.
+
+        Raises:
+            TruncatedAnswerError: If the rest does not come.
+        """
+        came, resumes = 0, 0
+        while True:
+            try:
+                async with aclosing(self._answer.chunks()) as chunks:
+                    async for chunk in chunks:
+                        came += len(chunk)
+                        yield chunk
+            except TruncatedAnswerError as error:
+                if self._span is None:
+                    raise
+                broken: CloudConnectError = error
+            else:
+                return
+            while resumes < _MAX_RESUMES:
+                await asyncio.sleep(_RESUME_PAUSE * 2**resumes)
+                resumes += 1
+                try:
+                    await self._resume(self._span, came)
+                except HostRefusedError:
+                    raise
+                except CloudConnectError as error:
+                    broken = error
+                else:
+                    break
+            else:
+                raise TruncatedAnswerError(broken.message) from broken
+            log.info("download_resumed", host=self._url.host, offset=came)
+
+    async def aclose(self) -> None:
+        """Give up what is open."""
+        await self._stack.aclose()
+
+    async def _resume(self, span: "_Span", came: int) -> None:
+        await self._stack.aclose()
+        wanted = replace(self._wanted, headers=span.headers(came, self._wanted.headers))
+        self._url, answer = await self._downloads.resume(self._stack, wanted, self._url)
+        if _span_of(answer) != replace(span, first=span.first + came):
+            raise TruncatedAnswerError(
+                f"{self._url.host} broke off the file, and does not go on where it did."
+            )
+        self._answer = answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Span:
+    """The part of a file that an answer holds, and which state of the file it is.
+
+    Attributes:
+        last: Its last byte's place.
+    """
+
+    etag: str
+    first: int
+    last: int
+
+    def headers(self, came: int, given: Headers) -> Headers:
+        """Return the headers that ask for what is left of it, of that state only."""
+        kept = tuple(pair for pair in given if pair[0] in {"accept", "accept-encoding"})
+        rest = f"bytes={self.first + came}-{self.last}"
+        return (*kept, ("range", rest), ("if-range", self.etag))
+
+
+def _span_of(answer: StreamedResponse) -> _Span | None:
+    """Return what an answer holds, if the host could go on with it exactly."""
+    etag = answer.headers.get("etag", "")
+    if not etag.startswith('"') or answer.headers.get("accept-ranges") == "none":
+        return None  # RFC 9110, 13.1.5: If-Range takes a strong validator
+    if answer.status == 200 and answer.length:
+        return _Span(etag=etag, first=0, last=answer.length - 1)
+    match = _RANGE.fullmatch(answer.headers.get("content-range", ""))
+    if answer.status == 206 and match:
+        return _Span(etag=etag, first=int(match[1]), last=int(match[2]))
+    return None

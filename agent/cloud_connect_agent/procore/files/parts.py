@@ -1,0 +1,48 @@
+"""What moves the bytes of files, put together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from cloud_connect_agent.procore.catalog import Catalog
+from cloud_connect_agent.procore.client import ProcoreClient
+from cloud_connect_agent.procore.files.downloads import Downloads
+from cloud_connect_agent.procore.files.spool import Spool
+from cloud_connect_agent.procore.files.storage import Storage
+from cloud_connect_agent.procore.files.uploads import Uploads
+from cloud_connect_agent.procore.transport import Timeouts
+
+__all__ = ["ProcoreFiles"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcoreFiles:
+    """Downloads and uploads, and the resources that files hang on."""
+
+    catalog: Catalog
+    downloads: Downloads
+    uploads: Uploads
+
+    @classmethod
+    def of(
+        cls,
+        client: ProcoreClient,
+        catalog: Catalog,
+        *,
+        spool_dir: Path,
+        max_spool_bytes: Callable[[], int],
+        timeouts: Timeouts | None = None,
+    ) -> Self:
+        """Put them together; nothing is opened before the first file.
+
+        Args:
+            spool_dir: Where a file is kept that has to be known before it is sent.
+        """
+        storage = Storage(client, timeouts=timeouts)
+        spool = Spool(spool_dir, max_bytes=max_spool_bytes)
+        return cls(
+            catalog=catalog,
+            downloads=Downloads(client, storage),
+            uploads=Uploads(client, storage, spool),
+        )

@@ -1,0 +1,149 @@
+"""A file that has to be known as a whole before it is sent: on disk, hashed as it comes."""
+
+import asyncio
+import hashlib
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+from cloud_connect.errors import BodyTooLargeError
+from cloud_connect_agent.durable import make_private_dir
+
+__all__ = ["SEGMENT_BYTES", "Segment", "Spool", "SpooledFile"]
+
+# Procore takes more than 5 MiB and at most 100 MiB a piece, 10,000 pieces of one file.
+SEGMENT_BYTES: Final = 16 * 1024 * 1024
+_BLOCK: Final = 1024 * 1024  # bytes that are written, or read, at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A piece of a file as it is declared before it is sent; hashes in hex."""
+
+    offset: int
+    size: int
+    sha256: str
+    md5: str
+
+
+class Spool:
+    """The folder of files that wait for their upload."""
+
+    def __init__(self, folder: Path, *, max_bytes: Callable[[], int]) -> None:
+        self._folder: Final = folder
+        self._max_bytes: Final = max_bytes
+
+    @asynccontextmanager
+    async def keep(self, body: AsyncIterator[bytes]) -> AsyncIterator["SpooledFile"]:
+        """Take a body in; its file has no name anybody could open, and goes with the block.
+
+        Raises:
+            BodyTooLargeError: If it is over the limit, or the disk is full.
+        """
+        file = await asyncio.to_thread(self._create)
+        try:
+            spooled = SpooledFile(file)
+            try:
+                await spooled.fill(body, max_bytes=self._max_bytes())
+            except OSError as exc:
+                raise BodyTooLargeError(
+                    f"The connector's disk did not take the file: {exc.strerror}. Send it with "
+                    "its Content-Length, so that it need not be kept there."
+                ) from exc
+            yield spooled
+        finally:
+            await asyncio.to_thread(file.close)
+
+    def _create(self) -> IO[bytes]:
+        make_private_dir(self._folder)
+        return tempfile.TemporaryFile(dir=self._folder, prefix="upload-", buffering=0)
+
+
+class SpooledFile:
+    """A file on disk that is read once or more.
+
+    Attributes:
+        size: Its bytes.
+        sha256: Of all of it, in hex.
+        segments: Its pieces, in order.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file: Final = file
+        self._whole: Final = hashlib.sha256()
+        self._piece = (hashlib.sha256(), hashlib.md5(usedforsecurity=False))
+        self._piece_size = 0
+        self.size = 0
+        self.sha256 = ""
+        self.segments: list[Segment] = []
+
+    async def fill(self, body: AsyncIterator[bytes], *, max_bytes: int) -> None:
+        """Write a body down.
+
+        Raises:
+            BodyTooLargeError: If it is longer than *max_bytes*.
+            OSError: If the disk does not take it.
+        """
+        block = bytearray()
+        async for chunk in body:
+            block += chunk
+            if self.size + len(block) > max_bytes:
+                raise BodyTooLargeError(
+                    f"The file is over {max_bytes} bytes, the most that the connector keeps on "
+                    "disk (max_spool_bytes). Send it with its Content-Length in the simple flow."
+                )
+            if len(block) >= _BLOCK:
+                await asyncio.to_thread(self._take, bytes(block))
+                block.clear()
+        if block:
+            await asyncio.to_thread(self._take, bytes(block))
+        if self._piece_size or not self.segments:
+            self._end_piece()
+        self.sha256 = self._whole.hexdigest()
+
+    async def read(self, offset: int, size: int) -> AsyncIterator[bytes]:
+        """Yield a part of it; one reader at a time."""
+        end = offset + size
+        while offset < end:
+            block = await asyncio.to_thread(self._read, offset, min(_BLOCK, end - offset))
+            offset += len(block)
+            yield block
+
+    def _take(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[self._file.write(left) :]
+        self._whole.update(data)
+        self.size += len(data)
+        rest = memoryview(data)
+        while rest:
+            part = rest[: SEGMENT_BYTES - self._piece_size]
+            for digest in self._piece:
+                digest.update(part)
+            self._piece_size += len(part)
+            if self._piece_size == SEGMENT_BYTES:
+                self._end_piece()
+            rest = rest[len(part) :]
+
+    def _end_piece(self) -> None:
+        sha256, md5 = self._piece
+        self.segments.append(
+            Segment(
+                offset=len(self.segments) * SEGMENT_BYTES,
+                size=self._piece_size,
+                sha256=sha256.hexdigest(),
+                md5=md5.hexdigest(),
+            )
+        )
+        self._piece = (hashlib.sha256(), hashlib.md5(usedforsecurity=False))
+        self._piece_size = 0
+
+    def _read(self, offset: int, size: int) -> bytes:
+        self._file.seek(offset)
+        data = self._file.read(size)
+        if not data:
+            raise EOFError("the spooled file is shorter than it was")
+        return data

@@ -1,0 +1,212 @@
+"""The steps of one upload: asking Procore, sending bytes to storage, each repeated where safe."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from cloud_connect.calls import Source, UploadFlow
+from cloud_connect.errors import OutcomeUnknownError, SourceUnavailableError
+from cloud_connect_agent.procore.client import ProcoreClient
+from cloud_connect_agent.procore.files.spool import Segment, SpooledFile
+from cloud_connect_agent.procore.files.storage import Storage
+from cloud_connect_agent.procore.messages import ApiRequest
+from cloud_connect_agent.procore.transport import RawHeaders
+
+__all__ = ["LinkExpiredError", "NewFile", "Progress", "UploadSteps", "text_of"]
+
+_STEP_SECONDS: Final = 60.0  # that a request between two pieces of a long file may take
+_TRIES: Final = 4  # of one request that may be repeated
+_PAUSE: Final = 0.25  # seconds before a repeat; doubles
+_AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
+
+Told = Mapping[str, object]
+
+
+class LinkExpiredError(SourceUnavailableError):
+    """The link to send bytes to has aged."""
+
+
+class Progress(Protocol):
+    """The call that an upload belongs to, as far as its time goes."""
+
+    @property
+    def deadline(self) -> float:
+        """When to give up, on the clock; it moves on while bytes do."""
+        ...
+
+    def progress(self) -> None:
+        """Note that a piece went through."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewFile:
+    """A file that is to be uploaded.
+
+    Attributes:
+        project_id: Upload to the project; ``None`` is to the company.
+        size: Its bytes, if its caller told.
+        tool: What Procore calls the tool it is for, where it asks (unified flow).
+    """
+
+    source: Source
+    project_id: int | None
+    filename: str
+    content_type: str
+    flow: UploadFlow
+    size: int | None
+    tool: str | None = None
+
+    @property
+    def place(self) -> str:
+        """The path of v1 uploads, below the version."""
+        if self.project_id is None:
+            return f"/companies/{self.source.company_id}/uploads"
+        return f"/projects/{self.project_id}/uploads"
+
+    @property
+    def unified_place(self) -> str:
+        """The path of v2 uploads, below the version."""
+        project = "" if self.project_id is None else f"/projects/{self.project_id}"
+        return f"/companies/{self.source.company_id}{project}/uploads"
+
+
+class UploadSteps:
+    """What the flows are made of."""
+
+    def __init__(
+        self,
+        client: ProcoreClient,
+        storage: Storage,
+        file: NewFile,
+        progress: Progress,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client: Final = client
+        self._storage: Final = storage
+        self._progress: Final = progress
+        self._clock: Final = clock
+        self.file: Final = file
+
+    async def ask(self, method: str, path: str, body: object = None) -> Told:
+        """Send a request to Procore, again if its answer was lost.
+
+        Raises:
+            CloudConnectError: Why there is no answer.
+        """
+        request = ApiRequest(method=method, path=path, json=body)
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                answer = await self._client.request(
+                    request,
+                    source=self.file.source,
+                    deadline=max(self._progress.deadline, self._clock() + _STEP_SECONDS),
+                )
+            except OutcomeUnknownError as unknown:
+                if attempt == _TRIES:
+                    raise SourceUnavailableError(unknown.message) from unknown
+                await asyncio.sleep(_PAUSE * 2**attempt)
+            else:
+                self._progress.progress()
+                return _unwrapped(answer.json)
+
+    async def send_form(
+        self, made: Told, headers: RawHeaders, content: AsyncIterator[bytes]
+    ) -> None:
+        """Send a form to where Procore said; its bytes can be read once only.
+
+        Raises:
+            SourceUnavailableError: If storage did not take it.
+        """
+        status, _ = await self._send("POST", made, headers, content)
+        _check_stored(status)
+
+    async def send_segment(self, spooled: SpooledFile, segment: Segment, part: Told) -> str:
+        """Send a piece, again where that may help, and return its entity tag.
+
+        Raises:
+            LinkExpiredError: If the link does not hold any more.
+            SourceUnavailableError: If storage did not take it.
+        """
+        headers = _headers_of(part, segment.size)
+        attempt = 0
+        while True:
+            attempt += 1
+            content = spooled.read(segment.offset, segment.size)
+            try:
+                status, tag = await self._send("PUT", part, headers, content)
+            except SourceUnavailableError:
+                if attempt == _TRIES:
+                    raise
+            else:
+                if status not in _AGAIN or attempt == _TRIES:
+                    _check_stored(status)
+                    break
+            await asyncio.sleep(_PAUSE * 2**attempt)
+        if not tag:
+            raise SourceUnavailableError("The storage host took a piece without an ETag.")
+        return tag
+
+    async def _send(
+        self, method: str, part: Told, headers: RawHeaders, content: AsyncIterator[bytes]
+    ) -> tuple[int, str]:
+        environment = self.file.source.environment
+        url = self._storage.check(environment, text_of(part, "url"))
+        async with self._storage.open(
+            method,
+            url,
+            environment=environment,
+            headers=headers,
+            content=self._noted(content),
+            deadline=None,
+        ) as answer:
+            tag = answer.headers.get("etag", "").removeprefix("W/").strip('"')
+            return answer.status, tag
+
+    async def _noted(self, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for chunk in content:
+            self._progress.progress()
+            yield chunk
+
+
+def text_of(made: Told, name: str) -> str:
+    """Return a text of Procore's answer.
+
+    Raises:
+        SourceUnavailableError: If it is not there.
+    """
+    value = made.get(name)
+    if not isinstance(value, str) or not value:
+        raise SourceUnavailableError(f"Procore's answer to the upload has no “{name}”.")
+    return value
+
+
+def _unwrapped(document: object) -> Told:
+    inner = document.get("data") if isinstance(document, dict) else None
+    found = inner if isinstance(inner, dict) else document
+    return found if isinstance(found, dict) else {}
+
+
+def _headers_of(part: Told, size: int) -> RawHeaders:
+    """Return the headers that a piece is sent with: Procore's, to the letter."""
+    given = part.get("headers")
+    headers = [
+        (str(name).encode("ascii", "replace"), str(value).encode("latin-1", "replace"))
+        for name, value in (given if isinstance(given, dict) else {}).items()
+    ]
+    if not any(name.lower() == b"content-length" for name, _ in headers):
+        headers.append((b"content-length", b"%d" % size))
+    return headers
+
+
+def _check_stored(status: int) -> None:
+    if 200 <= status < 300:
+        return
+    if status == 403:
+        raise LinkExpiredError("The storage host refused the file's bytes (403).")
+    raise SourceUnavailableError(f"The storage host did not take the file: it answered {status}.")
