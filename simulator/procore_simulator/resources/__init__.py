@@ -41,7 +41,6 @@ _AREAS = (
     planning,
     uploads,
     field_sets,
-    daily_log_clones,
     budget,
     daily_log_clones,
     prime_contracts,
