@@ -48,7 +48,7 @@ class ObservedFields:
                 if name == "custom_fields" and isinstance(value, dict):
                     _note_custom(table, value)
                 elif name not in table and not resource.knows(name, READABLE):
-                    _note(table, name, _type_of(value))
+                    _note(table, name, _type_of(value), any_name=resource.dynamic)
 
     def knows(self, source: Source, resource: Resource, name: str) -> bool:
         """Whether a record showed a field of that name."""
@@ -79,8 +79,11 @@ def _note_custom(table: dict[str, FieldType], fields: Mapping[str, object]) -> N
             _note(table, name, kind)
 
 
-def _note(table: dict[str, FieldType], name: str, kind: FieldType) -> None:
-    sane = len(name) <= _MAX_NAME and name.isidentifier() and name == name.lower()
+def _note(
+    table: dict[str, FieldType], name: str, kind: FieldType, *, any_name: bool = False
+) -> None:
+    plain = name.isidentifier() and name == name.lower()
+    sane = len(name) <= _MAX_NAME and (plain or (any_name and name.isprintable() and name != ""))
     if sane and (name in table or len(table) < _MAX_FIELDS):
         table.setdefault(name, kind)
 

@@ -51,13 +51,17 @@ class Page:
 
 
 def read_page(response: ApiResponse, *, number: int, rule: str) -> Page:
-    """Read a page from an answer; of ``Link`` only whether there is a next one counts."""
+    """Read a page from an answer; of ``Link`` only whether there is a next one counts.
+
+    What a list of groups counts may be groups or records, so that says nothing.
+    """
     link = response.headers.get("link")
+    counts = not rule.startswith("groups:")
     return Page(
         number=number,
         rows=unwrap(response.api_json(), rule),
-        total=_count(response.headers, "total"),
-        per_page=_count(response.headers, "per-page"),
+        total=_count(response.headers, "total") if counts else None,
+        per_page=_count(response.headers, "per-page") if counts else None,
         has_next=None if link is None else _NEXT.search(link) is not None,
     )
 
@@ -94,7 +98,12 @@ class _Recent:
 
 
 class _List:
-    """One list being read: which pages are under way, and which come after them."""
+    """One list being read: which pages are under way, and which come after them.
+
+    Attributes:
+        size: Records of a page, once that is known.
+        delivered: Records that came.
+    """
 
     def __init__(self, target: Target, *, first: int, paged: bool) -> None:
         self.target: Final = target
@@ -106,6 +115,8 @@ class _List:
         self._by_total = False
         self._recent: Final = _Recent()
         self.begun = False
+        self.size: int | None = None
+        self.delivered = 0
 
     @property
     def has_more(self) -> bool:
@@ -123,9 +134,11 @@ class _List:
         """Take the next page in order: plan what follows it, drop what came before."""
         self.begun = True
         fresh = self._recent.fresh(page.rows)
+        self.delivered += len(fresh)
         size = page.per_page or len(page.rows)
         if page.number == 1 and page.rows and len(page.rows) < (page.total or 0):
             size = len(page.rows)  # Per-Page may echo a size that the server does not hold to
+        self.size = size or None
         if page.number == self._first and self._paged and page.total is not None and size:
             self._until = max(page.number, math.ceil(page.total / size))
             self._by_total = True
@@ -155,6 +168,8 @@ class ListReader:
         first_page: Where to begin in the first list.
         paged: Whether the lists come in pages at all.
         skip_refused: Pass over lists that Procore refuses with 403 or 404, unless all are.
+        enough: Records after which the taker stops; pages beyond are not started.
+        page_size: Records that a page is expected to hold before one came.
     """
 
     def __init__(
@@ -166,6 +181,8 @@ class ListReader:
         first_page: int = 1,
         paged: bool = True,
         skip_refused: bool = False,
+        enough: int | None = None,
+        page_size: int = 100,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lists: deque[_List] = deque(
@@ -175,6 +192,10 @@ class ListReader:
         self._fetch: Final = fetch
         self._window: Final = window
         self._skip_refused: Final = skip_refused
+        self._enough: Final = enough
+        self._page_size: Final = page_size
+        self._delivered = 0
+        self._finished: list[int] = []
         self._refusal: SourceRejectedError | None = None
         self._accepted = False
         self._clock: Final = clock
@@ -218,14 +239,16 @@ class ListReader:
         while self._lists:
             current = self._lists[0]
             self._read_ahead()
-            if not current.under_way:
+            if not current.under_way and not self._start_next(current):
                 self._lists.popleft()
+                self._finished.append(current.delivered)
                 continue
             result = await current.under_way[0]
             current.under_way.popleft()
             if isinstance(result, Page):
                 self._accepted = True
                 page = current.arrived(result)
+                self._delivered += len(page.rows)
                 self._read_ahead()
                 self._handed_over = self._clock()
                 return current.target, page
@@ -250,9 +273,32 @@ class ListReader:
         for position, waiting in enumerate(self._lists):
             if free <= 0 or position > _LISTS_AHEAD:
                 break
-            while free > 0 and (number := waiting.next_number()) is not None:
-                waiting.under_way.append(self._start(waiting.target, number))
+            while free > 0 and self._falls_short and self._start_next(waiting):
                 free -= 1
+
+    def _start_next(self, waiting: _List) -> bool:
+        """Start the next page of a list, if one is planned."""
+        number = waiting.next_number()
+        if number is None:
+            return False
+        waiting.under_way.append(self._start(waiting.target, number))
+        return True
+
+    @property
+    def _falls_short(self) -> bool:
+        """Whether what came and what is under way may be less than enough."""
+        if self._enough is None:
+            return True
+        coming = sum(len(one.under_way) * self._expected(one) for one in self._lists)
+        return self._delivered + coming < self._enough
+
+    def _expected(self, waiting: _List) -> int:
+        """The records that a page of a list will hold, by what came before."""
+        if waiting.size is not None:
+            return waiting.size
+        if self._finished:
+            return min(self._page_size, 1 + sum(self._finished) // len(self._finished))
+        return self._page_size
 
     def _start(self, target: Target, number: int) -> "asyncio.Task[Page | Exception]":
         if self._tasks is None:

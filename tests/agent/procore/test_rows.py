@@ -8,6 +8,7 @@ ROW = {
     "assignees": [{"name": "Ben", "vendor": {"id": 3}}, {"name": "Cid"}, {}],
     "custom_fields": {"custom_field_9": {"value": {"id": 4, "label": "Open"}}},
     "weird.key": "kept",
+    "rfi_manager.login": "ada",
 }
 
 
@@ -25,6 +26,7 @@ ROW = {
         ("custom_fields.custom_field_9.value.id", 4),
         ("custom_field_8", None),
         ("weird.key", "kept"),
+        ("rfi_manager.login", "ada"),
         ("id.deeper", None),
         ("absent", None),
     ],
@@ -70,6 +72,8 @@ def test_fields_are_there_even_if_they_are_blank(name: str, *, there: bool | Non
         ({"data": [{"id": 1}]}, "data", [1]),
         ({"data": {"id": 1}}, "data", [1]),
         ([{"id": 1}], "data", [1]),
+        ({"id": 1}, "data", [1]),
+        ({"data": []}, "data", []),
         ([{"meetings": [{"id": 1}]}, {"meetings": [{"id": 2}]}, 7], "groups:meetings", [1, 2]),
         ({"meetings": [{"id": 1}]}, "groups:meetings", [1]),
     ],
