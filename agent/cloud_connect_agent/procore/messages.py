@@ -37,6 +37,7 @@ class ApiRequest:
         json: The body, if it is not ``None``.
         form: The body as ``application/x-www-form-urlencoded``, if there is no *json*.
         headers: Beside those that the client sets itself.
+        about: What is asked for, as a noun, so that a refusal can say what was refused.
     """
 
     method: str
@@ -45,6 +46,7 @@ class ApiRequest:
     json: object = None
     form: tuple[tuple[str, str], ...] | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    about: str = ""
 
     @property
     def writes(self) -> bool:

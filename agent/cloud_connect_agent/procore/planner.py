@@ -215,6 +215,7 @@ def page_request(plan: ReadPlan, source: Source, target: Target, *, page: int) -
         method=endpoint.method or "GET",
         path=endpoint.filled(_path_ids(source, target)),
         query=tuple(query),
+        about=f"the list of {plan.selection.resource.many}",
     )
 
 
@@ -232,6 +233,7 @@ def record_request(
         method=endpoint.method or "GET",
         path=endpoint.filled(_path_ids(source, own)),
         query=(*_query_ids(endpoint, source, own), *endpoint.always),
+        about=f"the reading of {resource.one} {record_id}",
     )
 
 

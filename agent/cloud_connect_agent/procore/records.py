@@ -64,7 +64,16 @@ def write_request(
         path=path,
         query=(*query, *endpoint.always),
         json=body,
+        about=_about(resource, operation, record_id),
     )
+
+
+def _about(resource: Resource, operation: Operation, record_id: str | None) -> str:
+    """The change, as a noun."""
+    if operation is Operation.CREATE:
+        return f"the new {resource.one}"
+    done = "change" if operation is Operation.UPDATE else "deletion"
+    return f"the {done} of {resource.one}" + ("" if record_id is None else f" {record_id}")
 
 
 def _take_apart(resource: Resource, endpoint: Endpoint, record: Mapping[str, object]) -> _Parts:
