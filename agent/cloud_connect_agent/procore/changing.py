@@ -146,7 +146,13 @@ class Changing:
         begun: bool = False,
     ) -> Row:
         request = write_request(
-            resource, operation, fetcher.source, target, record_id=record_id, record=record
+            resource,
+            operation,
+            fetcher.source,
+            target,
+            record_id=record_id,
+            record=record,
+            custom=self._answering.custom_types(fetcher.source, resource),
         )
         response = await fetcher.send(request, answering=begun)
         if operation is Operation.DELETE:

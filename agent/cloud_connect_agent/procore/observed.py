@@ -54,6 +54,10 @@ class ObservedFields:
         """Whether a record showed a field of that name."""
         return name in self._tables.get(_key(source, resource), {})
 
+    def type_of(self, source: Source, resource: Resource, name: str) -> FieldType | None:
+        """The type of a field that a record showed."""
+        return self._tables.get(_key(source, resource), {}).get(name)
+
     def fields(self, source: Source, resource: Resource) -> list[FieldSpec]:
         """The fields learned, as the catalogue would list them."""
         table = self._tables.get(_key(source, resource), {})

@@ -286,9 +286,7 @@ async def test_what_the_connection_may_do_is_a_table(executor: RecordExecutor) -
         assert len(found) == sum(str(tool["name"]).lower() == "rfi" for tool in tools)
 
 
-async def test_meetings_are_listed_one_by_one_with_the_title_of_their_group(
-    executor: RecordExecutor,
-) -> None:
+async def test_meetings_are_listed_without_their_groups(executor: RecordExecutor) -> None:
     meetings = await listed(executor, "meetings")
     assert all({"id", "title", "project_id"} <= set(meeting) for meeting in meetings)
-    assert all(meeting["group_title"] for meeting in meetings)
+    assert not any("meetings" in meeting for meeting in meetings)

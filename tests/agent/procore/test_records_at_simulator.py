@@ -221,6 +221,20 @@ async def test_conditions_agree_with_reading_everything(executor: RecordExecutor
     assert {row["id"] for row in found} == expected
 
 
+@pytest.mark.parametrize("ascending", [True, False])
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [("rfis", "due_date"), ("rfis", "created_at"), ("submittals", "due_date")],
+)
+async def test_few_in_order_are_those_that_come_first_of_all(
+    executor: RecordExecutor, name: str, field: str, *, ascending: bool
+) -> None:
+    members = {"orderBy": field, "orderAscending": ascending}
+    whole = await rows_of(await queried(executor, "select", name, **members))
+    few = await rows_of(await queried(executor, "select", name, **members, rowLimit=7))
+    assert [row["id"] for row in few] == [row["id"] for row in whole[:7]]
+
+
 async def test_projects_of_any_status_are_listed(executor: RecordExecutor) -> None:
     projects = await listed(executor, "projects")
     inactive = [condition("active", "eq", value=False)]
