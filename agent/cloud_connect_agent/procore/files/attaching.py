@@ -13,7 +13,7 @@ _FIELDS: Final = (
     "upload_uuids",
     "upload_uuid",
     "file_upload_id",
-    "question.upload_ids",
+    "attachment_upload_uuids",
 )
 
 

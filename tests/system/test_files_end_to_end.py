@@ -1,0 +1,182 @@
+"""Files both ways, end to end: real processes, the simulator's storage, nothing in memory."""
+
+import hashlib
+import random
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from system.conftest import Running
+from system.test_sizes import growth_of
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+
+MIB = 1024 * 1024
+FILE = random.Random(7).randbytes(700_000)
+PDF = {"filename": "plan ü.pdf", "content_type": "application/pdf"}
+MAX_GROWTH = 16 * MIB
+
+
+def key() -> dict[str, str]:
+    return {"Idempotency-Key": f"test-{uuid.uuid4()}"}
+
+
+@pytest.fixture
+def project(running: Running) -> dict[str, str]:
+    return {"project_id": str(running.project["id"])}
+
+
+@pytest.fixture(autouse=True)
+def storage_saw_no_token(running: Running) -> Iterator[None]:
+    yield
+    counters = httpx.get(f"{running.ensemble.simulator['admin_url']}/counters", trust_env=False)
+    assert counters.json().get("storage_authorizations", 0) == 0
+
+
+def behave(running: Running, **switches: Any) -> None:
+    answer = httpx.post(
+        f"{running.ensemble.simulator['admin_url']}/state",
+        json={"behaviour": switches},
+        trust_env=False,
+    )
+    assert answer.is_success, answer.text
+
+
+def fault(running: Running, action: Any, **rule: Any) -> None:
+    answer = httpx.post(
+        f"{running.ensemble.simulator['admin_url']}/faults",
+        json={"action": action, **rule},
+        trust_env=False,
+    )
+    assert answer.is_success, answer.text
+
+
+def upload(api: httpx.Client, running: Running, body: Any = FILE, **params: str) -> dict[str, Any]:
+    answer = api.post(f"{running.base}/uploads", params={**PDF, **params}, content=body)
+    assert answer.status_code == 201, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def new_file(
+    api: httpx.Client, running: Running, project: dict[str, str], reference: str
+) -> dict[str, Any]:
+    answer = api.post(
+        f"{running.base}/records/files",
+        params=project,
+        json={"name": f"{uuid.uuid4()}.pdf", "upload_uuid": reference},
+        headers=key(),
+    )
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+@pytest.mark.parametrize("flow", ["simple", "segmented"])
+@pytest.mark.parametrize("known", [True, False])
+def test_what_is_uploaded_comes_back_to_the_byte(
+    api: httpx.Client, running: Running, project: dict[str, str], flow: str, *, known: bool
+) -> None:
+    body = FILE if known else (FILE[at : at + 50_000] for at in range(0, len(FILE), 50_000))
+    told = upload(api, running, body, flow=flow, **project)
+    assert told["sha256"] == hashlib.sha256(FILE).hexdigest()
+    made = new_file(api, running, project, told["uuid"])
+    answer = api.get(f"{running.base}/records/files/{made['id']}/content", params=project)
+    assert answer.status_code == 200, answer.text
+    assert answer.content == FILE
+    assert answer.headers["content-length"] == str(len(FILE))
+    assert made["name"] in answer.headers["content-disposition"]
+
+
+def test_a_file_for_document_management_is_uploaded_and_available(
+    api: httpx.Client, running: Running, project: dict[str, str]
+) -> None:
+    told = upload(api, running, flow="unified", **project)
+    assert (told["status"], told["size"]) == ("available", len(FILE))
+    assert told["upload_id"]
+
+
+def test_a_file_is_attached_listed_and_fetched(
+    api: httpx.Client, running: Running, project: dict[str, str]
+) -> None:
+    made = api.post(
+        f"{running.base}/records/punch_items",
+        params=project,
+        json={"name": "Door"},
+        headers=key(),
+    ).json()
+    place = f"{running.base}/records/punch_items/{made['id']}"
+    once = key()
+    for turn in range(2):
+        answer = api.post(
+            f"{place}/attachments", params={**PDF, **project}, content=FILE, headers=once
+        )
+        assert answer.status_code == 201, answer.text
+        assert answer.headers.get("idempotency-replayed") == ("true" if turn else None)
+    (found,) = api.get(f"{place}/attachments", params=project).json()
+    assert found["name"] == PDF["filename"]
+    content = {**project, "field": found["field"]}
+    assert api.get(f"{place}/content", params=content).content == FILE
+    part = api.get(f"{place}/content", params=content, headers={"Range": "bytes=10-19"})
+    assert (part.status_code, part.content) == (206, FILE[10:20])
+
+
+def test_pass_through_follows_procore_to_its_storage(
+    api: httpx.Client, running: Running, project: dict[str, str]
+) -> None:
+    behave(running, redirect_hops=3)
+    try:
+        photos = api.get(f"{running.base}/records/images", params={**project, "limit": "1"})
+        (photo,) = photos.json()
+        link = httpx.URL(photo["url"])
+        answer = api.get(f"{running.base}/procore{link.raw_path.decode()}")
+        assert answer.status_code == 200, answer.text
+        assert len(answer.content) == photo["size"]
+        assert answer.headers["content-type"] == "image/jpeg"
+        typed = api.get(f"{running.base}/records/images/{photo['id']}/content", params=project)
+        assert typed.content == answer.content
+    finally:
+        behave(running, redirect_hops=1)
+
+
+def test_a_download_that_storage_breaks_off_comes_whole(
+    api: httpx.Client, running: Running, project: dict[str, str]
+) -> None:
+    made = new_file(api, running, project, upload(api, running, **project)["uuid"])
+    cut = {"origin": "storage", "method": "GET", "times": 2}
+    fault(running, {"kind": "truncate", "size": 100_000}, **cut)
+    answer = api.get(f"{running.base}/records/files/{made['id']}/content", params=project)
+    assert answer.content == FILE
+
+
+@pytest.mark.slow
+def test_long_files_pass_both_ways_without_staying_in_memory(
+    api: httpx.Client, running: Running, project: dict[str, str]
+) -> None:
+    block = random.Random(1).randbytes(MIB)
+    size = 64
+
+    def blocks(count: int = size) -> Iterator[bytes]:
+        for _ in range(count):
+            yield block
+
+    def there_and_back(count: int, flow: str) -> str:
+        told = upload(api, running, blocks(count), flow=flow, **project)
+        made = new_file(api, running, project, told["uuid"])
+        digest = hashlib.sha256()
+        place = f"{running.base}/records/files/{made['id']}/content"
+        with api.stream("GET", place, params=project) as answer:
+            for chunk in answer.iter_bytes():
+                digest.update(chunk)
+        assert digest.hexdigest() == told["sha256"]
+        return digest.hexdigest()
+
+    expected = hashlib.sha256(block * size).hexdigest()
+    there_and_back(8, "simple")  # warm-up: code and buffers are loaded
+    with growth_of(running.ensemble.pids) as grown:
+        assert there_and_back(size, "simple") == expected
+        assert there_and_back(size, "segmented") == expected
+    assert all(grown[name] <= MAX_GROWTH for name in grown), grown
