@@ -164,3 +164,33 @@ async def slow_download(target: Target, *, bytes_per_second: int, seconds: float
         return taken
     finally:
         writer.transport.abort()
+
+
+async def paced_body(
+    target: Target,
+    *,
+    bytes_per_second: int,
+    seconds: float,
+    taken: Callable[[bytes], object],
+) -> None:
+    """Read one chunked GET: at a fixed pace for some seconds, then as fast as it comes."""
+    async with connection(target) as (reader, writer):
+        writer.write(target.head("GET"))
+        status, headers = await read_head(reader)
+        assert status == 200, status
+        assert headers.get("transfer-encoding") == "chunked", headers
+        began = time.perf_counter()
+        total = 0
+        while size := int((await reader.readline()).split(b";")[0], 16):
+            left = size
+            while left:
+                while (elapsed := time.perf_counter() - began) < seconds and (
+                    total > elapsed * bytes_per_second
+                ):
+                    await asyncio.sleep(0.02)
+                piece = await reader.read(min(left, CHUNK))
+                assert piece, "the body ended early"
+                left -= len(piece)
+                total += len(piece)
+                taken(piece)
+            await reader.readline()

@@ -7,9 +7,12 @@ import json
 import tempfile
 from pathlib import Path
 
-from workloads import WORKLOADS, Bench, Row, save_datasource, simulator_token
+from jobs import JOBS
+from workloads import TUNNEL, Bench, Row, save_datasource, simulator_token
 
 from cloud_connect_relay.demo import start_ensemble
+
+WORKLOADS = {**TUNNEL, **JOBS}
 
 
 async def measure(names: list[str]) -> list[Row]:

@@ -1,6 +1,7 @@
 """What the command line asks of a running agent and tells it, and what the agent reports."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
@@ -12,6 +13,7 @@ from cloud_connect_agent.control import Answer
 from cloud_connect_agent.health import SKEW_SECONDS, Health
 from cloud_connect_agent.reports import ReportBoard
 from cloud_connect_agent.settings import AgentSettings, EnvironmentSettings, ProcoreSettings
+from cloud_connect_agent.steadiness import SteadyGrants
 from cloud_connect_agent.stopping import StopSignal
 from cloud_connect_agent.version import VERSION
 
@@ -50,13 +52,8 @@ class CurrentProcore:
         return self.settings.max_spool_bytes
 
 
-class _Grants(Protocol):
-    async def grants(self) -> list[ReportedGrant]: ...
-
-
 class _Client(Protocol):
-    @property
-    def authenticator(self) -> _Grants: ...
+    async def grants(self) -> list[ReportedGrant]: ...
     def reload(self) -> None: ...
 
 
@@ -85,6 +82,7 @@ class Operator:
         health: Health,
         board: ReportBoard,
         stop: StopSignal,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._load: Final = load
         self._settings: Final = settings
@@ -95,6 +93,8 @@ class Operator:
         self._health: Final = health
         self._board: Final = board
         self._stop: Final = stop
+        self._clock: Final = clock
+        self._steady: Final = SteadyGrants()
         self._look: Final = asyncio.Event()
         self._problem: str | None = None
 
@@ -154,7 +154,7 @@ class Operator:
         report = self._board.report.model_copy(
             update={
                 "paused": self._health.paused,
-                "procore": grants,
+                "procore": self._steady.settle(grants, self._clock()),
                 "policy": self._policy.summary(),
             }
         )
@@ -162,7 +162,7 @@ class Operator:
 
     async def _grants(self) -> tuple[tuple[ReportedGrant, ...], str | None]:
         try:
-            return tuple(await self._client.authenticator.grants()), None
+            return tuple(await self._client.grants()), None
         except CloudConnectError as exc:  # a damaged secret must not hide the rest
             return (), exc.message
 

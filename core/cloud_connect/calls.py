@@ -22,6 +22,8 @@ __all__ = [
     "RecordId",
     "RecordParams",
     "Report",
+    "ReportedBudget",
+    "ReportedCircuit",
     "ReportedGrant",
     "Source",
     "SourceParams",
@@ -29,6 +31,8 @@ __all__ = [
     "UploadParams",
 ]
 
+MAX_BUDGETS: int = 8  # of one account in a report, which is to stay small
+MAX_CIRCUITS: int = 4
 MAX_ID: int = 2**63 - 1  # Procore's ids are 64-bit integers
 
 RecordId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -194,14 +198,48 @@ class JournalParams(_Wire):
     call_id: str = Field(max_length=64)
 
 
+class ReportedBudget(_Wire):
+    """What is left of one of Procore's rate limits, as its last answer said.
+
+    Attributes:
+        resets_at: When it is whole again; ``None`` if it is.
+    """
+
+    company_id: int
+    limit: int = Field(ge=0)
+    remaining: int = Field(ge=0)
+    resets_at: AwareDatetime | None = None
+
+
+class ReportedCircuit(_Wire):
+    """A company that the agent asks only now and then, since Procore refuses the app there.
+
+    Attributes:
+        status: What Procore answered: 401, or 403 if the app is not connected.
+        reason: Procore's words.
+        retry_at: When the next request goes out.
+    """
+
+    company_id: int
+    status: int
+    reason: str = Field(max_length=300)
+    retry_at: AwareDatetime
+
+
 class ReportedGrant(_Wire):
-    """One Procore account of an agent, without its secrets."""
+    """One Procore account of an agent, without its secrets.
+
+    Attributes:
+        budget: Of the companies asked lately, the tightest limit first.
+    """
 
     environment: Environment
     grant: Literal["client-credentials", "authorization-code"]
     client_id: str = Field(default="", max_length=200)
     state: Literal["ready", "sign_in_required", "no_grant", "at_risk"] = "ready"
     expires_at: AwareDatetime | None = None
+    budget: tuple[ReportedBudget, ...] = Field(default=(), max_length=MAX_BUDGETS)
+    circuits: tuple[ReportedCircuit, ...] = Field(default=(), max_length=MAX_CIRCUITS)
 
 
 class Report(_Wire):

@@ -1,14 +1,26 @@
 """The relay's Prometheus collectors, declared once, in a registry of their own."""
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
 
-__all__ = ["Metrics"]
+__all__ = ["Budget", "Metrics"]
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class Budget(NamedTuple):
+    """What is left of one of Procore's limits on one connector."""
+
+    connector_id: str
+    environment: str
+    company_id: int
+    limit: int
+    remaining: int
 
 
 class Metrics:
@@ -82,6 +94,38 @@ class Metrics:
         """Ask *count* for the connectors online whenever somebody reads the metrics."""
         self.connectors_online.set_function(count)
 
-    def render(self) -> bytes:
-        """Return all of it in Prometheus's text format."""
-        return generate_latest(self.registry)
+    def render(self, budgets: Iterable[Budget] = ()) -> bytes:
+        """Return all of it in Prometheus's text format.
+
+        Args:
+            budgets: Of the connectors that the reader may see; they stand nowhere else.
+        """
+        return generate_latest(self.registry) + generate_latest(_Budgets(budgets))
+
+
+class _Budgets(Collector):
+    """A collector of what was found at this moment."""
+
+    def __init__(self, budgets: Iterable[Budget]) -> None:
+        self._budgets: Final = budgets
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauge, unless there is nothing to tell."""
+        labels = ("connector", "environment", "company", "limit")
+        remaining = GaugeMetricFamily(
+            "cloud_connect_procore_requests_remaining",
+            "Requests left of a rate limit of Procore's, as its last answer said.",
+            labels=labels,
+        )
+        for budget in self._budgets:
+            remaining.add_metric(
+                (
+                    budget.connector_id,
+                    budget.environment,
+                    str(budget.company_id),
+                    str(budget.limit),
+                ),
+                budget.remaining,
+            )
+        if remaining.samples:
+            yield remaining

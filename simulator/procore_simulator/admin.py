@@ -41,6 +41,7 @@ _ALWAYS_COUNTED = dict.fromkeys(
         "rate_limited",
         "wrong_company",
         "missing_company_header",
+        "storage_authorizations",
     ),
     0,
 )

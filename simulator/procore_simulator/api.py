@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 
 import structlog
 
@@ -23,7 +24,7 @@ from procore_simulator.inputs import to_integer
 from procore_simulator.ledger import AuditEntry
 from procore_simulator.messages import JsonObject, Receive, Reply, Request, Scope, Send
 from procore_simulator.routing import Match, Reach, Route
-from procore_simulator.settings import UnauthorizedShape
+from procore_simulator.settings import Behaviour, ErrorType, UnauthorizedShape
 from procore_simulator.simulation import Simulation
 from procore_simulator.tenancy import Company, Level, Project
 from procore_simulator.transfer import BLOB_PATH, SINK_PATH, send_blob, swallow
@@ -31,7 +32,6 @@ from procore_simulator.world import World
 
 __all__ = ["ApiOrigin"]
 
-_MAX_BODY_BYTES = 64 * 1024 * 1024
 _MISSING_COMPANY = (
     "Missing Procore-Company-Id header! Every request must carry the id of the company it is for."
 )
@@ -80,7 +80,7 @@ class ApiOrigin:
     async def _serve(self, request: Request, entry: AuditEntry, delivery: Delivery) -> None:
         streams = request.path in {BLOB_PATH, SINK_PATH}
         if request.path != SINK_PATH:
-            if not await request.read_body(limit=_MAX_BODY_BYTES):
+            if not await request.read_body(limit=self._simulation.behaviour.max_body_bytes):
                 message = "The request body is too large"
                 error = ApiError(413, {"code": 413, "message": message}, message=message)
                 await delivery.answer(error.reply(v2=_is_v2(request)))
@@ -153,7 +153,10 @@ class ApiOrigin:
         # Nothing here awaits: the data change and its ledger entry are one step.
         world = self._world
         principal = self._authenticate(request)
-        found = self._simulation.routes.find(request.method, request.path)
+        method = request.method
+        if method == "PUT" and self._simulation.behaviour.put_as_patch:
+            method = "PATCH"
+        found = self._simulation.routes.find(method, request.path)
         params = found.params if isinstance(found, Match) else {}
         self._limit(request, delivery, principal, params)
         if found is None:
@@ -193,7 +196,8 @@ class ApiOrigin:
         key = (call.principal.key, request.method, request.path, token or "")
         if token is not None and key in world.replays:
             self._simulation.ledger.counters["replays"] += 1
-            return world.replays[key]
+            earlier = world.replays[key]
+            return replace(earlier, status=route.replay_status or earlier.status)
         reply = route.handler(call)
         if route.writes:
             self._simulation.ledger.executed(
@@ -269,7 +273,7 @@ class ApiOrigin:
             if reach is Reach.SIGNED or (reach is Reach.PRINCIPAL and not principal.is_service):
                 return None
             self._simulation.ledger.counters["missing_company_header"] += 1
-            raise plain_text(self._simulation.behaviour.missing_company_status, _MISSING_COMPANY)
+            raise _missing_company(self._simulation.behaviour)
         number = to_integer(header)
         if number is None:
             raise bad_request("Procore-Company-Id must be an integer", fields="Procore-Company-Id")
@@ -354,6 +358,14 @@ class ApiOrigin:
 
 def _is_v2(request: Request) -> bool:
     return request.path.startswith("/rest/v2")
+
+
+def _missing_company(behaviour: Behaviour) -> ApiError:
+    status = behaviour.missing_company_status
+    if behaviour.missing_company_type is ErrorType.TEXT:
+        return plain_text(status, _MISSING_COMPANY)
+    payload = {"code": status, "message": _MISSING_COMPANY}
+    return ApiError(status, payload, message=_MISSING_COMPANY)
 
 
 def _wrong_verb(allowed: tuple[str, ...]) -> ApiError:

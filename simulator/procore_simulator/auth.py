@@ -183,6 +183,11 @@ class Grants:
         self._counters()["tokens_revoked"] += 1
         return True
 
+    def end_service_tokens(self) -> None:
+        """Revoke what was issued to the service account before."""
+        for token in self._access.values():
+            token.revoked = token.revoked or token.principal.is_service
+
     def revoke_all(self) -> int:
         """Revoke every token, as when the app is uninstalled; return how many lived."""
         alive = [token for token in self._access.values() if not token.revoked]

@@ -7,14 +7,19 @@ import orjson
 
 from procore_simulator.attachments import linked, sent_attachments
 from procore_simulator.calls import Call
-from procore_simulator.custom_fields import read_custom_fields
+from procore_simulator.custom_fields import (
+    demand_custom_fields,
+    read_custom_fields,
+    without_retired,
+)
 from procore_simulator.failures import ApiError, bad_request, blank, missing_parameter, not_found
-from procore_simulator.filtering import selected_rows
+from procore_simulator.filtering import demand_known_filters, selected_rows
 from procore_simulator.messages import Json, JsonObject, Reply, json_reply
-from procore_simulator.paging import page_of
+from procore_simulator.paging import demand_page_size, page_of
 from procore_simulator.records import Record
 from procore_simulator.resource import Paging, Refusal, Resource
 from procore_simulator.routing import Handler, Reach, Route
+from procore_simulator.settings import TooLargePage
 from procore_simulator.storage.objects import CONTENT
 from procore_simulator.tenancy import Level
 
@@ -41,6 +46,10 @@ def present(resource: Resource, call: Call, row: Record, *, listed: bool = False
     shown = {**resource.template, **row}
     if resource.present is not None:
         shown = resource.present(call, shown, listed)
+    if resource.custom_fields and call.company is not None and call.company.retired_custom_fields:
+        shown["custom_fields"] = without_retired(
+            shown["custom_fields"], call.company.retired_custom_fields
+        )
     if shown.get("attachments"):
         shown["attachments"] = linked(call, shown["attachments"])
     shown.pop(CONTENT, None)
@@ -59,6 +68,10 @@ def list_reply(
     v2: bool = False,
 ) -> Reply:
     """Answer with the page of *rows* that the query asks for."""
+    if call.behaviour.too_large_page is TooLargePage.REFUSE:
+        demand_page_size(call.request.query, paging or resource.paging)
+    if call.behaviour.refuse_unknown_filters:
+        demand_known_filters(resource, call.request.query)
     page = page_of(
         rows,
         call.request.query,
@@ -178,6 +191,8 @@ def _demand(resource: Resource, sent: Mapping[str, Json]) -> None:
 def insert(resource: Resource, call: Call, sent: Mapping[str, Json]) -> Record:
     """Check what was sent and commit a new row."""
     _demand(resource, sent)
+    if resource.custom_fields and call.request.argument("run_configurable_validations") == "true":
+        demand_custom_fields(sent)
     _check_origin(resource, call, sent, own_id=None)
     moment = call.now()
     row = apply(resource, call, sent, {})
@@ -225,7 +240,7 @@ def _check_origin(
         twin = rows.find(lambda row: row.get("origin_id") == str(origin))
         if twin is not None and twin["id"] != own_id:
             raise ApiError(
-                422,
+                call.behaviour.duplicate_status,
                 {"errors": {"origin_id": ["has already been taken"]}},
                 message="origin_id has already been taken",
                 reason="DUPLICATE_ORIGIN_ID",

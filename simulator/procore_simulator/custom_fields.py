@@ -2,25 +2,56 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from procore_simulator.failures import invalid
 from procore_simulator.messages import Json, JsonObject
 
-__all__ = ["custom_field_template", "read_custom_fields"]
+__all__ = [
+    "CHOICES",
+    "DEFINITIONS",
+    "Definition",
+    "custom_field_template",
+    "demand_custom_fields",
+    "read_custom_fields",
+    "without_retired",
+]
 
 _NAME = re.compile(r"^custom_field_(\d+)$")
-_TYPES: Final = {
-    "custom_field_49417": "decimal",
-    "custom_field_49418": "string",
-    "custom_field_49419": "lov_entry",
-    "custom_field_49420": "lov_entries",
-    "custom_field_49421": "boolean",
-    "custom_field_49422": "datetime",
-    "custom_field_49423": "rich_text",
-}
-_CHOICES: Final = {1: "Open", 2: "Waiting", 3: "Done"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """A custom field as the company's administrator defined it."""
+
+    id: int
+    label: str
+    data_type: str
+    description: str | None = None
+    required: bool = False
+    """Whether field sets demand it, when a write asks for validation."""
+
+    @property
+    def name(self) -> str:
+        """Its key in records."""
+        return f"custom_field_{self.id}"
+
+
+DEFINITIONS: Final = (
+    Definition(id=49417, label="Delay cost", data_type="decimal"),
+    Definition(id=49418, label="Zone", data_type="string", description="As on the site plan",
+               required=True),
+    Definition(id=49419, label="Follow-up", data_type="lov_entry"),
+    Definition(id=49420, label="Stages", data_type="lov_entries"),
+    Definition(id=49421, label="Weather related", data_type="boolean"),
+    Definition(id=49422, label="Inspected at", data_type="datetime"),
+    Definition(id=49423, label="Remarks", data_type="rich_text"),
+)  # fmt: skip
+CHOICES: Final = {1: "Open", 2: "Waiting", 3: "Done"}
+"""The entries of every list of values."""
+_TYPES: Final = {definition.name: definition.data_type for definition in DEFINITIONS}
 
 
 def custom_field_template() -> JsonObject:
@@ -64,6 +95,27 @@ def _value(name: str, kind: str, value: Json) -> Json:
 
 
 def _choice(name: str, value: Json) -> JsonObject:
-    if str(value).isdecimal() and int(value) in _CHOICES:
-        return {"id": int(value), "label": _CHOICES[int(value)]}
+    if str(value).isdecimal() and int(value) in CHOICES:
+        return {"id": int(value), "label": CHOICES[int(value)]}
     raise invalid({name: ["is not included in the list"]})
+
+
+def demand_custom_fields(sent: Mapping[str, Json]) -> None:
+    """Hold a record to its field set, as ``run_configurable_validations`` asks for.
+
+    Raises:
+        ApiError: 422 naming the required custom fields that are empty.
+    """
+    empty = [
+        definition.name
+        for definition in DEFINITIONS
+        if definition.required and sent.get(definition.name) in (None, "", [])
+    ]
+    if empty:
+        raise invalid({name: ["can't be blank"] for name in empty})
+
+
+def without_retired(fields: JsonObject, retired: frozenset[int]) -> JsonObject:
+    """Leave out the fields that the company's administrator has removed."""
+    names = {f"custom_field_{number}" for number in retired}
+    return {name: value for name, value in fields.items() if name not in names}

@@ -47,6 +47,7 @@ _PRESETS: Final[Mapping[str, JsonObject]] = {
     "server_error": {"status": 500, "body": {"code": 500, "message": "Internal server error"}},
     "bad_gateway": {"status": 502, "body": _HTML, "content_type": "text/html"},
     "unavailable": {"status": 503, "body": {"message": "Service unavailable"}, "retry_after": 1},
+    "redirect": {"status": 302, "headers": {"Location": "http://127.0.0.1:1/elsewhere"}},
     "timeout": {"status": 408, "body": {"code": 408, "message": "Request took too long"}},
     "rate_limited": {
         "status": 429,

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
+from procore_simulator.failures import bad_request
 from procore_simulator.records import Collection, Record
 from procore_simulator.resource import Filter, Resource
 
 __all__ = [
     "among",
     "containing",
+    "demand_known_filters",
     "flagged",
     "ranged",
     "referring",
@@ -159,6 +161,18 @@ def _tests(
         parts = [part for value in values for part in _split(value)]
         tests.append((_compared(operator, name) if operator else known, tuple(parts)))
     return tests
+
+
+def demand_known_filters(resource: Resource, query: list[tuple[str, str]]) -> None:
+    """Hold a query to the filters the list has.
+
+    Raises:
+        ApiError: 400 naming the one it has not.
+    """
+    for key, _ in query:
+        match = _FILTER_KEY.match(key)
+        if match is not None and match[1] not in resource.filters:
+            raise bad_request(f"unknown filter: {match[1]}", fields=key)
 
 
 def _split(value: str) -> list[str]:

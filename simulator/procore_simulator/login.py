@@ -128,7 +128,7 @@ class LoginOrigin:
     def _credentials(self, request: Request, body: JsonObject) -> tuple[str | None, str | None]:
         header = request.header(b"authorization") or ""
         scheme, _, encoded = header.partition(" ")
-        if scheme.lower() == "basic":
+        if scheme.lower() == "basic" and self._simulation.behaviour.basic_auth:
             try:
                 decoded = base64.b64decode(encoded, validate=True).decode()
             except (binascii.Error, UnicodeDecodeError):
@@ -158,6 +158,8 @@ class LoginOrigin:
                     400, "invalid_request", "Missing required parameter: grant_type."
                 )
             case "client_credentials":
+                if self._simulation.behaviour.one_service_token:
+                    grants.end_service_tokens()
                 token = grants.issue(self._world.service_principal())
             case "refresh_token":
                 renewed = grants.refresh(str(body.get("refresh_token")))
@@ -191,7 +193,9 @@ class LoginOrigin:
         return json_reply(
             {
                 "resource_owner_id": token.principal.user_id,
-                "scopes": [],
+                "scopes": [
+                    scope for scope in self._simulation.behaviour.scopes.split(",") if scope
+                ],
                 "expires_in_seconds": int(token.expires_at - self._simulation.clock.now()),
                 "application": {"uid": self._world.grants.app.client_id},
                 "created_at": int(token.created_at),

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
+from procore_simulator.failures import bad_request
 from procore_simulator.records import Record
 from procore_simulator.resource import Paging
 
-__all__ = ["Page", "page_of"]
+__all__ = ["Page", "demand_page_size", "page_of"]
 
 
 class Page:
@@ -24,6 +25,17 @@ def _number(text: str | None, default: int) -> int:
         return int(text) if text is not None else default
     except ValueError:
         return default
+
+
+def demand_page_size(query: list[tuple[str, str]], paging: Paging) -> None:
+    """Hold ``per_page`` to the list's maximum.
+
+    Raises:
+        ApiError: 400 when it is more.
+    """
+    size = _number(dict(query).get("per_page"), 0)
+    if 0 < paging.maximum < size:
+        raise bad_request(f"per_page must be at most {paging.maximum}", fields="per_page")
 
 
 def page_of(

@@ -36,6 +36,7 @@ class Route:
         tool: The tool whose level decides, or ``None``.
         level: The lowest level that may use it.
         idempotent: Whether ``Idempotency-Token`` is honoured.
+        replay_status: The status of the same answer to a repeated token, if it is another.
         names_company: Whether a company route must name its company beside the header.
     """
 
@@ -47,6 +48,7 @@ class Route:
     tool: str | None = None
     level: Level = Level.READ
     idempotent: bool = False
+    replay_status: int | None = None
     names_company: bool = True
 
     @property

@@ -7,9 +7,11 @@ from enum import StrEnum
 __all__ = [
     "ENVIRONMENTS",
     "Behaviour",
+    "ErrorType",
     "LinkHost",
     "ProcessingWord",
     "SimulatorSettings",
+    "TooLargePage",
     "UnauthorizedShape",
     "WindowKind",
 ]
@@ -33,6 +35,20 @@ class WindowKind(StrEnum):
     FIXED = "fixed"
 
 
+class TooLargePage(StrEnum):
+    """What happens to a ``per_page`` above a list's maximum, which no public source settles."""
+
+    CLAMP = "clamp"
+    REFUSE = "refuse"
+
+
+class ErrorType(StrEnum):
+    """The content type of the answer to a missing company header."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class LinkHost(StrEnum):
     """Where the links in records lead: to the API origin, which redirects, or to storage."""
 
@@ -54,6 +70,12 @@ class Behaviour:
     A limit of 0 means unlimited; the rate headers are sent all the same.
 
     Args:
+        duplicate_status: The status of a repeated ``origin_id``.
+        put_as_patch: Whether PUT is taken as an alias of PATCH.
+        one_service_token: Whether a new service token ends the ones before it.
+        basic_auth: Whether the token endpoint takes HTTP Basic credentials.
+        scopes: What token info lists, comma-separated.
+        max_body_bytes: The largest body of an API request; above it 413.
         link_seconds: How long the links in records are good.
         redirect_hops: How many redirects there are from a link to the bytes.
         url_seconds: How long the addresses of segments are good.
@@ -73,6 +95,15 @@ class Behaviour:
     unauthorized_shape: UnauthorizedShape = UnauthorizedShape.ERRORS
     invalid_grant_status: int = 400
     missing_company_status: int = 400
+    missing_company_type: ErrorType = ErrorType.TEXT
+    too_large_page: TooLargePage = TooLargePage.CLAMP
+    refuse_unknown_filters: bool = False
+    duplicate_status: int = 422
+    put_as_patch: bool = False
+    one_service_token: bool = False
+    basic_auth: bool = True
+    scopes: str = ""
+    max_body_bytes: int = 64 * 1024 * 1024
     auto_approve: bool = False
     link_host: LinkHost = LinkHost.API
     link_seconds: float = 3600.0

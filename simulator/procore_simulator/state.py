@@ -40,6 +40,7 @@ def _company(company: Company) -> JsonObject:
         "visible": company.visible,
         "connected": company.connected,
         "is_active": company.is_active,
+        "retired_custom_fields": sorted(company.retired_custom_fields),
         "permitted_projects": None if permitted is None else sorted(permitted),
     }
 
@@ -108,6 +109,8 @@ def _change_company(world: World, item: JsonObject) -> None:
     for name in ("connected", "visible", "is_active"):
         if name in item:
             setattr(company, name, bool(item[name]))
+    if "retired_custom_fields" in item:
+        company.retired_custom_fields = frozenset(item["retired_custom_fields"] or ())
     if "permitted_projects" in item:
         wanted = item["permitted_projects"]
         company.permitted_projects = None if wanted is None else frozenset(wanted)

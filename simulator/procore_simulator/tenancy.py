@@ -40,6 +40,8 @@ class Company:
     is_active: bool = True
     permitted_projects: frozenset[int] | None = None
     """What the service account may enter; ``None`` means every project."""
+    retired_custom_fields: frozenset[int] = frozenset()
+    """Custom fields its admin has removed since."""
     next_id: int = 0
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cloud_connect.calls import Environment, Report, ReportedGrant
+from cloud_connect.calls import Environment, Report, ReportedBudget, ReportedGrant
 from cloud_connect.errors import CloudConnectError, ConfigurationError, VaultLockedError
 from cloud_connect_agent.health import Health
 from cloud_connect_agent.operation import CurrentProcore, Operator
@@ -23,10 +23,6 @@ class FakeClient:
         self.found: list[ReportedGrant] = []
         self.fault: CloudConnectError | None = None
         self.reloads = 0
-
-    @property
-    def authenticator(self) -> "FakeClient":
-        return self
 
     async def grants(self) -> list[ReportedGrant]:
         if self.fault is not None:
@@ -195,3 +191,18 @@ async def test_changes_are_noticed_while_watching(bench: Bench) -> None:
         third = await bench.board.other_than(second)
         assert third.procore == (GRANT,)
         watch.cancel()
+
+
+async def test_the_relay_hears_of_budgets_now_and_then_and_status_at_once(bench: Bench) -> None:
+    def left(remaining: int) -> list[ReportedGrant]:
+        budget = ReportedBudget(company_id=1, limit=25, remaining=remaining)
+        return [GRANT.model_copy(update={"budget": (budget,)})]
+
+    bench.client.found = left(25)
+    await bench.ask("resume")
+    bench.client.found = left(3)
+    await bench.ask("resume")
+    (told,) = bench.board.report.procore
+    assert told.budget[0].remaining == 25
+    status = (await bench.ask("status"))["status"]
+    assert status["procore"][0]["budget"][0]["remaining"] == 3

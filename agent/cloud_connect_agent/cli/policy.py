@@ -9,7 +9,7 @@ from cloud_connect.command_line import ExitStatus
 from cloud_connect.terminal import fields, print_json, table
 from cloud_connect_agent.cli.environments import environment_option
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
-from cloud_connect_agent.cli.terminal import mark
+from cloud_connect_agent.cli.terminal import mark, note
 
 if TYPE_CHECKING:
     from cloud_connect_agent.policy import PolicyDocument, Rule
@@ -49,9 +49,10 @@ def show(invocation: Invocation) -> int:
     current = PolicyFile(file).current()
     summary = current.summary()
     document = current if isinstance(current, PolicyDocument) else None
+    warnings = _warnings(document)
     if invocation.json:
         rules = [rule.model_dump(mode="json", exclude_none=True) for rule in _rules(document)]
-        print_json({"file": str(file), **summary, "rule_list": rules})
+        print_json({"file": str(file), **summary, "rule_list": rules, "warnings": warnings})
     else:
         fields(
             (
@@ -66,6 +67,8 @@ def show(invocation: Invocation) -> int:
             click.echo()
             rows = [(rule.id, rule.effect.value, _extent(rule)) for rule in document.rules]
             table(("RULE", "EFFECT", "COVERS"), [*rows, ("default", "deny", "everything else")])
+        for warning in warnings:
+            note(f"{mark('WARN')} {warning}")
     broken = summary["problem"] and file.exists()
     return ExitStatus.BAD_CONFIGURATION if broken else ExitStatus.DONE
 
@@ -111,6 +114,8 @@ def check(
         and any(rule.companies for rule in current.rules)
     ):
         raise click.UsageError("The policy tells companies apart; name one with --company.")
+    if resource is not None and (problem := _unknown(resource)):
+        raise click.UsageError(problem)
     verb = Verb(_OPERATIONS[operation])
     if verb is Verb.PASSTHROUGH_READ and method.upper() not in {"GET", "HEAD"}:
         verb = Verb.PASSTHROUGH_WRITE
@@ -127,11 +132,35 @@ def check(
         print_json({"allowed": decision.allowed, "rule": decision.rule, "reason": decision.reason})
     else:
         click.echo(f"{mark('PASS' if decision.allowed else 'FAIL')} {decision.reason}")
+        for warning in _warnings(current if isinstance(current, PolicyDocument) else None):
+            note(f"{mark('WARN')} {warning}")
     return ExitStatus.DONE if decision.allowed else ExitStatus.REFUSED_BY_POLICY
 
 
 def _rules(document: "PolicyDocument | None") -> "tuple[Rule, ...]":
     return document.rules if document is not None else ()
+
+
+def _unknown(name: str) -> str | None:
+    """Return what is wrong with the name of a resource; ``None`` if there is such a table."""
+    from cloud_connect.errors import InvalidRequestError
+    from cloud_connect_agent.procore.catalog import load_catalog
+
+    try:
+        load_catalog().resource(name)
+    except InvalidRequestError as error:
+        return error.message
+    return None
+
+
+def _warnings(document: "PolicyDocument | None") -> list[str]:
+    """Return what rules name that does not exist: it is allowed, and covers nothing."""
+    return [
+        f"Rule {rule.id} covers nothing by “{name[:64]}”. {problem}"
+        for rule in _rules(document)
+        for name in sorted(rule.resources or ())
+        if (problem := _unknown(name))
+    ]
 
 
 def _extent(rule: "Rule") -> str:

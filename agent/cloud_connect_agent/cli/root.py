@@ -19,6 +19,7 @@ _MODULES: Final = {
     "procore": "procore",
     "test": "connection",
     "policy": "policy",
+    "catalog": "catalog",
     "logs": "logs",
     "pause": "pause",
     "resume": "pause",

@@ -1,5 +1,6 @@
 """``cloud-connect status``: is this PC connected, and if not, why."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -119,7 +120,7 @@ def _show(document: dict[str, Any]) -> None:
         ("Connector", connector),
         ("Round trip", trip),
         ("Running", f"{document['in_flight']} calls"),
-        *(("Procore", describe_grant(grant)) for grant in document["procore"]),
+        *(row for grant in document["procore"] for row in rows_of(grant)),
         (
             "Policy",
             f"{policy['class']}, {policy['rules']} rules, pass-through {policy['pass_through']}",
@@ -129,6 +130,18 @@ def _show(document: dict[str, Any]) -> None:
         ("Version", document["version"]),
     ]
     fields(rows)
+
+
+def rows_of(grant: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the lines of one Procore account: itself, who refuses it, what is left."""
+    yield "Procore", describe_grant(grant)
+    for circuit in grant.get("circuits", ()):
+        company, until = circuit["company_id"], circuit["retry_at"]
+        yield "", f"company {company} is not asked before {until}: {circuit['reason']}"
+    for budget in grant.get("budget", ()):
+        left, limit = budget["remaining"], budget["limit"]
+        until = f" until {budget['resets_at']}" if budget["resets_at"] else ""
+        yield "", f"company {budget['company_id']}: {left} of {limit} requests left{until}"
 
 
 def describe_grant(grant: dict[str, Any]) -> str:

@@ -14,8 +14,11 @@ from cloud_connect.errors import (
     DeadlineExceededError,
     Outcome,
     OutcomeUnknownError,
+    SourceRejectedError,
     SourceUnavailableError,
 )
+from cloud_connect_agent.procore.budget import own_limit, retry_after_of
+from cloud_connect_agent.procore.circuits import Circuits
 from cloud_connect_agent.procore.failures import is_throttled
 from cloud_connect_agent.procore.messages import READ_METHODS, plain_headers
 from cloud_connect_agent.procore.oauth import Authenticator
@@ -41,6 +44,7 @@ class Outgoing:
 
     Attributes:
         content: An iterator can be sent once only.
+        probe: Send it even where Procore keeps refusing the app.
     """
 
     method: str
@@ -50,6 +54,7 @@ class Outgoing:
     source: Source
     deadline: float
     interactive: bool
+    probe: bool = False
 
     @property
     def writes(self) -> bool:
@@ -84,6 +89,9 @@ class Attempts:
 
     A write is sent again only if Procore surely did not carry it out: it refused the token
     or put the request off.
+
+    Args:
+        wrote: Told when a write has been answered, or never will be.
     """
 
     def __init__(
@@ -93,7 +101,9 @@ class Attempts:
         origin: Origin,
         authenticator: Authenticator,
         scheduler: RateScheduler,
+        circuits: Circuits,
         retries: Retries,
+        wrote: Callable[[], None],
         max_headers: int,
         clock: Callable[[], float],
     ) -> None:
@@ -101,21 +111,29 @@ class Attempts:
         self._origin: Final = origin
         self._authenticator: Final = authenticator
         self._scheduler: Final = scheduler
+        self._circuits: Final = circuits
         self._retries: Final = retries
+        self._wrote: Final = wrote
         self._max_headers: Final = max_headers
         self._clock: Final = clock
         self._slot: Slot | None = None
         self._response: httpx.Response | None = None
         self._headers: Mapping[str, str] = {}
+        self._grant: Grant | None = None
+        self._hold = 0.0
+        self._throttles = 0
 
     async def __aenter__(self) -> StreamedResponse:
         out, environment = self._out, self._out.source.environment
         token = self._authenticator.ready(environment) or await self._in_time(
             self._authenticator.token(environment)
         )
-        renewed, throttles = False, 0
+        renewed, passed = False, out.probe
         while True:
-            grant = Grant(environment, token.stored.client_id, out.source.company_id)
+            grant = self._grant = Grant(environment, token.stored.client_id, out.source.company_id)
+            if not passed:
+                self._circuits.check(grant)
+                passed = True
             try:
                 response = await self._open(grant, token)
             except SourceUnavailableError:
@@ -126,35 +144,50 @@ class Attempts:
                 await asyncio.sleep(pause)
                 continue
             status = response.status_code
-            headers = self._headers
-            hold = 0.0
             if status == 401 and out.repeatable and not renewed:
                 renewed = True
                 await self._close()
                 token = await self._in_time(self._authenticator.renew(environment, token))
                 continue
-            if is_throttled(status, headers):
-                hold = self._scheduler.hold(grant)
-                waitable = throttles < _MAX_THROTTLES and self._clock() + hold < out.deadline
-                if waitable and out.repeatable:
-                    throttles += 1
-                    await self._close()  # the next slot comes when the limit allows
-                    continue
-            elif status in _FAILED and not out.writes and out.repeatable:
-                pause = self._retries.next_pause(out.deadline)
-                if pause is not None:
-                    await self._close()
-                    await asyncio.sleep(pause)
-                    continue
+            if (again := self._pause_after(grant, status)) is not None and out.repeatable:
+                await self._close()
+                await asyncio.sleep(again)
+                continue
+            if status != 401 or renewed:
+                self._circuits.answered(grant, out.target, status)
             return StreamedResponse(
                 response,
-                headers=headers,
+                headers=self._headers,
                 write=out.writes,
                 host=self._origin.host,
-                hold=hold,
+                hold=self._hold,
                 deadline=out.deadline + (_WRITE_GRACE if out.writes else 0.0),
                 clock=self._clock,
             )
+
+    def explained(self, error: CloudConnectError) -> None:
+        """Learn from what the answer that is open says in words."""
+        if isinstance(error, SourceRejectedError) and self._grant is not None:
+            self._circuits.explained(self._grant, error)
+
+    def _pause_after(self, grant: Grant, status: int) -> float | None:
+        """Return how long to wait before the request is sent again; ``None`` if it is not."""
+        out, headers = self._out, self._headers
+        self._hold = 0.0
+        if not is_throttled(status, headers):
+            retried = status in _FAILED and not out.writes
+            return self._retries.next_pause(out.deadline) if retried else None
+        if own_limit(status, headers):
+            wait = retry_after_of(headers)
+            if wait is None:  # nobody knows how long: an hour, for some operations
+                return self._retries.next_pause(out.deadline)
+            pause = self._hold = max(wait, _RETRY_PAUSE)
+        else:
+            self._hold = self._scheduler.hold(grant)
+            pause = 0.0  # the next slot comes when the limit allows
+        self._throttles += 1
+        in_time = self._clock() + self._hold < out.deadline
+        return pause if in_time and self._throttles <= _MAX_THROTTLES else None
 
     async def __aexit__(
         self,
@@ -177,6 +210,9 @@ class Attempts:
         except BaseException:
             await self._close()
             raise
+        finally:
+            if out.writes:
+                self._wrote()
         return response
 
     def _check(self, response: httpx.Response) -> None:

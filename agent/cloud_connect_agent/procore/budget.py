@@ -1,13 +1,15 @@
 """What one grant may still send: Procore's rate headers, read without trusting our clock."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
 
 from cloud_connect_agent.procore.failures import is_throttled
+from cloud_connect_agent.procore.neighbours import Neighbours
 
-__all__ = ["RateBudget", "ServerClock"]
+__all__ = ["RateBudget", "ServerClock", "WindowView", "own_limit", "retry_after_of"]
 
 _UNKNOWN_BURST: Final = 4  # requests under way while no answer told anything yet
 _PROBE_PATIENCE: Final = 2.0  # seconds until a silent probe is joined by another
@@ -15,7 +17,10 @@ _MIN_THROTTLE: Final = 1.0  # seconds; shorter waits only earn the next 429
 _MAX_THROTTLE: Final = 3600.0  # seconds; Procore's longest window
 _BULK_SHARE: Final = 0.1  # of a window that bulk calls leave to people
 _FULL_RESERVE: Final = 10  # limits below it are too small to keep a request back
+_SHORT: Final = 15.0  # seconds; a person waits out a window that ends sooner
+_RIVALRY: Final = 60.0  # seconds for which a person's call beside bulk ones keeps the share free
 _MAX_WINDOWS: Final = 8  # Procore has two; more is somebody's mistake
+_SHOWN: Final = 2 * 3600.0  # seconds for which a limit is shown that no answer names any more
 _STEP: Final = 2.0  # seconds the server's clock may seem to fall back before it counts
 
 
@@ -47,14 +52,43 @@ class ServerClock:
         return None if self._ahead is None else moment - (self._ahead + now)
 
 
+def retry_after_of(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that ``Retry-After`` names; a date there counts as none."""
+    return _number(headers.get("retry-after"))
+
+
+def own_limit(status: int, headers: Mapping[str, str]) -> bool:
+    """Whether a 429 is of an operation's own limit: the grant's windows have room."""
+    left = _number(headers.get("x-rate-limit-remaining"))
+    return status == 429 and left is not None and left > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowView:
+    """One limit, for people to look at.
+
+    Attributes:
+        resets_in: Seconds until it is whole again; ``None`` if it is.
+    """
+
+    limit: int
+    remaining: int
+    resets_in: float | None
+
+
 @dataclass(slots=True, kw_only=True)
 class _Window:
-    """One limit of Procore's, as far as answers described it."""
+    """One limit of Procore's, as far as answers described it.
+
+    Attributes:
+        over: Its reset has passed; it is kept to be shown only.
+    """
 
     limit: int
     used: int
     reset: float
     ends_at: float  # monotonic
+    over: bool = False
 
 
 class RateBudget:
@@ -71,26 +105,53 @@ class RateBudget:
         self._probing = False
         self._answered = False
         self._last_sent = 0.0
+        self._rivals_until = 0.0
+        self._neighbours: Final = Neighbours()
         self.in_flight = 0
+        self.overloaded = False
 
     @property
     def idle(self) -> bool:
         """Whether forgetting this budget would lose nothing."""
-        return self.in_flight == 0 and not self._windows and self._blocked_until == 0.0
+        live = any(not window.over for window in self._windows.values())
+        return self.in_flight == 0 and not live and self._blocked_until == 0.0
 
     def limited(self, now: float, *, interactive: bool) -> float:
         """Return for how many seconds Procore's limits keep a request back; 0 is not at all."""
         if now < self._blocked_until:
             return self._blocked_until - now
         longest = 0.0
-        for window in list(self._windows.values()):
+        for window in self._windows.values():
+            if window.over:
+                continue
             if now >= window.ends_at:
                 # What a window holds after its reset, only an answer can tell.
-                del self._windows[window.limit]
+                window.over = True
                 self._probing = True
-            elif self._left(window) <= _reserve(window.limit, interactive=interactive):
+            elif self._left(window) <= self._reserve(window, now, interactive=interactive):
                 longest = max(longest, window.ends_at - now)
         return longest
+
+    def rivalled(self, now: float) -> None:
+        """Note that a person's call came while bulk ones were under way or waiting."""
+        self._rivals_until = now + _RIVALRY
+
+    def view(self, now: float) -> list[WindowView]:
+        """Return the limits that are known, the tightest first."""
+        for window in list(self._windows.values()):
+            if now >= window.ends_at + _SHOWN:
+                del self._windows[window.limit]
+        views = [
+            WindowView(limit=window.limit, remaining=window.limit, resets_in=None)
+            if window.over or now >= window.ends_at
+            else WindowView(
+                limit=window.limit,
+                remaining=max(0, window.limit - window.used),
+                resets_in=window.ends_at - now,
+            )
+            for window in self._windows.values()
+        ]
+        return sorted(views, key=lambda view: (view.remaining, view.limit))
 
     def hold(self, now: float, *, interactive: bool) -> float:
         """Return for how many seconds a request has to wait; 0 lets it go.
@@ -100,8 +161,7 @@ class RateBudget:
         seconds = self.limited(now, interactive=interactive)
         if seconds:
             return seconds
-        enough = _UNKNOWN_BURST if not self._answered else 1 if self._probing else None
-        if enough is None or self.in_flight < enough:
+        if self.in_flight < self._at_once(now):
             return 0.0
         return max(0.0, self._last_sent + _PROBE_PATIENCE - now)
 
@@ -109,6 +169,7 @@ class RateBudget:
         """Count a request as under way."""
         self.in_flight += 1
         self._last_sent = now
+        self._neighbours.sent(now)
 
     def lost(self) -> None:
         """Count out a request that got no answer."""
@@ -127,11 +188,14 @@ class RateBudget:
         left = _number(headers.get("x-rate-limit-remaining"))
         reset = _number(headers.get("x-rate-limit-reset"))
         until_reset = self._until(reset, now)
-        throttled = is_throttled(status, headers)
+        throttled = is_throttled(status, headers) and not own_limit(status, headers)
+        self._neighbours.answered(now)
         if limit and limit > 0 and left is not None and until_reset is not None and reset:
             self._learn(int(limit), int(left), reset=reset, ends_at=now + until_reset)
+            if until_reset <= _SHORT:
+                self._neighbours.used(int(limit - left), now)
         if throttled:
-            wait = _number(headers.get("retry-after"))
+            wait = retry_after_of(headers)
             if wait is None:
                 wait = until_reset if until_reset is not None else _MIN_THROTTLE
             wait = min(max(wait, _MIN_THROTTLE), _MAX_THROTTLE)
@@ -139,9 +203,23 @@ class RateBudget:
                 self._blocked_until, now + wait + spread * min(1.0, 0.1 * wait)
             )
             self._probing = True
+            self.overloaded = status == 503  # Procore as a whole, not this grant's quota
+            if not self.overloaded:
+                self._neighbours.refused(now)
         elif now >= self._blocked_until:
             self._blocked_until = 0.0
             self._probing = False
+            self.overloaded = False
+
+    def _at_once(self, now: float) -> float:
+        """Return how many requests may be under way, beside what the limits allow."""
+        if not self._answered:
+            return _UNKNOWN_BURST
+        if self._probing:
+            return 1
+        share = self._neighbours.share(now)
+        lefts = [one.limit - one.used for one in self._windows.values() if not one.over]
+        return math.inf if share == 1.0 or not lefts else max(1.0, min(lefts) * share)
 
     def _until(self, reset: float | None, now: float) -> float | None:
         if reset is None:
@@ -152,26 +230,33 @@ class RateBudget:
     def _learn(self, limit: int, left: int, *, reset: float, ends_at: float) -> None:
         used = limit - left
         window = self._windows.get(limit)
+        if window is not None and window.over:
+            window = None
         if window is not None and reset < window.reset:
             return  # an older answer that arrived late
         if window is not None and reset == window.reset:
             window.used = max(window.used, used)
             window.ends_at = min(window.ends_at, ends_at)
             return
-        if window is None and len(self._windows) >= _MAX_WINDOWS:
+        if limit not in self._windows and len(self._windows) >= _MAX_WINDOWS:
             self._windows.clear()
         self._windows[limit] = _Window(limit=limit, used=used, reset=reset, ends_at=ends_at)
 
     def _left(self, window: _Window) -> int:
         return window.limit - window.used - self.in_flight
 
+    def _reserve(self, window: _Window, now: float, *, interactive: bool) -> int:
+        """Return how much of a window a request leaves unused.
 
-def _reserve(limit: int, *, interactive: bool) -> int:
-    """Return how much of a window a request leaves unused.
-
-    People use it up: what is under way is counted, so nothing is sent at zero.
-    """
-    return 0 if interactive or limit < _FULL_RESERVE else max(1, int(limit * _BULK_SHARE))
+        People use it up: what is under way is counted, so nothing is sent at zero. Bulk calls
+        leave people their share of a window that lasts; of a short one only while people call,
+        since nobody waits long for its reset.
+        """
+        if interactive or window.limit < _FULL_RESERVE:
+            return 0
+        if window.ends_at - now <= _SHORT and now >= self._rivals_until:
+            return 0
+        return max(1, int(window.limit * _BULK_SHARE))
 
 
 def _number(text: str | None) -> float | None:

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 from urllib.parse import quote, urlencode
 
 import anyio.lowlevel
 import orjson
 import structlog
 
-from cloud_connect.calls import Environment, Source
+from cloud_connect.calls import Environment, ReportedGrant, Source
 from cloud_connect.errors import (
     CloudConnectError,
     InternalError,
@@ -25,12 +25,15 @@ from cloud_connect.errors import (
 )
 from cloud_connect_agent.procore.attempts import Attempts, Outgoing, Retries
 from cloud_connect_agent.procore.bodies import BodyLimits, read_body
+from cloud_connect_agent.procore.circuits import Circuits
 from cloud_connect_agent.procore.environments import EndpointOverride, Endpoints, endpoints_of
 from cloud_connect_agent.procore.failures import error_of, is_throttled, read_failure
 from cloud_connect_agent.procore.login import LoginHost
 from cloud_connect_agent.procore.messages import ApiRequest, ApiResponse
 from cloud_connect_agent.procore.oauth import Authenticator
 from cloud_connect_agent.procore.scheduler import RateScheduler
+from cloud_connect_agent.procore.shared_reads import SharedReads
+from cloud_connect_agent.procore.standing import with_standing
 from cloud_connect_agent.procore.streaming import StreamedResponse, TruncatedAnswerError
 from cloud_connect_agent.procore.transport import Origin, Timeouts
 from cloud_connect_agent.tls import client_context
@@ -63,6 +66,14 @@ class ClientSettings(Protocol):
         ...
 
 
+class _Answer(NamedTuple):
+    """A 2xx answer as it came: what is decoded of it, a caller may change."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class ProcoreClient:
     """Sends requests to Procore, for every environment and company."""
 
@@ -73,12 +84,14 @@ class ProcoreClient:
         limits: BodyLimits,
         timeouts: Timeouts,
         clock: Callable[[], float],
+        wall: Callable[[], float],
         spread: Callable[[], float],
     ) -> None:
         self._settings: Final = settings
         self._limits: Final = limits
         self._timeouts: Final = timeouts
         self._clock: Final = clock
+        self._wall: Final = wall
         self._spread: Final = spread
         self._origins: Final[dict[tuple[str, Endpoints], Origin]] = {}
         self._trusts: Final[dict[Path | None, ssl.SSLContext]] = {}
@@ -92,6 +105,8 @@ class ProcoreClient:
             clock=clock,
             spread=spread,
         )
+        self.circuits: Final = Circuits(clock=clock, spread=spread)
+        self._shared: Final[SharedReads[_Answer]] = SharedReads(clock=clock)
         self._authenticator: Authenticator | None = None
 
     @classmethod
@@ -119,6 +134,7 @@ class ProcoreClient:
             limits=limits or BodyLimits(),
             timeouts=timeouts or Timeouts(),
             clock=clock,
+            wall=wall,
             spread=spread,
         )
 
@@ -148,6 +164,16 @@ class ProcoreClient:
     def reload(self) -> None:
         """Use what the vault holds from the next request on."""
         self.authenticator.reload()
+        self.circuits.reset()
+
+    async def grants(self) -> list[ReportedGrant]:
+        """Return each account, with what is left of its limits and where it is refused."""
+        return with_standing(
+            await self.authenticator.grants(),
+            self.scheduler.views(),
+            self.circuits.open_ones(),
+            wall=self._wall(),
+        )
 
     def endpoints(self, environment: Environment) -> Endpoints:
         """Return where an environment lives.
@@ -198,7 +224,13 @@ class ProcoreClient:
         )
 
     async def request(
-        self, request: ApiRequest, *, source: Source, deadline: float, interactive: bool = True
+        self,
+        request: ApiRequest,
+        *,
+        source: Source,
+        deadline: float,
+        interactive: bool = True,
+        probe: bool = False,
     ) -> ApiResponse:
         """Send one request and return its 2xx answer.
 
@@ -206,6 +238,7 @@ class ProcoreClient:
             deadline: When to give up, on the client's clock; a write that went out is waited
                 for a little longer.
             interactive: A person waits; bulk requests go later.
+            probe: Send it even where Procore keeps refusing the app.
 
         Raises:
             SourceRejectedError: Procore said no (4xx).
@@ -224,21 +257,42 @@ class ProcoreClient:
             source=source,
             deadline=deadline,
             interactive=interactive,
+            probe=probe,
         )
+        if outgoing.writes:
+            return await self._write(outgoing)
+        key = (
+            source,
+            request.method,
+            outgoing.target,
+            outgoing.headers,
+            content,
+            interactive,
+            probe,
+        )
+        answer = await self._shared.run(key, lambda: self._read(outgoing), deadline=deadline)
+        return _decode(answer, write=False)
+
+    async def _read(self, outgoing: Outgoing) -> _Answer:
+        """Read, and again if an answer broke off."""
         retries = self._retries()
         while True:
             try:
                 return await self._fetch(outgoing, retries)
-            except TruncatedAnswerError:  # of a read: it may be asked for again
-                pause = retries.next_pause(deadline)
+            except TruncatedAnswerError:
+                pause = retries.next_pause(outgoing.deadline)
                 if pause is None:
                     raise
-            except OutcomeUnknownError as unknown:
-                pause = retries.next_pause(deadline)
-                if request.method != "DELETE" or content is not None or pause is None:
-                    raise
-                return await self._delete_again(outgoing, unknown, pause)
             await asyncio.sleep(pause)
+
+    async def _write(self, outgoing: Outgoing) -> ApiResponse:
+        try:
+            return _decode(await self._fetch(outgoing, self._retries()), write=True)
+        except OutcomeUnknownError as unknown:
+            pause = self._retries().next_pause(outgoing.deadline)
+            if outgoing.method != "DELETE" or outgoing.content is not None or pause is None:
+                raise
+            return await self._delete_again(outgoing, unknown, pause)
 
     async def _delete_again(
         self, outgoing: Outgoing, unknown: OutcomeUnknownError, pause: float
@@ -246,7 +300,7 @@ class ProcoreClient:
         """Repeat a deletion once: what is gone cannot be deleted twice."""
         await asyncio.sleep(pause)
         try:
-            return await self._fetch(outgoing, self._retries())
+            return _decode(await self._fetch(outgoing, self._retries()), write=True)
         except SourceRejectedError as rejected:
             if rejected.status != 404:
                 raise unknown from rejected
@@ -254,8 +308,9 @@ class ProcoreClient:
         except CloudConnectError as error:
             raise unknown from error
 
-    async def _fetch(self, outgoing: Outgoing, retries: Retries) -> ApiResponse:
-        async with self._attempts(outgoing, retries) as answer:
+    async def _fetch(self, outgoing: Outgoing, retries: Retries) -> _Answer:
+        attempts = self._attempts(outgoing, retries)
+        async with attempts as answer:
             status, headers = answer.status, answer.headers
             async with answer.reading():
                 body = await read_body(
@@ -264,7 +319,7 @@ class ProcoreClient:
                     limits=self._limits,
                 )
             if 200 <= status < 300:
-                return _decode(status, headers, body, write=outgoing.writes)
+                return _Answer(status, headers, body)
             throttled = is_throttled(status, headers)
             failure = read_failure(status, headers, body)
             log.info(
@@ -274,12 +329,14 @@ class ProcoreClient:
                 code=failure.code,
                 request_id=failure.request_id,
             )
-            raise error_of(
+            error = error_of(
                 failure,
                 write=outgoing.writes,
                 throttled=throttled,
-                retry_after=answer.hold if throttled else None,
+                retry_after=(answer.hold or None) if throttled else None,
             )
+            attempts.explained(error)
+            raise error
 
     def stream(
         self,
@@ -330,7 +387,9 @@ class ProcoreClient:
             origin=self._api(outgoing.source.environment),
             authenticator=self.authenticator,
             scheduler=self.scheduler,
+            circuits=self.circuits,
             retries=retries,
+            wrote=self._shared.part,
             max_headers=self._limits.max_headers,
             clock=self._clock,
         )
@@ -369,8 +428,9 @@ def _body_of(request: ApiRequest) -> tuple[bytes | None, tuple[tuple[bytes, byte
     return None, headers
 
 
-def _decode(status: int, headers: Mapping[str, str], body: bytes, *, write: bool) -> ApiResponse:
+def _decode(answer: _Answer, *, write: bool) -> ApiResponse:
     """Read a 2xx answer; a write's was carried out, whatever its body looks like."""
+    status, headers, body = answer
     if not body.strip():
         return ApiResponse(status=status, headers=headers)
     declared = "json" in headers.get("content-type", "application/json").lower()

@@ -100,7 +100,7 @@ class Client(Protocol):
         ...
 
     async def request(
-        self, request: ApiRequest, *, source: Source, deadline: float, interactive: bool = True
+        self, request: ApiRequest, *, source: Source, deadline: float, probe: bool
     ) -> ApiResponse:
         """Send one request."""
         ...
@@ -307,7 +307,7 @@ class _Test:
             ApiRequest(method="GET", path=path, query=query),
             source=self._source,
             deadline=self._deadline,
-            interactive=True,
+            probe=True,  # a person wants to know about this moment
         )
         answer.api_json()
         return answer

@@ -49,11 +49,14 @@ class Fetcher:
 
         Args:
             answering: Whether the answer has begun; then the request has time of its own,
-                since an answer that makes progress is not cut.
+                since an answer that makes progress is not cut, and lets others begin theirs first.
         """
         deadline = self._deadline
         if answering:
             deadline = max(deadline, self._clock() + _PAGE_TIMEOUT)
         return await self._client.request(
-            request, source=self.source, deadline=deadline, interactive=self._interactive
+            request,
+            source=self.source,
+            deadline=deadline,
+            interactive=self._interactive and not answering,
         )

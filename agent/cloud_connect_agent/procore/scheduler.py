@@ -3,17 +3,23 @@
 import asyncio
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+import structlog
+
 from cloud_connect.calls import Environment
 from cloud_connect.errors import DeadlineExceededError, RateLimitedError
-from cloud_connect_agent.procore.budget import RateBudget
+from cloud_connect_agent.procore.budget import RateBudget, WindowView
+from cloud_connect_agent.procore.failures import is_throttled
 
 __all__ = ["Grant", "RateScheduler", "Slot"]
 
+log = structlog.get_logger(__name__)
+
 _MAX_BUDGETS: Final = 1024  # grants that are remembered; idle ones make room
+_PEOPLES_TURNS: Final = 8  # places that people take in a row while bulk requests wait
 
 
 class Grant(NamedTuple):
@@ -58,24 +64,44 @@ class _Queue:
 
 
 class _Lane:
-    """A bound on parallel requests."""
+    """A bound on parallel requests.
 
-    __slots__ = ("limit", "queues", "running")
+    Attributes:
+        bulk: Bulk requests under way, per grant.
+        turns: Places that people took in a row while bulk requests waited.
+    """
+
+    __slots__ = ("bulk", "limit", "queues", "running", "turns")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.running = 0
+        self.turns = 0
         self.queues: dict[Grant, _Queue] = {}
+        self.bulk: Counter[Grant] = Counter()
+
+    @property
+    def bulk_waits(self) -> bool:
+        return any(queue.head(interactive=False) for queue in self.queues.values())
+
+    def has_bulk(self, grant: Grant) -> bool:
+        """Whether bulk requests of a grant are under way or waiting."""
+        if self.bulk[grant]:
+            return True
+        queue = self.queues.get(grant)
+        return queue is not None and queue.head(interactive=False) is not None
 
 
 class Slot:
     """The right to send one request, until it is released."""
 
-    __slots__ = ("answered", "budget", "lane")
+    __slots__ = ("answered", "budget", "grant", "interactive", "lane")
 
-    def __init__(self, lane: _Lane, budget: RateBudget) -> None:
+    def __init__(self, lane: _Lane, budget: RateBudget, grant: Grant, *, interactive: bool) -> None:
         self.lane = lane
         self.budget = budget
+        self.grant = grant
+        self.interactive = interactive
         self.answered = False
 
 
@@ -102,6 +128,7 @@ class RateScheduler:
         self._spread: Final = spread
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._logged: Final[set[tuple[int, bool]]] = set()
 
     @property
     def running(self) -> int:
@@ -119,11 +146,13 @@ class RateScheduler:
         """
         lane = self._writes if write else self._reads
         budget = await self._enter(lane, grant, deadline, interactive=interactive)
-        return Slot(lane, budget)
+        return Slot(lane, budget, grant, interactive=interactive)
 
     def answered(self, slot: Slot, status: int, headers: Mapping[str, str]) -> None:
         """Learn from an answer's head what the limits are."""
         slot.answered = True
+        if is_throttled(status, headers):
+            self._log_throttle(slot.grant, status, named="retry-after" in headers)
         slot.budget.answered(self._clock(), status, headers, self._spread())
         self._pump()
 
@@ -131,12 +160,30 @@ class RateScheduler:
         """Let the next request go."""
         if not slot.answered:
             slot.budget.lost()
-        self._leave(slot.lane)
+        self._leave(slot.lane, slot.grant, interactive=slot.interactive)
 
     def hold(self, grant: Grant) -> float:
         """For how many seconds Procore's limits keep back a person's call; 0 is not at all."""
         budget = self._budgets.get(grant)
         return 0.0 if budget is None else budget.limited(self._clock(), interactive=True)
+
+    def views(self) -> list[tuple[Grant, list[WindowView]]]:
+        """Return what is left of the limits that are known, grant by grant."""
+        now = self._clock()
+        found = ((grant, budget.view(now)) for grant, budget in self._budgets.items())
+        return [(grant, views) for grant, views in found if views]
+
+    def _log_throttle(self, grant: Grant, status: int, *, named: bool) -> None:
+        """Say once of each kind how Procore tells the wait: its own pages disagree."""
+        if (status, named) not in self._logged:
+            self._logged.add((status, named))
+            log.info(
+                "procore_throttles",
+                status=status,
+                retry_after="named" if named else "absent",
+                environment=grant.environment.flag,
+                company_id=grant.company_id,
+            )
 
     def _budget(self, grant: Grant) -> RateBudget:
         budget = self._budgets.get(grant)
@@ -152,14 +199,15 @@ class RateScheduler:
     ) -> RateBudget:
         budget = self._budget(grant)
         now = self._clock()
+        if interactive and lane.has_bulk(grant):
+            budget.rivalled(now)
         hold = budget.hold(now, interactive=interactive)
         if not hold and lane.running < lane.limit and grant not in lane.queues:
-            lane.running += 1
-            budget.sent(now)
+            self._go(lane, grant, now, interactive=interactive)
             return budget
         limited = budget.limited(now, interactive=interactive) if hold else 0.0
         if limited and now + limited > deadline:
-            raise _too_late(limited)
+            raise _too_late(budget, limited)
         waiter = _Waiter(
             asyncio.get_running_loop().create_future(), deadline, interactive=interactive
         )
@@ -169,28 +217,38 @@ class RateScheduler:
             async with asyncio.timeout(max(0.0, deadline - now)):
                 await waiter.future
         except TimeoutError:
-            self._give_back(waiter, lane, budget)
+            self._give_back(waiter, lane, grant)
             limited = budget.limited(self._clock(), interactive=interactive)
             if limited:
-                raise _too_late(limited) from None
+                raise _too_late(budget, limited) from None
             raise DeadlineExceededError(
                 "The call waited behind other calls to Procore until its deadline."
             ) from None
         except asyncio.CancelledError:
-            self._give_back(waiter, lane, budget)
+            self._give_back(waiter, lane, grant)
             raise
         return budget
 
-    def _give_back(self, waiter: _Waiter, lane: _Lane, budget: RateBudget) -> None:
+    def _go(self, lane: _Lane, grant: Grant, now: float, *, interactive: bool) -> None:
+        lane.running += 1
+        if not interactive:
+            lane.bulk[grant] += 1
+        self._budget(grant).sent(now)
+
+    def _give_back(self, waiter: _Waiter, lane: _Lane, grant: Grant) -> None:
         future = waiter.future
         if future.done() and not future.cancelled() and future.exception() is None:
-            budget.lost()
-            self._leave(lane)
+            self._budget(grant).lost()
+            self._leave(lane, grant, interactive=waiter.interactive)
         else:
             future.cancel()
 
-    def _leave(self, lane: _Lane) -> None:
+    def _leave(self, lane: _Lane, grant: Grant, *, interactive: bool) -> None:
         lane.running -= 1
+        if not interactive:
+            lane.bulk[grant] -= 1
+            if not lane.bulk[grant]:
+                del lane.bulk[grant]
         self._pump()
 
     def _pump(self) -> None:
@@ -198,38 +256,49 @@ class RateScheduler:
         if not self._writes.queues and not self._reads.queues:
             return
         now = self._clock()
-        wake: float | None = None
+        wakes: list[float] = []
         for lane in (self._writes, self._reads):
-            for interactive in (True, False):
-                for grant in list(lane.queues):
-                    at = self._pump_queue(lane, grant, now, interactive=interactive)
-                    if at is not None:
-                        wake = at if wake is None else min(wake, at)
-        self._set_alarm(wake)
+            while lane.queues:
+                # People go first, but bulk requests get a place now and then.
+                people_first = lane.turns < _PEOPLES_TURNS
+                wakes_of_lane: list[float] = []
+                if not (
+                    self._let_one_go(lane, now, wakes_of_lane, interactive=people_first)
+                    or self._let_one_go(lane, now, wakes_of_lane, interactive=not people_first)
+                ):
+                    wakes += wakes_of_lane
+                    break
+        self._set_alarm(min(wakes, default=None))
 
-    def _pump_queue(
-        self, lane: _Lane, grant: Grant, now: float, *, interactive: bool
-    ) -> float | None:
-        queue, budget = lane.queues[grant], self._budget(grant)
-        while (waiter := queue.head(interactive=interactive)) is not None:
-            limited = budget.limited(now, interactive=interactive)
-            if limited and now + limited > waiter.deadline:
+    def _let_one_go(
+        self, lane: _Lane, now: float, wakes: list[float], *, interactive: bool
+    ) -> bool:
+        """Let the next waiter of a kind go, if one may; else note when one may."""
+        for grant in list(lane.queues):
+            queue, budget = lane.queues[grant], self._budget(grant)
+            while (waiter := queue.head(interactive=interactive)) is not None:
+                limited = budget.limited(now, interactive=interactive)
+                if not limited or now + limited <= waiter.deadline:
+                    break
                 queue.pop(waiter)
-                waiter.future.set_exception(_too_late(limited))
+                waiter.future.set_exception(_too_late(budget, limited))
+            if waiter is None:
+                if queue.head(interactive=not interactive) is None:
+                    del lane.queues[grant]
                 continue
             hold = budget.hold(now, interactive=interactive)
             if hold:
-                return now + hold
+                wakes.append(now + hold)
+                continue
             if lane.running >= lane.limit:
-                return None  # whoever leaves the lane pumps again
+                continue  # whoever leaves the lane pumps again
             queue.pop(waiter)
-            lane.running += 1
-            budget.sent(now)
+            lane.turns = lane.turns + 1 if interactive and lane.bulk_waits else 0
+            self._go(lane, grant, now, interactive=interactive)
             waiter.future.set_result(None)
             lane.queues[grant] = lane.queues.pop(grant)  # the next turn is another grant's
-        if not interactive and queue.head(interactive=True) is None:
-            del lane.queues[grant]
-        return None
+            return True
+        return False
 
     def _set_alarm(self, at: float | None) -> None:
         if self._timer is not None:
@@ -247,8 +316,12 @@ class RateScheduler:
         self._pump()
 
 
-def _too_late(hold: float) -> RateLimitedError:
+def _too_late(budget: RateBudget, hold: float) -> RateLimitedError:
+    why = (
+        "Procore is overloaded and puts requests off for"
+        if budget.overloaded
+        else "Procore's rate limit is used up for"
+    )
     return RateLimitedError(
-        f"Procore's rate limit is used up for another {hold:.0f} s, longer than the call may wait.",
-        retry_after=hold,
+        f"{why} another {hold:.0f} s, longer than the call may wait.", retry_after=hold
     )

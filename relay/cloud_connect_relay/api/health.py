@@ -1,7 +1,7 @@
 """Health and metrics: for load balancers, supervisors and Prometheus."""
 
 import asyncio
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import structlog
 from fastapi import APIRouter, Depends
@@ -10,7 +10,13 @@ from starlette.responses import Response
 
 from cloud_connect_relay.api.bodies import to_json
 from cloud_connect_relay.api.security import Principal, require, services
+from cloud_connect_relay.metrics import Budget
 from cloud_connect_relay.services import Services
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cloud_connect_relay.gateway.registry import LiveSession
 
 __all__ = ["router"]
 
@@ -43,13 +49,29 @@ async def readyz(services: Annotated[Services, Depends(services)]) -> Response:
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 async def metrics(
-    _: Annotated[Principal, Depends(require("metrics:read"))],
+    principal: Annotated[Principal, Depends(require("metrics:read"))],
     services: Annotated[Services, Depends(services)],
 ) -> Response:
-    """Return the relay's metrics in Prometheus's text format."""
+    """Return the relay's metrics, and its connectors' Procore budgets, in Prometheus's format."""
+    budgets = _budgets_of(services.registry.sessions(principal.subscription_id))
     return Response(
-        services.metrics.render(), headers={"content-type": services.metrics.content_type}
+        services.metrics.render(budgets), headers={"content-type": services.metrics.content_type}
     )
+
+
+def _budgets_of(sessions: "Iterable[LiveSession]") -> list[Budget]:
+    return [
+        Budget(
+            connector_id=live.connector_id,
+            environment=grant.environment.value,
+            company_id=budget.company_id,
+            limit=budget.limit,
+            remaining=budget.remaining,
+        )
+        for live in sessions
+        for grant in live.report.procore
+        for budget in grant.budget
+    ]
 
 
 def _not_ready(reason: str) -> Response:

@@ -2,14 +2,18 @@
 
 from procore_simulator.resource import Resource
 from procore_simulator.resources import (
+    budget,
     companies,
+    daily_log_clones,
     daily_logs,
     directory,
     documents,
+    field_sets,
     financials,
     locations,
     photos,
     planning,
+    prime_contracts,
     projects,
     quality,
     rfi_replies,
@@ -36,6 +40,10 @@ _AREAS = (
     locations,
     planning,
     uploads,
+    field_sets,
+    budget,
+    daily_log_clones,
+    prime_contracts,
 )
 
 RESOURCES: dict[str, Resource] = {

@@ -81,3 +81,25 @@ def test_a_check_asks_for_the_company_where_it_matters(cli: Cli, file: Path) -> 
     assert cli(*check).status == 2
     assert cli(*check, "--company", "7").status == 0
     assert cli(*check, "--company", "8").status == 6
+
+
+@pytest.mark.usefixtures("file")
+def test_table_that_does_not_exist_is_told_before_asking(cli: Cli) -> None:
+    ended = cli("policy", "check", "--operation", "list", "--resource", "rfi")
+    assert (ended.status, ended.output) == (2, "")
+    assert "Did you mean “rfis”?" in ended.errors
+
+
+def test_rule_that_names_no_table_is_warned_of_and_still_loads(cli: Cli, file: Path) -> None:
+    rule = 'id = "x"\neffect = "deny"\nresources = ["rfi", "vendors"]\n'
+    file.write_text(f"[[rules]]\n{rule}")
+    shown = cli("policy", "show")
+    assert shown.status == 0
+    assert "Rule x covers nothing by “rfi”." in shown.errors
+    assert "Did you mean “rfis”?" in shown.errors
+    (warning,) = cli("policy", "show", "--json").document["warnings"]
+    assert "“rfi”" in warning
+    assert "vendors" not in warning
+    checked = cli("policy", "check", "--operation", "list", "--resource", "vendors")
+    assert checked.status == 6
+    assert "“rfi”" in checked.errors

@@ -14,6 +14,7 @@ COMMANDS = (
     "procore",
     "test",
     "policy",
+    "catalog",
     "logs",
     "pause",
     "resume",

@@ -1,9 +1,9 @@
 """Documents to bids, as Procore documents them: written down a second time, by hand.
 
-Each line of ``documented_b.txt`` is an operation: list, show, create, update, delete or sync; its method and path;
-then ``?`` ids in the query and what is always sent there, ``=`` ids in the body, ``{}`` the
-envelope, ``+`` fields beside it, ``*`` required fields, how a list goes on, ``>`` where the
-records are in the answer, and ``[]`` success codes where they are not the usual ones.
+Each line of ``documented_b.txt`` is an operation: list, show, create, update, delete or sync;
+its method and path; then ``?`` ids in the query and what is always sent there, ``=`` ids in the
+body, ``{}`` the envelope, ``+`` fields beside it, ``*`` required fields, how a list goes on,
+``>`` where the records are in the answer, and ``[]`` success codes where they are unusual.
 """
 
 from pathlib import Path

@@ -11,6 +11,7 @@ from cloud_connect.errors import (
     DeadlineExceededError,
     InternalError,
     Outcome,
+    RateLimitedError,
     SignInRequiredError,
     SourceRejectedError,
     SourceUnavailableError,
@@ -18,7 +19,7 @@ from cloud_connect.errors import (
 from cloud_connect_agent.procore.bodies import BodyLimits
 from cloud_connect_agent.procore.client import ApiRequest, ApiResponse, ProcoreClient
 from cloud_connect_agent.procore.transport import Timeouts
-from doubles.fake_procore import SANDBOX, SOURCE, FakeProcore, MemoryVault, Reply
+from doubles.fake_procore import SANDBOX, SOURCE, FakeProcore, MemoryVault, Reply, until
 
 ME = ApiRequest(method="GET", path="/rest/v1.0/me")
 CREATE = ApiRequest(method="POST", path="/rest/v1.0/rfis", json={"rfi": {"subject": "x"}})
@@ -316,3 +317,53 @@ async def test_a_host_that_stalls_is_told_apart(procore: FakeProcore, vault: Mem
         procore.api.default = lambda _: Reply(delay=5)
         with pytest.raises(SourceUnavailableError, match="did not answer in time"):
             await ask(client)
+
+
+async def test_the_same_read_at_the_same_time_is_one_request(
+    client: ProcoreClient, procore: FakeProcore
+) -> None:
+    procore.api.then(Reply(body=[{"id": 5}], delay=0.1))
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(ask(client)) for _ in range(50)]
+    assert len(procore.api.seen) == 1
+    answers = [task.result().json for task in tasks]
+    assert answers == [[{"id": 5}]] * 50
+    answers[0][0]["id"] = 6  # what one call makes of it is not another one's
+    assert answers[1] == [{"id": 5}]
+
+
+async def test_a_read_after_a_write_is_not_answered_from_before_it(
+    client: ProcoreClient, procore: FakeProcore
+) -> None:
+    procore.api.then(
+        Reply(body=[{"id": 5}], delay=0.3), Reply(status=201, body={}), Reply(body=[{"id": 6}])
+    )
+    async with asyncio.TaskGroup() as group:
+        before = group.create_task(ask(client))
+        await until(lambda: len(procore.api.seen) == 1)
+        await ask(client, CREATE)
+        assert (await ask(client)).json == [{"id": 6}]
+    assert before.result().json == [{"id": 5}]
+
+
+async def test_the_own_limit_of_an_operation_is_reported_and_holds_nothing_else(
+    client: ProcoreClient, procore: FakeProcore
+) -> None:
+    room = {"x-rate-limit-limit": "600", "x-rate-limit-remaining": "599"}
+    refusal = {"error": {"error": "One snapshot an hour."}}
+    procore.api.then(
+        Reply(status=429, body=refusal, headers={**room, "retry-after": "3600"}),
+    )
+    with pytest.raises(RateLimitedError, match="One snapshot an hour") as caught:
+        await ask(client, CREATE)
+    assert caught.value.retry_after == 3600
+    assert (await ask(client)).json == {"id": 1}
+    procore.api.then(
+        Reply(status=429, body=refusal, headers={**room, "retry-after": "0"}),
+        Reply(status=201, body={"id": 2}),
+    )
+    assert (await ask(client, CREATE)).json == {"id": 2}
+    procore.api.then(*(Reply(status=429, body=refusal, headers=room) for _ in range(3)))
+    with pytest.raises(RateLimitedError) as unknown:
+        await ask(client, CREATE)
+    assert unknown.value.retry_after is None

@@ -1,21 +1,20 @@
 """The catalogue against the simulator: a Procore written from the documentation, not from it."""
 
-import time
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
 
-import orjson
 import pytest
 
 from cloud_connect.calls import Environment, RecordParams, Source
-from cloud_connect.errors import InvalidRequestError, SourceRejectedError
+from cloud_connect.errors import (
+    InvalidRequestError,
+    SourceRejectedError,
+    UnsupportedOperationError,
+)
 from cloud_connect.query import Query
 from cloud_connect_agent.procore.catalog import Direction, load_catalog
-from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.executor import RecordExecutor
 from cloud_connect_agent.procore.rowstream import RowStream
-from cloud_connect_agent.settings import ProcoreSettings
-from doubles.fake_procore import MemoryVault
+from doubles.record_executor import Row, executor_at, rows_of, soon
 from doubles.simulator_process import (
     COMPANY,
     LARGE_COMPANY,
@@ -26,7 +25,6 @@ from doubles.simulator_process import (
 
 SANDBOX = Environment.DEVELOPER_SANDBOX
 CATALOG = load_catalog()
-Row = dict[str, object]
 
 # What to create of each resource, in which order, and what to change of it then.
 MADE: dict[str, tuple[Row, Row]] = {
@@ -103,24 +101,8 @@ def simulator(shared_simulator: Simulator) -> Simulator:
 
 @pytest.fixture
 async def executor(simulator: Simulator) -> AsyncIterator[RecordExecutor]:
-    app = simulator.app
-    vault = MemoryVault()
-    facts = {key: app[key] for key in ("client_id", "client_secret")}
-    await vault.put(f"procore-app/{SANDBOX.flag}", orjson.dumps(facts))
-    endpoints = {key: app[key] for key in ("api_url", "login_url")}
-    settings = ProcoreSettings.model_validate({"environments": {SANDBOX.flag: endpoints}})
-    async with ProcoreClient.open(settings, vault) as client:
-        await client.authenticator.sign_in(SANDBOX)
-        yield RecordExecutor(client, CATALOG, now=lambda: datetime.now(UTC))
-
-
-def soon() -> float:
-    return time.monotonic() + 15
-
-
-async def rows_of(stream: RowStream) -> list[Row]:
-    async with stream:
-        return [row async for row in stream]
+    async with executor_at(simulator, SANDBOX) as executor:
+        yield executor
 
 
 def params(resource: str, *, source: Source | None = None, **more: object) -> RecordParams:
@@ -209,6 +191,54 @@ async def test_rfi_lives_from_question_to_answer(executor: RecordExecutor) -> No
     closing = {"accepted": "true"}
     closed = await queried(executor, "update", "rfis", mappings=closing, conditions=chosen)
     assert [row["status"] for row in await rows_of(closed)] == ["closed"]
+
+
+async def test_rfi_goes_to_the_recycle_bin_and_comes_back(executor: RecordExecutor) -> None:
+    (rfi,) = await listed(executor, "rfis", limit=1)
+    await rows_of(
+        await queried(executor, "insert", "rfi_recyclings", mappings={"rfi_id": rfi["id"]})
+    )
+    assert [row["id"] for row in await listed(executor, "recycled_rfis")] == [rfi["id"]]
+    with pytest.raises(UnsupportedOperationError, match="“rfi_recyclings”"):
+        await executor.delete(params("rfis", record_id=str(rfi["id"])), soon())
+    chosen = [condition("id", "eq", rfi["id"])]
+    await rows_of(await queried(executor, "delete", "recycled_rfis", conditions=chosen))
+    assert await listed(executor, "recycled_rfis") == []
+    back = await executor.get(params("rfis", record_id=str(rfi["id"])), soon())
+    assert back["subject"] == rfi["subject"]
+
+
+@pytest.mark.parametrize(
+    ("table", "additions", "scope_id"),
+    [
+        ("project_users", "project_user_additions", "user_id"),
+        ("project_vendors", "project_vendor_additions", "vendor_id"),
+    ],
+)
+async def test_who_is_taken_off_a_project_can_be_added_again(
+    executor: RecordExecutor, table: str, additions: str, scope_id: str
+) -> None:
+    everybody = await listed(executor, table)
+    one = str(everybody[-1]["id"])
+    assert await executor.delete(params(table, record_id=one), soon()) == {}
+    assert len(await listed(executor, table)) == len(everybody) - 1
+    await executor.create(params(additions, scope={scope_id: one}), {}, soon())
+    assert {row["id"] for row in await listed(executor, table)} == {row["id"] for row in everybody}
+
+
+async def test_what_the_connection_may_do_is_a_table(executor: RecordExecutor) -> None:
+    for table in ("tool_permissions", "project_tool_permissions"):
+        chosen = [condition("name", "eq", "rfi")]
+        tools = await listed(executor, table)
+        assert all(tool["user_access_level"] for tool in tools), table
+        found = await rows_of(await queried(executor, "select", table, conditions=chosen))
+        assert len(found) == sum(str(tool["name"]).lower() == "rfi" for tool in tools)
+
+
+async def test_meetings_are_listed_without_their_groups(executor: RecordExecutor) -> None:
+    meetings = await listed(executor, "meetings")
+    assert all({"id", "title", "project_id"} <= set(meeting) for meeting in meetings)
+    assert not any("group_title" in meeting for meeting in meetings)
 
 
 async def test_observation_is_deleted_elsewhere(executor: RecordExecutor) -> None:

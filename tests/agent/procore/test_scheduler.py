@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from email.utils import formatdate
 
 import pytest
+import structlog
 
 from cloud_connect.calls import Environment
 from cloud_connect.errors import DeadlineExceededError, RateLimitedError
-from cloud_connect_agent.procore.budget import RateBudget, ServerClock
+from cloud_connect_agent.procore.budget import RateBudget, ServerClock, WindowView, own_limit
 from cloud_connect_agent.procore.scheduler import Grant, RateScheduler, Slot
 
 ONE = Grant(Environment.LIVE, "app", 1)
@@ -30,6 +31,14 @@ def headers(left: int, *, limit: int = 25, reset: float = 10.0, now: float = 0.0
 def learned(budget: RateBudget, now: float, said: dict[str, str], status: int = 200) -> None:
     budget.sent(now)
     budget.answered(now, status, said, 0.0)
+
+
+def alone() -> RateBudget:
+    """Return a budget of somebody who sent everything that Procore counted."""
+    budget = RateBudget()
+    for moment in (-20.0, *(-1.0 for _ in range(25))):
+        learned(budget, moment, {})
+    return budget
 
 
 def test_without_headers_nothing_holds() -> None:
@@ -59,7 +68,7 @@ def test_a_window_holds_until_its_reset_on_procores_clock() -> None:
 
 
 def test_what_is_under_way_counts_as_used() -> None:
-    budget = RateBudget()
+    budget = alone()
     learned(budget, 0.0, headers(4))
     for _ in range(4):
         assert budget.hold(0.0, interactive=True) == 0.0
@@ -68,7 +77,7 @@ def test_what_is_under_way_counts_as_used() -> None:
 
 
 def test_an_answer_that_comes_late_gives_nothing_back() -> None:
-    budget = RateBudget()
+    budget = alone()
     budget.sent(0.0)
     budget.sent(0.0)
     budget.answered(0.1, 200, headers(1), 0.0)
@@ -82,9 +91,54 @@ def test_an_answer_that_comes_late_gives_nothing_back() -> None:
 
 def test_bulk_leaves_a_reserve_for_people() -> None:
     budget = RateBudget()
-    learned(budget, 0.0, headers(60, limit=600))
+    learned(budget, 0.0, headers(60, limit=600, reset=1800.0))
     assert budget.hold(0.0, interactive=False) > 0
     assert budget.hold(0.0, interactive=True) == 0.0
+
+
+def test_bulk_uses_a_short_window_up_unless_people_call() -> None:
+    budget = RateBudget()
+    learned(budget, 0.0, headers(2))
+    assert budget.hold(0.0, interactive=False) == 0.0
+    budget.rivalled(0.0)
+    assert budget.hold(0.0, interactive=False) > 0
+    assert budget.hold(0.0, interactive=True) == 0.0
+    learned(budget, 61.0, headers(2, reset=70.0, now=61.0))
+    assert budget.hold(61.0, interactive=False) == 0.0
+
+
+def test_an_operations_own_limit_holds_nothing_else() -> None:
+    budget = RateBudget()
+    learned(budget, 0.0, {**headers(20), "retry-after": "3600"}, 429)
+    assert budget.hold(0.0, interactive=True) == 0.0
+    assert own_limit(429, headers(20))
+    assert not own_limit(429, headers(0))
+    assert not own_limit(429, {})
+    assert not own_limit(200, headers(20))
+
+
+def test_what_is_left_is_shown_with_the_tightest_window_first() -> None:
+    budget = RateBudget()
+    assert budget.view(0.0) == []
+    learned(budget, 0.0, headers(500, limit=600, reset=1800.0))
+    learned(budget, 0.0, headers(4))
+    assert budget.view(1.0) == [
+        WindowView(limit=25, remaining=4, resets_in=9.0),
+        WindowView(limit=600, remaining=500, resets_in=1799.0),
+    ]
+    assert budget.view(11.0)[0] == WindowView(limit=25, remaining=25, resets_in=None)
+    assert budget.hold(11.0, interactive=True) == 0.0
+    assert budget.view(11.0)[0].remaining == 25
+    assert [view.limit for view in budget.view(8000.0)] == [600]
+    assert budget.view(9001.0) == []
+
+
+def test_a_window_that_lasts_longer_than_thought_holds_again() -> None:
+    budget = RateBudget()
+    learned(budget, 0.0, headers(0))
+    assert budget.hold(10.0, interactive=True) == 0.0
+    learned(budget, 10.0, headers(0, reset=11.0, now=10.0))
+    assert budget.hold(10.0, interactive=True) == pytest.approx(1.0)
 
 
 def test_small_limits_are_used_up() -> None:
@@ -105,7 +159,7 @@ def test_the_window_that_is_not_reported_still_holds() -> None:
 
 
 def test_after_a_reset_one_request_asks_first() -> None:
-    budget = RateBudget()
+    budget = alone()
     learned(budget, 0.0, headers(0))
     assert budget.hold(10.5, interactive=True) == 0.0
     budget.sent(10.5)
@@ -244,6 +298,62 @@ async def test_people_go_before_bulk(held: Held) -> None:
         held.give_back()
         held.give_back()
     assert held.order == ["a", "b", "person", "bulk"]
+
+
+async def test_bulk_gets_a_place_now_and_then_among_many_people(held: Held) -> None:
+    await held.take("a")
+    await held.take("b")
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(held.take("bulk", OTHER, interactive=False))
+        await asyncio.sleep(0)
+        for number in range(20):
+            tasks.create_task(held.take(f"person {number}"))
+        await asyncio.sleep(0)
+        for _ in range(21):
+            held.give_back()
+            await asyncio.sleep(0)
+    assert held.order.index("bulk") == 2 + 8
+
+
+async def test_a_person_beside_bulk_keeps_the_share_of_people_free(held: Held) -> None:
+    said = headers(12, limit=100, reset=5.0)
+    await held.take("person")
+    held.give_back(said=said)
+    await held.take("bulk", interactive=False)
+    await held.take("another person")
+    held.give_back(said=headers(11, limit=100, reset=5.0))
+    held.give_back(said=headers(10, limit=100, reset=5.0))
+    with pytest.raises(RateLimitedError):
+        await held.take("more bulk", interactive=False, within=0.1)
+    await held.take("third person")
+
+
+async def test_an_overload_of_procore_is_not_called_a_used_up_limit(held: Held) -> None:
+    await held.take("a")
+    held.give_back(status=503, said={"retry-after": "60"})
+    with pytest.raises(RateLimitedError, match="overloaded and puts requests off for another 60"):
+        await held.take("late")
+
+
+async def test_each_way_of_throttling_is_logged_once(held: Held) -> None:
+    with structlog.testing.capture_logs() as logged:
+        for said in ({"retry-after": "0"}, {"retry-after": "0"}, {}):
+            held.scheduler._budgets.clear()
+            await held.take("x")
+            held.give_back(status=429, said=said)
+    assert [(entry["status"], entry["retry_after"]) for entry in logged] == [
+        (429, "named"),
+        (429, "absent"),
+    ]
+
+
+async def test_what_is_left_is_shown_per_grant(held: Held) -> None:
+    await held.take("a")
+    await held.take("b", OTHER)
+    held.give_back(said=headers(4))
+    held.give_back()
+    ((grant, views),) = held.scheduler.views()
+    assert (grant, views[0].remaining) == (ONE, 4)
 
 
 async def test_one_grant_does_not_starve_another(held: Held) -> None:

@@ -1,0 +1,84 @@
+"""How each account stands with Procore: what is left of its limits, and where it is refused."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from cloud_connect.calls import (
+    MAX_BUDGETS,
+    MAX_CIRCUITS,
+    ReportedBudget,
+    ReportedCircuit,
+    ReportedGrant,
+)
+from cloud_connect_agent.procore.budget import WindowView
+from cloud_connect_agent.procore.circuits import OpenCircuit
+from cloud_connect_agent.procore.scheduler import Grant
+
+__all__ = ["with_standing"]
+
+_MAX_REASON = 300  # characters; whoever wants more reads the calls
+
+
+def with_standing(
+    grants: Iterable[ReportedGrant],
+    budgets: Sequence[tuple[Grant, Sequence[WindowView]]],
+    circuits: Sequence[OpenCircuit],
+    *,
+    wall: float,
+) -> list[ReportedGrant]:
+    """Add to each account what its answers told of limits and refusals.
+
+    Args:
+        wall: Unix seconds of this machine.
+    """
+    return [
+        grant.model_copy(
+            update={
+                "budget": _budget_of(grant, budgets, wall),
+                "circuits": _circuits_of(grant, circuits, wall),
+            }
+        )
+        for grant in grants
+    ]
+
+
+def _budget_of(
+    grant: ReportedGrant, budgets: Sequence[tuple[Grant, Sequence[WindowView]]], wall: float
+) -> tuple[ReportedBudget, ...]:
+    found = [
+        ReportedBudget(
+            company_id=key.company_id,
+            limit=view.limit,
+            remaining=view.remaining,
+            resets_at=None if view.resets_in is None else _moment(wall + view.resets_in),
+        )
+        for key, views in budgets
+        if _belongs(key, grant)
+        for view in views
+    ]
+    found.sort(key=lambda budget: budget.remaining)
+    return tuple(found[:MAX_BUDGETS])
+
+
+def _circuits_of(
+    grant: ReportedGrant, circuits: Sequence[OpenCircuit], wall: float
+) -> tuple[ReportedCircuit, ...]:
+    found = [
+        ReportedCircuit(
+            company_id=circuit.grant.company_id,
+            status=circuit.status,
+            reason=circuit.reason[:_MAX_REASON],
+            retry_at=_moment(wall + circuit.retry_in),
+        )
+        for circuit in circuits
+        if _belongs(circuit.grant, grant)
+    ]
+    return tuple(found[:MAX_CIRCUITS])
+
+
+def _belongs(key: Grant, grant: ReportedGrant) -> bool:
+    return (key.environment, key.client_id) == (grant.environment, grant.client_id)
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(round(seconds), UTC)

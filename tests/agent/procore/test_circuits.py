@@ -1,0 +1,245 @@
+"""When the agent stops asking a Procore that refuses the app as a whole."""
+
+import asyncio
+import time
+
+import pytest
+
+from cloud_connect.calls import Environment, Source
+from cloud_connect.errors import Outcome, SourceRejectedError
+from cloud_connect_agent.procore.circuits import Circuits
+from cloud_connect_agent.procore.client import ApiRequest, ProcoreClient
+from cloud_connect_agent.procore.connection_test import run_connection_test
+from cloud_connect_agent.procore.scheduler import Grant
+from doubles.fake_procore import SOURCE, FakeProcore, Reply, Seen
+
+ONE = Grant(Environment.LIVE, "app", 1)
+OTHER = Grant(Environment.LIVE, "app", 2)
+RFIS = b"/rest/v1.0/projects/5/rfis?page=1"
+NOT_CONNECTED = SourceRejectedError(
+    "Procore answered 403: App is not connected to this company.",
+    status=403,
+    body={"errors": ["App is not connected to this company."]},
+)
+NO_TOOL = SourceRejectedError("Procore answered 403: No access to the tool.", status=403)
+
+
+class Bench:
+    """Circuits whose clock stands still until told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.circuits = Circuits(clock=lambda: self.now, spread=lambda: 0.0)
+
+    def refuse(self, times: int = 1, error: SourceRejectedError = NOT_CONNECTED) -> None:
+        for _ in range(times):
+            self.circuits.answered(ONE, RFIS, error.status)
+            self.circuits.explained(ONE, error)
+
+    def passes(self, grant: Grant = ONE) -> bool:
+        try:
+            self.circuits.check(grant)
+        except SourceRejectedError:
+            return False
+        return True
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_five_refusals_in_a_row_open_the_circuit_of_that_company_only(bench: Bench) -> None:
+    bench.refuse(4)
+    assert bench.passes()
+    bench.refuse()
+    assert not bench.passes()
+    assert bench.passes(OTHER)
+
+
+def test_what_is_refused_says_procores_reason_and_that_nothing_was_sent(bench: Bench) -> None:
+    bench.refuse(5)
+    with pytest.raises(SourceRejectedError, match="not connected to this company") as caught:
+        bench.circuits.check(ONE)
+    assert (caught.value.status, caught.value.body) == (403, NOT_CONNECTED.body)
+    assert caught.value.outcome is Outcome.NOT_EXECUTED
+    assert caught.value.retry_after == 2.0
+    assert "connection test" in caught.value.message
+
+
+def test_the_pause_grows_with_each_refused_probe_up_to_five_minutes(bench: Bench) -> None:
+    bench.refuse(5)
+    pauses = []
+    for _ in range(10):
+        (opened,) = bench.circuits.open_ones()
+        pauses.append(opened.retry_in)
+        bench.now += opened.retry_in
+        assert bench.passes()
+        assert not bench.passes()  # one at a time
+        bench.refuse()
+    assert pauses == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+
+
+def test_a_probe_that_never_comes_back_is_followed_by_another(bench: Bench) -> None:
+    bench.refuse(5)
+    bench.now += 2.0
+    assert bench.passes()
+    assert not bench.passes()
+    bench.now += 2.0
+    assert bench.passes()
+
+
+def test_refusals_of_requests_that_were_under_way_do_not_lengthen_the_pause(bench: Bench) -> None:
+    bench.refuse(32)
+    assert [opened.retry_in for opened in bench.circuits.open_ones()] == [2.0]
+
+
+def test_a_success_closes_the_circuit(bench: Bench) -> None:
+    bench.refuse(5)
+    bench.circuits.answered(ONE, RFIS, 200)
+    assert bench.passes()
+    assert bench.circuits.open_ones() == []
+    bench.refuse(4)
+    assert bench.passes()
+
+
+@pytest.mark.parametrize("target", [b"/rest/v1.0/me", b"/rest/v1.0/companies?per_page=100"])
+def test_what_answers_without_a_connected_app_proves_nothing_of_it(
+    bench: Bench, target: bytes
+) -> None:
+    bench.refuse(5)
+    bench.circuits.answered(ONE, target, 200)
+    assert not bench.passes()
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+def test_a_procore_in_trouble_proves_nothing(bench: Bench, status: int) -> None:
+    bench.refuse(5)
+    bench.circuits.answered(ONE, RFIS, status)
+    assert not bench.passes()
+
+
+def test_a_refusal_of_one_tool_blocks_nothing(bench: Bench) -> None:
+    bench.refuse(50, NO_TOOL)
+    assert bench.passes()
+
+
+def test_a_token_that_is_refused_opens_the_circuit_without_words(bench: Bench) -> None:
+    for _ in range(5):
+        bench.circuits.answered(ONE, RFIS, 401)
+    with pytest.raises(SourceRejectedError, match="does not accept the app's token"):
+        bench.circuits.check(ONE)
+
+
+def test_a_refused_tool_shows_that_the_app_is_known(bench: Bench) -> None:
+    for _ in range(5):
+        bench.circuits.answered(ONE, RFIS, 401)
+    bench.refuse(1, NO_TOOL)
+    assert bench.passes()
+    bench.refuse(5)
+    bench.refuse(1, NO_TOOL)
+    assert bench.passes()
+
+
+def test_another_kind_of_refusal_counts_from_one(bench: Bench) -> None:
+    bench.refuse(4)
+    bench.circuits.answered(ONE, RFIS, 401)
+    bench.refuse(4)
+    assert bench.passes()
+
+
+def test_new_credentials_close_all(bench: Bench) -> None:
+    bench.refuse(5)
+    bench.circuits.reset()
+    assert bench.passes()
+
+
+def test_many_companies_cost_no_memory(bench: Bench) -> None:
+    for company in range(3000):
+        bench.circuits.answered(Grant(Environment.LIVE, "app", company), RFIS, 401)
+    assert len(bench.circuits._circuits) <= 1024
+
+
+async def ask(client: ProcoreClient, source: Source = SOURCE, method: str = "GET") -> object:
+    request = ApiRequest(method=method, path="/rest/v1.0/rfis")
+    return (await client.request(request, source=source, deadline=time.monotonic() + 10)).json
+
+
+async def refused(client: ProcoreClient, times: int, method: str = "GET") -> SourceRejectedError:
+    for _ in range(times):
+        with pytest.raises(SourceRejectedError) as caught:
+            await ask(client, method=method)
+    return caught.value
+
+
+class Company:
+    """Answers as the company of an app does, connected or not."""
+
+    def __init__(self) -> None:
+        self.connected = False
+
+    def __call__(self, seen: Seen) -> Reply:
+        if seen.target.startswith("/rest/v1.0/companies"):
+            return Reply(body=[{"id": 8089, "name": "One", "is_active": True}])
+        if self.connected or seen.target.startswith("/rest/v1.0/me"):
+            return Reply(body={"id": 1}, headers={"total": "3"})
+        return Reply(status=403, body={"errors": ["App is not connected to this company."]})
+
+
+async def test_a_company_without_the_app_is_left_alone_until_the_test_finds_it(
+    client: ProcoreClient, procore: FakeProcore
+) -> None:
+    company = procore.api.default = Company()
+    error = await refused(client, 8)
+    assert len(procore.api.seen) == 5
+    assert (error.status, error.body) == (
+        403,
+        {"errors": ["App is not connected to this company."]},
+    )
+    report = await run_connection_test(client, SOURCE, deadline=time.monotonic() + 10)
+    assert not report.success
+    assert "App Management" in report.message
+    await refused(client, 1)
+    company.connected = True
+    report = await run_connection_test(client, SOURCE, deadline=time.monotonic() + 10)
+    assert report.success
+    assert await ask(client) == {"id": 1}
+
+
+async def test_a_write_that_was_not_sent_is_not_executed(
+    client: ProcoreClient, procore: FakeProcore
+) -> None:
+    procore.api.default = Company()
+    error = await refused(client, 6, "POST")
+    assert len(procore.api.seen) == 5
+    assert error.outcome is Outcome.NOT_EXECUTED
+
+
+async def test_a_token_that_stays_refused_is_not_presented_for_ever(
+    client: ProcoreClient, procore: FakeProcore
+) -> None:
+    procore.api.default = lambda _: Reply(status=401, body={"errors": "Bad token"})
+    error = await refused(client, 7)
+    assert len(procore.api.seen) == 10  # each of five with its token renewed once
+    assert "Bad token" in error.message
+    procore.api.default = lambda _: Reply(body={"id": 1})
+    client.reload()
+    assert await ask(client) == {"id": 1}
+
+
+async def test_refused_pages_in_parallel_open_the_circuit_once(
+    client: ProcoreClient, procore: FakeProcore
+) -> None:
+    procore.api.default = Company()
+    source = SOURCE.model_copy(update={"project_id": 1})
+    async with asyncio.TaskGroup() as group:
+        for page in range(20):
+            request = ApiRequest(method="GET", path=f"/rest/v1.0/projects/{page}/rfis")
+            group.create_task(_ignored(client, request, source))
+    (opened,) = client.circuits.open_ones()
+    assert opened.retry_in <= 2.4
+
+
+async def _ignored(client: ProcoreClient, request: ApiRequest, source: Source) -> None:
+    with pytest.raises(SourceRejectedError):
+        await client.request(request, source=source, deadline=time.monotonic() + 10)
