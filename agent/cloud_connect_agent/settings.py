@@ -110,6 +110,12 @@ class EnvironmentSettings(_Section):
     ca_file: Path | None = None
     storage_hosts: tuple[StorageHost, ...] = Field(default=(), max_length=50)
 
+    @field_validator("storage_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Take a list with commas, as environment variables have it."""
+        return [one.strip() for one in value.split(",")] if isinstance(value, str) else value
+
 
 class ProcoreSettings(_Section):
     """How the agent talks to Procore.
