@@ -10,7 +10,8 @@ from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.observed import ObservedFields
 from cloud_connect_agent.procore.planner import ReadPlan, Target, plan_read
 from cloud_connect_agent.procore.reading import Reading
-from cloud_connect_agent.procore.rowstream import Batches
+from cloud_connect_agent.procore.rows import Row
+from cloud_connect_agent.procore.rowstream import Batches, RowStream
 from cloud_connect_agent.procore.selection import Selection
 from cloud_connect_agent.procore.sorting import sorted_rows
 from cloud_connect_agent.procore.streamed import StreamedRows
@@ -60,6 +61,13 @@ class Answering:
             await reading.aclose()
             raise
         return streamed
+
+    async def records(
+        self, selection: Selection, fetcher: Fetcher, calendar: Calendar
+    ) -> list[Row]:
+        """Read all that a selection finds and that can be written, up to its limit."""
+        async with RowStream(await self.answer(selection, fetcher, calendar)) as stream:
+            return [row async for row in stream if "id" in row or selection.resource.single]
 
     async def targets(
         self, plan: ReadPlan, fetcher: Fetcher, calendar: Calendar

@@ -8,13 +8,21 @@ from typing import Final
 from cloud_connect.calls import Operation, RecordParams, Source
 from cloud_connect.errors import InvalidRequestError, SourceRejectedError
 from cloud_connect.query import Action, Condition, Group, Operator, Query
-from cloud_connect_agent.policy import Access
-from cloud_connect_agent.procore.accesses import accesses_of_params, accesses_of_query
+from cloud_connect_agent.policy import Access, Ceiling
+from cloud_connect_agent.procore.accesses import (
+    accesses_of_params,
+    accesses_of_query,
+    accesses_of_records,
+    rehearsed,
+)
 from cloud_connect_agent.procore.answering import Answering
+from cloud_connect_agent.procore.bulk import BulkCreating, new_records, new_records_of
 from cloud_connect_agent.procore.catalog import Catalog
 from cloud_connect_agent.procore.changing import Changing
+from cloud_connect_agent.procore.extent import above
 from cloud_connect_agent.procore.fetching import Client, Fetcher
 from cloud_connect_agent.procore.observed import ObservedFields
+from cloud_connect_agent.procore.rehearsing import Rehearsing
 from cloud_connect_agent.procore.rows import Row
 from cloud_connect_agent.procore.rowstream import RowStream
 from cloud_connect_agent.procore.selection import (
@@ -24,6 +32,7 @@ from cloud_connect_agent.procore.selection import (
 )
 from cloud_connect_agent.procore.tree import tree_of
 from cloud_connect_agent.procore.values import Calendar
+from cloud_connect_agent.procore.writes import without_writes
 
 __all__ = ["RecordExecutor"]
 
@@ -55,6 +64,8 @@ class RecordExecutor:
         self._observed: Final = ObservedFields()
         self._answering: Final = Answering(catalog, self._observed)
         self._changing: Final = Changing(catalog, self._answering)
+        self._bulk: Final = BulkCreating(catalog)
+        self._rehearsing: Final = Rehearsing(catalog, self._answering)
 
     def accesses(
         self,
@@ -64,6 +75,23 @@ class RecordExecutor:
     ) -> Sequence[Access]:
         """What the policy must allow before the operation runs."""
         return accesses_of_params(self._catalog, operation, params, record)
+
+    def accesses_of_records(
+        self, params: RecordParams, records: Sequence[Mapping[str, object]]
+    ) -> Sequence[Access]:
+        """What the policy must allow before several records are created."""
+        return accesses_of_records(self._catalog, params, records)
+
+    def accesses_of_dry_run(
+        self,
+        operation: Operation,
+        params: RecordParams,
+        records: Sequence[Mapping[str, object]],
+    ) -> Sequence[Access]:
+        """What the policy must allow before a write is rehearsed: the write and the read."""
+        if operation is Operation.CREATE:
+            return self.accesses_of_records(params, records)
+        return rehearsed(self.accesses(operation, params, next(iter(records), None)))
 
     def accesses_of_query(self, source: Source, query: Query) -> Sequence[Access]:
         """What the policy must allow before the query runs."""
@@ -117,6 +145,54 @@ class RecordExecutor:
             Operation.CREATE, params, record, self._fetcher(params.source, deadline, params)
         )
 
+    async def create_many(
+        self,
+        params: RecordParams,
+        records: Sequence[Mapping[str, object]],
+        deadline: float,
+        *,
+        ceiling: Ceiling | None,
+    ) -> RowStream:
+        """Create records, and tell of each what became of it.
+
+        Raises:
+            InvalidRequestError: If one of them cannot be sent; none is, then.
+            PolicyDeniedError: If they are more than *ceiling* allows.
+        """
+        resource = self._catalog.resource(params.resource)
+        refused = above(ceiling, len(records), verb="created")
+        if refused is not None:
+            raise refused
+        new = new_records_of(resource, params, records)
+        fetcher = self._fetcher(params.source, deadline, params)
+        return await self._bulk.create(resource, new, fetcher, seed=params.seed)
+
+    async def dry_run(
+        self,
+        operation: Operation,
+        params: RecordParams,
+        records: Sequence[Mapping[str, object]],
+        deadline: float,
+        *,
+        ceiling: Ceiling | None,
+    ) -> RowStream:
+        """Tell what a create, update or delete of records would change, without a write.
+
+        Args:
+            records: What would be written; none for a delete.
+
+        Raises:
+            InvalidRequestError: If it could not be carried out; the message says why.
+            SourceRejectedError: With status 404, if there is no such record.
+        """
+        with without_writes():
+            if operation is Operation.CREATE:
+                resource = self._catalog.resource(params.resource)
+                new = new_records_of(resource, params, records)
+                return self._rehearsing.creation(resource, new, ceiling)
+            self._rehearsing.check(operation, params, next(iter(records), None))
+            return self._rehearsing.change(operation, await self.get(params, deadline))
+
     async def update(
         self, params: RecordParams, record: Mapping[str, object], deadline: float
     ) -> Row:
@@ -132,19 +208,40 @@ class RecordExecutor:
         )
 
     async def query(
-        self, source: Source, query: Query, deadline: float, *, interactive: bool = True
+        self,
+        source: Source,
+        query: Query,
+        deadline: float,
+        *,
+        interactive: bool = True,
+        ceiling: Ceiling | None = None,
+        seed: str | None = None,
     ) -> RowStream:
         """Carry out a query of the platform.
 
+        Args:
+            ceiling: The most records that it may change.
+            seed: What is the same for each repeat of the call.
+
         Raises:
             InvalidRequestError: If it is refused; the message is for the form's user.
+            PolicyDeniedError: If it would change more records than *ceiling* allows.
             UnsupportedOperationError: If Procore has no such operation.
         """
         fetcher = Fetcher(self._client, source, deadline=deadline, interactive=interactive)
         calendar = Calendar(now=self._now(), zone=self._zone)
-        if query.action is not Action.SELECT:
-            return await self._changing.query(query, fetcher, calendar)
         resource = self._catalog.resource(query.info.name)
+        if query.action is not Action.SELECT:
+            if query.dry_run:
+                with without_writes():
+                    return await self._rehearsing.query(query, fetcher, calendar, ceiling=ceiling)
+            if query.records is not None:
+                refused = above(ceiling, len(query.records), verb="created")
+                if refused is not None:
+                    raise refused
+                new = new_records(resource, query, source)
+                return await self._bulk.create(resource, new, fetcher, seed=seed)
+            return await self._changing.query(query, fetcher, calendar, ceiling=ceiling)
         selection = selection_of_query(resource, query)
         return RowStream(await self._answering.answer(selection, fetcher, calendar))
 
