@@ -59,6 +59,17 @@ def row_lines(count: int, *, start: int = 0) -> bytes:
     )
 
 
+def _record_answer(verb: Operation, body: bytes) -> tuple[ResponseHead, bytes]:
+    done = ResponseHead(status=200, outcome=Outcome.COMPLETED)
+    if verb is Operation.DELETE:
+        return done, b"{}"
+    if body.startswith(b"["):
+        told = {"items": [{"index": 0, "status": "created"}], "count": 2, "failed": 1}
+        return done.model_copy(update={"total_items": 2}), orjson.dumps(told)
+    status = 201 if verb is Operation.CREATE else 200
+    return done.model_copy(update={"status": status}), b'{"id":7,"name":"Dent"}'
+
+
 @dataclass
 class ScriptedAgent:
     """Records what it hears; answers by script, or with a plain success.
@@ -143,8 +154,13 @@ class ScriptedAgent:
                 await self._whole(exchange, 200, orjson.dumps(document), json)
             case Operation.TREE:
                 await self._whole(exchange, 200, orjson.dumps({"items": [{"name": "rfis"}]}), json)
-            case Operation.LIST:
+            case Operation.LIST | Operation.QUERY_DRY_RUN:
                 await self._rows(exchange, row_lines(3))
+            case Operation.DRY_RUN:
+                told = {"dry_run": True, "count": 1, "items": [{"id": 7}]}
+                head = ResponseHead(status=200, outcome=Outcome.COMPLETED, total_items=1)
+                await exchange.send_head(head)
+                await exchange.send(orjson.dumps(told), end_stream=True)
             case Operation.QUERY:
                 if orjson.loads(body)["action"] == "select":
                     await self._rows(exchange, row_lines(3))
@@ -154,10 +170,8 @@ class ScriptedAgent:
             case Operation.GET:
                 await self._whole(exchange, 200, b'{"id":7}', json)
             case Operation.CREATE | Operation.UPDATE | Operation.DELETE as verb:
-                status = 201 if verb is Operation.CREATE else 200
-                record = b"{}" if verb is Operation.DELETE else b'{"id":7,"name":"Dent"}'
-                head = ResponseHead(status=status, headers=json, outcome=Outcome.COMPLETED)
-                await self.write(exchange, record, head=head)
+                head, record = _record_answer(verb, body)
+                await self.write(exchange, record, head=head.model_copy(update={"headers": json}))
             case _:
                 head = ResponseHead(status=200, headers=json, outcome=Outcome.COMPLETED)
                 if exchange.request.params["method"] in {"GET", "HEAD"}:
