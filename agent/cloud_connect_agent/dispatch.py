@@ -16,7 +16,6 @@ from cloud_connect.calls import (
     PassthroughParams,
     QueryParams,
     RecordParams,
-    Source,
     SourceParams,
 )
 from cloud_connect.errors import (
@@ -189,8 +188,8 @@ class Dispatcher:
             await self._files.serve(call, operation)
             return
         match operation:
-            case Operation.TEST | Operation.TREE:
-                await self._describe(call, operation, params_of(SourceParams, call).source)
+            case Operation.TEST | Operation.TREE | Operation.DRIFT:
+                await self._describe(call, operation, params_of(SourceParams, call))
             case Operation.QUERY | Operation.QUERY_DRY_RUN:
                 rehearsal = operation is Operation.QUERY_DRY_RUN
                 await self._records.query(call, params_of(QueryParams, call), dry_run=rehearsal)
@@ -201,7 +200,8 @@ class Dispatcher:
             case _:
                 await self._records.write(call, operation, params_of(RecordParams, call))
 
-    async def _describe(self, call: Call, operation: Operation, source: Source) -> None:
+    async def _describe(self, call: Call, operation: Operation, params: SourceParams) -> None:
+        source = params.source
         verb = Verb.TEST if operation is Operation.TEST else Verb.READ
         self._allow(
             [Access(verb=verb, environment=source.environment, company_id=source.company_id)]
@@ -210,8 +210,10 @@ class Dispatcher:
             if operation is Operation.TEST:
                 report = await run_connection_test(self._client, source, deadline=call.deadline)
                 document: object = report.as_json()
+            elif operation is Operation.DRIFT:
+                document = await self._executor.drift(source, call.deadline, refresh=params.refresh)
             else:
-                items = await self._executor.tree(source, call.deadline)
+                items = await self._executor.tree(source, call.deadline, refresh=params.refresh)
                 document = {"items": items}
         await call.reply.send(completed(200, JSON_HEADERS), orjson.dumps(document))
 

@@ -133,6 +133,14 @@ class RecordSource(Protocol):
         """Carry a query out."""
         ...
 
-    async def tree(self, source: Source, deadline: float) -> Sequence[Mapping[str, object]]:
+    async def tree(
+        self, source: Source, deadline: float, *, refresh: bool = False
+    ) -> Sequence[Mapping[str, object]]:
         """Return the tables and fields there are."""
+        ...
+
+    async def drift(
+        self, source: Source, deadline: float, *, refresh: bool = False
+    ) -> Mapping[str, object]:
+        """Return which fields in use are gone or have another type."""
         ...

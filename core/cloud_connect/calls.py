@@ -61,6 +61,7 @@ class Operation(StrEnum):
 
     TEST = "test"
     TREE = "tree"
+    DRIFT = "drift"
     QUERY = "query"
     QUERY_DRY_RUN = "query.dry_run"
     LIST = "records.list"
@@ -105,7 +106,13 @@ class CallParams(_Wire):
 
 
 class SourceParams(CallParams):
-    """``test`` and ``tree``: no parameters of their own; the answer is one JSON document."""
+    """``test``, ``tree`` and ``drift``: the answer is one JSON document.
+
+    Attributes:
+        refresh: Ask the source for its metadata, whatever is known of it already.
+    """
+
+    refresh: bool = False
 
 
 class QueryParams(CallParams):

@@ -159,9 +159,17 @@ class Executor:
             return RowStream(Batches(self.batches, self.broken_off))
         return RowStream(FixedRows([await self._ask("POST", source, deadline)]))
 
-    async def tree(self, source: Source, deadline: float) -> Sequence[dict[str, object]]:
+    async def tree(
+        self, source: Source, deadline: float, *, refresh: bool = False
+    ) -> Sequence[dict[str, object]]:
         del source, deadline
-        return [{"name": "rfis"}]
+        return [{"name": "fresh" if refresh else "rfis"}]
+
+    async def drift(
+        self, source: Source, deadline: float, *, refresh: bool = False
+    ) -> dict[str, object]:
+        del source, deadline
+        return {"version": 2 if refresh else 1, "items": []}
 
     async def _ask(
         self, method: str, source: Source, deadline: float, record: Any = None

@@ -1,6 +1,6 @@
 """The agent's records: what the dispatcher calls, once the policy has agreed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from typing import Final
@@ -21,6 +21,12 @@ from cloud_connect_agent.procore.catalog import Catalog
 from cloud_connect_agent.procore.changing import Changing
 from cloud_connect_agent.procore.extent import above
 from cloud_connect_agent.procore.fetching import Client, Fetcher
+from cloud_connect_agent.procore.metadata import (
+    Metadata,
+    SnapshotStore,
+    names_of_params,
+    names_of_query,
+)
 from cloud_connect_agent.procore.observed import ObservedFields
 from cloud_connect_agent.procore.rehearsing import Rehearsing
 from cloud_connect_agent.procore.rows import Row
@@ -47,6 +53,10 @@ class RecordExecutor:
     Args:
         now: The current point in time.
         zone: Where days are counted, and so what "today" is; ``None`` is this PC's own zone.
+        store: Where versions of the metadata outlive the process.
+
+    Attributes:
+        metadata: What there is to pick from, and what calls pick.
     """
 
     def __init__(
@@ -56,13 +66,15 @@ class RecordExecutor:
         *,
         now: Callable[[], datetime] = _now,
         zone: tzinfo | None = None,
+        store: SnapshotStore | None = None,
     ) -> None:
         self._client: Final = client
         self._catalog: Final = catalog
         self._now: Final = now
         self._zone: Final = zone
-        self._observed: Final = ObservedFields()
-        self._answering: Final = Answering(catalog, self._observed)
+        observed = ObservedFields()
+        self.metadata: Final = Metadata(catalog, observed, store=store)
+        self._answering: Final = Answering(catalog, observed)
         self._changing: Final = Changing(catalog, self._answering)
         self._bulk: Final = BulkCreating(catalog)
         self._rehearsing: Final = Rehearsing(catalog, self._answering)
@@ -104,6 +116,7 @@ class RecordExecutor:
             InvalidRequestError: If it names what is not known.
         """
         resource = self._catalog.resource(params.resource)
+        self._note(params)
         return await self._answer(selection_of_params(resource, params), params, deadline)
 
     async def get(self, params: RecordParams, deadline: float) -> Row:
@@ -141,6 +154,7 @@ class RecordExecutor:
         self, params: RecordParams, record: Mapping[str, object], deadline: float
     ) -> Row:
         """Create a record and return it as Procore made it."""
+        self._note(params, [record])
         return await self._changing.one(
             Operation.CREATE, params, record, self._fetcher(params.source, deadline, params)
         )
@@ -160,6 +174,7 @@ class RecordExecutor:
             PolicyDeniedError: If they are more than *ceiling* allows.
         """
         resource = self._catalog.resource(params.resource)
+        self._note(params, records)
         refused = above(ceiling, len(records), verb="created")
         if refused is not None:
             raise refused
@@ -197,6 +212,7 @@ class RecordExecutor:
         self, params: RecordParams, record: Mapping[str, object], deadline: float
     ) -> Row:
         """Change a record and return it as it is then."""
+        self._note(params, [record])
         return await self._changing.one(
             Operation.UPDATE, params, record, self._fetcher(params.source, deadline, params)
         )
@@ -231,6 +247,7 @@ class RecordExecutor:
         fetcher = Fetcher(self._client, source, deadline=deadline, interactive=interactive)
         calendar = Calendar(now=self._now(), zone=self._zone)
         resource = self._catalog.resource(query.info.name)
+        self.metadata.note_use(source, resource.name, names_of_query(query))
         if query.action is not Action.SELECT:
             if query.dry_run:
                 with without_writes():
@@ -245,10 +262,28 @@ class RecordExecutor:
         selection = selection_of_query(resource, query)
         return RowStream(await self._answering.answer(selection, fetcher, calendar))
 
-    async def tree(self, source: Source, deadline: float) -> Sequence[Mapping[str, object]]:
-        """The tables and fields that people pick from, those included that records showed."""
-        del deadline  # nothing is read: records seen so far are enough
-        return tree_of(self._catalog, lambda resource: self._observed.fields(source, resource))
+    async def tree(
+        self, source: Source, deadline: float, *, refresh: bool = False
+    ) -> Sequence[Mapping[str, object]]:
+        """The tables and fields that people pick from, the company's own included.
+
+        Args:
+            refresh: Ask Procore what the company defines, however short ago that was.
+        """
+        metadata = self.metadata
+        await metadata.refresh(self._own_fetcher(source, deadline), force=refresh)
+        return tree_of(
+            self._catalog,
+            lambda resource: metadata.fields(source, resource),
+            required=lambda resource: metadata.required(source, resource),
+        )
+
+    async def drift(
+        self, source: Source, deadline: float, *, refresh: bool = False
+    ) -> Mapping[str, object]:
+        """Which fields that calls named are gone, or have another type, by now."""
+        fetcher = self._own_fetcher(source, deadline)
+        return await self.metadata.drift(fetcher, force=refresh)
 
     async def _answer(
         self, selection: Selection, params: RecordParams, deadline: float
@@ -256,6 +291,13 @@ class RecordExecutor:
         fetcher = self._fetcher(params.source, deadline, params)
         calendar = Calendar(now=self._now(), zone=self._zone)
         return RowStream(await self._answering.answer(selection, fetcher, calendar))
+
+    def _own_fetcher(self, source: Source, deadline: float) -> Fetcher:
+        return Fetcher(self._client, source, deadline=deadline, interactive=True)
+
+    def _note(self, params: RecordParams, records: Iterable[Mapping[str, object]] = ()) -> None:
+        names = names_of_params(params, records)
+        self.metadata.note_use(params.source, params.resource, names)
 
     def _fetcher(self, source: Source, deadline: float, params: RecordParams) -> Fetcher:
         return Fetcher(self._client, source, deadline=deadline, interactive=params.interactive)

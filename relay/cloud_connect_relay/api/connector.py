@@ -170,8 +170,13 @@ async def tree(
     request: Request,
     principal: Annotated[Principal, Depends(require("calls:read"))],
     services: Shared,
+    *,
+    refresh: bool = False,
 ) -> Response:
-    """Return the tables of the data source and their fields."""
+    """Return the tables of the data source and their fields, the company's own included.
+
+    `refresh=true` asks Procore what the company defines, however short ago that was done.
+    """
     timeout = timeout_for(services, request)
     try:
         target = await target_for(services, principal, datasource_id)
@@ -182,6 +187,7 @@ async def tree(
         key_id=principal.key_id,
         target=target,
         operation=Operation.TREE,
+        params={"refresh": True} if refresh else {},
         timeout=timeout,
     )
 
