@@ -293,7 +293,7 @@ async def test_blank_may_be_asked_for_outright(
 async def test_too_many_matches_are_refused(
     procore: ScriptedProcore, executor: RecordExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cloud_connect_agent.procore.changing._MAX_CHANGED", 3)
+    monkeypatch.setattr("cloud_connect_agent.procore.extent.MAX_CHANGED", 3)
     chosen = [condition("id", "gt", 0)]
     with pytest.raises(InvalidRequestError, match="more than 3"):
         await carried_out(executor, "delete", conditions=chosen, multiple=True)
