@@ -28,6 +28,9 @@ from cloud_connect_agent.procore.bodies import BodyLimits, read_body
 from cloud_connect_agent.procore.circuits import Circuits
 from cloud_connect_agent.procore.environments import EndpointOverride, Endpoints, endpoints_of
 from cloud_connect_agent.procore.failures import error_of, is_throttled, read_failure
+from cloud_connect_agent.procore.grants.accounts import AccountBook, AccountSection
+from cloud_connect_agent.procore.grants.identity import IdentityHost
+from cloud_connect_agent.procore.grants.signing_in import Hosts
 from cloud_connect_agent.procore.login import LoginHost
 from cloud_connect_agent.procore.messages import ApiRequest, ApiResponse
 from cloud_connect_agent.procore.oauth import Authenticator
@@ -37,7 +40,7 @@ from cloud_connect_agent.procore.standing import with_standing
 from cloud_connect_agent.procore.streaming import StreamedResponse, TruncatedAnswerError
 from cloud_connect_agent.procore.transport import Origin, Timeouts
 from cloud_connect_agent.tls import client_context
-from cloud_connect_agent.vault.base import Vault
+from cloud_connect_agent.vault.base import SharedVault
 
 __all__ = ["ApiRequest", "ApiResponse", "ClientSettings", "ProcoreClient"]
 
@@ -47,12 +50,16 @@ _ACCEPT: Final = ((b"accept", b"application/json"), (b"accept-encoding", b"gzip"
 _QUERY_SAFE: Final = "[]:,"  # as Procore's own examples write filters
 
 
+class EnvironmentSection(EndpointOverride, AccountSection, Protocol):
+    """What ``[procore.environments.NAME]`` of ``agent.toml`` says."""
+
+
 class ClientSettings(Protocol):
     """What ``[procore]`` of ``agent.toml`` says."""
 
     @property
-    def environments(self) -> Mapping[str, EndpointOverride]:
-        """Other addresses, by the environment's flag."""
+    def environments(self) -> Mapping[str, EnvironmentSection]:
+        """Other addresses and accounts, by the environment's flag."""
         ...
 
     @property
@@ -114,7 +121,7 @@ class ProcoreClient:
     async def open(
         cls,
         settings: ClientSettings,
-        vault: Vault,
+        vault: SharedVault,
         *,
         limits: BodyLimits | None = None,
         timeouts: Timeouts | None = None,
@@ -138,11 +145,11 @@ class ProcoreClient:
             spread=spread,
         )
 
-        def login(environment: Environment) -> LoginHost:
-            endpoints = client.endpoints(environment)
-            origin = client.origin(endpoints.login_url, endpoints)
-            return LoginHost(
-                environment, origin, user_agent=client._user_agent, wall=wall, spread=spread
+        def hosts(environment: Environment) -> Hosts:
+            login, api = client.hosts(environment)
+            return Hosts(
+                login=LoginHost(login, user_agent=client._user_agent, wall=wall, spread=spread),
+                identity=IdentityHost(api, user_agent=client._user_agent),
             )
 
         # httpx loads its network layer at the first connection: 5 MB and 0.1 s for some write.
@@ -150,7 +157,14 @@ class ProcoreClient:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(client._close)
             client._authenticator = await stack.enter_async_context(
-                Authenticator.open(vault, login, clock=clock, wall=wall)
+                Authenticator.open(
+                    vault,
+                    hosts,
+                    accounts=AccountBook(lambda: settings.environments),
+                    login_url=lambda environment: client.endpoints(environment).login_url,
+                    clock=clock,
+                    wall=wall,
+                )
             )
             yield client
 
