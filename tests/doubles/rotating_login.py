@@ -1,14 +1,19 @@
 """A login host with single-use codes and refresh tokens that remembers who presented what."""
 
+import json
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
-from doubles.fake_procore import FakeProcore, Reply, Seen
+from cloud_connect_agent.procore.grants.authorization import OOB_URI
+from cloud_connect_agent.procore.oauth import Authenticator
+from doubles.fake_procore import SANDBOX, FakeProcore, MemoryVault, Reply, Seen
 
-__all__ = ["REFUSED", "RotatingLogin"]
+__all__ = ["GRANT_NAME", "REFUSED", "RotatingLogin", "sign_in_by_code", "stored"]
+
+GRANT_NAME = "procore-token/developer-sandbox"
 
 REFUSED = Reply(status=400, body={"error": "invalid_grant", "error_description": "Grant is dead"})
 
@@ -78,3 +83,22 @@ class RotatingLogin:
             page = int(parse_qs(seen.target.partition("?")[2])["page"][0])
             return Reply(body=[{"id": company} for company in self.companies] if page == 1 else [])
         return Reply(body=[])
+
+
+async def sign_in_by_code(
+    authenticator: Authenticator,
+    code: str = "code-1",
+    *,
+    remote: bool = False,
+    company_id: int | None = None,
+) -> None:
+    account = authenticator.accounts.named(SANDBOX, "default")
+    authorization = await authenticator.authorize(
+        account, redirect_uri=OOB_URI, remote=remote, company_id=company_id
+    )
+    await authenticator.redeem(authorization, code)
+
+
+def stored(vault: MemoryVault) -> dict[str, object]:
+    found: dict[str, object] = json.loads(vault.secrets[GRANT_NAME])
+    return found
