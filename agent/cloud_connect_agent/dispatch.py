@@ -34,6 +34,7 @@ from cloud_connect.errors import (
 from cloud_connect.exchange import Exchange
 from cloud_connect.query import Query
 from cloud_connect.tunnel import ResponseHead, Trailers
+from cloud_connect_agent.authorize_calls import AuthorizeCalls
 from cloud_connect_agent.file_calls import FileCalls, FileParts
 from cloud_connect_agent.policy import Access, Policy, Verb
 from cloud_connect_agent.procore.client import ProcoreClient
@@ -96,6 +97,7 @@ class Dispatcher:
         self._files: Final = FileCalls(
             executor, files, allow=self._allow, journaled=self._journaled
         )
+        self._authorizing: Final = AuthorizeCalls(client, allow=self._allow, clock=clock)
         self._paused: Final = paused
         self._max_open: Final = max_open
         self._clock: Final = clock
@@ -197,6 +199,9 @@ class Dispatcher:
             return
         if operation in self._files.operations:
             await self._files.serve(call, operation)
+            return
+        if operation in self._authorizing.operations:
+            await self._authorizing.serve(call, operation)
             return
         match operation:
             case Operation.TEST | Operation.TREE:

@@ -63,6 +63,11 @@ class ClientSettings(Protocol):
         ...
 
     @property
+    def remote_authorize(self) -> bool:
+        """Whether a person may sign this PC in through the relay."""
+        ...
+
+    @property
     def read_concurrency(self) -> int:
         """Reads at once."""
         ...
@@ -174,6 +179,11 @@ class ProcoreClient:
         if self._authenticator is None:
             raise InternalError("The Procore client is not open.")
         return self._authenticator
+
+    @property
+    def remote_authorize(self) -> bool:
+        """Whether a person may sign this PC in through the relay."""
+        return self._settings.remote_authorize
 
     def reload(self) -> None:
         """Use what the vault holds from the next request on."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -193,9 +193,8 @@ class Authenticator:
         if grant != CLIENT_CREDENTIALS:
             raise ConfigurationError(f"The grant {grant!r} needs a person: authorize and redeem.")
         known = self._of(self._accounts.named(environment, account))
-        await self._flown(
-            sign_in_by_secret(known, self._hosts(environment), self._vault), known, precious=False
-        )
+        work = sign_in_by_secret(known, self._hosts(environment), self._vault)
+        await asyncio.shield(self._flights.start(work, name=f"sign-in-{known.account.key}"))
         return known.report()
 
     async def authorize(
@@ -233,12 +232,20 @@ class Authenticator:
             SignInRequiredError: If Procore refuses the code, or the wrong person signed in.
             SourceUnavailableError: If Procore gives no answer.
         """
+        return await asyncio.shield(self.begin_redeem(authorization, code))
+
+    def begin_redeem(
+        self, authorization: Authorization, code: str
+    ) -> "asyncio.Future[ReportedGrant]":
+        """Begin what :meth:`redeem` does; it goes on whoever stops waiting for it."""
         known = self._of(authorization.account)
         hosts = self._hosts(authorization.account.environment)
-        await self._flown(
-            sign_in_by_code(known, hosts, self._vault, authorization, code), known, precious=True
-        )
-        return known.report()
+
+        async def work() -> ReportedGrant:
+            await sign_in_by_code(known, hosts, self._vault, authorization, code)
+            return known.report()
+
+        return self._flights.start(work(), name=f"redeem-{known.account.key}", precious=True)
 
     async def sign_out(self, environment: Environment, *, account: str = DEFAULT_ACCOUNT) -> None:
         """Forget the grant and tell Procore to revoke its tokens; the app's credentials stay.
@@ -329,12 +336,6 @@ class Authenticator:
         if token.stored.by_code:
             return await refresh(known, login, self._vault, stopping=lambda: self._flights.stopping)
         return await obtain(known, login)
-
-    async def _flown(
-        self, work: Coroutine[object, object, None], known: KnownAccount, *, precious: bool
-    ) -> None:
-        flight = self._flights.start(work, name=f"sign-in-{known.account.key}", precious=precious)
-        await asyncio.shield(flight)
 
 
 async def _found(known: KnownAccount) -> AccessToken:
