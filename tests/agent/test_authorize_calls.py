@@ -1,6 +1,7 @@
 """Signing a PC in through the relay, as its dispatcher sees it."""
 
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,8 @@ async def begin(desk: Bench, redirect_uri: str = CALLBACK) -> Answered:
 
 async def state(desk: Bench) -> str:
     answered = await begin(desk)
-    query = parse_qs(urlsplit(json.loads(answered.body)["authorize_url"]).query)
-    return query["state"][0]
+    url = str(json.loads(answered.body)["authorize_url"])
+    return parse_qs(urlsplit(url).query)["state"][0]
 
 
 async def redeem(desk: Bench, state: str, code: str = "code-1", **more: Any) -> Answered:
@@ -118,9 +119,7 @@ async def test_a_hostile_relay_cannot_bring_another_person_in(
 
 async def test_an_attempt_ends_after_ten_minutes(tmp_path: Path) -> None:
     ahead = [0.0]
-    from time import monotonic
-
-    async with bench(tmp_path, clock=lambda: monotonic() + ahead[0]) as desk:
+    async with bench(tmp_path, clock=lambda: time.monotonic() + ahead[0]) as desk:
         login = RotatingLogin().on(desk.procore)
         known = await state(desk)
         ahead[0] = 601
