@@ -89,7 +89,7 @@ class ApiOrigin:
         await self._wait(request, delivery)
         if entry.ended == "disconnected" and request.method == "GET":
             return
-        rule = self._strike(request, entry)
+        rule = self._strike(request, entry, delivery)
         if rule is not None and rule.prevents_execution:
             await delivery.fail(rule.fault, Reply())
             return
@@ -107,7 +107,7 @@ class ApiOrigin:
         if reply is not None:
             await (delivery.answer(reply) if rule is None else delivery.fail(rule.fault, reply))
 
-    def _strike(self, request: Request, entry: AuditEntry) -> FaultRule | None:
+    def _strike(self, request: Request, entry: AuditEntry, delivery: Delivery) -> FaultRule | None:
         if not self._simulation.faults.rules:
             return None
         rule = self._simulation.faults.strike(
@@ -119,6 +119,12 @@ class ApiOrigin:
         )
         if rule is not None:
             entry.fault = rule.fault.kind.value
+            if rule.fault.exhausts_for is not None:
+                delivery.extra = self._world.limiter.used_up(
+                    rule.fault.exhausts_for,
+                    now=self._simulation.clock.now(),
+                    behaviour=self._simulation.behaviour,
+                ).headers()
         return rule
 
     async def _wait(self, request: Request, delivery: Delivery) -> None:

@@ -54,13 +54,18 @@ _PRESETS: Final[Mapping[str, JsonObject]] = {
         "body": "You have surpassed the max number of requests for an hour. "
         "Please wait until your limit resets.",
         "retry_after": 1,
+        "exhausts_for": 1.0,
     },
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing that goes wrong; which numbers count depends on the kind."""
+    """One thing that goes wrong; which numbers count depends on the kind.
+
+    Args:
+        exhausts_for: For how many seconds the rate headers tell that nothing is left.
+    """
 
     kind: FaultKind
     status: int = 500
@@ -70,6 +75,7 @@ class Fault:
     seconds: float | None = None
     size: int | None = None
     count: int = 10_000
+    exhausts_for: float | None = None
 
     def reply(self) -> Reply:
         """Write the answer of a ``status`` fault."""
@@ -111,6 +117,8 @@ class Fault:
         retry_after = sent.pop("retry_after", None)
         if retry_after is not None:
             headers = (*headers, ("Retry-After", str(retry_after)))
+            if "exhausts_for" in sent:
+                sent["exhausts_for"] = retry_after
         try:
             return cls(kind=kind, headers=headers, **sent)
         except TypeError as exc:

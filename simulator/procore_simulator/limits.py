@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from procore_simulator.settings import Behaviour, WindowKind
 
@@ -114,6 +114,12 @@ class RateLimiter:
             reset=math.ceil(reset),
             wait_seconds=max(0.0, reset - now),
         )
+
+    def used_up(self, seconds: float, *, now: float, behaviour: Behaviour) -> RateVerdict:
+        """Report an allowance that is used up for some seconds, as a fault says."""
+        idle = self.idle_verdict(now=now, behaviour=behaviour)
+        reset = math.ceil(now + seconds)
+        return replace(idle, allowed=False, remaining=0, reset=reset, wait_seconds=seconds)
 
     def idle_verdict(self, *, now: float, behaviour: Behaviour) -> RateVerdict:
         """Report an untouched allowance, for answers that no principal owns."""

@@ -1,10 +1,12 @@
 // Drives the unmodified Procore SDK through a base URL: prints one JSON document of what it saw.
-// Arguments: base URL, API key's token file on stdin, company id, project id.
+// Arguments: base URL, company id, project id, and the base URL, company id and project id of a
+// data source whose rate limit is used up. The API key comes on stdin.
 import { readFileSync } from "node:fs";
 import procoreSdk from "@procore/js-sdk";
 
 const { client, oauth } = procoreSdk;
-const [baseUrl, companyId, projectId] = process.argv.slice(2);
+const [baseUrl, companyId, projectId, limitedUrl, limitedCompany, limitedProject] =
+  process.argv.slice(2);
 const secret = readFileSync(0, "utf8").trim();
 const seen = {};
 
@@ -51,8 +53,36 @@ const updated = await procore.patch(
   { rfi: { subject: "Asked again" } },
 );
 seen.updated = { status: updated.response.status, subject: updated.body.subject };
-seen.missing = await procore
-  .get({ base: rfis, params: { ...params, id: 1 } })
-  .then(() => 200, (answer) => answer.response.status);
+const refusal = (call) => call.then(() => ({ body: {}, response: { status: 200 } }), (answer) => answer);
+
+const missing = await refusal(procore.get({ base: rfis, params: { ...params, id: 1 } }));
+seen.missing = { status: missing.response.status, message: missing.body.message };
+const invalid = await refusal(procore.post({ base: rfis, params }, { rfi: { subject: "No question" } }));
+seen.invalid = { status: invalid.response.status, fields: Object.keys(invalid.body.errors) };
+// Arrays become status[]=…, which must reach Procore as they are.
+const open = await procore.get({ base: rfis, params, qs: { filters: { status: ["open"] } } });
+seen.open = [...new Set(open.body.map((row) => row.status))];
+
+const punch = { base: "/punch_items", version: "v1.1" };
+const item = await procore.post(punch, { project_id: Number(projectId), punch_item: { name: "x" } });
+const one = { ...punch, params: { id: item.body.id }, qs: { project_id: projectId } };
+const gone = await procore.delete(one);
+const left = await refusal(procore.get(one));
+seen.deleted = { status: gone.response.status, left: left.response.status };
+
+const stranger = client(new oauth("wrong"), {}, { apiHostname: baseUrl });
+seen.wrongKey = (await refusal(stranger.get({ base: "/me" }))).response.status;
+const limited = client(new oauth(secret), {}, {
+  apiHostname: limitedUrl,
+  defaultCompanyId: Number(limitedCompany),
+});
+const refused = await refusal(
+  limited.get({ base: rfis, params: { project_id: Number(limitedProject) } }),
+);
+seen.limited = {
+  status: refused.response.status,
+  retryAfter: refused.response.headers.get("retry-after"),
+  code: refused.body.code,
+};
 
 console.log(JSON.stringify(seen));

@@ -58,6 +58,16 @@ def test_retry_after_can_be_left_out_but_not_the_reset(
     assert "x-rate-limit-reset" in refused.headers
 
 
+def test_limit_can_be_said_to_be_used_up(simulator: Simulator, api: httpx.Client) -> None:
+    simulator.fault({"kind": "rate_limited", "retry_after": 60}, times=1)
+    refused = api.get(ME)
+    assert refused.status_code == 429
+    assert refused.headers["x-rate-limit-remaining"] == "0"
+    now = simulator.state()["now"]
+    assert 55 < int(refused.headers["x-rate-limit-reset"]) - now <= 61
+    assert int(api.get(ME).headers["x-rate-limit-remaining"]) > 0
+
+
 def test_fixed_window_forgets_all_at_once(simulator: Simulator, api: httpx.Client) -> None:
     simulator.behave(spike_limit=2, window="fixed")
     api.get(ME)

@@ -91,14 +91,34 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         thread.join(timeout=120)
 
 
-def _with_datasource(ensemble: Ensemble) -> Running:
-    company = next(c for c in ensemble.simulator["companies"] if c.get("connected"))
+@pytest.fixture(scope="session")
+def limited(running: Running) -> Running:
+    """A data source of the second company, whose rate limit is used up for an hour."""
+    company = [c for c in running.ensemble.simulator["companies"] if c.get("connected")][1]
+    source = _with_datasource(running.ensemble, company)
+    httpx.post(
+        f"{running.ensemble.simulator['admin_url']}/faults",
+        json={
+            "query": f"company_id={company['id']}",
+            "times": 1,
+            "action": {"kind": "rate_limited", "retry_after": 3600},
+        },
+        trust_env=False,
+    )
+    with source.client() as client:
+        path = f"{source.base}/procore/rest/v1.1/projects?company_id={company['id']}"
+        assert client.get(path).status_code == 429
+    return source
+
+
+def _with_datasource(ensemble: Ensemble, company: dict[str, Any] | None = None) -> Running:
+    company = company or next(c for c in ensemble.simulator["companies"] if c.get("connected"))
     project = next(p for p in ensemble.simulator["projects"] if p["company_id"] == company["id"])
     made = httpx.post(
         f"{ensemble.api_url}/api/datasources",
         headers={"Authorization": f"Bearer {ensemble.api_key}"},
         json={
-            "title": "Procore",
+            "title": f"Procore {company['id']}",
             "type": "procore",
             "settings": {"companyId": str(company["id"]), "environment": "developer_sandbox"},
             "useConnector": True,

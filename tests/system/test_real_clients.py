@@ -1,4 +1,4 @@
-"""Unmodified Procore clients work through the pass-through: only their base URL is ours."""
+"""Procore's own JavaScript SDK works through the pass-through: only its base URL is ours."""
 
 import json
 import shutil
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from ProPyCore.procore import Procore
 
 from system.conftest import Running
 
@@ -22,7 +21,7 @@ needs_node = pytest.mark.skipif(
 
 @needs_node
 def test_procores_own_javascript_sdk_lists_shows_creates_and_updates(
-    api: httpx.Client, running: Running
+    api: httpx.Client, running: Running, limited: Running
 ) -> None:
     finished = subprocess.run(
         [
@@ -31,6 +30,9 @@ def test_procores_own_javascript_sdk_lists_shows_creates_and_updates(
             running.passthrough,
             str(running.company["id"]),
             str(running.project["id"]),
+            limited.passthrough,
+            str(limited.company["id"]),
+            str(limited.project["id"]),
         ],
         cwd=NODE_CLIENT,
         input=running.ensemble.api_key,
@@ -47,28 +49,16 @@ def test_procores_own_javascript_sdk_lists_shows_creates_and_updates(
     assert seen["foreignLinks"] == []
     assert seen["created"] == {"status": 201, "subject": "Asked by the SDK"}
     assert seen["updated"] == {"status": 200, "subject": "Asked again"}
-    assert seen["missing"] == 404
+    assert seen["missing"] == {"status": 404, "message": "Record not found"}
+    assert seen["invalid"] == {"status": 422, "fields": ["question", "rfi_manager_id"]}
+    assert seen["open"] == ["open"]
+    assert seen["deleted"] == {"status": 200, "left": 404}
+    assert seen["wrongKey"] == 401
+    assert seen["limited"]["status"] == 429
+    assert int(seen["limited"]["retryAfter"]) > 3000
+    assert seen["limited"]["code"] == "rate_limited"
     ours = api.get(
         f"{running.base}/records/rfis", params={"project_id": running.project["id"]}
     ).json()
     assert set(seen["rfiIds"]) <= {row["id"] for row in ours}
     assert len(seen["rfiIds"]) == len(set(seen["rfiIds"])) >= 500
-
-
-def test_propycore_signs_in_and_pages_until_the_end(running: Running) -> None:
-    procore = Procore(
-        client_id="any-client",
-        client_secret=running.ensemble.api_key,
-        redirect_uri="",
-        base_url=running.passthrough,
-        oauth_url=running.passthrough,
-    )
-    company, project = running.company["id"], running.project["id"]
-    assert company in {found["id"] for found in procore.companies.get()}
-    assert procore.projects.find(company, running.project["name"])["id"] == project
-    rfis = procore.rfis.get(company, project)
-    assert len(rfis) == len({rfi["id"] for rfi in rfis}) >= 500
-    shown = procore.rfis.show(company, project, rfis[0]["id"])
-    assert shown["subject"] == rfis[0]["subject"]
-    folder = procore.folders.create(company, project, folder_name="Made by propycore")
-    assert folder["name"] == "Made by propycore"

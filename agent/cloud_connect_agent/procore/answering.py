@@ -1,16 +1,20 @@
 """Answers what somebody wants to read."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
+from cloud_connect.calls import Source
 from cloud_connect.errors import InvalidRequestError
-from cloud_connect_agent.procore.catalog import Catalog
+from cloud_connect_agent.procore.catalog import Catalog, Resource
+from cloud_connect_agent.procore.converting import TypeOf
 from cloud_connect_agent.procore.cursor import Position, read_cursor
 from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.observed import ObservedFields
 from cloud_connect_agent.procore.planner import ReadPlan, Target, plan_read
 from cloud_connect_agent.procore.reading import Reading
-from cloud_connect_agent.procore.rowstream import Batches
+from cloud_connect_agent.procore.rows import Row
+from cloud_connect_agent.procore.rowstream import Batches, RowStream
 from cloud_connect_agent.procore.selection import Selection
 from cloud_connect_agent.procore.sightings import Sightings
 from cloud_connect_agent.procore.sorting import sorted_rows
@@ -64,6 +68,17 @@ class Answering:
             await reading.aclose()
             raise
         return streamed
+
+    def custom_types(self, source: Source, resource: Resource) -> TypeOf:
+        """The types of the company's own fields, as far as records showed them."""
+        return partial(self._observed.type_of, source, resource)
+
+    async def records(
+        self, selection: Selection, fetcher: Fetcher, calendar: Calendar
+    ) -> list[Row]:
+        """Read all that a selection finds and that can be written, up to its limit."""
+        async with RowStream(await self.answer(selection, fetcher, calendar)) as stream:
+            return [row async for row in stream if "id" in row or selection.resource.single]
 
     async def targets(
         self, plan: ReadPlan, fetcher: Fetcher, calendar: Calendar

@@ -15,17 +15,18 @@ from typing import Final, Self
 import orjson
 import structlog
 
-from cloud_connect.errors import SourceRejectedError
+from cloud_connect.errors import CloudConnectError, SourceRejectedError
 from cloud_connect_agent.procore.messages import ApiResponse
 from cloud_connect_agent.procore.planner import Target
 from cloud_connect_agent.procore.rows import Row, unwrap
 from cloud_connect_agent.procore.window import ReadAhead
 
-__all__ = ["ListReader", "Page", "read_page"]
+__all__ = ["ListReader", "Page", "Unread", "read_page"]
 
 log = structlog.get_logger(__name__)
 
-Fetch = Callable[[Target, int], Awaitable["Page"]]
+Unread = Callable[[], "Page"]  # a page as it came, to be decoded when it is its turn
+Fetch = Callable[[Target, int], Awaitable["Page | Unread"]]
 
 _NEXT: Final = re.compile(r';\s*rel="?next\b', re.IGNORECASE)
 _REMEMBERED_IDS: Final = 65_536  # of a list; records shift by a few places, not by so many
@@ -107,7 +108,7 @@ class _List:
 
     def __init__(self, target: Target, *, first: int, paged: bool) -> None:
         self.target: Final = target
-        self.under_way: deque[asyncio.Task[Page | Exception]] = deque()
+        self.under_way: deque[asyncio.Task[Page | Unread | Exception]] = deque()
         self._paged: Final = paged
         self._first: Final = first
         self._next: int = first
@@ -243,7 +244,7 @@ class ListReader:
                 self._lists.popleft()
                 self._finished.append(current.delivered)
                 continue
-            result = await current.under_way[0]
+            result = _opened(await current.under_way[0])
             current.under_way.popleft()
             if isinstance(result, Page):
                 self._accepted = True
@@ -300,13 +301,13 @@ class ListReader:
             return min(self._page_size, 1 + sum(self._finished) // len(self._finished))
         return self._page_size
 
-    def _start(self, target: Target, number: int) -> "asyncio.Task[Page | Exception]":
+    def _start(self, target: Target, number: int) -> "asyncio.Task[Page | Unread | Exception]":
         if self._tasks is None:
             raise RuntimeError("a ListReader is used inside its “async with”")
         name = f"procore-page-{next(self._names)}"
         return self._tasks.create_task(self._run(target, number), name=name)
 
-    async def _run(self, target: Target, number: int) -> Page | Exception:
+    async def _run(self, target: Target, number: int) -> Page | Unread | Exception:
         started = self._clock()
         try:
             page = await self._fetch(target, number)
@@ -314,3 +315,12 @@ class ListReader:
             return exc
         self._window.fetched(self._clock() - started)
         return page
+
+
+def _opened(result: Page | Unread | Exception) -> Page | Exception:
+    if isinstance(result, (Page, Exception)):
+        return result
+    try:
+        return result()
+    except CloudConnectError as exc:
+        return exc

@@ -88,7 +88,9 @@ def plan_read(selection: Selection, source: Source, calendar: Calendar) -> ReadP
     if endpoint is None and ids is None:
         endpoint = resource.needed(Operation.LIST)
     filtered = condition is not None and not _only_says_where(condition, resource)
-    query = () if endpoint is None else server_query(endpoint, condition, calendar)
+    # What a list must be told, such as the day, a record that is shown by its id need not be.
+    asked = endpoint if ids is None else None
+    query = () if asked is None else server_query(asked, condition, calendar)
     listed = ids is None and len(targets) == 1 and not everywhere
     return ReadPlan(
         selection=selection,
@@ -97,7 +99,7 @@ def plan_read(selection: Selection, source: Source, calendar: Calendar) -> ReadP
         ids=ids,
         matches=matches,
         query=query,
-        echo={} if endpoint is None else _echoed(endpoint, query),
+        echo={} if asked is None else _echoed(asked, query),
         sort=server_sort(selection) if listed else (),
         filtered=filtered,
         per_page=1 if endpoint is None else _page_size(endpoint, selection, filtered=filtered),

@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Self
 
 from cloud_connect.calls import Operation
 from cloud_connect.errors import InvalidRequestError, SourceRejectedError
 from cloud_connect_agent.procore.catalog import Pager
 from cloud_connect_agent.procore.fetching import Fetcher
+from cloud_connect_agent.procore.messages import ApiResponse
 from cloud_connect_agent.procore.observed import ObservedFields
 from cloud_connect_agent.procore.offsets import OffsetPages
-from cloud_connect_agent.procore.pager import ListReader, Page, read_page
+from cloud_connect_agent.procore.pager import ListReader, Page, Unread, read_page
 from cloud_connect_agent.procore.planner import (
     ReadPlan,
     Target,
@@ -169,18 +171,24 @@ class Reading:
             return True
         return False not in found and root != name and resource.knows(root, READABLE)
 
-    async def _fetch(self, target: Target, number: int) -> Page:
+    async def _fetch(self, target: Target, number: int) -> Page | Unread:
         if _RECORD in target:
             return await self._record(target)
         endpoint = self.plan.selection.resource.needed(Operation.LIST)
         if endpoint.pager is not Pager.OFFSET:
-            return await self._page(target, number)
+            return partial(self._read_page, await self._send(target, number), number)
         return await self._pages_of(target).page(number)
 
+    async def _send(self, target: Target, number: int) -> ApiResponse:
+        request = page_request(self.plan, self._fetcher.source, target, page=number)
+        ahead = replace(request, read_ahead=True)
+        return await self._fetcher.send(ahead, answering=self._answering)
+
     async def _page(self, target: Target, number: int) -> Page:
+        return self._read_page(await self._send(target, number), number)
+
+    def _read_page(self, response: ApiResponse, number: int) -> Page:
         plan, resource = self.plan, self.plan.selection.resource
-        request = page_request(plan, self._fetcher.source, target, page=number)
-        response = await self._fetcher.send(request, answering=self._answering)
         page = read_page(response, number=number, rule=resource.needed(Operation.LIST).unwrap)
         if page.per_page is not None and page.per_page < plan.per_page:
             self.sightings.note("procore_page_size_clamped", resource=resource.name)

@@ -81,27 +81,17 @@ def unwrap(body: object, rule: str) -> list[Row]:
 
     Args:
         rule: ``""`` for a list (or one record); a key that holds it, where Procore wraps it;
-            ``groups:KEY`` for a list of groups that each hold some, which get what their group
-            says of itself; ``tree:KEY`` for nested folders.
+            ``groups:KEY`` for a list of groups that each hold some; ``tree:KEY`` for nested
+            folders.
     """
     shape, _, key = rule.partition(":")
     if shape == "tree":
         return list(flatten_tree(body, key))
     if shape == "groups":
-        return [row for group in _records(body) for row in _members(group, key)]
+        return [row for group in _records(body) for row in _records(group.get(key))]
     if isinstance(body, dict) and shape in body:
         return _records(body[shape])
     return _records(body)
-
-
-def _members(group: Row, key: str) -> Iterator[Row]:
-    told = {
-        name: value
-        for name, value in group.items()
-        if name != "id" and not isinstance(value, (dict, list))
-    }
-    for row in _records(group.get(key)):
-        yield {**told, **row}
 
 
 def _records(value: object) -> list[Row]:

@@ -39,7 +39,7 @@ MADE: dict[str, tuple[Row, Row]] = {
     "vendors": ({"name": "Glass Ltd"}, {"city": "Cork"}),
     "project_vendors": ({"name": "Steel Ltd"}, {"city": "Cork"}),
     "submittals": ({"number": "900", "title": "Door"}, {"title": "Gate"}),
-    "punch_items": ({"name": "Door", "due": "2026-12-01"}, {"name": "Gate"}),
+    "punch_items": ({"name": "Door", "due": "2026-12-01"}, {"due_date": "2026-12-02"}),
     "folders": ({"name": "Pictures"}, {"name": "Plans"}),
     "image_categories": ({"name": "Roof"}, {"name": "Walls"}),
     "notes_logs": ({"comment": "Rain", "date": "2026-11-02"}, {"comment": "Snow"}),
@@ -219,6 +219,20 @@ async def test_conditions_agree_with_reading_everything(executor: RecordExecutor
     found = await rows_of(await queried(executor, "select", "rfis", conditions=chosen))
     expected = {row["id"] for row in whole if str(row["updated_at"]) >= middle}
     assert {row["id"] for row in found} == expected
+
+
+@pytest.mark.parametrize("ascending", [True, False])
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [("rfis", "due_date"), ("rfis", "created_at"), ("submittals", "due_date")],
+)
+async def test_few_in_order_are_those_that_come_first_of_all(
+    executor: RecordExecutor, name: str, field: str, *, ascending: bool
+) -> None:
+    members = {"orderBy": field, "orderAscending": ascending}
+    whole = await rows_of(await queried(executor, "select", name, **members))
+    few = await rows_of(await queried(executor, "select", name, **members, rowLimit=7))
+    assert [row["id"] for row in few] == [row["id"] for row in whole[:7]]
 
 
 async def test_projects_of_any_status_are_listed(executor: RecordExecutor) -> None:

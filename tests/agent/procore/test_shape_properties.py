@@ -91,7 +91,6 @@ pager = "link"
 unwrap = "groups:things"
 [fields]
 id = "integer out"
-label = "string out"
 """
 COLUMNS = """
 dynamic = true
@@ -114,11 +113,8 @@ TITLES = {
 
 def grouped(rows: list[Row]) -> object:
     """Meetings come so: groups with a title, each holding some."""
-    runs = groupby(rows, key=lambda row: row["label"])
-    made = [
-        {"id": 1, "label": label, "things": [_without(row, "label") for row in run]}
-        for label, run in runs
-    ]
+    runs = groupby(rows, key=lambda row: row["status"])
+    made = [{"id": 1, "title": str(status), "things": list(run)} for status, run in runs]
     return made[0] if len(made) == 1 else made
 
 
@@ -312,8 +308,7 @@ def test_answers_are_what_reading_everything_would_give(
     for number, row in enumerate(data, 1):
         project = row["project"]
         fields = {shape.called(name): row[name] for name in NAMES if name != "id"}
-        own = {"label": f"group {row['status']}"} if shape.wrap is grouped else {}
-        typed.append({"project_id": project, shape.id_name: shape.id_of(number), **own, **fields})
+        typed.append({"project_id": project, shape.id_name: shape.id_of(number), **fields})
     typed.sort(key=lambda row: PROJECTS.index(int(str(row["project_id"]))))
     wire = [{name: written(value) for name, value in row.items()} for row in typed]
     lists = {
