@@ -25,6 +25,7 @@ from cloud_connect_agent.procore.catalog import load_catalog
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.executor import RecordExecutor
 from cloud_connect_agent.procore.files.parts import ProcoreFiles
+from cloud_connect_agent.procore.metadata import SnapshotStore
 from cloud_connect_agent.reports import ReportBoard
 from cloud_connect_agent.settings import AgentSettings
 from cloud_connect_agent.stopping import StopSignal
@@ -79,7 +80,9 @@ async def run_agent(
         await stack.enter_async_context(serve_control(paths.control_socket, operator.answer))
         stack.enter_context(_signals(stop, operator))
         catalog = load_catalog()
-        executor = RecordExecutor(client, catalog)
+        store = SnapshotStore(paths.metadata_dir)
+        executor = RecordExecutor(client, catalog, store=store)
+        stack.push_async_callback(executor.metadata.flush)
         files = ProcoreFiles.of(
             client,
             catalog,
@@ -89,6 +92,7 @@ async def run_agent(
         log.info("agent_started", version=VERSION, connector_id=settings.relay.connector_id)
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(operator.watch(), name="operator-watch")
+            keep = group.create_task(executor.metadata.keep(), name="metadata-keep")
             async with _until_drained(group, stop, seconds=settings.tunnel.drain_timeout):
                 dispatching = Dispatcher.open(
                     executor,
@@ -110,6 +114,7 @@ async def run_agent(
                         stop=stop,
                     )
             watch.cancel()
+            keep.cancel()
     log.info("agent_stopped", in_order=not stop.urgent)
     return 1 if stop.urgent else 0
 

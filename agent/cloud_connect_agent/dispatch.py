@@ -10,21 +10,18 @@ import orjson
 import structlog
 
 from cloud_connect.calls import (
-    CallParams,
+    DryRunParams,
     JournalParams,
     Operation,
     PassthroughParams,
     QueryParams,
     RecordParams,
-    Source,
     SourceParams,
 )
 from cloud_connect.errors import (
     CloudConnectError,
     ConnectorPausedError,
-    DeadlineExceededError,
     InternalError,
-    InvalidRequestError,
     Outcome,
     PolicyDeniedError,
     QuotaExceededError,
@@ -32,32 +29,23 @@ from cloud_connect.errors import (
     UnsupportedOperationError,
 )
 from cloud_connect.exchange import Exchange
-from cloud_connect.query import Query
-from cloud_connect.tunnel import ResponseHead, Trailers
 from cloud_connect_agent.file_calls import FileCalls, FileParts
-from cloud_connect_agent.policy import Access, Policy, Verb
+from cloud_connect_agent.policy import Access, Ceiling, Policy, Verb, lowest
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.connection_test import run_connection_test
 from cloud_connect_agent.raw_calls import RawCalls
-from cloud_connect_agent.record_source import RecordSource, Rows
+from cloud_connect_agent.record_calls import RecordCalls
+from cloud_connect_agent.record_source import RecordSource
 from cloud_connect_agent.reply import (
     INTERNAL_FAILURE,
     JSON_HEADERS,
-    ROWS_HEADERS,
     Call,
-    lines_of,
+    by_deadline,
+    completed,
     params_of,
-    read_all,
 )
 from cloud_connect_agent.tasks import lasting_tasks
-from cloud_connect_agent.write_calls import (
-    Answer,
-    CallJournal,
-    Settle,
-    Work,
-    WriteCalls,
-    fingerprint_of,
-)
+from cloud_connect_agent.write_calls import CallJournal, WriteCalls
 
 __all__ = ["WRITE_LINGER", "Dispatcher"]
 
@@ -93,8 +81,9 @@ class Dispatcher:
         self._policy: Final = policy
         self._writes: Final = WriteCalls(journal, tasks, clock=clock)
         self._raw: Final = RawCalls(client, files.downloads, self._writes, allow=self._allow)
+        self._records: Final = RecordCalls(executor, self._writes, allow=self._allow)
         self._files: Final = FileCalls(
-            executor, files, allow=self._allow, journaled=self._journaled
+            executor, files, allow=self._allow, journaled=self._records.journaled
         )
         self._paused: Final = paused
         self._max_open: Final = max_open
@@ -199,117 +188,48 @@ class Dispatcher:
             await self._files.serve(call, operation)
             return
         match operation:
-            case Operation.TEST | Operation.TREE:
-                await self._describe(call, operation, params_of(SourceParams, call).source)
-            case Operation.QUERY:
-                await self._query(call, params_of(QueryParams, call))
+            case Operation.TEST | Operation.TREE | Operation.DRIFT:
+                await self._describe(call, operation, params_of(SourceParams, call))
+            case Operation.QUERY | Operation.QUERY_DRY_RUN:
+                rehearsal = operation is Operation.QUERY_DRY_RUN
+                await self._records.query(call, params_of(QueryParams, call), dry_run=rehearsal)
             case Operation.LIST | Operation.GET:
-                await self._read(call, operation, params_of(RecordParams, call))
+                await self._records.read(call, operation, params_of(RecordParams, call))
+            case Operation.DRY_RUN:
+                await self._records.dry_run(call, params_of(DryRunParams, call))
             case _:
-                await self._write(call, operation, params_of(RecordParams, call))
+                await self._records.write(call, operation, params_of(RecordParams, call))
 
-    async def _describe(self, call: Call, operation: Operation, source: Source) -> None:
+    async def _describe(self, call: Call, operation: Operation, params: SourceParams) -> None:
+        source = params.source
         verb = Verb.TEST if operation is Operation.TEST else Verb.READ
         self._allow(
             [Access(verb=verb, environment=source.environment, company_id=source.company_id)]
         )
-        async with _by_deadline(call):
+        async with by_deadline(call):
             if operation is Operation.TEST:
                 report = await run_connection_test(self._client, source, deadline=call.deadline)
                 document: object = report.as_json()
+            elif operation is Operation.DRIFT:
+                document = await self._executor.drift(source, call.deadline, refresh=params.refresh)
             else:
-                items = await self._executor.tree(source, call.deadline)
+                items = await self._executor.tree(source, call.deadline, refresh=params.refresh)
                 document = {"items": items}
-        await call.reply.send(_head(200, JSON_HEADERS), orjson.dumps(document))
+        await call.reply.send(completed(200, JSON_HEADERS), orjson.dumps(document))
 
-    async def _read(self, call: Call, operation: Operation, params: RecordParams) -> None:
-        self._allow(self._executor.accesses(operation, params))
-        if operation is Operation.LIST:
-            async with _by_deadline(call):
-                rows = await self._executor.list(params, call.deadline)
-            await self._send_rows(call, rows)
-            return
-        async with _by_deadline(call):
-            record = await self._executor.get(params, call.deadline)
-        await call.reply.send(_head(200, JSON_HEADERS), orjson.dumps(record))
-
-    async def _query(self, call: Call, params: QueryParams) -> None:
-        body = await read_all(call)
-        query = Query.parse(body)
-        accesses = self._executor.accesses_of_query(params.source, query)
-        self._allow(accesses)
-        if any(access.verb.writes for access in accesses):
-
-            async def work(_: Settle) -> Answer:
-                rows = await self._executor.query(
-                    params.source, query, call.deadline, interactive=params.interactive
-                )
-                head = _head(200, ROWS_HEADERS)
-                try:
-                    kept = await _collect(rows)
-                    head = head.model_copy(
-                        update={"total_items": rows.total_items, "message": rows.message}
-                    )
-                finally:
-                    await rows.aclose()
-                return Answer(head=head, body=kept)
-
-            await self._journaled(call, Operation.QUERY, params, body, work)
-            return
-        async with _by_deadline(call):
-            rows = await self._executor.query(
-                params.source, query, call.deadline, interactive=params.interactive
-            )
-        await self._send_rows(call, rows)
-
-    async def _write(self, call: Call, operation: Operation, params: RecordParams) -> None:
-        body = await read_all(call)
-        record = {} if operation is Operation.DELETE else _record_of(body)
-        self._allow(self._executor.accesses(operation, params, record))
-
-        async def work(_: Settle) -> Answer:
-            status = 200
-            if operation is Operation.CREATE:
-                status = 201
-                done = await self._executor.create(params, record, call.deadline)
-            elif operation is Operation.UPDATE:
-                done = await self._executor.update(params, record, call.deadline)
-            else:
-                done = await self._executor.delete(params, call.deadline)
-            return Answer(head=_head(status, JSON_HEADERS), body=orjson.dumps(done))
-
-        await self._journaled(call, operation, params, body, work)
-
-    async def _journaled(
-        self, call: Call, operation: Operation, params: CallParams, body: bytes, work: Work
-    ) -> None:
-        fingerprint = fingerprint_of(operation, call.head.params, body)
-        if params.replay_only:
-            answer: Answer | None = await self._writes.replay(call, fingerprint)
-        else:
-            answer = await self._writes.run(call, operation, fingerprint, work)
-        if answer is not None:
-            await call.reply.send(answer.head, answer.body or b"")
-
-    async def _send_rows(self, call: Call, rows: Rows) -> None:
-        head = _head(200, ROWS_HEADERS).model_copy(update={"total_items": rows.total_items})
-        try:
-            await call.reply.send_rows(
-                head, rows, lambda: Trailers(outcome=Outcome.COMPLETED, hops=call.hops)
-            )
-        finally:
-            await rows.aclose()
-
-    def _allow(self, accesses: Sequence[Access]) -> None:
-        """Refuse what the policy does not allow.
+    def _allow(self, accesses: Sequence[Access]) -> Ceiling | None:
+        """Refuse what the policy does not allow; return how many records may change.
 
         Raises:
             PolicyDeniedError: With the rule's reason.
         """
+        decisions = []
         for access in accesses:
             decision = self._policy.decide(access)
             if not decision.allowed:
                 raise PolicyDeniedError(f"{decision.reason} (rule {decision.rule})")
+            decisions.append(decision)
+        return lowest(decisions)
 
     async def _fail(self, call: Call, error: CloudConnectError) -> None:
         if isinstance(error, TunnelError):
@@ -335,35 +255,3 @@ def _operation_of(name: str) -> Operation:
     if operation is None:
         raise UnsupportedOperationError(f"The connector does not know the operation {name!r}.")
     return operation
-
-
-def _record_of(body: bytes) -> dict[str, object]:
-    try:
-        record = orjson.loads(body)
-    except orjson.JSONDecodeError as exc:
-        raise InvalidRequestError(f"The record is not valid JSON: {exc}.") from exc
-    if not isinstance(record, dict):
-        raise InvalidRequestError("The record must be a JSON object.")
-    return record
-
-
-def _head(status: int, headers: tuple[tuple[str, str], ...]) -> ResponseHead:
-    return ResponseHead(status=status, headers=headers, outcome=Outcome.COMPLETED)
-
-
-async def _collect(rows: Rows) -> bytes:
-    kept = bytearray()
-    async for batch in rows.batches():
-        for piece in lines_of(batch):
-            kept += piece
-    return bytes(kept)
-
-
-@asynccontextmanager
-async def _by_deadline(call: Call) -> AsyncIterator[None]:
-    """Bound a read by the call's deadline."""
-    try:
-        async with asyncio.timeout(call.left):
-            yield
-    except TimeoutError as exc:
-        raise DeadlineExceededError("Procore did not answer before the call's deadline.") from exc

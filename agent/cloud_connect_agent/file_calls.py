@@ -50,7 +50,7 @@ _CONDITIONS: Final = frozenset(
 )
 _UPLOADABLE: Final = ("uploads", "files", "images")
 
-Allow = Callable[[Sequence[Access]], None]
+Allow = Callable[[Sequence[Access]], object]
 Journaled = Callable[[Call, Operation, CallParams, bytes, Work], Awaitable[None]]
 
 

@@ -51,6 +51,11 @@ class CurrentProcore:
         """Of one file that has to be on disk before it can be uploaded."""
         return self.settings.max_spool_bytes
 
+    @property
+    def tree_cache_seconds(self) -> float:
+        """How long a tree is used again."""
+        return self.settings.tree_cache_seconds
+
 
 class _Client(Protocol):
     async def grants(self) -> list[ReportedGrant]: ...

@@ -69,6 +69,11 @@ class AgentPaths:
         return self.state_dir / "spool"
 
     @property
+    def metadata_dir(self) -> Path:
+        """Versions of the companies' fields, and which of them calls use."""
+        return self.state_dir / "metadata"
+
+    @property
     def generation_file(self) -> Path:
         """The counter that tells this agent from a copy of its disk."""
         return self.state_dir / "generation"

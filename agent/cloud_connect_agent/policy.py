@@ -1,6 +1,7 @@
 """What may run on this PC, and which rule says so."""
 
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Final, Literal, Protocol
@@ -12,6 +13,7 @@ from cloud_connect.errors import ConfigurationError
 
 __all__ = [
     "Access",
+    "Ceiling",
     "Decision",
     "Effect",
     "FixedPolicy",
@@ -20,10 +22,12 @@ __all__ = [
     "PolicyDocument",
     "Rule",
     "Verb",
+    "lowest",
     "parse_policy",
 ]
 
 Id = Annotated[int, Field(gt=0, le=MAX_ID, strict=True)]
+Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 
 
 class Verb(StrEnum):
@@ -91,12 +95,34 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ceiling:
+    """The most records that one call may change, and the rule that says so."""
+
+    records: int
+    rule: str
+
+    def refusal(self, count: int) -> str | None:
+        """Why a call that changes *count* records is refused; ``None`` if it is not."""
+        if count <= self.records:
+            return None
+        return (
+            f"Rule {self.rule!r} of the policy on this PC lets one call change at most "
+            f"{self.records} records."
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Whether an access is allowed, by which rule, in a sentence."""
+    """Whether an access is allowed, by which rule, in a sentence.
+
+    Attributes:
+        ceiling: How many records a call may change by it; ``None`` does not limit that.
+    """
 
     allowed: bool
     rule: str
     reason: str
+    ceiling: Ceiling | None = None
 
 
 class Policy(Protocol):
@@ -126,6 +152,7 @@ class Rule(_Strict):
     projects: frozenset[Id] | None = Field(default=None, min_length=1)
     resources: frozenset[str] | None = Field(default=None, min_length=1)
     paths: tuple[str, ...] | None = Field(default=None, min_length=1)
+    max_records_per_call: Count | None = None
 
     @field_validator("environments", mode="before")
     @classmethod
@@ -134,6 +161,12 @@ class Rule(_Strict):
         if isinstance(value, list):
             return [item.replace("-", "_") if isinstance(item, str) else item for item in value]
         return value
+
+    @model_validator(mode="after")
+    def _only_what_is_allowed_is_counted(self) -> "Rule":
+        if self.max_records_per_call is not None and self.effect is Effect.DENY:
+            raise ValueError(f"the rule {self.id!r} refuses, so max_records_per_call says nothing")
+        return self
 
     @property
     def everywhere(self) -> bool:
@@ -175,9 +208,14 @@ class Rule(_Strict):
 
 
 class PolicyDocument(_Strict):
-    """A policy file's content: the first rule that matches decides, else it is refused."""
+    """A policy file's content: the first rule that matches decides, else it is refused.
+
+    Attributes:
+        max_records_per_call: Holds for the rules that have no number of their own.
+    """
 
     mode: Literal["normal", "read-only"] = "normal"
+    max_records_per_call: Count | None = None
     rules: tuple[Rule, ...] = Field(default=(), max_length=1000)
 
     @model_validator(mode="after")
@@ -206,6 +244,7 @@ class PolicyDocument(_Strict):
                     rule=rule.id,
                     reason=f"Rule {rule.id!r} of the policy on this PC {verdict} "
                     f"{_describe(access)}.",
+                    ceiling=self._ceiling(rule) if allowed and access.verb.writes else None,
                 )
         return Decision(
             allowed=False,
@@ -236,6 +275,13 @@ class PolicyDocument(_Strict):
             "pass_through": raw.value,
             "problem": None,
         }
+
+    def _ceiling(self, rule: Rule) -> Ceiling | None:
+        if rule.max_records_per_call is not None:
+            return Ceiling(records=rule.max_records_per_call, rule=rule.id)
+        if self.max_records_per_call is not None:
+            return Ceiling(records=self.max_records_per_call, rule="max_records_per_call")
+        return None
 
     def _may_allow(self, *verbs: Verb) -> bool:
         wanted = {verb for verb in verbs if not (self.mode == "read-only" and verb.writes)}
@@ -271,6 +317,12 @@ class FixedPolicy:
             "pass_through": "none",
             "problem": self._reason,
         }
+
+
+def lowest(decisions: Iterable[Decision]) -> Ceiling | None:
+    """The ceiling that holds for a call which needs all of *decisions*."""
+    found = (decision.ceiling for decision in decisions if decision.ceiling is not None)
+    return min(found, key=lambda ceiling: ceiling.records, default=None)
 
 
 def parse_policy(text: str) -> PolicyDocument:

@@ -37,7 +37,7 @@ class RawCalls:
         downloads: Downloads,
         writes: WriteCalls,
         *,
-        allow: Callable[[Sequence[Access]], None],
+        allow: Callable[[Sequence[Access]], object],
     ) -> None:
         self._client: Final = client
         self._downloads: Final = downloads
@@ -145,7 +145,7 @@ class RawCalls:
 
 
 def target_check(
-    source: Source, allow: Callable[[Sequence[Access]], None]
+    source: Source, allow: Callable[[Sequence[Access]], object]
 ) -> Callable[[str], None]:
     """Return what refuses a target at the API that a raw call could not have, either."""
 

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from cloud_connect.calls import Operation, RecordParams, Source
 from cloud_connect.query import Query
-from cloud_connect_agent.policy import Access
+from cloud_connect_agent.policy import Access, Ceiling
 
 __all__ = ["RecordSource", "Rows"]
 
@@ -26,6 +26,11 @@ class Rows(Protocol):
     @property
     def message(self) -> str | None:
         """A sentence for people, where there is something to say."""
+        ...
+
+    @property
+    def unclear(self) -> bool:
+        """Whether they tell of writes, one of which may have had its effect or not."""
         ...
 
     def batches(self) -> AsyncIterator[Sequence[Mapping[str, object]]]:
@@ -53,6 +58,21 @@ class RecordSource(Protocol):
         """Return what the policy must allow before the query runs."""
         ...
 
+    def accesses_of_records(
+        self, params: RecordParams, records: Sequence[Mapping[str, object]]
+    ) -> Sequence[Access]:
+        """Return what the policy must allow before several records are created."""
+        ...
+
+    def accesses_of_dry_run(
+        self,
+        operation: Operation,
+        params: RecordParams,
+        records: Sequence[Mapping[str, object]],
+    ) -> Sequence[Access]:
+        """Return what the policy must allow before a write is rehearsed."""
+        ...
+
     async def list(self, params: RecordParams, deadline: float) -> Rows:
         """Begin to read a list."""
         ...
@@ -67,6 +87,29 @@ class RecordSource(Protocol):
         """Create a record."""
         ...
 
+    async def create_many(
+        self,
+        params: RecordParams,
+        records: Sequence[Mapping[str, object]],
+        deadline: float,
+        *,
+        ceiling: Ceiling | None,
+    ) -> Rows:
+        """Create several records, and tell of each what became of it."""
+        ...
+
+    async def dry_run(
+        self,
+        operation: Operation,
+        params: RecordParams,
+        records: Sequence[Mapping[str, object]],
+        deadline: float,
+        *,
+        ceiling: Ceiling | None,
+    ) -> Rows:
+        """Tell what a write would change, without it."""
+        ...
+
     async def update(
         self, params: RecordParams, record: Mapping[str, object], deadline: float
     ) -> Mapping[str, object]:
@@ -78,11 +121,26 @@ class RecordSource(Protocol):
         ...
 
     async def query(
-        self, source: Source, query: Query, deadline: float, *, interactive: bool = True
+        self,
+        source: Source,
+        query: Query,
+        deadline: float,
+        *,
+        interactive: bool = True,
+        ceiling: Ceiling | None = None,
+        seed: str | None = None,
     ) -> Rows:
         """Carry a query out."""
         ...
 
-    async def tree(self, source: Source, deadline: float) -> Sequence[Mapping[str, object]]:
+    async def tree(
+        self, source: Source, deadline: float, *, refresh: bool = False
+    ) -> Sequence[Mapping[str, object]]:
         """Return the tables and fields there are."""
+        ...
+
+    async def drift(
+        self, source: Source, deadline: float, *, refresh: bool = False
+    ) -> Mapping[str, object]:
+        """Return which fields in use are gone or have another type."""
         ...

@@ -1,7 +1,8 @@
 """Answering a call: its head once, its rows joined, its failure as a problem."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 import orjson
@@ -12,6 +13,7 @@ from cloud_connect.errors import (
     CloudConnectError,
     DeadlineExceededError,
     InvalidRequestError,
+    Outcome,
     SourceRejectedError,
 )
 from cloud_connect.exchange import Exchange
@@ -24,6 +26,8 @@ __all__ = [
     "ROWS_HEADERS",
     "Call",
     "Reply",
+    "by_deadline",
+    "completed",
     "lines_of",
     "params_of",
     "problem_of",
@@ -85,6 +89,25 @@ def params_of(model: type[_ModelT], call: Call) -> _ModelT:
         first = exc.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InvalidRequestError(f"The call's {place or 'parameters'}: {first['msg']}.") from exc
+
+
+def completed(status: int, headers: tuple[tuple[str, str], ...]) -> ResponseHead:
+    """Return the head of an answer that tells all that there is to tell."""
+    return ResponseHead(status=status, headers=headers, outcome=Outcome.COMPLETED)
+
+
+@asynccontextmanager
+async def by_deadline(call: Call) -> AsyncIterator[None]:
+    """Bound a read by the call's deadline.
+
+    Raises:
+        DeadlineExceededError: If it passes first.
+    """
+    try:
+        async with asyncio.timeout(call.left):
+            yield
+    except TimeoutError as exc:
+        raise DeadlineExceededError("Procore did not answer before the call's deadline.") from exc
 
 
 async def read_all(call: Call) -> bytes:

@@ -110,18 +110,26 @@ class EnvironmentSettings(_Section):
     ca_file: Path | None = None
     storage_hosts: tuple[StorageHost, ...] = Field(default=(), max_length=50)
 
+    @field_validator("storage_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Take a list with commas, as environment variables have it."""
+        return [one.strip() for one in value.split(",")] if isinstance(value, str) else value
+
 
 class ProcoreSettings(_Section):
     """How the agent talks to Procore.
 
     Attributes:
         max_spool_bytes: Of one file that has to be on disk before it can be uploaded.
+        tree_cache_seconds: How long a tree is used again; 0 makes each anew.
     """
 
     environments: dict[str, EnvironmentSettings] = Field(default_factory=dict)
     read_concurrency: int = Field(default=32, ge=1, le=256)
     write_concurrency: int = Field(default=8, ge=1, le=64)
     max_spool_bytes: int = Field(default=2 * 2**30, ge=0, le=128 * 2**30)
+    tree_cache_seconds: float = Field(default=60.0, ge=0, le=86400)
 
     @field_validator("environments", mode="before")
     @classmethod

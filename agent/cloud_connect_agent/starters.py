@@ -24,6 +24,9 @@ _HEAD: Final = """\
 #   resources    resource names, such as ["rfis", "punch_items"]
 #   paths        of pass-through calls, such as ["rest/v1.0/projects/*/rfis"]; everything
 #                below the path is included, and * stands for one part between slashes
+#   max_records_per_call
+#                how many records one call may change, of an allow rule; it takes the place
+#                of the number for all rules below
 #
 # A pass-through call is a raw Procore request. Only its path is known, so a deny rule
 # that names projects or resources refuses all pass-through calls that reach it.
@@ -40,6 +43,10 @@ _HEAD: Final = """\
 
 # "read-only" refuses every write, whatever the rules say: a switch for the worst case.
 mode = "normal"
+
+# One call may change, create or delete so many records at most; a call that would touch
+# more is refused before it writes any. Pass-through calls are not counted.
+max_records_per_call = 100
 """
 
 _TEST: Final = """

@@ -13,6 +13,7 @@ __all__ = [
     "AttachParams",
     "CallParams",
     "ContentParams",
+    "DryRunParams",
     "Environment",
     "Filter",
     "JournalParams",
@@ -52,11 +53,17 @@ class Environment(StrEnum):
 
 
 class Operation(StrEnum):
-    """What a stream asks for; the first word after the dot is a verb of records."""
+    """What a stream asks for; the first word after the dot is a verb of records.
+
+    Dry runs are operations of their own: an agent that does not know them refuses them,
+    where it would overlook a flag and write.
+    """
 
     TEST = "test"
     TREE = "tree"
+    DRIFT = "drift"
     QUERY = "query"
+    QUERY_DRY_RUN = "query.dry_run"
     LIST = "records.list"
     GET = "records.get"
     CREATE = "records.create"
@@ -66,6 +73,7 @@ class Operation(StrEnum):
     ATTACH = "records.attach"
     CONTENT = "files.content"
     UPLOAD = "files.upload"
+    DRY_RUN = "records.dry_run"
     PASSTHROUGH = "passthrough"
     JOURNAL = "journal"
     REPORT = "report"
@@ -98,11 +106,23 @@ class CallParams(_Wire):
 
 
 class SourceParams(CallParams):
-    """``test`` and ``tree``: no parameters of their own; the answer is one JSON document."""
+    """``test``, ``tree`` and ``drift``: the answer is one JSON document.
+
+    Attributes:
+        refresh: Ask the source for its metadata, whatever is known of it already.
+    """
+
+    refresh: bool = False
 
 
 class QueryParams(CallParams):
-    """``query``: the body is the platform's query object; the answer one row a line."""
+    """``query``: the body is the platform's query object; the answer one row a line.
+
+    Attributes:
+        seed: The same for each repeat with an idempotency key; new records can be known by it.
+    """
+
+    seed: str | None = Field(default=None, pattern=r"^[0-9a-f]{16,64}$")
 
 
 class Filter(_Wire):
@@ -120,6 +140,7 @@ class RecordParams(CallParams):
         scope: Ids that say where the resource lives, such as ``{"project_id": "12"}``.
         sort: Field names, ``-`` before one sorts descending.
         limit: At most so many rows; ``None`` is all.
+        seed: As of a query.
     """
 
     resource: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")
@@ -129,6 +150,13 @@ class RecordParams(CallParams):
     sort: tuple[str, ...] = Field(default=(), max_length=10)
     fields: tuple[str, ...] | None = Field(default=None, max_length=500)
     limit: int | None = Field(default=None, ge=0)
+    seed: str | None = Field(default=None, pattern=r"^[0-9a-f]{16,64}$")
+
+
+class DryRunParams(RecordParams):
+    """``records.dry_run``: what *verb* would change; the body is what it would write."""
+
+    verb: Literal["create", "update", "delete"]
 
 
 class UploadFlow(StrEnum):

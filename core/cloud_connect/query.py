@@ -12,6 +12,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cloud_connect.errors import InvalidRequestError
+from cloud_connect.mappings import MAX_FIELDS, mappings_of, records_of
 
 __all__ = [
     "Action",
@@ -23,11 +24,11 @@ __all__ = [
     "Operator",
     "Query",
     "QueryInfo",
+    "is_dry_run",
 ]
 
 MAX_DEPTH: Final = 20  # groups within groups that a person could still have meant
 MAX_CONDITIONS: Final = 500  # conditions of one query
-MAX_FIELDS: Final = 500  # fields, and mapped fields, of one query
 
 
 class Action(StrEnum):
@@ -137,6 +138,8 @@ class Query(_Wire):
         mappings: Field name to value, whichever shape they came in.
         paging: The opaque cursor of an earlier answer.
         multiple: Whether an update or delete may touch more than one record.
+        records: New records of an insert of several; ``None`` if it is not one.
+        dry_run: Tell what would be changed, change nothing.
     """
 
     action: Action
@@ -152,6 +155,8 @@ class Query(_Wire):
     row_limit: int | None = Field(default=None, ge=0)
     mappings: Mapping[str, object] = Field(default_factory=dict)
     multiple: bool = False
+    records: tuple[Mapping[str, object], ...] | None = None
+    dry_run: bool = False
 
     @classmethod
     def parse(cls, body: bytes | Mapping[str, object]) -> "Query":
@@ -170,9 +175,10 @@ class Query(_Wire):
         if not isinstance(document, dict):
             raise InvalidRequestError("The query must be a JSON object.")
         info = _info(document.get("info"))
+        action = _action(document.get("action"))
         try:
             return cls(
-                action=_action(document.get("action")),
+                action=action,
                 info=info,
                 fields=_fields(document.get("fields")),
                 condition=_conditions(document.get("conditions")),
@@ -183,14 +189,41 @@ class Query(_Wire):
                 order_ascending=_flag(document, "orderAscending", default=True),
                 paging=_text(document, "paging") or None,
                 row_limit=_row_limit(document.get("rowLimit")),
-                mappings=_mappings(document.get("mappings"))
-                or _mappings(info.mappings.get("inputmappings")),
+                mappings=mappings_of(document.get("mappings"))
+                or mappings_of(info.mappings.get("inputmappings")),
                 multiple=_flag(document, "multiple", default=False),
+                records=_records(document, action),
+                dry_run=is_dry_run(document),
             )
         except ValidationError as exc:
             first = exc.errors(include_url=False, include_context=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"])
             raise InvalidRequestError(f"The query is wrong at “{place}”: {first['msg']}.") from exc
+
+
+def is_dry_run(document: Mapping[str, object]) -> bool:
+    """Whether a query asks for what it would change only.
+
+    Unlike other unknown members, a misspelt one is not ignored: that would write.
+
+    Raises:
+        InvalidRequestError: If it is neither true nor false.
+    """
+    spelt = [name for name in document if name.replace("_", "").lower() == "dryrun"]
+    return True in {_flag(document, name, default=False) for name in spelt}  # all are checked
+
+
+def _records(
+    document: Mapping[str, object], action: Action
+) -> tuple[Mapping[str, object], ...] | None:
+    value = document.get("records")
+    if value is None:
+        return None
+    if action is not Action.INSERT:
+        raise InvalidRequestError("“records” are new records; only an insert takes them.")
+    if document.get("mappings"):
+        raise InvalidRequestError("An insert takes “mappings” or “records”, not both.")
+    return records_of(value)
 
 
 def _action(value: object) -> Action:
@@ -325,7 +358,7 @@ def _text(document: dict[str, object], member: str) -> str:
     return value
 
 
-def _flag(document: dict[str, object], member: str, *, default: bool) -> bool:
+def _flag(document: Mapping[str, object], member: str, *, default: bool) -> bool:
     value = document.get(member)
     if value is None:
         return default
@@ -346,33 +379,6 @@ def _row_limit(value: object) -> int | None:
             f"“rowLimit” must be a whole number from 0 on, not {_shown(value)}."
         )
     return value
-
-
-def _mappings(value: object) -> dict[str, object]:
-    if value is None:
-        return {}
-    if isinstance(value, dict):
-        pairs = dict(value)
-    elif isinstance(value, list):
-        pairs = dict(_pair(item) for item in value)
-    else:
-        raise InvalidRequestError("“mappings” must be an object or a list of pairs.")
-    if len(pairs) > MAX_FIELDS:
-        raise InvalidRequestError(f"“mappings” may name at most {MAX_FIELDS} fields.")
-    if "" in pairs:
-        raise InvalidRequestError("“mappings” holds a field without a name.")
-    return pairs
-
-
-def _pair(item: object) -> tuple[str, object]:
-    right = item.get("right") if isinstance(item, dict) else None
-    left = item.get("left") if isinstance(item, dict) else None
-    name = right.get("name") if isinstance(right, dict) else None
-    if not isinstance(name, str):
-        raise InvalidRequestError("A pair of “mappings” names no field: “right.name” is missing.")
-    if not isinstance(left, dict) or "value" not in left:
-        raise InvalidRequestError(f"The mapping to “{name}” has no value: “left.value” is missing.")
-    return name, left["value"]
 
 
 def _shown(value: object) -> str:

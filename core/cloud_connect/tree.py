@@ -8,7 +8,11 @@ __all__ = ["TreeField", "TreeNode"]
 
 
 class TreeField(BaseModel):
-    """A field of a table, in one direction: ``IMPORT`` goes in, ``EXPORT`` comes out."""
+    """A field of a table, in one direction: ``IMPORT`` goes in, ``EXPORT`` comes out.
+
+    Attributes:
+        required: Of what goes in: whether a new record needs it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -20,6 +24,7 @@ class TreeField(BaseModel):
     desc: str
     inout: Literal["IMPORT", "EXPORT"]
     selectable: Literal[False] = False
+    required: bool | None = None
 
 
 class TreeNode(BaseModel):

@@ -64,10 +64,16 @@ async def test_a_query_reads_rows(agent: Bench) -> None:
 
 async def test_the_tree_and_the_test_are_documents(agent: Bench) -> None:
     assert (await agent.call(Operation.TREE)).json == {"items": [{"name": "rfis"}]}
+    assert (await agent.call(Operation.TREE, {"refresh": True})).json["items"] == [
+        {"name": "fresh"}
+    ]
+    assert (await agent.call(Operation.DRIFT)).json == {"version": 1, "items": []}
+    assert (await agent.call(Operation.DRIFT, {"refresh": True})).json["version"] == 2
     report = (await agent.call(Operation.TEST)).json
     assert report["success"] is False
     assert "step 3" in report["message"]
-    assert [access.verb for access in agent.policy.asked] == [Verb.READ, Verb.TEST]
+    verbs = [access.verb for access in agent.policy.asked]
+    assert verbs == [Verb.READ, Verb.READ, Verb.READ, Verb.READ, Verb.TEST]
 
 
 async def test_procores_answer_comes_along_with_a_rejection(agent: Bench) -> None:
@@ -96,7 +102,11 @@ async def test_a_large_rejection_is_cut(agent: Bench) -> None:
         (Operation.GET, {"resource": "Not A Name"}, None, "resource"),
         (Operation.GET, {"resource": "rfis", "source": {"company_id": -1}}, None, "company_id"),
         (Operation.CREATE, RFIS, b"{", "not valid JSON"),
-        (Operation.CREATE, RFIS, b"[]", "must be a JSON object"),
+        (Operation.CREATE, RFIS, b"[]", "hold some"),
+        (Operation.CREATE, RFIS, b"7", "must be a JSON object"),
+        (Operation.UPDATE, RFIS, b"[]", "must be a JSON object"),
+        (Operation.DRY_RUN, RFIS, None, "verb"),
+        (Operation.DRY_RUN, {**RFIS, "verb": "update"}, b"[]", "must be a JSON object"),
         (Operation.QUERY, {}, b"{", ""),
         (Operation.PASSTHROUGH, {"method": "TRACE", "target": "rest/v1.0/me"}, None, "method"),
     ],
@@ -127,6 +137,10 @@ async def test_an_unknown_operation_is_refused(agent: Bench, operation: str) -> 
         (Operation.LIST, RFIS, None),
         (Operation.TEST, {}, None),
         (Operation.TREE, {}, None),
+        (Operation.DRIFT, {}, None),
+        (Operation.CREATE, RFIS, b'[{"a":1},{"a":2}]'),
+        (Operation.DRY_RUN, {**RFIS, "verb": "delete"}, None),
+        (Operation.QUERY_DRY_RUN, {}, b""),
         (Operation.PASSTHROUGH, {"method": "GET", "target": "rest/v1.0/me"}, None),
         (Operation.PASSTHROUGH, {"method": "POST", "target": "rest/v1.0/me"}, b"{}"),
     ],

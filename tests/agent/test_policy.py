@@ -17,6 +17,7 @@ from cloud_connect_agent.policy import (
     PolicyDocument,
     Rule,
     Verb,
+    lowest,
     parse_policy,
 )
 
@@ -273,3 +274,54 @@ def test_long_paths_and_many_rules_are_decided_quickly() -> None:
     start = time.process_time()
     policy.decide(access(Verb.PASSTHROUGH_READ, path="rest/x/" * 1000))
     assert time.process_time() - start < 1
+
+
+def test_rules_number_of_records_takes_the_place_of_the_documents() -> None:
+    policy = rules(
+        """
+        max_records_per_call = 50
+        [[rules]]
+        id = "bulk"
+        effect = "allow"
+        resources = ["vendors"]
+        max_records_per_call = 500
+        [[rules]]
+        id = "rest"
+        effect = "allow"
+        """
+    )
+    bulk = policy.decide(access(Verb.CREATE, resource="vendors"))
+    rest = policy.decide(access(Verb.CREATE, resource="rfis"))
+    read = policy.decide(access(Verb.READ, resource="rfis"))
+    assert bulk.ceiling is not None
+    assert rest.ceiling is not None
+    assert (bulk.ceiling.records, bulk.ceiling.rule) == (500, "bulk")
+    assert (rest.ceiling.records, rest.ceiling.rule) == (50, "max_records_per_call")
+    assert read.ceiling is None
+    assert lowest([bulk, read, rest]) is rest.ceiling
+    assert lowest([read]) is None
+
+
+def test_ceiling_is_reached_before_it_is_passed() -> None:
+    decision = rules('max_records_per_call = 2\n[[rules]]\nid = "all"\neffect = "allow"\n').decide(
+        access(Verb.DELETE)
+    )
+    assert decision.ceiling is not None
+    assert decision.ceiling.refusal(2) is None
+    assert "at most 2 records" in (decision.ceiling.refusal(3) or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("max_records_per_call = 0", "max_records_per_call"),
+        ("max_records_per_call = true", "max_records_per_call"),
+        (
+            '[[rules]]\nid = "no"\neffect = "deny"\nmax_records_per_call = 1',
+            "the rule 'no' refuses",
+        ),
+    ],
+)
+def test_ceiling_that_means_nothing_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        rules(text)

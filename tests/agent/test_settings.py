@@ -46,6 +46,23 @@ def test_flags_beat_variables_and_variables_beat_the_file(file: Path) -> None:
     assert (settings.name, settings.log.level, settings.log.files) == ("flag", "warning", 2)
 
 
+def test_storage_hosts_are_names_and_domains(file: Path) -> None:
+    file.write_text(
+        '[procore.environments.live]\nstorage_hosts = ["files.example.com", "*.cdn.example.com"]\n'
+    )
+    hosts = ("files.example.com", "*.cdn.example.com")
+    assert load_settings(file).procore.environment(Environment.LIVE).storage_hosts == hosts
+    variable = "CLOUD_CONNECT_PROCORE__ENVIRONMENTS__LIVE__STORAGE_HOSTS"
+    settings = load_settings(file, environ={variable: "a.example, *.b.example"})
+    assert settings.procore.environment(Environment.LIVE).storage_hosts == (
+        "a.example",
+        "*.b.example",
+    )
+    for wrong in ("https://a.example", "*", "a.*.example", "", "a.example/x", "a:1"):
+        with pytest.raises(ConfigurationError, match="storage_hosts"):
+            load_settings(file, environ={variable: wrong})
+
+
 def test_variables_reach_every_level(file: Path) -> None:
     environ = {
         "CLOUD_CONNECT_RELAY__URL": "http://127.0.0.1:8080",

@@ -213,3 +213,43 @@ OTHERS = ("orderBy", "orderAscending", "paging", "rowLimit", "mappings", "multip
 def test_any_object_is_a_query_or_a_refusal(document: dict[str, object]) -> None:
     with contextlib.suppress(InvalidRequestError):
         assert query(**document).info.name
+
+
+@pytest.mark.parametrize("member", ["dryRun", "dryrun", "dry_run", "DryRun"])
+def test_dry_run_is_understood_however_it_is_spelt(member: str) -> None:
+    assert query(**{member: True}).dry_run
+    assert query(**{member: "true"}).dry_run
+    assert not query(**{member: False}).dry_run
+    with pytest.raises(InvalidRequestError, match=f"“{member}” must be true or false"):
+        query(**{member: "perhaps"})
+
+
+def test_query_writes_in_earnest_unless_it_says_otherwise() -> None:
+    assert not query().dry_run
+    assert query(dryRun=False, dry_run=True).dry_run
+
+
+def test_insert_may_bring_several_records() -> None:
+    pairs = [{"left": {"value": "B"}, "right": {"name": "name"}}]
+    parsed = query(action="insert", records=[{"name": "A"}, pairs])
+    assert parsed.records == ({"name": "A"}, {"name": "B"})
+    assert query(action="insert", mappings={"name": "A"}).records is None
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({"records": []}, "hold some"),
+        ({"records": {"name": "A"}}, "must be a list"),
+        ({"records": [{"name": "A"}, 7]}, r"“records\[1\]” must be an object"),
+        ({"records": [{"name": "A"}, {}]}, r"“records\[1\]” is empty"),
+        ({"records": [{"": "A"}]}, "without a name"),
+        ({"records": [[{"left": {"value": 1}}]]}, "names no field"),
+        ({"records": [{"name": "A"}] * 5001}, "at most 5000 records"),
+        ({"records": [{"a": 1}], "mappings": {"b": 1}}, "not both"),
+        ({"records": [{"a": 1}], "action": "update"}, "only an insert"),
+    ],
+)
+def test_records_that_are_none_are_refused(members: dict[str, object], said: str) -> None:
+    with pytest.raises(InvalidRequestError, match=said):
+        query(**{"action": "insert", **members})

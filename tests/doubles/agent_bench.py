@@ -17,7 +17,7 @@ from cloud_connect.session import Role, Session
 from cloud_connect.tunnel import RequestHead, ResetCode, ResponseHead, Trailers
 from cloud_connect_agent.dispatch import Dispatcher
 from cloud_connect_agent.journal import Journal
-from cloud_connect_agent.policy import Access, Decision, Verb
+from cloud_connect_agent.policy import Access, Ceiling, Decision, Verb
 from cloud_connect_agent.procore.catalog import load_catalog
 from cloud_connect_agent.procore.client import ApiRequest, ProcoreClient
 from cloud_connect_agent.procore.files.parts import ProcoreFiles
@@ -35,11 +35,14 @@ class Allowing:
     def __init__(self) -> None:
         self.refused: set[Verb] = set()
         self.asked: list[Access] = []
+        self.ceiling: Ceiling | None = None
 
     def decide(self, access: Access) -> Decision:
         self.asked.append(access)
         allowed = access.verb not in self.refused
-        return Decision(allowed=allowed, rule="rule-1", reason="Because the test says so.")
+        return Decision(
+            allowed=allowed, rule="rule-1", reason="Because the test says so.", ceiling=self.ceiling
+        )
 
     def summary(self) -> dict[str, object]:
         return {}
@@ -54,6 +57,9 @@ class Executor:
         self.writes = 1
         self.batches: list[list[dict[str, object]]] = [[{"id": 1}, {"id": 2}]]
         self.broken_off: Exception | None = None
+        self.ceiling: Ceiling | None = None
+        self.seed: str | None = None
+        self.last_status: object = "created"
 
     def accesses(
         self,
@@ -84,6 +90,49 @@ class Executor:
     ) -> dict[str, object]:
         return await self._ask("POST", params.source, deadline, record)
 
+    def accesses_of_records(
+        self, params: RecordParams, records: Sequence[Mapping[str, object]]
+    ) -> Sequence[Access]:
+        del records
+        return [self._access(Verb.CREATE, params.source)]
+
+    def accesses_of_dry_run(
+        self,
+        operation: Operation,
+        params: RecordParams,
+        records: Sequence[Mapping[str, object]],
+    ) -> Sequence[Access]:
+        del records
+        return [self._access(Verb.READ, params.source), *self.accesses(operation, params)]
+
+    async def create_many(
+        self,
+        params: RecordParams,
+        records: Sequence[Mapping[str, object]],
+        deadline: float,
+        *,
+        ceiling: Ceiling | None,
+    ) -> RowStream:
+        self.ceiling = ceiling
+        await self._ask("POST", params.source, deadline)
+        rows = [_result(place) for place in range(len(records))]
+        rows[-1]["status"] = self.last_status
+        return RowStream(FixedRows(rows), unclear=self.last_status == "unknown")
+
+    async def dry_run(
+        self,
+        operation: Operation,
+        params: RecordParams,
+        records: Sequence[Mapping[str, object]],
+        deadline: float,
+        *,
+        ceiling: Ceiling | None,
+    ) -> RowStream:
+        self.ceiling = ceiling
+        await self._ask("GET", params.source, deadline)
+        told: dict[str, object] = {"would": operation.value, "records": len(records)}
+        return RowStream(FixedRows([told]), message="Nothing was written.")
+
     async def update(
         self, params: RecordParams, record: Mapping[str, object], deadline: float
     ) -> dict[str, object]:
@@ -93,16 +142,34 @@ class Executor:
         return await self._ask("DELETE", params.source, deadline)
 
     async def query(
-        self, source: Source, query: Query, deadline: float, *, interactive: bool = True
+        self,
+        source: Source,
+        query: Query,
+        deadline: float,
+        *,
+        interactive: bool = True,
+        ceiling: Ceiling | None = None,
+        seed: str | None = None,
     ) -> RowStream:
         del interactive
+        self.ceiling, self.seed = ceiling, seed
+        if query.dry_run:
+            return RowStream(FixedRows([{"id": 1}]), message="1 record would be created.")
         if query.action.value == "select":
             return RowStream(Batches(self.batches, self.broken_off))
         return RowStream(FixedRows([await self._ask("POST", source, deadline)]))
 
-    async def tree(self, source: Source, deadline: float) -> Sequence[dict[str, object]]:
+    async def tree(
+        self, source: Source, deadline: float, *, refresh: bool = False
+    ) -> Sequence[dict[str, object]]:
         del source, deadline
-        return [{"name": "rfis"}]
+        return [{"name": "fresh" if refresh else "rfis"}]
+
+    async def drift(
+        self, source: Source, deadline: float, *, refresh: bool = False
+    ) -> dict[str, object]:
+        del source, deadline
+        return {"version": 2 if refresh else 1, "items": []}
 
     async def _ask(
         self, method: str, source: Source, deadline: float, record: Any = None
@@ -117,6 +184,10 @@ class Executor:
                 deadline=deadline,
             )
         return answer.json if answer is not None and answer.json else {}
+
+
+def _result(place: int) -> dict[str, object]:
+    return {"index": place, "status": "created"}
 
 
 class Batches:

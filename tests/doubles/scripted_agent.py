@@ -12,7 +12,24 @@ from cloud_connect.errors import Outcome
 from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import Problem, RequestHead, ResponseHead, Trailers
 
-__all__ = ["Heard", "ScriptedAgent", "problem", "row_lines"]
+__all__ = ["DRIFT", "Heard", "ScriptedAgent", "problem", "row_lines"]
+
+DRIFT = {
+    "version": 2,
+    "previous_version": 1,
+    "taken_at": "2026-11-26T10:00:00Z",
+    "checked_at": "2026-11-26T11:00:00Z",
+    "items": [
+        {
+            "resource": "rfis",
+            "field": "custom_field_7",
+            "kind": "gone",
+            "last_seen_at": "2026-11-25T10:00:00Z",
+            "used_by_queries": 3,
+            "last_used_at": "2026-11-26T09:00:00Z",
+        }
+    ],
+}
 
 Act = Callable[[Exchange, bytes], Awaitable[None]]
 
@@ -57,6 +74,17 @@ def row_lines(count: int, *, start: int = 0) -> bytes:
         orjson.dumps({"id": number, "subject": f"Row {number}"}) + b"\n"
         for number in range(start, start + count)
     )
+
+
+def _record_answer(verb: Operation, body: bytes) -> tuple[ResponseHead, bytes]:
+    done = ResponseHead(status=200, outcome=Outcome.COMPLETED)
+    if verb is Operation.DELETE:
+        return done, b"{}"
+    if body.startswith(b"["):
+        told = {"items": [{"index": 0, "status": "created"}], "count": 2, "failed": 1}
+        return done.model_copy(update={"total_items": 2}), orjson.dumps(told)
+    status = 201 if verb is Operation.CREATE else 200
+    return done.model_copy(update={"status": status}), b'{"id":7,"name":"Dent"}'
 
 
 @dataclass
@@ -141,10 +169,13 @@ class ScriptedAgent:
                     "steps": [{"step": 1, "name": "policy", "status": "PASS", "message": "ok"}],
                 }
                 await self._whole(exchange, 200, orjson.dumps(document), json)
-            case Operation.TREE:
-                await self._whole(exchange, 200, orjson.dumps({"items": [{"name": "rfis"}]}), json)
-            case Operation.LIST:
+            case Operation.TREE | Operation.DRIFT as asked:
+                known = DRIFT if asked is Operation.DRIFT else {"items": [{"name": "rfis"}]}
+                await self._whole(exchange, 200, orjson.dumps(known), json)
+            case Operation.LIST | Operation.QUERY_DRY_RUN:
                 await self._rows(exchange, row_lines(3))
+            case Operation.DRY_RUN:
+                await self._rehearse(exchange)
             case Operation.QUERY:
                 if orjson.loads(body)["action"] == "select":
                     await self._rows(exchange, row_lines(3))
@@ -154,16 +185,20 @@ class ScriptedAgent:
             case Operation.GET:
                 await self._whole(exchange, 200, b'{"id":7}', json)
             case Operation.CREATE | Operation.UPDATE | Operation.DELETE as verb:
-                status = 201 if verb is Operation.CREATE else 200
-                record = b"{}" if verb is Operation.DELETE else b'{"id":7,"name":"Dent"}'
-                head = ResponseHead(status=status, headers=json, outcome=Outcome.COMPLETED)
-                await self.write(exchange, record, head=head)
+                head, record = _record_answer(verb, body)
+                await self.write(exchange, record, head=head.model_copy(update={"headers": json}))
             case _:
                 head = ResponseHead(status=200, headers=json, outcome=Outcome.COMPLETED)
                 if exchange.request.params["method"] in {"GET", "HEAD"}:
                     await self._whole(exchange, 200, b'{"ok":true}', json)
                 else:
                     await self.write(exchange, b'{"ok":true}', head=head)
+
+    async def _rehearse(self, exchange: Exchange) -> None:
+        told = {"dry_run": True, "count": 1, "items": [{"id": 7}]}
+        head = ResponseHead(status=200, outcome=Outcome.COMPLETED, total_items=1)
+        await exchange.send_head(head)
+        await exchange.send(orjson.dumps(told), end_stream=True)
 
     async def _whole(
         self,

@@ -52,7 +52,9 @@ def show(invocation: Invocation) -> int:
     warnings = _warnings(document)
     if invocation.json:
         rules = [rule.model_dump(mode="json", exclude_none=True) for rule in _rules(document)]
-        print_json({"file": str(file), **summary, "rule_list": rules, "warnings": warnings})
+        most = document.max_records_per_call if document is not None else None
+        told = {**summary, "max_records_per_call": most, "rule_list": rules}
+        print_json({"file": str(file), **told, "warnings": warnings})
     else:
         fields(
             (
@@ -60,6 +62,7 @@ def show(invocation: Invocation) -> int:
                 ("Class", str(summary["class"])),
                 ("Mode", str(summary["mode"])),
                 ("Pass-through", str(summary["pass_through"])),
+                ("Records per call", _most(document)),
                 ("Problem", str(summary["problem"] or "")),
             )
         )
@@ -89,6 +92,7 @@ def show(invocation: Invocation) -> int:
 @click.option("--project", type=click.IntRange(1), metavar="ID")
 @click.option("--path", metavar="PATH", help="Of a pass-through call, from rest/ on.")
 @click.option("--method", default="GET", show_default=True, help="Of a pass-through call.")
+@click.option("--records", type=click.IntRange(1), help="How many records the call would change.")
 @shared_options
 @pass_invocation
 def check(
@@ -101,6 +105,7 @@ def check(
     project: int | None,
     path: str | None,
     method: str,
+    records: int | None,
 ) -> int:
     """Ask whether a call would be allowed, and by which rule."""
     from cloud_connect_agent.policy import Access, PolicyDocument, Verb
@@ -128,13 +133,26 @@ def check(
         path=path if verb.raw else None,
     )
     decision = current.decide(access)
+    ceiling = decision.ceiling
+    over = ceiling.refusal(records or 1) if ceiling is not None else None
+    allowed, reason = decision.allowed and over is None, over or decision.reason
     if invocation.json:
-        print_json({"allowed": decision.allowed, "rule": decision.rule, "reason": decision.reason})
+        most = ceiling.records if ceiling is not None else None
+        told = {"allowed": allowed, "rule": decision.rule, "reason": reason}
+        print_json({**told, "max_records_per_call": most})
     else:
-        click.echo(f"{mark('PASS' if decision.allowed else 'FAIL')} {decision.reason}")
+        click.echo(f"{mark('PASS' if allowed else 'FAIL')} {reason}")
+        if allowed and ceiling is not None:
+            click.echo(f"One call may change at most {ceiling.records} records.")
         for warning in _warnings(current if isinstance(current, PolicyDocument) else None):
             note(f"{mark('WARN')} {warning}")
-    return ExitStatus.DONE if decision.allowed else ExitStatus.REFUSED_BY_POLICY
+    return ExitStatus.DONE if allowed else ExitStatus.REFUSED_BY_POLICY
+
+
+def _most(document: "PolicyDocument | None") -> str:
+    if document is None or document.max_records_per_call is None:
+        return "not limited"
+    return f"at most {document.max_records_per_call}"
 
 
 def _rules(document: "PolicyDocument | None") -> "tuple[Rule, ...]":
@@ -175,4 +193,6 @@ def _extent(rule: "Rule") -> str:
     ):
         if values:
             parts.append(f"{name} {', '.join(sorted(map(str, values)))}")
+    if rule.max_records_per_call is not None:
+        parts.append(f"at most {rule.max_records_per_call} records per call")
     return "; ".join(parts)

@@ -1,6 +1,7 @@
 """Pure: what a call would touch, for the policy to decide before anything is sent."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from cloud_connect.calls import Operation, RecordParams, Source
@@ -9,14 +10,14 @@ from cloud_connect_agent.policy import Access, Verb
 from cloud_connect_agent.procore.catalog import Catalog, Resource
 from cloud_connect_agent.procore.changing import insert_target, selection_for_change, write_target
 from cloud_connect_agent.procore.implied import implied_values
-from cloud_connect_agent.procore.planner import ids_of, targets_of
+from cloud_connect_agent.procore.planner import Target, ids_of, targets_of
 from cloud_connect_agent.procore.selection import (
     Selection,
     selection_of_params,
     selection_of_query,
 )
 
-__all__ = ["accesses_of_params", "accesses_of_query"]
+__all__ = ["accesses_of_params", "accesses_of_query", "accesses_of_records", "rehearsed"]
 
 _VERBS: Final = {
     Operation.LIST: Verb.READ,
@@ -70,8 +71,10 @@ def accesses_of_query(catalog: Catalog, source: Source, query: Query) -> list[Ac
         return _reads(selection_of_query(resource, query), source)
     if query.action is Action.INSERT:
         catalog.endpoint(resource, Operation.CREATE)
-        target = insert_target(resource, query, source)
-        return [_access(Verb.CREATE, resource, source, target.get("project_id"))]
+        records = (query.mappings,) if query.records is None else query.records
+        inserts = [query.model_copy(update={"mappings": record}) for record in records]
+        targets = [insert_target(resource, one, source) for one in inserts]
+        return _creations(resource, source, targets, records)
     verb = _CHANGES[query.action]
     catalog.endpoint(resource, Operation.UPDATE if verb is Verb.UPDATE else Operation.DELETE)
     selection = selection_for_change(resource, query, source)
@@ -79,6 +82,40 @@ def accesses_of_query(catalog: Catalog, source: Source, query: Query) -> list[Ac
     return [
         _access(one, resource, source, project) for one in (Verb.READ, verb) for project in projects
     ]
+
+
+def accesses_of_records(
+    catalog: Catalog, params: RecordParams, records: Sequence[Mapping[str, object]]
+) -> list[Access]:
+    """What the creation of several records touches.
+
+    Raises:
+        InvalidRequestError: If it cannot be carried out anyway.
+    """
+    resource, source = catalog.resource(params.resource), params.source
+    catalog.endpoint(resource, Operation.CREATE)
+    targets = [write_target(resource, source, params.scope, record) for record in records]
+    return _creations(resource, source, targets, records)
+
+
+def rehearsed(accesses: Sequence[Access]) -> list[Access]:
+    """What a dry run touches: it reads what the write itself would change."""
+    reads = [replace(one, verb=Verb.READ) for one in accesses if one.verb in _CHANGES.values()]
+    return list(dict.fromkeys([*reads, *accesses]))
+
+
+def _creations(
+    resource: Resource,
+    source: Source,
+    targets: Iterable[Target],
+    records: Sequence[Mapping[str, object]],
+) -> list[Access]:
+    """What new records touch; together, one with an ``origin_id`` may change one that is there."""
+    verbs = [Verb.CREATE]
+    if resource.sync is not None and len(records) > 1:
+        verbs += [Verb.UPDATE for record in records if record.get("origin_id")][:1]
+    projects = dict.fromkeys(target.get("project_id") for target in targets)
+    return [_access(verb, resource, source, project) for verb in verbs for project in projects]
 
 
 def _reads(selection: Selection, source: Source) -> list[Access]:

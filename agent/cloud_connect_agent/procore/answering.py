@@ -1,17 +1,22 @@
 """Answers what somebody wants to read."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
+from cloud_connect.calls import Source
 from cloud_connect.errors import InvalidRequestError
-from cloud_connect_agent.procore.catalog import Catalog
+from cloud_connect_agent.procore.catalog import Catalog, Resource
+from cloud_connect_agent.procore.converting import TypeOf
 from cloud_connect_agent.procore.cursor import Position, read_cursor
 from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.observed import ObservedFields
 from cloud_connect_agent.procore.planner import ReadPlan, Target, plan_read
 from cloud_connect_agent.procore.reading import Reading
-from cloud_connect_agent.procore.rowstream import Batches
+from cloud_connect_agent.procore.rows import Row
+from cloud_connect_agent.procore.rowstream import Batches, RowStream
 from cloud_connect_agent.procore.selection import Selection
+from cloud_connect_agent.procore.sightings import Sightings
 from cloud_connect_agent.procore.sorting import sorted_rows
 from cloud_connect_agent.procore.streamed import StreamedRows
 from cloud_connect_agent.procore.values import Calendar
@@ -25,6 +30,7 @@ class Answering:
     def __init__(self, catalog: Catalog, observed: ObservedFields) -> None:
         self._catalog: Final = catalog
         self._observed: Final = observed
+        self._sightings: Final = Sightings()
 
     async def answer(self, selection: Selection, fetcher: Fetcher, calendar: Calendar) -> Batches:
         """Begin an answer: when this returns, its first page is there and its names are known.
@@ -34,19 +40,21 @@ class Answering:
         """
         plan = plan_read(selection, fetcher.source, calendar)
         position = read_cursor(selection, fetcher.source)
-        first_page = 1
+        first_page, skip = 1, 0
         targets = await self.targets(plan, fetcher, calendar)
         if position is not None and position.keys is None:
             targets = _from(position, targets)
             plan = replace(plan, per_page=position.per_page)
-            first_page = position.page
+            first_page, skip = position.page, position.taken
         reading = Reading(
             plan,
             fetcher,
             self._observed,
+            self._sightings,
             targets=targets,
             skip_refused=plan.everywhere,
             first_page=first_page,
+            skip=skip,
         )
         await reading.__aenter__()
         try:
@@ -60,6 +68,17 @@ class Answering:
             await reading.aclose()
             raise
         return streamed
+
+    def custom_types(self, source: Source, resource: Resource) -> TypeOf:
+        """The types of the company's own fields, as far as records showed them."""
+        return partial(self._observed.type_of, source, resource)
+
+    async def records(
+        self, selection: Selection, fetcher: Fetcher, calendar: Calendar
+    ) -> list[Row]:
+        """Read all that a selection finds and that can be written, up to its limit."""
+        async with RowStream(await self.answer(selection, fetcher, calendar)) as stream:
+            return [row async for row in stream if "id" in row or selection.resource.single]
 
     async def targets(
         self, plan: ReadPlan, fetcher: Fetcher, calendar: Calendar
@@ -78,7 +97,9 @@ class Answering:
         resource = self._catalog.resource("projects")
         plan = plan_read(Selection(resource=resource), fetcher.source, calendar)
         ids: list[str] = []
-        async with Reading(plan, fetcher, self._observed, targets=plan.targets) as reading:
+        async with Reading(
+            plan, fetcher, self._observed, self._sightings, targets=plan.targets
+        ) as reading:
             while (batch := await reading.read()) is not None:
                 ids += [str(row["id"]) for row in batch.rows if isinstance(row.get("id"), int)]
         return ids

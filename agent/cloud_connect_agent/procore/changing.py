@@ -12,8 +12,10 @@ from cloud_connect.errors import (
     SourceRejectedError,
 )
 from cloud_connect.query import Action, Query
+from cloud_connect_agent.policy import Ceiling
 from cloud_connect_agent.procore.answering import Answering
 from cloud_connect_agent.procore.catalog import Catalog, Resource
+from cloud_connect_agent.procore.extent import MAX_CHANGED, most_changed, too_many
 from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.implied import compares_with_nothing, implied_values
 from cloud_connect_agent.procore.planner import Target, ids_of, scoped, targets_of
@@ -23,12 +25,25 @@ from cloud_connect_agent.procore.rowstream import FixedRows, RowStream
 from cloud_connect_agent.procore.selection import Selection, selection_of_query
 from cloud_connect_agent.procore.values import Calendar
 
-__all__ = ["Changing", "insert_target", "selection_for_change", "write_target"]
+__all__ = [
+    "NOTHING",
+    "OPERATIONS",
+    "VERBS",
+    "Changing",
+    "checked_change",
+    "insert_target",
+    "own_fields",
+    "selection_for_change",
+    "write_target",
+]
 
-_VERBS: Final = {Operation.UPDATE: "changed", Operation.DELETE: "deleted"}
-_NOTHING: Final = "No record matches."
-_MAX_CHANGED: Final = 1_000  # records that one query may change
-_OPERATIONS: Final = {
+VERBS: Final = {
+    Operation.CREATE: "created",
+    Operation.UPDATE: "changed",
+    Operation.DELETE: "deleted",
+}
+NOTHING: Final = "No record matches."
+OPERATIONS: Final = {
     Action.INSERT: Operation.CREATE,
     Action.UPDATE: Operation.UPDATE,
     Action.DELETE: Operation.DELETE,
@@ -60,55 +75,53 @@ class Changing:
         if operation is not Operation.CREATE and params.record_id is None:
             raise InvalidRequestError(f"Say which of the {resource.text} is meant by its id.")
         target = write_target(resource, params.source, params.scope, record or {})
-        own = None if record is None else _own_fields(resource, record, params.record_id)
+        own = None if record is None else own_fields(resource, record, params.record_id)
         return await self._send(
             resource, operation, target, fetcher, record_id=params.record_id, record=own
         )
 
-    async def query(self, query: Query, fetcher: Fetcher, calendar: Calendar) -> RowStream:
-        """Carry out an insert, update or delete of the platform.
+    async def query(
+        self, query: Query, fetcher: Fetcher, calendar: Calendar, *, ceiling: Ceiling | None
+    ) -> RowStream:
+        """Carry out an insert of one record, an update or a delete of the platform.
 
         Raises:
             InvalidRequestError: If it is refused; the message says why.
+            PolicyDeniedError: If it would change more records than *ceiling* allows.
             UnsupportedOperationError: If Procore has no such operation.
         """
         resource = self._catalog.resource(query.info.name)
-        operation = _OPERATIONS[query.action]
+        operation = OPERATIONS[query.action]
         self._catalog.endpoint(resource, operation)
         if operation is not Operation.DELETE and not query.mappings:
             raise InvalidRequestError("There is nothing to write: “mappings” is empty.")
         if operation is Operation.CREATE:
             target = insert_target(resource, query, fetcher.source)
-            record = _own_fields(resource, query.mappings, None)
+            record = own_fields(resource, query.mappings, None)
             row = await self._send(resource, operation, target, fetcher, record=record)
             return RowStream(FixedRows([row]))
-        return await self._change(resource, operation, query, fetcher, calendar)
+        return await self._change(
+            resource, operation, query, fetcher=fetcher, calendar=calendar, ceiling=ceiling
+        )
 
     async def _change(
         self,
         resource: Resource,
         operation: Operation,
         query: Query,
+        *,
         fetcher: Fetcher,
         calendar: Calendar,
+        ceiling: Ceiling | None,
     ) -> RowStream:
-        selection = selection_for_change(resource, query, fetcher.source)
-        record = None
-        if operation is Operation.UPDATE:
-            record = _own_fields(resource, query.mappings, None)
-            _check_writable(resource, fetcher.source, record)
-        rows = await self._hits(selection, fetcher, calendar)
-        verb = _VERBS[operation]
-        if len(rows) > 1 and not query.multiple:
-            raise InvalidRequestError(
-                f"The conditions match more than one of the {resource.text}; nothing was {verb}. "
-                "Narrow them, or set “multiple” to true."
-            )
-        if len(rows) > _MAX_CHANGED:
-            raise InvalidRequestError(
-                f"The conditions match more than {_MAX_CHANGED} of the {resource.text}; nothing "
-                f"was {verb}. Narrow them."
-            )
+        selection, record = checked_change(resource, query, fetcher.source)
+        if query.multiple:
+            selection = replace(selection, limit=most_changed(ceiling) + 1)
+        rows = await self._answering.records(selection, fetcher, calendar)
+        verb = VERBS[operation]
+        refused = too_many(resource, len(rows), verb=verb, multiple=query.multiple, ceiling=ceiling)
+        if refused is not None:
+            raise refused
         changed: list[Row] = []
         for row in rows:
             target = {name: str(row[name]) for name in resource.scope_fields}
@@ -127,12 +140,7 @@ class Changing:
                     raise
                 raise _partly(exc, f"{len(changed)} of {len(rows)} records were {verb}") from exc
             changed.append({**row, **answer})
-        return RowStream(FixedRows(changed), message=None if changed else _NOTHING)
-
-    async def _hits(self, selection: Selection, fetcher: Fetcher, calendar: Calendar) -> list[Row]:
-        batches = await self._answering.answer(selection, fetcher, calendar)
-        async with RowStream(batches) as stream:
-            return [row async for row in stream if "id" in row or selection.resource.single]
+        return RowStream(FixedRows(changed), message=None if changed else NOTHING)
 
     async def _send(
         self,
@@ -146,7 +154,13 @@ class Changing:
         begun: bool = False,
     ) -> Row:
         request = write_request(
-            resource, operation, fetcher.source, target, record_id=record_id, record=record
+            resource,
+            operation,
+            fetcher.source,
+            target,
+            record_id=record_id,
+            record=record,
+            custom=self._answering.custom_types(fetcher.source, resource),
         )
         response = await fetcher.send(request, answering=begun)
         if operation is Operation.DELETE:
@@ -209,8 +223,8 @@ def selection_for_change(resource: Resource, query: Query, source: Source) -> Se
     Raises:
         InvalidRequestError: If its conditions do not really choose.
     """
-    operation = _OPERATIONS[query.action]
-    verb = _VERBS[operation]
+    operation = OPERATIONS[query.action]
+    verb = VERBS[operation]
     if query.condition is None:
         raise InvalidRequestError(
             f"No conditions say which {resource.text} are to be {verb}, and all is too many."
@@ -226,7 +240,7 @@ def selection_for_change(resource: Resource, query: Query, source: Source) -> Se
         fields=(),
         order=(),
         cursor=None,
-        limit=_MAX_CHANGED + 1 if query.multiple else 2,
+        limit=MAX_CHANGED + 1 if query.multiple else 2,
         scope=_mapped_scope(resource, query.mappings),
     )
     _, everywhere = targets_of(selection, source)
@@ -238,16 +252,37 @@ def selection_for_change(resource: Resource, query: Query, source: Source) -> Se
     return selection
 
 
+def checked_change(
+    resource: Resource, query: Query, source: Source
+) -> tuple[Selection, Row | None]:
+    """What an update or delete selects, and what an update writes to it.
+
+    Raises:
+        InvalidRequestError: If its conditions do not really choose, or a field cannot be
+            written; nothing has been read by then.
+    """
+    selection = selection_for_change(resource, query, source)
+    if query.action is not Action.UPDATE:
+        return selection, None
+    record = own_fields(resource, query.mappings, None)
+    _check_writable(resource, source, record)
+    return selection, record
+
+
 def _mapped_scope(resource: Resource, record: Mapping[str, object]) -> dict[str, str]:
     """The scope ids that a record carries as ordinary fields."""
     names = {"company_id", *resource.scope_fields}
     return {name: str(record[name]) for name in record if name in names and record[name]}
 
 
-def _own_fields(
+def own_fields(
     resource: Resource, record: Mapping[str, object], record_id: str | None
 ) -> dict[str, object]:
-    """A record without what says where and which it is."""
+    """A record without what says where and which it is.
+
+    Raises:
+        InvalidRequestError: If it names another record than *record_id*.
+    """
     own = {
         name: value
         for name, value in record.items()

@@ -8,11 +8,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
-from urllib.parse import quote, urlencode
+from typing import Final, Protocol
 
 import anyio.lowlevel
-import orjson
 import structlog
 
 from cloud_connect.calls import Environment, ReportedGrant, Source
@@ -21,11 +19,11 @@ from cloud_connect.errors import (
     InternalError,
     OutcomeUnknownError,
     SourceRejectedError,
-    SourceUnavailableError,
 )
 from cloud_connect_agent.procore.attempts import Attempts, Outgoing, Retries
 from cloud_connect_agent.procore.bodies import BodyLimits, read_body
 from cloud_connect_agent.procore.circuits import Circuits
+from cloud_connect_agent.procore.encoding import Answer, body_of, decode, target_of
 from cloud_connect_agent.procore.environments import EndpointOverride, Endpoints, endpoints_of
 from cloud_connect_agent.procore.failures import error_of, is_throttled, read_failure
 from cloud_connect_agent.procore.login import LoginHost
@@ -44,7 +42,6 @@ __all__ = ["ApiRequest", "ApiResponse", "ClientSettings", "ProcoreClient"]
 log = structlog.get_logger(__name__)
 
 _ACCEPT: Final = ((b"accept", b"application/json"), (b"accept-encoding", b"gzip"))
-_QUERY_SAFE: Final = "[]:,"  # as Procore's own examples write filters
 
 
 class ClientSettings(Protocol):
@@ -64,14 +61,6 @@ class ClientSettings(Protocol):
     def write_concurrency(self) -> int:
         """Writes at once."""
         ...
-
-
-class _Answer(NamedTuple):
-    """A 2xx answer as it came: what is decoded of it, a caller may change."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class ProcoreClient:
@@ -106,7 +95,7 @@ class ProcoreClient:
             spread=spread,
         )
         self.circuits: Final = Circuits(clock=clock, spread=spread)
-        self._shared: Final[SharedReads[_Answer]] = SharedReads(clock=clock)
+        self._shared: Final[SharedReads[Answer]] = SharedReads(clock=clock)
         self._authenticator: Authenticator | None = None
 
     @classmethod
@@ -248,10 +237,10 @@ class ProcoreClient:
             SignInRequiredError: Somebody has to sign in on the PC.
             DeadlineExceededError: The deadline passed first; nothing was changed.
         """
-        content, headers = _body_of(request)
+        content, headers = body_of(request)
         outgoing = Outgoing(
             method=request.method,
-            target=_target_of(request),
+            target=target_of(request),
             headers=(*_ACCEPT, *headers, self._agent_header),
             content=content,
             source=source,
@@ -271,9 +260,9 @@ class ProcoreClient:
             probe,
         )
         answer = await self._shared.run(key, lambda: self._read(outgoing), deadline=deadline)
-        return _decode(answer, write=False)
+        return decode(answer, write=False, later=request.read_ahead)
 
-    async def _read(self, outgoing: Outgoing) -> _Answer:
+    async def _read(self, outgoing: Outgoing) -> Answer:
         """Read, and again if an answer broke off."""
         retries = self._retries()
         while True:
@@ -287,7 +276,7 @@ class ProcoreClient:
 
     async def _write(self, outgoing: Outgoing) -> ApiResponse:
         try:
-            return _decode(await self._fetch(outgoing, self._retries()), write=True)
+            return decode(await self._fetch(outgoing, self._retries()), write=True)
         except OutcomeUnknownError as unknown:
             pause = self._retries().next_pause(outgoing.deadline)
             if outgoing.method != "DELETE" or outgoing.content is not None or pause is None:
@@ -300,7 +289,7 @@ class ProcoreClient:
         """Repeat a deletion once: what is gone cannot be deleted twice."""
         await asyncio.sleep(pause)
         try:
-            return _decode(await self._fetch(outgoing, self._retries()), write=True)
+            return decode(await self._fetch(outgoing, self._retries()), write=True)
         except SourceRejectedError as rejected:
             if rejected.status != 404:
                 raise unknown from rejected
@@ -308,7 +297,7 @@ class ProcoreClient:
         except CloudConnectError as error:
             raise unknown from error
 
-    async def _fetch(self, outgoing: Outgoing, retries: Retries) -> _Answer:
+    async def _fetch(self, outgoing: Outgoing, retries: Retries) -> Answer:
         attempts = self._attempts(outgoing, retries)
         async with attempts as answer:
             status, headers = answer.status, answer.headers
@@ -319,7 +308,7 @@ class ProcoreClient:
                     limits=self._limits,
                 )
             if 200 <= status < 300:
-                return _Answer(status, headers, body)
+                return Answer(status, headers, body)
             throttled = is_throttled(status, headers)
             failure = read_failure(status, headers, body)
             log.info(
@@ -405,41 +394,3 @@ class ProcoreClient:
     async def _close(self) -> None:
         for origin in self._origins.values():
             await origin.aclose()
-
-
-def _target_of(request: ApiRequest) -> bytes:
-    if not request.path.startswith("/rest/"):
-        raise InternalError("A request's path must begin with /rest/.")
-    target = request.path
-    if request.query:
-        target += f"?{urlencode(request.query, quote_via=quote, safe=_QUERY_SAFE)}"
-    return target.encode("ascii")
-
-
-def _body_of(request: ApiRequest) -> tuple[bytes | None, tuple[tuple[bytes, bytes], ...]]:
-    headers = tuple(
-        (name.encode("ascii"), value.encode("latin-1")) for name, value in request.headers
-    )
-    if request.json is not None:
-        return orjson.dumps(request.json), (*headers, (b"content-type", b"application/json"))
-    if request.form is not None:
-        kind = (b"content-type", b"application/x-www-form-urlencoded")
-        return urlencode(request.form).encode("ascii"), (*headers, kind)
-    return None, headers
-
-
-def _decode(answer: _Answer, *, write: bool) -> ApiResponse:
-    """Read a 2xx answer; a write's was carried out, whatever its body looks like."""
-    status, headers, body = answer
-    if not body.strip():
-        return ApiResponse(status=status, headers=headers)
-    declared = "json" in headers.get("content-type", "application/json").lower()
-    if declared or body.lstrip()[:1] in {b"[", b"{"}:
-        try:
-            return ApiResponse(status=status, headers=headers, json=orjson.loads(body))
-        except orjson.JSONDecodeError as exc:
-            if declared and not write:
-                raise SourceUnavailableError(
-                    "Procore's answer is not the JSON that it says it is."
-                ) from exc
-    return ApiResponse(status=status, headers=headers, text=body.decode("utf-8", "replace"))

@@ -26,7 +26,8 @@ class Position(BaseModel):
     Attributes:
         target: The list: its scope ids.
         page: The page of it, from 1.
-        taken: Rows of that page that were delivered.
+        taken: Rows of that page that were delivered; of a sorted answer, of those that stand
+            at its last place.
         per_page: The page size that the numbers refer to.
         last_id: The last record delivered, to find the place again if the list shifted.
         keys: Of a sorted answer instead: the last record's place in the order.
@@ -49,9 +50,9 @@ class Position(BaseModel):
         )
 
     @classmethod
-    def in_order(cls, keys: Sequence[SortKey]) -> "Position":
-        """The position behind a record of a sorted answer."""
-        return cls(k=tuple((rank, str(key)) for rank, key in keys))
+    def in_order(cls, keys: Sequence[SortKey], taken: int = 1) -> "Position":
+        """The position behind a record of a sorted answer, *taken* of its equals included."""
+        return cls(k=tuple((rank, str(key)) for rank, key in keys), n=taken)
 
 
 def _finite(text: str) -> Decimal:

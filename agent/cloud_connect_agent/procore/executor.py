@@ -1,6 +1,6 @@
 """The agent's records: what the dispatcher calls, once the policy has agreed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from typing import Final
@@ -8,13 +8,27 @@ from typing import Final
 from cloud_connect.calls import Operation, RecordParams, Source
 from cloud_connect.errors import InvalidRequestError, SourceRejectedError
 from cloud_connect.query import Action, Condition, Group, Operator, Query
-from cloud_connect_agent.policy import Access
-from cloud_connect_agent.procore.accesses import accesses_of_params, accesses_of_query
+from cloud_connect_agent.policy import Access, Ceiling
+from cloud_connect_agent.procore.accesses import (
+    accesses_of_params,
+    accesses_of_query,
+    accesses_of_records,
+    rehearsed,
+)
 from cloud_connect_agent.procore.answering import Answering
+from cloud_connect_agent.procore.bulk import BulkCreating, new_records, new_records_of
 from cloud_connect_agent.procore.catalog import Catalog
 from cloud_connect_agent.procore.changing import Changing
+from cloud_connect_agent.procore.extent import above
 from cloud_connect_agent.procore.fetching import Client, Fetcher
+from cloud_connect_agent.procore.metadata import (
+    Metadata,
+    SnapshotStore,
+    names_of_params,
+    names_of_query,
+)
 from cloud_connect_agent.procore.observed import ObservedFields
+from cloud_connect_agent.procore.rehearsing import Rehearsing
 from cloud_connect_agent.procore.rows import Row
 from cloud_connect_agent.procore.rowstream import RowStream
 from cloud_connect_agent.procore.selection import (
@@ -24,6 +38,7 @@ from cloud_connect_agent.procore.selection import (
 )
 from cloud_connect_agent.procore.tree import tree_of
 from cloud_connect_agent.procore.values import Calendar
+from cloud_connect_agent.procore.writes import without_writes
 
 __all__ = ["RecordExecutor"]
 
@@ -38,6 +53,10 @@ class RecordExecutor:
     Args:
         now: The current point in time.
         zone: Where days are counted, and so what "today" is; ``None`` is this PC's own zone.
+        store: Where versions of the metadata outlive the process.
+
+    Attributes:
+        metadata: What there is to pick from, and what calls pick.
     """
 
     def __init__(
@@ -47,14 +66,18 @@ class RecordExecutor:
         *,
         now: Callable[[], datetime] = _now,
         zone: tzinfo | None = None,
+        store: SnapshotStore | None = None,
     ) -> None:
         self._client: Final = client
         self._catalog: Final = catalog
         self._now: Final = now
         self._zone: Final = zone
-        self._observed: Final = ObservedFields()
-        self._answering: Final = Answering(catalog, self._observed)
+        observed = ObservedFields()
+        self.metadata: Final = Metadata(catalog, observed, store=store)
+        self._answering: Final = Answering(catalog, observed)
         self._changing: Final = Changing(catalog, self._answering)
+        self._bulk: Final = BulkCreating(catalog)
+        self._rehearsing: Final = Rehearsing(catalog, self._answering)
 
     def accesses(
         self,
@@ -64,6 +87,23 @@ class RecordExecutor:
     ) -> Sequence[Access]:
         """What the policy must allow before the operation runs."""
         return accesses_of_params(self._catalog, operation, params, record)
+
+    def accesses_of_records(
+        self, params: RecordParams, records: Sequence[Mapping[str, object]]
+    ) -> Sequence[Access]:
+        """What the policy must allow before several records are created."""
+        return accesses_of_records(self._catalog, params, records)
+
+    def accesses_of_dry_run(
+        self,
+        operation: Operation,
+        params: RecordParams,
+        records: Sequence[Mapping[str, object]],
+    ) -> Sequence[Access]:
+        """What the policy must allow before a write is rehearsed: the write and the read."""
+        if operation is Operation.CREATE:
+            return self.accesses_of_records(params, records)
+        return rehearsed(self.accesses(operation, params, next(iter(records), None)))
 
     def accesses_of_query(self, source: Source, query: Query) -> Sequence[Access]:
         """What the policy must allow before the query runs."""
@@ -76,6 +116,7 @@ class RecordExecutor:
             InvalidRequestError: If it names what is not known.
         """
         resource = self._catalog.resource(params.resource)
+        self._note(params)
         return await self._answer(selection_of_params(resource, params), params, deadline)
 
     async def get(self, params: RecordParams, deadline: float) -> Row:
@@ -113,14 +154,65 @@ class RecordExecutor:
         self, params: RecordParams, record: Mapping[str, object], deadline: float
     ) -> Row:
         """Create a record and return it as Procore made it."""
+        self._note(params, [record])
         return await self._changing.one(
             Operation.CREATE, params, record, self._fetcher(params.source, deadline, params)
         )
+
+    async def create_many(
+        self,
+        params: RecordParams,
+        records: Sequence[Mapping[str, object]],
+        deadline: float,
+        *,
+        ceiling: Ceiling | None,
+    ) -> RowStream:
+        """Create records, and tell of each what became of it.
+
+        Raises:
+            InvalidRequestError: If one of them cannot be sent; none is, then.
+            PolicyDeniedError: If they are more than *ceiling* allows.
+        """
+        resource = self._catalog.resource(params.resource)
+        self._note(params, records)
+        refused = above(ceiling, len(records), verb="created")
+        if refused is not None:
+            raise refused
+        new = new_records_of(resource, params, records)
+        fetcher = self._fetcher(params.source, deadline, params)
+        return await self._bulk.create(resource, new, fetcher, seed=params.seed)
+
+    async def dry_run(
+        self,
+        operation: Operation,
+        params: RecordParams,
+        records: Sequence[Mapping[str, object]],
+        deadline: float,
+        *,
+        ceiling: Ceiling | None,
+    ) -> RowStream:
+        """Tell what a create, update or delete of records would change, without a write.
+
+        Args:
+            records: What would be written; none for a delete.
+
+        Raises:
+            InvalidRequestError: If it could not be carried out; the message says why.
+            SourceRejectedError: With status 404, if there is no such record.
+        """
+        with without_writes():
+            if operation is Operation.CREATE:
+                resource = self._catalog.resource(params.resource)
+                new = new_records_of(resource, params, records)
+                return self._rehearsing.creation(resource, new, ceiling)
+            self._rehearsing.check(operation, params, next(iter(records), None))
+            return self._rehearsing.change(operation, await self.get(params, deadline))
 
     async def update(
         self, params: RecordParams, record: Mapping[str, object], deadline: float
     ) -> Row:
         """Change a record and return it as it is then."""
+        self._note(params, [record])
         return await self._changing.one(
             Operation.UPDATE, params, record, self._fetcher(params.source, deadline, params)
         )
@@ -132,26 +224,66 @@ class RecordExecutor:
         )
 
     async def query(
-        self, source: Source, query: Query, deadline: float, *, interactive: bool = True
+        self,
+        source: Source,
+        query: Query,
+        deadline: float,
+        *,
+        interactive: bool = True,
+        ceiling: Ceiling | None = None,
+        seed: str | None = None,
     ) -> RowStream:
         """Carry out a query of the platform.
 
+        Args:
+            ceiling: The most records that it may change.
+            seed: What is the same for each repeat of the call.
+
         Raises:
             InvalidRequestError: If it is refused; the message is for the form's user.
+            PolicyDeniedError: If it would change more records than *ceiling* allows.
             UnsupportedOperationError: If Procore has no such operation.
         """
         fetcher = Fetcher(self._client, source, deadline=deadline, interactive=interactive)
         calendar = Calendar(now=self._now(), zone=self._zone)
-        if query.action is not Action.SELECT:
-            return await self._changing.query(query, fetcher, calendar)
         resource = self._catalog.resource(query.info.name)
+        self.metadata.note_use(source, resource.name, names_of_query(query))
+        if query.action is not Action.SELECT:
+            if query.dry_run:
+                with without_writes():
+                    return await self._rehearsing.query(query, fetcher, calendar, ceiling=ceiling)
+            if query.records is not None:
+                refused = above(ceiling, len(query.records), verb="created")
+                if refused is not None:
+                    raise refused
+                new = new_records(resource, query, source)
+                return await self._bulk.create(resource, new, fetcher, seed=seed)
+            return await self._changing.query(query, fetcher, calendar, ceiling=ceiling)
         selection = selection_of_query(resource, query)
         return RowStream(await self._answering.answer(selection, fetcher, calendar))
 
-    async def tree(self, source: Source, deadline: float) -> Sequence[Mapping[str, object]]:
-        """The tables and fields that people pick from, those included that records showed."""
-        del deadline  # nothing is read: records seen so far are enough
-        return tree_of(self._catalog, lambda resource: self._observed.fields(source, resource))
+    async def tree(
+        self, source: Source, deadline: float, *, refresh: bool = False
+    ) -> Sequence[Mapping[str, object]]:
+        """The tables and fields that people pick from, the company's own included.
+
+        Args:
+            refresh: Ask Procore what the company defines, however short ago that was.
+        """
+        metadata = self.metadata
+        await metadata.refresh(self._own_fetcher(source, deadline), force=refresh)
+        return tree_of(
+            self._catalog,
+            lambda resource: metadata.fields(source, resource),
+            required=lambda resource: metadata.required(source, resource),
+        )
+
+    async def drift(
+        self, source: Source, deadline: float, *, refresh: bool = False
+    ) -> Mapping[str, object]:
+        """Which fields that calls named are gone, or have another type, by now."""
+        fetcher = self._own_fetcher(source, deadline)
+        return await self.metadata.drift(fetcher, force=refresh)
 
     async def _answer(
         self, selection: Selection, params: RecordParams, deadline: float
@@ -159,6 +291,13 @@ class RecordExecutor:
         fetcher = self._fetcher(params.source, deadline, params)
         calendar = Calendar(now=self._now(), zone=self._zone)
         return RowStream(await self._answering.answer(selection, fetcher, calendar))
+
+    def _own_fetcher(self, source: Source, deadline: float) -> Fetcher:
+        return Fetcher(self._client, source, deadline=deadline, interactive=True)
+
+    def _note(self, params: RecordParams, records: Iterable[Mapping[str, object]] = ()) -> None:
+        names = names_of_params(params, records)
+        self.metadata.note_use(params.source, params.resource, names)
 
     def _fetcher(self, source: Source, deadline: float, params: RecordParams) -> Fetcher:
         return Fetcher(self._client, source, deadline=deadline, interactive=params.interactive)

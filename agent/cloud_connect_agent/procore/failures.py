@@ -1,5 +1,6 @@
 """Procore's error answers, of whatever shape, as one form; and as our errors."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,7 +16,7 @@ from cloud_connect.errors import (
     SourceUnavailableError,
 )
 
-__all__ = ["Failure", "error_of", "is_throttled", "read_failure"]
+__all__ = ["Failure", "ProcoreAnswerError", "error_of", "is_throttled", "read_failure", "restated"]
 
 _MAX_RAW: Final = 4096  # characters of a body that are kept
 _MAX_PARSED: Final = 64 * 1024  # bytes of a body that is read as an error message
@@ -23,6 +24,25 @@ _MAX_DEPTH: Final = 8  # levels below which nobody hides a reason
 _MAX_MESSAGE: Final = 600  # characters of Procore's words in a sentence of ours
 _MAX_FIELDS: Final = 50  # fields of a validation error that are kept
 _NO_WORDS: Final = "no reason given"
+_UNCLEAR: Final = "Whether the change was carried out is not known."
+_MEANINGS: Final = {
+    401: "the account is not signed in any more",
+    403: "the account may not do this, or the app is not connected to the company",
+    404: "there is no such thing, or the account may not see it",
+    409: "something in Procore stands against it, such as another record of that name",
+    413: "it is too much at once",
+    429: "the limit of calls is used up",
+}
+_VERB: Final = re.compile(
+    r"(is|are|was|has|have|had|can|can't|cannot|could|must|may|should|does|do|did|doesn't|needs?"
+    r"|contains?|exceeds?|already)\b",
+    re.IGNORECASE,
+)
+_ADJECTIVE: Final = re.compile(
+    r"(required|invalid|missing|blank|empty|taken|unknown|duplicate|reserved|unsupported|not|too)\b",
+    re.IGNORECASE,
+)
+_NAMES: Final = re.compile(r"[A-Za-z_][\w.]*(\s*,\s*[A-Za-z_][\w.]*)*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +51,7 @@ class Failure:
 
     Attributes:
         code: Its own code or reason code, if there was one.
-        message: Its own words, on one line.
+        message: Its own words, on one line, with the fields they are about.
         fields: Reasons by field, of a validation error.
         raw: The decoded JSON body, or the text's first 4 kB.
         request_id: What Procore's support asks for.
@@ -77,6 +97,18 @@ def read_failure(status: int, headers: Mapping[str, str], body: bytes) -> Failur
     )
 
 
+class ProcoreAnswerError(Exception):
+    """Procore's answer, as the cause of an error of ours.
+
+    Attributes:
+        failure: What it said.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"Procore answered {failure.status}")
+        self.failure: Final = failure
+
+
 def error_of(
     failure: Failure, *, write: bool, throttled: bool, retry_after: float | None = None
 ) -> CloudConnectError:
@@ -86,16 +118,43 @@ def error_of(
         write: Whether the request may have changed something.
         throttled: See :func:`is_throttled`.
     """
-    said = f"Procore answered {failure.status}: {failure.message}"
+    said = _sentence(f"Procore answered {failure.status}: {failure.message}")
+    error: CloudConnectError
     if throttled:
-        return RateLimitedError(_sentence(said), retry_after=retry_after)
-    if failure.status == 408 or not 400 <= failure.status < 500:
-        if write:
-            return OutcomeUnknownError(
-                f"{_sentence(said)} Whether the change was carried out is not known."
-            )
-        return SourceUnavailableError(_sentence(said), outcome=Outcome.NOT_EXECUTED)
-    return SourceRejectedError(_sentence(said), status=failure.status, body=failure.raw)
+        error = RateLimitedError(said, retry_after=retry_after)
+    elif 400 <= failure.status < 500 and failure.status != 408:
+        error = SourceRejectedError(said, status=failure.status, body=failure.raw)
+    elif write:
+        error = OutcomeUnknownError(f"{said} {_UNCLEAR}")
+    else:
+        error = SourceUnavailableError(said, outcome=Outcome.NOT_EXECUTED)
+    error.__cause__ = ProcoreAnswerError(failure)
+    return error
+
+
+def restated(error: CloudConnectError, about: str) -> CloudConnectError:
+    """Say what it was that Procore did not do; an error without its answer stays as it is.
+
+    Args:
+        about: A noun, such as ``the new RFI``.
+    """
+    cause = error.__cause__
+    if not about or not isinstance(cause, ProcoreAnswerError):
+        return error
+    said = cause.failure
+    reason = said.message
+    if reason == _NO_WORDS:
+        reason = _MEANINGS.get(said.status, reason)
+    if isinstance(error, SourceRejectedError):
+        refused = _sentence(f"Procore refused {about}: {reason}")
+        return SourceRejectedError(refused, status=error.status, body=error.body)
+    if isinstance(error, RateLimitedError):
+        put_off = _sentence(f"Procore put off {about}: {reason}")
+        return RateLimitedError(put_off, retry_after=error.retry_after)
+    failed = _sentence(f"Procore failed at {about} with status {said.status}: {reason}")
+    if isinstance(error, OutcomeUnknownError):
+        return OutcomeUnknownError(f"{failed} {_UNCLEAR}")
+    return SourceUnavailableError(failed, outcome=error.outcome)
 
 
 def _read_document(
@@ -117,9 +176,22 @@ def _read_document(
     if isinstance(error, str) and error:
         words = document.get("error_description") or document.get("message")
         return error, _join(_texts(words)) or error, {}
-    message = _join(_texts(document.get("message")) or _texts(document.get("reason")))
+    return code, *_read_message(document)
+
+
+def _read_message(document: Mapping[str, object]) -> tuple[str, dict[str, tuple[str, ...]]]:
+    """Read Procore's commonest shape: ``message``, ``reason`` and ``fields``, all optional."""
+    message, reason = _join(_texts(document.get("message"))), _join(_texts(document.get("reason")))
+    if message and reason and reason not in message:
+        message = f"{message.rstrip('.')} ({reason})"
+    message = message or reason
     named = _word(document.get("fields"))
-    return code, f"{message} ({named})" if message and named else message or named or "", {}
+    if not named:
+        return message, {}
+    if message and _NAMES.fullmatch(named) and _is_predicate(message):
+        fields: dict[str, tuple[str, ...]] = {name.strip(): (message,) for name in named.split(",")}
+        return _join(_by_field(fields)), fields
+    return f"{message} ({named})" if message else named, {}
 
 
 def _read_error_object(
@@ -145,16 +217,31 @@ def _read_error_object(
     unsaid = [reason for reason in reasons if reason not in message]
     return (
         code,
-        f"{message} ({_join(unsaid)})" if message and unsaid else message or _join(unsaid),
+        f"{message.rstrip('.')} ({_join(unsaid)})"
+        if message and unsaid
+        else message or _join(unsaid),
         fields,
     )
 
 
 def _by_field(fields: Mapping[str, tuple[str, ...]]) -> list[str]:
     return [
-        _join(reasons) if name == "base" else f"{name}: {_join(reasons)}"
+        _join(reasons) if name == "base" else _of_field(name, reasons)
         for name, reasons in fields.items()
     ]
+
+
+def _of_field(name: str, reasons: Iterable[str]) -> str:
+    """Say what is wrong with a field: “subject” is required."""
+    said = _join(reason.rstrip(".") for reason in reasons)
+    if _ADJECTIVE.match(said):
+        return f"“{name}” is {said[:1].lower()}{said[1:]}"
+    return f"“{name}” {said}" if _is_predicate(said) else f"“{name}”: {said}"
+
+
+def _is_predicate(reason: str) -> bool:
+    """Whether a field's name before it makes a sentence of it."""
+    return _VERB.match(reason) is not None or _ADJECTIVE.match(reason) is not None
 
 
 def _first(items: Iterable[tuple[object, object]]) -> list[tuple[object, object]]:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from cloud_connect.calls import Source
+from cloud_connect.errors import CloudConnectError
+from cloud_connect_agent.procore.failures import restated
 from cloud_connect_agent.procore.messages import ApiRequest, ApiResponse
 
 __all__ = ["Client", "Fetcher"]
@@ -50,13 +52,22 @@ class Fetcher:
         Args:
             answering: Whether the answer has begun; then the request has time of its own,
                 since an answer that makes progress is not cut, and lets others begin theirs first.
+
+        Raises:
+            CloudConnectError: What it failed with; Procore's refusal says what was refused.
         """
         deadline = self._deadline
         if answering:
             deadline = max(deadline, self._clock() + _PAGE_TIMEOUT)
-        return await self._client.request(
-            request,
-            source=self.source,
-            deadline=deadline,
-            interactive=self._interactive and not answering,
-        )
+        try:
+            return await self._client.request(
+                request,
+                source=self.source,
+                deadline=deadline,
+                interactive=self._interactive and not answering,
+            )
+        except CloudConnectError as error:
+            told = restated(error, request.about)
+            if told is error:
+                raise
+            raise told from error

@@ -1,6 +1,6 @@
 """A request to Procore's API and its answer, as the rest of the agent sees them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,6 +37,8 @@ class ApiRequest:
         json: The body, if it is not ``None``.
         form: The body as ``application/x-www-form-urlencoded``, if there is no *json*.
         headers: Beside those that the client sets itself.
+        about: What is asked for, as a noun, so that a refusal can say what was refused.
+        read_ahead: Its answer waits for its turn, and is decoded then, to take less memory.
     """
 
     method: str
@@ -45,6 +47,8 @@ class ApiRequest:
     json: object = None
     form: tuple[tuple[str, str], ...] | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    about: str = ""
+    read_ahead: bool = False
 
     @property
     def writes(self) -> bool:
@@ -52,22 +56,45 @@ class ApiRequest:
         return self.method not in READ_METHODS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiResponse:
     """A 2xx answer.
 
     Attributes:
         headers: By lower-case name; values hold no control characters.
-        json: The decoded body; ``None`` when it is empty or not JSON.
         text: The body when it is not JSON.
         already_absent: A deletion was repeated, and the first attempt had been carried out.
     """
 
-    status: int
-    headers: Mapping[str, str]
-    json: Any = None
-    text: str = ""
-    already_absent: bool = False
+    __slots__ = ("_json", "_unpack", "already_absent", "headers", "status", "text")
+
+    def __init__(
+        self,
+        *,
+        status: int,
+        headers: Mapping[str, str],
+        json: object = None,
+        text: str = "",
+        already_absent: bool = False,
+        unpack: Callable[[], object] | None = None,
+    ) -> None:
+        self.status: Final = status
+        self.headers: Final = headers
+        self.text: Final = text
+        self.already_absent: Final = already_absent
+        self._json: Any = json
+        self._unpack = unpack
+
+    @property
+    def json(self) -> Any:
+        """The decoded body; ``None`` when it is empty or not JSON.
+
+        Raises:
+            SourceUnavailableError: If what was read ahead is not the JSON that it says it is.
+        """
+        if self._unpack is not None:
+            self._json = self._unpack()
+            self._unpack = None
+        return self._json
 
     def api_json(self) -> Any:
         """Return the decoded body of a read.
@@ -75,12 +102,13 @@ class ApiResponse:
         Raises:
             SourceUnavailableError: If it is another thing, such as a proxy's sign-in page.
         """
-        if self.json is None and self.text:
+        decoded = self.json
+        if decoded is None and self.text:
             raise SourceUnavailableError(
                 "Procore's host answered with something that is not its API; check the address "
                 "and whether a proxy asks for a sign-in."
             )
-        return self.json
+        return decoded
 
     @property
     def request_id(self) -> str | None:

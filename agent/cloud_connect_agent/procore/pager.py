@@ -15,17 +15,18 @@ from typing import Final, Self
 import orjson
 import structlog
 
-from cloud_connect.errors import SourceRejectedError
+from cloud_connect.errors import CloudConnectError, SourceRejectedError
 from cloud_connect_agent.procore.messages import ApiResponse
 from cloud_connect_agent.procore.planner import Target
 from cloud_connect_agent.procore.rows import Row, unwrap
 from cloud_connect_agent.procore.window import ReadAhead
 
-__all__ = ["ListReader", "Page", "read_page"]
+__all__ = ["ListReader", "Page", "Unread", "read_page"]
 
 log = structlog.get_logger(__name__)
 
-Fetch = Callable[[Target, int], Awaitable["Page"]]
+Unread = Callable[[], "Page"]  # a page as it came, to be decoded when it is its turn
+Fetch = Callable[[Target, int], Awaitable["Page | Unread"]]
 
 _NEXT: Final = re.compile(r';\s*rel="?next\b', re.IGNORECASE)
 _REMEMBERED_IDS: Final = 65_536  # of a list; records shift by a few places, not by so many
@@ -51,13 +52,17 @@ class Page:
 
 
 def read_page(response: ApiResponse, *, number: int, rule: str) -> Page:
-    """Read a page from an answer; of ``Link`` only whether there is a next one counts."""
+    """Read a page from an answer; of ``Link`` only whether there is a next one counts.
+
+    What a list of groups counts may be groups or records, so that says nothing.
+    """
     link = response.headers.get("link")
+    counts = not rule.startswith("groups:")
     return Page(
         number=number,
         rows=unwrap(response.api_json(), rule),
-        total=_count(response.headers, "total"),
-        per_page=_count(response.headers, "per-page"),
+        total=_count(response.headers, "total") if counts else None,
+        per_page=_count(response.headers, "per-page") if counts else None,
         has_next=None if link is None else _NEXT.search(link) is not None,
     )
 
@@ -94,11 +99,16 @@ class _Recent:
 
 
 class _List:
-    """One list being read: which pages are under way, and which come after them."""
+    """One list being read: which pages are under way, and which come after them.
+
+    Attributes:
+        size: Records of a page, once that is known.
+        delivered: Records that came.
+    """
 
     def __init__(self, target: Target, *, first: int, paged: bool) -> None:
         self.target: Final = target
-        self.under_way: deque[asyncio.Task[Page | Exception]] = deque()
+        self.under_way: deque[asyncio.Task[Page | Unread | Exception]] = deque()
         self._paged: Final = paged
         self._first: Final = first
         self._next: int = first
@@ -106,6 +116,8 @@ class _List:
         self._by_total = False
         self._recent: Final = _Recent()
         self.begun = False
+        self.size: int | None = None
+        self.delivered = 0
 
     @property
     def has_more(self) -> bool:
@@ -123,9 +135,11 @@ class _List:
         """Take the next page in order: plan what follows it, drop what came before."""
         self.begun = True
         fresh = self._recent.fresh(page.rows)
+        self.delivered += len(fresh)
         size = page.per_page or len(page.rows)
         if page.number == 1 and page.rows and len(page.rows) < (page.total or 0):
             size = len(page.rows)  # Per-Page may echo a size that the server does not hold to
+        self.size = size or None
         if page.number == self._first and self._paged and page.total is not None and size:
             self._until = max(page.number, math.ceil(page.total / size))
             self._by_total = True
@@ -155,6 +169,8 @@ class ListReader:
         first_page: Where to begin in the first list.
         paged: Whether the lists come in pages at all.
         skip_refused: Pass over lists that Procore refuses with 403 or 404, unless all are.
+        enough: Records after which the taker stops; pages beyond are not started.
+        page_size: Records that a page is expected to hold before one came.
     """
 
     def __init__(
@@ -166,6 +182,8 @@ class ListReader:
         first_page: int = 1,
         paged: bool = True,
         skip_refused: bool = False,
+        enough: int | None = None,
+        page_size: int = 100,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lists: deque[_List] = deque(
@@ -175,6 +193,10 @@ class ListReader:
         self._fetch: Final = fetch
         self._window: Final = window
         self._skip_refused: Final = skip_refused
+        self._enough: Final = enough
+        self._page_size: Final = page_size
+        self._delivered = 0
+        self._finished: list[int] = []
         self._refusal: SourceRejectedError | None = None
         self._accepted = False
         self._clock: Final = clock
@@ -218,14 +240,16 @@ class ListReader:
         while self._lists:
             current = self._lists[0]
             self._read_ahead()
-            if not current.under_way:
+            if not current.under_way and not self._start_next(current):
                 self._lists.popleft()
+                self._finished.append(current.delivered)
                 continue
-            result = await current.under_way[0]
+            result = _opened(await current.under_way[0])
             current.under_way.popleft()
             if isinstance(result, Page):
                 self._accepted = True
                 page = current.arrived(result)
+                self._delivered += len(page.rows)
                 self._read_ahead()
                 self._handed_over = self._clock()
                 return current.target, page
@@ -250,17 +274,40 @@ class ListReader:
         for position, waiting in enumerate(self._lists):
             if free <= 0 or position > _LISTS_AHEAD:
                 break
-            while free > 0 and (number := waiting.next_number()) is not None:
-                waiting.under_way.append(self._start(waiting.target, number))
+            while free > 0 and self._falls_short and self._start_next(waiting):
                 free -= 1
 
-    def _start(self, target: Target, number: int) -> "asyncio.Task[Page | Exception]":
+    def _start_next(self, waiting: _List) -> bool:
+        """Start the next page of a list, if one is planned."""
+        number = waiting.next_number()
+        if number is None:
+            return False
+        waiting.under_way.append(self._start(waiting.target, number))
+        return True
+
+    @property
+    def _falls_short(self) -> bool:
+        """Whether what came and what is under way may be less than enough."""
+        if self._enough is None:
+            return True
+        coming = sum(len(one.under_way) * self._expected(one) for one in self._lists)
+        return self._delivered + coming < self._enough
+
+    def _expected(self, waiting: _List) -> int:
+        """The records that a page of a list will hold, by what came before."""
+        if waiting.size is not None:
+            return waiting.size
+        if self._finished:
+            return min(self._page_size, 1 + sum(self._finished) // len(self._finished))
+        return self._page_size
+
+    def _start(self, target: Target, number: int) -> "asyncio.Task[Page | Unread | Exception]":
         if self._tasks is None:
             raise RuntimeError("a ListReader is used inside its “async with”")
         name = f"procore-page-{next(self._names)}"
         return self._tasks.create_task(self._run(target, number), name=name)
 
-    async def _run(self, target: Target, number: int) -> Page | Exception:
+    async def _run(self, target: Target, number: int) -> Page | Unread | Exception:
         started = self._clock()
         try:
             page = await self._fetch(target, number)
@@ -268,3 +315,12 @@ class ListReader:
             return exc
         self._window.fetched(self._clock() - started)
         return page
+
+
+def _opened(result: Page | Unread | Exception) -> Page | Exception:
+    if isinstance(result, (Page, Exception)):
+        return result
+    try:
+        return result()
+    except CloudConnectError as exc:
+        return exc

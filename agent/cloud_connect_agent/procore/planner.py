@@ -12,7 +12,7 @@ from cloud_connect_agent.procore.catalog import Endpoint, IdType, Pager, Resourc
 from cloud_connect_agent.procore.filters import Predicate, predicate
 from cloud_connect_agent.procore.implied import implied_values
 from cloud_connect_agent.procore.messages import ApiRequest
-from cloud_connect_agent.procore.pushdown import server_query
+from cloud_connect_agent.procore.pushdown import server_query, server_sort
 from cloud_connect_agent.procore.rows import Row
 from cloud_connect_agent.procore.selection import Selection
 from cloud_connect_agent.procore.values import Calendar, FieldType, as_number
@@ -46,6 +46,8 @@ class ReadPlan:
         ids: Read these records, one by one; ``None`` reads the lists.
         matches: All conditions, for the agent to apply.
         query: Filters that Procore applies beforehand.
+        echo: What was asked for by a filter and records do not carry.
+        sort: The order that Procore is asked for.
         filtered: Whether conditions remain that Procore's ``Total`` does not count.
     """
 
@@ -55,6 +57,8 @@ class ReadPlan:
     ids: tuple[str, ...] | None
     matches: Predicate
     query: tuple[tuple[str, str], ...]
+    echo: Mapping[str, str]
+    sort: tuple[tuple[str, str], ...]
     filtered: bool
     per_page: int
 
@@ -84,13 +88,19 @@ def plan_read(selection: Selection, source: Source, calendar: Calendar) -> ReadP
     if endpoint is None and ids is None:
         endpoint = resource.needed(Operation.LIST)
     filtered = condition is not None and not _only_says_where(condition, resource)
+    # What a list must be told, such as the day, a record that is shown by its id need not be.
+    asked = endpoint if ids is None else None
+    query = () if asked is None else server_query(asked, condition, calendar)
+    listed = ids is None and len(targets) == 1 and not everywhere
     return ReadPlan(
         selection=selection,
         targets=targets,
         everywhere=everywhere,
         ids=ids,
         matches=matches,
-        query=() if endpoint is None else server_query(endpoint, condition, calendar),
+        query=query,
+        echo={} if asked is None else _echoed(asked, query),
+        sort=server_sort(selection) if listed else (),
         filtered=filtered,
         per_page=1 if endpoint is None else _page_size(endpoint, selection, filtered=filtered),
     )
@@ -115,6 +125,11 @@ def _ids_to_show(selection: Selection, *, everywhere: bool) -> tuple[str, ...] |
     if len(ids) > _SHOWN_ONE_BY_ONE or (everywhere and filterable):
         return None
     return ids
+
+
+def _echoed(endpoint: Endpoint, query: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    sent = dict(query)
+    return {spec.field: sent[spec.parameters[0]] for spec in endpoint.filters if spec.echo}
 
 
 def _page_size(endpoint: Endpoint, selection: Selection, *, filtered: bool) -> int:
@@ -187,15 +202,22 @@ def ids_of(resource: Resource, scope: Mapping[str, str], source: Source) -> dict
 
 
 def page_request(plan: ReadPlan, source: Source, target: Target, *, page: int) -> ApiRequest:
-    """The request for one page of one list."""
+    """The request for one page of one list.
+
+    Args:
+        page: Its number, from 1; of a list that is told where to start, its start.
+    """
     endpoint = plan.selection.resource.needed(Operation.LIST)
-    query = [*_query_ids(endpoint, source, target), *endpoint.always, *plan.query]
+    query = [*_query_ids(endpoint, source, target), *endpoint.always, *plan.query, *plan.sort]
     if endpoint.pager is Pager.LINK:
         query += [("page", str(page)), ("per_page", str(plan.per_page))]
+    elif endpoint.pager is Pager.OFFSET:
+        query += [("page_start", str(page)), ("page_size", str(plan.per_page))]
     return ApiRequest(
         method=endpoint.method or "GET",
         path=endpoint.filled(_path_ids(source, target)),
         query=tuple(query),
+        about=f"the list of {plan.selection.resource.many}",
     )
 
 
@@ -213,6 +235,7 @@ def record_request(
         method=endpoint.method or "GET",
         path=endpoint.filled(_path_ids(source, own)),
         query=(*_query_ids(endpoint, source, own), *endpoint.always),
+        about=f"the reading of {resource.one} {record_id}",
     )
 
 

@@ -1,22 +1,31 @@
-"""Pure: the filters that Procore itself can apply, as query parameters.
+"""Pure: the filters and the order that Procore itself can apply, as query parameters.
 
 The agent applies every condition again, so that a filter which Procore ignores costs time
 and never widens an answer; what is sent here must therefore never be narrower than the
 conditions.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
+from itertools import islice
 from typing import Final
 
 from cloud_connect.calls import MAX_ID
 from cloud_connect.errors import InvalidRequestError
 from cloud_connect.query import Group
-from cloud_connect_agent.procore.catalog import Endpoint, FilterKind, ServerFilter
+from cloud_connect_agent.procore.catalog import (
+    Endpoint,
+    FilterKind,
+    Pager,
+    ServerFilter,
+    SortStyle,
+)
 from cloud_connect_agent.procore.implied import Days, implied_days, implied_values
-from cloud_connect_agent.procore.values import Calendar
+from cloud_connect_agent.procore.rows import Path, Row
+from cloud_connect_agent.procore.selection import Selection
+from cloud_connect_agent.procore.values import Calendar, FieldType
 
-__all__ = ["server_query"]
+__all__ = ["ignored_filters", "server_query", "server_sort"]
 
 _PUSHED_VALUES: Final = 50  # values in a query string; more would make it too long
 _FIRST_DAY: Final = date(2000, 1, 1)  # before the first daily log that Procore can hold
@@ -24,6 +33,8 @@ _YEAR: Final = timedelta(days=366)
 _DAY: Final = timedelta(days=1)
 _OPEN_FROM: Final = date(1970, 1, 1)
 _OPEN_UNTIL: Final = date(2199, 12, 31)
+_SAMPLED: Final = 20  # records that tell whether a filter had an effect
+_SORTED_ALIKE: Final = frozenset({FieldType.INTEGER, FieldType.DATE, FieldType.DATETIME})
 _RANGES: Final = frozenset({FilterKind.RANGE, FilterKind.DATES, FilterKind.SINCE})
 
 
@@ -46,6 +57,41 @@ def server_query(
         else:
             pairs += _values(spec, implied_values(condition, spec.field))
     return tuple(pairs)
+
+
+def server_sort(selection: Selection) -> tuple[tuple[str, str], ...]:
+    """The order that Procore is asked for, so that a limit need not read everything.
+
+    Only numbers and days: for text Procore's order is that of its database, not ours.
+    """
+    resource, endpoint = selection.resource, selection.resource.list_
+    if endpoint is None or selection.limit is None or len(selection.order) != 1:
+        return ()
+    (order,) = selection.order
+    name = endpoint.sorts.get(order.field)
+    if name is None or endpoint.pager is not Pager.LINK:
+        return ()
+    if resource.type_of(order.field) not in _SORTED_ALIKE:
+        return ()
+    if endpoint.sort_style is SortStyle.ATTRIBUTE:
+        direction = "desc" if order.descending else "asc"
+        return (("sort[attribute]", name), ("sort[direction]", direction))
+    return (("sort", f"-{name}" if order.descending else name),)
+
+
+def ignored_filters(
+    endpoint: Endpoint, condition: Group | None, rows: Iterable[Row]
+) -> Iterator[str]:
+    """The parameters that were sent and that *rows* show to have had no effect."""
+    sampled = list(islice(rows, _SAMPLED))
+    for spec in endpoint.filters:
+        if spec.kind not in {FilterKind.ONE, FilterKind.MANY} or spec.map or spec.default:
+            continue
+        sent = {value for _, value in _values(spec, implied_values(condition, spec.field))}
+        path = Path(spec.field)
+        found = {str(value) for row in sampled if (value := path.of(row)) is not None}
+        if sent and any(name.casefold() not in {one.casefold() for one in sent} for name in found):
+            yield spec.parameters[0]
 
 
 def _values(spec: ServerFilter, wanted: tuple[object, ...] | None) -> Iterable[tuple[str, str]]:

@@ -1,14 +1,19 @@
 """Reads what a plan selects: pages of records with the matching ones marked."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Self
 
 from cloud_connect.calls import Operation
 from cloud_connect.errors import InvalidRequestError, SourceRejectedError
+from cloud_connect_agent.procore.catalog import Pager
 from cloud_connect_agent.procore.fetching import Fetcher
+from cloud_connect_agent.procore.messages import ApiResponse
 from cloud_connect_agent.procore.observed import ObservedFields
-from cloud_connect_agent.procore.pager import ListReader, Page, read_page
+from cloud_connect_agent.procore.offsets import OffsetPages
+from cloud_connect_agent.procore.pager import ListReader, Page, Unread, read_page
 from cloud_connect_agent.procore.planner import (
     ReadPlan,
     Target,
@@ -16,8 +21,10 @@ from cloud_connect_agent.procore.planner import (
     record_request,
     scoped,
 )
+from cloud_connect_agent.procore.pushdown import ignored_filters
 from cloud_connect_agent.procore.rows import Path, Row, unwrap
 from cloud_connect_agent.procore.selection import READABLE
+from cloud_connect_agent.procore.sightings import Sightings
 from cloud_connect_agent.procore.window import ReadAhead
 
 __all__ = ["Batch", "Reading"]
@@ -47,6 +54,7 @@ class Reading:
         targets: The lists, in order; in each, every record of ``plan.ids`` or all.
         skip_refused: Pass over lists that Procore refuses; we chose them, not the caller.
         first_page: Where to begin in the first list.
+        skip: Records there that an earlier answer delivered.
     """
 
     def __init__(
@@ -54,24 +62,31 @@ class Reading:
         plan: ReadPlan,
         fetcher: Fetcher,
         observed: ObservedFields,
+        sightings: Sightings,
         *,
         targets: Sequence[Target],
         skip_refused: bool = False,
         first_page: int = 1,
+        skip: int = 0,
     ) -> None:
         self.plan: Final = plan
         self._fetcher: Final = fetcher
         self._observed: Final = observed
+        self.sightings: Final = sightings
+        self._offsets: Final[dict[tuple[tuple[str, str], ...], OffsetPages]] = {}
         self._answering = False
         self._checked = False
-        limited = plan.selection.limit is not None and not plan.selection.order
+        limit = None if plan.selection.order else plan.selection.limit
+        early = bool(plan.sort) or (limit is not None and plan.filtered)
         self._reader: Final = ListReader(
             targets,
             self._fetch,
-            window=ReadAhead(cautious=limited),
+            window=ReadAhead(cautious=early),
             first_page=first_page,
             paged=plan.paged,
             skip_refused=skip_refused,
+            enough=None if limit is None or plan.filtered else skip + limit,
+            page_size=plan.per_page,
         )
 
     async def __aenter__(self) -> Self:
@@ -111,11 +126,24 @@ class Reading:
         where = {name: value for name, value in target.items() if name != _RECORD}
         resource = self.plan.selection.resource
         rows = [scoped(row, resource, where) for row in page.rows]
+        if self.plan.echo:
+            rows = [{**self.plan.echo, **row} for row in rows]
         self._observed.note(self._fetcher.source, resource, rows)
+        self._watch_filters(rows)
         self._check_names(rows)
         matches = self.plan.matches
         hits = [place for place, row in enumerate(rows) if matches(row)]
         return Batch(target=target, page=page, rows=rows, hits=hits)
+
+    def _watch_filters(self, rows: Sequence[Row]) -> None:
+        """Tell of filters that Procore ignores; the conditions are applied here anyway."""
+        selection = self.plan.selection
+        if self._checked or selection.resource.list_ is None:
+            return
+        for parameter in ignored_filters(selection.resource.list_, selection.condition, rows):
+            self.sightings.note(
+                "procore_filter_ignored", resource=selection.resource.name, parameter=parameter
+            )
 
     def _check_names(self, rows: Sequence[Row]) -> None:
         """Refuse names that neither the catalogue nor a record knows, before the first row."""
@@ -124,21 +152,62 @@ class Reading:
         self._checked = True
         selection = self.plan.selection
         for name in selection.unknown:
-            path = Path(name)
-            if self._observed.knows(self._fetcher.source, selection.resource, path.root):
-                continue
-            found = {path.exists_in(row) for row in rows}
-            nests = path.root != name and selection.resource.knows(path.root, READABLE)
-            if True not in found and (False in found or not nests):
+            found = {Path(name).exists_in(row) for row in rows}
+            if not self._known(name, found):
                 raise InvalidRequestError(f"{selection.resource.text} have no field “{name}”.")
 
-    async def _fetch(self, target: Target, number: int) -> Page:
-        plan, source = self.plan, self._fetcher.source
-        resource = plan.selection.resource
-        if _RECORD not in target:
-            request = page_request(plan, source, target, page=number)
-            response = await self._fetcher.send(request, answering=self._answering)
-            return read_page(response, number=number, rule=resource.needed(Operation.LIST).unwrap)
+    def _known(self, name: str, found: AbstractSet[bool | None]) -> bool:
+        """Whether a name beyond the catalogue is a field.
+
+        Args:
+            found: What the records of the first page say about it.
+        """
+        if True in found:
+            return True
+        resource, root = self.plan.selection.resource, Path(name).root
+        if resource.dynamic:
+            return False not in found  # without a record nobody knows the columns
+        if self._observed.knows(self._fetcher.source, resource, root):
+            return True
+        return False not in found and root != name and resource.knows(root, READABLE)
+
+    async def _fetch(self, target: Target, number: int) -> Page | Unread:
+        if _RECORD in target:
+            return await self._record(target)
+        endpoint = self.plan.selection.resource.needed(Operation.LIST)
+        if endpoint.pager is not Pager.OFFSET:
+            return partial(self._read_page, await self._send(target, number), number)
+        return await self._pages_of(target).page(number)
+
+    async def _send(self, target: Target, number: int) -> ApiResponse:
+        request = page_request(self.plan, self._fetcher.source, target, page=number)
+        ahead = replace(request, read_ahead=True)
+        return await self._fetcher.send(ahead, answering=self._answering)
+
+    async def _page(self, target: Target, number: int) -> Page:
+        return self._read_page(await self._send(target, number), number)
+
+    def _read_page(self, response: ApiResponse, number: int) -> Page:
+        plan, resource = self.plan, self.plan.selection.resource
+        page = read_page(response, number=number, rule=resource.needed(Operation.LIST).unwrap)
+        if page.per_page is not None and page.per_page < plan.per_page:
+            self.sightings.note("procore_page_size_clamped", resource=resource.name)
+        return page
+
+    def _pages_of(self, target: Target) -> OffsetPages:
+        name = self.plan.selection.resource.name
+        key = tuple(sorted(target.items()))
+        if key not in self._offsets:
+            self._offsets[key] = OffsetPages(
+                lambda start: self._page(target, start),
+                lambda found: self.sightings.note(
+                    "procore_page_start_counts", resource=name, counts=found.value
+                ),
+            )
+        return self._offsets[key]
+
+    async def _record(self, target: Target) -> Page:
+        plan, source, resource = self.plan, self._fetcher.source, self.plan.selection.resource
         rule = resource.needed(Operation.GET).unwrap
         request = record_request(resource, source, target, record_id=target[_RECORD])
         try:
@@ -146,5 +215,5 @@ class Reading:
         except SourceRejectedError as exc:
             if exc.status != 404 or plan.selection.shown:
                 raise
-            return Page(number=number, rows=[])
-        return Page(number=number, rows=unwrap(response.api_json(), rule))
+            return Page(number=1, rows=[])
+        return Page(number=1, rows=unwrap(response.api_json(), rule))

@@ -1,17 +1,18 @@
 """Pure: from flat records, as callers write them, to the bodies that Procore takes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from functools import partial
 from typing import Final
 
 from cloud_connect.calls import Operation, Source
 from cloud_connect.errors import InvalidRequestError
 from cloud_connect_agent.procore.catalog import Direction, Endpoint, Resource
+from cloud_connect_agent.procore.converting import TypeOf, converted
 from cloud_connect_agent.procore.messages import ApiRequest
 from cloud_connect_agent.procore.planner import Target
 from cloud_connect_agent.procore.rows import CUSTOM_FIELD, Row
-from cloud_connect_agent.procore.values import FieldType, as_boolean, as_moment, as_number
+from cloud_connect_agent.procore.values import FieldType
 
 __all__ = ["WRITABLE", "write_request"]
 
@@ -35,12 +36,14 @@ def write_request(
     *,
     record_id: str | None = None,
     record: Mapping[str, object] | None = None,
+    custom: TypeOf = lambda _: None,
 ) -> ApiRequest:
     """The request that creates, changes or deletes a record.
 
     Args:
         target: The scope ids of the record.
         record: Flat, without scope ids; dotted names nest. A delete has none.
+        custom: The types of the company's own fields, as far as they are known.
 
     Raises:
         InvalidRequestError: If a field is unknown or its value impossible; it is named.
@@ -54,7 +57,7 @@ def write_request(
     query = [(name, ids[name]) for name in endpoint.query]
     body: Row | None = None
     if record is not None:
-        parts = _take_apart(resource, endpoint, record)
+        parts = _take_apart(resource, endpoint, record, custom)
         query += parts.query
         inside = {endpoint.envelope: parts.inside} if endpoint.envelope else parts.inside
         where = {name: resource.scope_type(name).typed(ids[name]) for name in endpoint.body}
@@ -64,16 +67,27 @@ def write_request(
         path=path,
         query=(*query, *endpoint.always),
         json=body,
+        about=_about(resource, operation, record_id),
     )
 
 
-def _take_apart(resource: Resource, endpoint: Endpoint, record: Mapping[str, object]) -> _Parts:
+def _about(resource: Resource, operation: Operation, record_id: str | None) -> str:
+    """The change, as a noun."""
+    if operation is Operation.CREATE:
+        return f"the new {resource.one}"
+    done = "change" if operation is Operation.UPDATE else "deletion"
+    return f"the {done} of {resource.one}" + ("" if record_id is None else f" {record_id}")
+
+
+def _take_apart(
+    resource: Resource, endpoint: Endpoint, record: Mapping[str, object], custom: TypeOf
+) -> _Parts:
     inside: Row = {}
     beside: Row = {}
     query: list[tuple[str, str]] = []
     for field, value in _flattened(record).items():
         _check(resource, field)
-        sent = _converted(field, value, resource.sent_type_of(field))
+        sent = converted(field, value, partial(_type_of, resource, custom))
         name = resource.sends.get(field, field)
         if name in endpoint.query_fields:
             query.append((name, str(sent).lower() if isinstance(sent, bool) else str(sent)))
@@ -82,6 +96,10 @@ def _take_apart(resource: Resource, endpoint: Endpoint, record: Mapping[str, obj
         else:
             _nest(inside, name, sent)
     return _Parts(inside=inside, beside=beside, query=tuple(query))
+
+
+def _type_of(resource: Resource, custom: TypeOf, name: str) -> FieldType | None:
+    return custom(name) if CUSTOM_FIELD.fullmatch(name) else resource.sent_type_of(name)
 
 
 def _flattened(record: Mapping[str, object]) -> Row:
@@ -134,67 +152,3 @@ def _nest(record: Row, name: str, value: object) -> None:
         place[last] = dict(value) if isinstance(value, dict) else value
     else:
         raise InvalidRequestError(f"“{name}” is set twice.")
-
-
-def _converted(name: str, value: object, kind: FieldType | None) -> object:
-    """Write a value as Procore takes its type; a form sends everything as text."""
-    if kind is None or value is None or value == "":
-        return value
-    convert = _CONVERSIONS.get(kind)
-    return value if convert is None else convert(name, value)
-
-
-def _integer(name: str, value: object) -> object:
-    number = as_number(value)
-    if number is None or number != number.to_integral_value():
-        raise InvalidRequestError(f"“{name}” must be a whole number.")
-    return int(number)
-
-
-def _number(name: str, value: object) -> object:
-    number = as_number(value)
-    if number is None:
-        raise InvalidRequestError(f"“{name}” must be a number.")
-    return value if isinstance(value, (int, float)) else _plain(number)
-
-
-def _money(name: str, value: object) -> object:
-    number = as_number(value)
-    if number is None:
-        raise InvalidRequestError(f"“{name}” must be a number.")
-    return value.strip() if isinstance(value, str) else format(number, "f")
-
-
-def _plain(number: Decimal) -> int | float:
-    return int(number) if number == number.to_integral_value() else float(number)
-
-
-def _yes_or_no(name: str, value: object) -> object:
-    answer = as_boolean(value)
-    if answer is None:
-        raise InvalidRequestError(f"“{name}” must be true or false.")
-    return answer
-
-
-def _day(name: str, value: object) -> object:
-    # Procore stores a date that it cannot read as null, without a word.
-    if as_moment(value) is None:
-        raise InvalidRequestError(f"“{name}” must be a date such as 2026-01-31.")
-    return str(value).strip()[:10]
-
-
-def _moment(name: str, value: object) -> object:
-    if as_moment(value) is None:
-        raise InvalidRequestError(f"“{name}” must be a time such as 2026-01-31T08:00:00Z.")
-    text = str(value).strip()
-    return f"{text}T00:00:00Z" if len(text) == 10 else text
-
-
-_CONVERSIONS: Final[Mapping[FieldType, Callable[[str, object], object]]] = {
-    FieldType.INTEGER: _integer,
-    FieldType.NUMBER: _number,
-    FieldType.MONEY: _money,
-    FieldType.BOOLEAN: _yes_or_no,
-    FieldType.DATE: _day,
-    FieldType.DATETIME: _moment,
-}

@@ -80,19 +80,17 @@ def unwrap(body: object, rule: str) -> list[Row]:
     """Find the records in an answer.
 
     Args:
-        rule: ``""`` for a list (or one record); a key that holds it; ``groups:KEY`` for a
-            list of groups that each hold some; ``tree:KEY`` for nested folders.
+        rule: ``""`` for a list (or one record); a key that holds it, where Procore wraps it;
+            ``groups:KEY`` for a list of groups that each hold some; ``tree:KEY`` for nested
+            folders.
     """
     shape, _, key = rule.partition(":")
     if shape == "tree":
         return list(flatten_tree(body, key))
     if shape == "groups":
-        groups = body if isinstance(body, list) else [body]
-        return [
-            row for group in groups if isinstance(group, dict) for row in _records(group.get(key))
-        ]
-    if shape and isinstance(body, dict):
-        return _records(body.get(shape))
+        return [row for group in _records(body) for row in _records(group.get(key))]
+    if isinstance(body, dict) and shape in body:
+        return _records(body[shape])
     return _records(body)
 
 

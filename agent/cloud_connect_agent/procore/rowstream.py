@@ -57,12 +57,16 @@ class RowStream:
 
     Attributes:
         message: A sentence for people, where there is something to say.
+        unclear: Whether the rows tell of writes, one of which may have had its effect or not.
     """
 
-    def __init__(self, batches: Batches, *, message: str | None = None) -> None:
+    def __init__(
+        self, batches: Batches, *, message: str | None = None, unclear: bool = False
+    ) -> None:
         self._batches: Final = batches
         self._waiting: Final[deque[Row]] = deque()
         self.message: Final = message
+        self.unclear: Final = unclear
 
     @property
     def total_items(self) -> int | None:

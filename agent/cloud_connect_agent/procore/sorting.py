@@ -1,7 +1,10 @@
-"""Sorts an answer on the agent: everything is read first, as much as the limit asks is kept."""
+"""Sorts an answer on the agent: everything is read first, as much as the limit asks is kept.
+
+Where Procore has it in that order already, no more is read than the limit asks.
+"""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from cloud_connect.calls import Source
@@ -40,6 +43,7 @@ class _Reversed:
 
 
 _Place = tuple[tuple[bool, SortKey | _Reversed], ...]
+_Entry = tuple[_Place, tuple[SortKey, ...], Row]
 
 
 class Ordering:
@@ -55,62 +59,135 @@ class Ordering:
             for order in (*orders, *ties)
         ]
 
+    @property
+    def length(self) -> int:
+        """How many keys a record has."""
+        return len(self._orders)
+
     def keys(self, row: Row) -> tuple[SortKey, ...]:
         """A record's sort keys, as cursors hold them."""
         return tuple(sort_key(path.of(row), kind) for path, kind, _ in self._orders)
+
+    def lead(self, row: Row) -> "_Place":
+        """What to compare by the first field alone."""
+        path, kind, _ = self._orders[0]
+        return self.place([sort_key(path.of(row), kind)])
 
     def place(self, keys: Sequence[SortKey]) -> _Place:
         """What to compare to put records in order."""
         return tuple(
             (key[0] == BLANK_RANK, _Reversed(key) if descending else key)
-            for key, (_, _, descending) in zip(keys, self._orders, strict=True)
+            for key, (_, _, descending) in zip(keys, self._orders, strict=False)
         )
 
 
-async def sorted_rows(reading: Reading, position: Position | None, source: Source) -> FixedRows:
-    """Read everything and sort it.
+class _Sorter:
+    """Collects the first records of an order, from wherever an earlier answer stopped."""
 
-    Raises:
-        InvalidRequestError: If it is too much to sort.
-    """
-    selection = reading.plan.selection
-    ordering = Ordering(selection.resource, selection.order)
-    fields = [Path(name) for name in selection.fields]
-    behind = None if position is None else _behind(ordering, position)
-    keep = None if selection.limit is None else selection.limit + 1
-    kept: list[tuple[_Place, tuple[SortKey, ...], Row]] = []
-    total = 0
-    while (batch := await reading.read()) is not None:
-        total += len(batch.hits)
-        for hit in batch.hits:
-            row = batch.rows[hit]
-            keys = ordering.keys(row)
-            place = ordering.place(keys)
-            if behind is None or place > behind:
-                kept.append((place, keys, project(row, fields) if fields else row))
-        if keep is not None and len(kept) > keep + _SLACK:
-            kept.sort(key=_first)
-            del kept[keep:]
-        if len(kept) > _MAX_SORTED:
+    def __init__(self, reading: Reading, position: Position | None) -> None:
+        self._selection: Final = reading.plan.selection
+        self._ordering: Final = Ordering(self._selection.resource, self._selection.order)
+        self._fields: Final = [Path(name) for name in self._selection.fields]
+        self._behind: Final = None if position is None else _behind(self._ordering, position)
+        # Records without ids can be equal in every key; then so many of them were delivered.
+        self._delivered: Final = 0 if position is None else max(1, position.taken)
+        self._passed = 0
+        limit = self._selection.limit
+        self._keep: Final = None if limit is None else limit + 1
+        self._kept: list[_Entry] = []
+        self._newest: _Place | None = None
+        self.in_order = bool(reading.plan.sort)
+
+    def watch(self, rows: Iterable[Row]) -> bool:
+        """Note how far Procore's own order has come; tell whether it is the one asked for."""
+        for row in rows:
+            place = self._ordering.lead(row)
+            blank = place[0][0]
+            if blank:
+                continue  # Procore may have those first
+            self.in_order = self.in_order and (self._newest is None or self._newest <= place)
+            self._newest = place
+        return self.in_order
+
+    def take(self, row: Row) -> None:
+        """Keep a record, if it belongs to the answer."""
+        keys = self._ordering.keys(row)
+        place = self._ordering.place(keys)
+        if self._behind is not None and place <= self._behind:
+            self._passed += place == self._behind
+            if place < self._behind or self._passed <= self._delivered:
+                return
+        self._kept.append((place, keys, project(row, self._fields) if self._fields else row))
+
+    def cut(self) -> None:
+        """Let go of what is beyond the limit.
+
+        Raises:
+            InvalidRequestError: If it is too much to sort.
+        """
+        if self._keep is not None and len(self._kept) > self._keep + _SLACK:
+            self._kept.sort(key=_first)
+            del self._kept[self._keep :]
+        if len(self._kept) > _MAX_SORTED:
             raise InvalidRequestError(
                 f"More than {_MAX_SORTED} records are too many to sort; narrow the conditions "
                 "or set a limit."
             )
-    kept.sort(key=_first)
-    paging = None
-    if selection.limit is not None and len(kept) > selection.limit:
-        del kept[selection.limit :]
-        if kept:
-            paging = write_cursor(Position.in_order(kept[-1][1]), selection, source)
-    return FixedRows((row for _, _, row in kept), total_items=total, paging=paging)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing that is still to come can stand before what the limit asks for."""
+        if not self.in_order or self._keep is None or self._newest is None:
+            return False
+        newest = self._newest
+        return sum(place[:1] < newest for place, _, _ in self._kept) >= self._keep
+
+    def rows(self, source: Source) -> tuple[list[Row], str | None]:
+        """The records in order, and the cursor of those behind the limit."""
+        kept, limit = self._kept, self._selection.limit
+        kept.sort(key=_first)
+        paging = None
+        if limit is not None and len(kept) > limit:
+            del kept[limit:]
+            if kept:
+                place, keys, _ = kept[-1]
+                taken = sum(one == place for one, _, _ in kept)
+                taken += self._delivered if place == self._behind else 0
+                paging = write_cursor(Position.in_order(keys, taken), self._selection, source)
+        return [row for _, _, row in kept], paging
+
+
+async def sorted_rows(reading: Reading, position: Position | None, source: Source) -> FixedRows:
+    """Sort what a reading delivers; to the end, unless Procore has it in that order.
+
+    Raises:
+        InvalidRequestError: If it is too much to sort.
+    """
+    plan, resource = reading.plan, reading.plan.selection.resource
+    sorter = _Sorter(reading, position)
+    total: int | None = 0
+    while (batch := await reading.read()) is not None:
+        total = (total or 0) + len(batch.hits)
+        if sorter.in_order and not sorter.watch(batch.rows):
+            reading.sightings.note("procore_sort_ignored", resource=resource.name)
+        for hit in batch.hits:
+            sorter.take(batch.rows[hit])
+        sorter.cut()
+        if sorter.complete:
+            total = None if plan.filtered else batch.page.total
+            break
+    rows, paging = sorter.rows(source)
+    answer = FixedRows(rows, paging=paging)
+    answer.total_items = total
+    return answer
 
 
 def _behind(ordering: Ordering, position: Position) -> _Place:
-    try:
-        return ordering.place(position.sort_keys)
-    except ValueError as exc:
-        raise InvalidRequestError("“paging” does not belong to this query.") from exc
+    keys = position.sort_keys
+    if len(keys) != ordering.length:
+        raise InvalidRequestError("“paging” does not belong to this query.")
+    return ordering.place(keys)
 
 
-def _first(entry: tuple[_Place, tuple[SortKey, ...], Row]) -> _Place:
+def _first(entry: _Entry) -> _Place:
     return entry[0]

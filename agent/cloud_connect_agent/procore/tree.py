@@ -20,6 +20,8 @@ _GROUPS: Final = (
     (Level.COMPANY, "company_level", "Company", "fa fa-building", "Tables of the whole company"),
     (Level.PROJECT, "project_level", "Project", "fa fa-briefcase", "Tables of its projects"),
 )
+_NEEDED: Final = "Procore needs it for a new record"
+_REQUIRED: Final = "One of the company's field sets requires it"
 _TYPES: Final = {
     FieldType.INTEGER: "number",
     FieldType.NUMBER: "number",
@@ -35,13 +37,21 @@ _TYPES: Final = {
 }
 
 
+def _nothing(_: Resource) -> frozenset[str]:
+    return frozenset()
+
+
 def tree_of(
-    catalog: Catalog, observed: Callable[[Resource], Iterable[FieldSpec]]
+    catalog: Catalog,
+    own: Callable[[Resource], Iterable[FieldSpec]],
+    *,
+    required: Callable[[Resource], frozenset[str]] = _nothing,
 ) -> list[dict[str, object]]:
     """Make the tree; a field that goes both ways is listed once in each direction.
 
     Args:
-        observed: Fields beyond the catalogue that records of a resource showed.
+        own: Fields beyond the catalogue that the company has.
+        required: Fields that one of its field sets requires.
     """
     groups = [
         TreeNode(
@@ -53,18 +63,19 @@ def tree_of(
             desc=desc,
             selectable=False,
             nodes=tuple(
-                _table(resource, observed(resource))
+                _table(resource, own(resource), required(resource))
                 for resource in catalog
                 if resource.level is level
             ),
         )
         for level, name, text, icon, desc in _GROUPS
     ]
-    return [group.model_dump(mode="json") for group in groups]
+    # Only what goes in is required or not: elsewhere the member is left out.
+    return [group.model_dump(mode="json", exclude_none=True) for group in groups]
 
 
-def _table(resource: Resource, observed: Iterable[FieldSpec]) -> TreeNode:
-    fields = tuple(_fields(resource, [*_scope(resource), *resource.fields, *observed]))
+def _table(resource: Resource, own: Iterable[FieldSpec], required: frozenset[str]) -> TreeNode:
+    fields = tuple(_fields(resource, [*_scope(resource), *resource.fields, *own], required))
     return TreeNode(
         name=resource.name,
         text=resource.text,
@@ -90,17 +101,27 @@ def _scope(resource: Resource) -> Iterator[FieldSpec]:
         )
 
 
-def _fields(resource: Resource, specs: Iterable[FieldSpec]) -> Iterator[TreeField]:
-    required = set(resource.create.required) if resource.create else set()
+def _fields(
+    resource: Resource, specs: Iterable[FieldSpec], required: frozenset[str]
+) -> Iterator[TreeField]:
+    needed = {*(resource.create.required if resource.create else ()), *resource.scope_fields}
     for spec in specs:
         if spec.direction.goes_in:
-            needed = spec.name in required or spec.name in resource.scope_fields
-            yield _field(spec, "IMPORT", "Procore needs it for a new record" if needed else "")
+            by_set = not required.isdisjoint(_names(spec.name))
+            desc = _NEEDED if spec.name in needed else _REQUIRED if by_set else ""
+            yield _field(spec, "IMPORT", desc=desc)
         if spec.direction.comes_out:
-            yield _field(spec, "EXPORT", "")
+            yield _field(spec, "EXPORT")
 
 
-def _field(spec: FieldSpec, inout: Literal["IMPORT", "EXPORT"], desc: str) -> TreeField:
+def _names(name: str) -> frozenset[str]:
+    """What a field set may call a field: its object, or the thing whose id is sent."""
+    return frozenset(
+        {name, name.partition(".")[0], name.removesuffix("_id"), name.removesuffix("_ids")}
+    )
+
+
+def _field(spec: FieldSpec, inout: Literal["IMPORT", "EXPORT"], *, desc: str = "") -> TreeField:
     return TreeField(
         name=spec.name,
         text=spec.label,
@@ -109,4 +130,5 @@ def _field(spec: FieldSpec, inout: Literal["IMPORT", "EXPORT"], desc: str) -> Tr
         type=_TYPES[spec.type],
         desc=desc,
         inout=inout,
+        required=bool(desc) if inout == "IMPORT" else None,
     )

@@ -1,9 +1,13 @@
 """What stands between a call and a change at Procore: its guard."""
 
+import contextlib
+from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Final, Protocol
 
-__all__ = ["WriteGuard", "write_guard"]
+from cloud_connect.errors import InternalError
+
+__all__ = ["WriteGuard", "without_writes", "write_guard"]
 
 
 class WriteGuard(Protocol):
@@ -24,3 +28,27 @@ class WriteGuard(Protocol):
 
 write_guard: Final[ContextVar[WriteGuard | None]] = ContextVar("write_guard", default=None)
 """The guard of the call that the current task works for."""
+
+
+class _NothingLeaves:
+    """The guard of a dry run."""
+
+    async def before_write(self) -> None:
+        """Keep every write back."""
+        raise InternalError("A dry run tried to write; nothing was sent.")
+
+    def carried_out(self) -> None:
+        """Do nothing: no write gets this far."""
+
+
+@contextlib.contextmanager
+def without_writes() -> Iterator[None]:
+    """Keep every write back that the current task, or one that it starts, would send.
+
+    The client asks the guard, so no mistake between the call and the client lets one out.
+    """
+    before = write_guard.set(_NothingLeaves())
+    try:
+        yield
+    finally:
+        write_guard.reset(before)

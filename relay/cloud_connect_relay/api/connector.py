@@ -1,5 +1,6 @@
 """The platform's own calls of a data source: ``test``, ``tree`` and ``query``."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Depends, Request
@@ -11,8 +12,10 @@ from cloud_connect.errors import (
     CloudConnectError,
     DataSourceIncompleteError,
     ErrorCode,
+    InvalidRequestError,
     SourceUnavailableError,
 )
+from cloud_connect.query import is_dry_run
 from cloud_connect_relay.api.bodies import to_json
 from cloud_connect_relay.api.call_response import CallResponse, Reply, answer_headers, call_problem
 from cloud_connect_relay.api.call_specs import signed_in, target_for, timeout_for
@@ -20,7 +23,7 @@ from cloud_connect_relay.api.problems import error_response
 from cloud_connect_relay.api.query_reply import write_query_answer
 from cloud_connect_relay.api.request_body import read_object
 from cloud_connect_relay.api.security import Principal, check_scope, require, services
-from cloud_connect_relay.calls.idempotency import checked_key, fingerprint
+from cloud_connect_relay.calls.idempotency import checked_key, fingerprint, seed_of
 from cloud_connect_relay.calls.spec import CallSpec, target_of
 from cloud_connect_relay.services import Services
 from cloud_connect_relay.storage.datasources import DataSourceStatus
@@ -104,6 +107,15 @@ _QUERY_BODY: Final = {
                             "required": ["name"],
                             "properties": {"name": {"type": "string"}},
                         },
+                        "dryRun": {
+                            "type": "boolean",
+                            "description": "Tell what would be changed; write nothing.",
+                        },
+                        "records": {
+                            "type": "array",
+                            "items": {"type": "object"},
+                            "description": "New records of an insert, instead of `mappings`.",
+                        },
                     },
                 }
             }
@@ -158,8 +170,13 @@ async def tree(
     request: Request,
     principal: Annotated[Principal, Depends(require("calls:read"))],
     services: Shared,
+    *,
+    refresh: bool = False,
 ) -> Response:
-    """Return the tables of the data source and their fields."""
+    """Return the tables of the data source and their fields, the company's own included.
+
+    `refresh=true` asks Procore what the company defines, however short ago that was done.
+    """
     timeout = timeout_for(services, request)
     try:
         target = await target_for(services, principal, datasource_id)
@@ -170,6 +187,7 @@ async def tree(
         key_id=principal.key_id,
         target=target,
         operation=Operation.TREE,
+        params={"refresh": True} if refresh else {},
         timeout=timeout,
     )
 
@@ -193,7 +211,8 @@ async def query(
     """Run a query of the platform: select, insert, update or delete.
 
     Needs `calls:read`, or `calls:write` for what changes something. With an `Idempotency-Key`
-    a repeated write gets its first answer; without one it runs at most once.
+    a repeated write gets its first answer; without one it runs at most once. With
+    `"dryRun": true` a write is rehearsed: the answer tells what it would change.
     """
     if not principal.may("calls:write"):
         check_scope(principal, "calls:read")
@@ -211,6 +230,10 @@ async def query(
         return _unsuccessful(
             f"The action '{action[:60]}' is not known; it is one of select, insert, update, delete."
         )
+    try:
+        rehearsal = writes and is_dry_run(document)
+    except InvalidRequestError as error:
+        return _unsuccessful(error.message)
     table = _table_of(document)
     spec = CallSpec(
         subscription_id=principal.subscription_id,
@@ -222,14 +245,21 @@ async def query(
         writes=writes,
         body=body,
         timeout=timeout,
-        idempotency_key=key,
-        fingerprint=fingerprint("query", datasource_id, table, body) if key else None,
     )
+    if rehearsal:
+        spec = replace(spec, operation=Operation.QUERY_DRY_RUN, writes=False)
+    elif key is not None:
+        spec = replace(
+            spec,
+            params={"seed": seed_of(principal.subscription_id, key)},
+            idempotency_key=key,
+            fingerprint=fingerprint("query", datasource_id, table, body),
+        )
 
     async def run(reply: Reply) -> None:
-        running = services.calls.write(spec) if writes else services.calls.read(spec)
+        running = services.calls.write(spec) if spec.writes else services.calls.read(spec)
         async with running as answer:
-            await write_query_answer(answer, reply)
+            await write_query_answer(answer, reply, dry_run=rehearsal)
 
     return CallResponse(run, refuse=_refused)
 

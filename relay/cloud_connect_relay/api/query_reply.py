@@ -19,9 +19,10 @@ _OUT_OF_REACH: Final = (
 )
 
 
-async def write_query_answer(answer: "Answer", reply: Reply) -> None:
+async def write_query_answer(answer: "Answer", reply: Reply, *, dry_run: bool = False) -> None:
     """Write ``{"success":true,"items":[…]}``.
 
+    A dry run's answer says that it is one, and how many records would be changed.
     A small answer is complete before its first byte goes out: a failure on its way becomes
     the platform's ``success: false``, and ``Total-Items`` is known.
 
@@ -30,7 +31,7 @@ async def write_query_answer(answer: "Answer", reply: Reply) -> None:
     """
     if not answer.body_available:
         answer.message = _OUT_OF_REACH
-        await _whole(answer, reply, [])
+        await _whole(answer, reply, [], b"")
         return
     joiner = RowJoiner()
     pieces: list[bytes] = []
@@ -43,7 +44,9 @@ async def write_query_answer(answer: "Answer", reply: Reply) -> None:
             break
     answer.rows = joiner.total
     if answer.ended:
-        await _whole(answer, reply, pieces)
+        count = joiner.rows if answer.total_items is None else answer.total_items
+        rehearsed = b',"dryRun":true,"count":%d' % count if dry_run else b""
+        await _whole(answer, reply, pieces, rehearsed)
         return
     await reply.start(200, answer_headers(answer, media_type="application/json"))
     await reply.write(b'{"success":true,"items":[')
@@ -53,12 +56,15 @@ async def write_query_answer(answer: "Answer", reply: Reply) -> None:
         answer.rows = joiner.total
         await reply.write(joiner.feed(piece))
     answer.rows = joiner.total
-    await reply.end(b"]" + _tail(answer) + b"}")
+    rehearsed = b',"dryRun":true,"count":%d' % joiner.total if dry_run else b""
+    await reply.end(b"]" + rehearsed + _tail(answer) + b"}")
 
 
-async def _whole(answer: "Answer", reply: Reply, pieces: list[bytes]) -> None:
+async def _whole(answer: "Answer", reply: Reply, pieces: list[bytes], rehearsed: bytes) -> None:
     told = b"" if answer.message is None else b',"message":' + to_json(answer.message)
-    body = b"".join([b'{"success":true', told, b',"items":[', *pieces, b"]", _tail(answer), b"}"])
+    body = b"".join(
+        [b'{"success":true', told, b',"items":[', *pieces, b"]", rehearsed, _tail(answer), b"}"]
+    )
     await reply.whole(200, answer_headers(answer, media_type="application/json"), body)
 
 

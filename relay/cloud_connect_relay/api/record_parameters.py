@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from cloud_connect.calls import Filter
 from cloud_connect.errors import InvalidRequestError
 
-__all__ = ["list_params", "resource_params"]
+__all__ = ["dry_run_of", "list_params", "resource_params"]
 
 _FILTER: Final = re.compile(r"filter\[([^\[\]]{1,200})\](?:\[([A-Za-z_]{1,20})\])?", re.ASCII)
 _SCOPE: Final = re.compile(r"[a-z][a-z0-9_]{0,60}_id", re.ASCII)
@@ -22,6 +22,7 @@ _MAX_FIELDS: Final = 500
 _MAX_VALUE: Final = 4096  # characters of one value
 _MAX_LIMIT: Final = 2**53  # what every JSON reader takes for a whole number
 
+_KNOWN_OF_RECORDS: Final = "scope ids such as project_id, and dry_run for writes"
 _KNOWN_OF_LISTS: Final = "filter[field], sort, fields, limit and scope ids such as project_id"
 
 Pairs = Iterable[tuple[str, str]]
@@ -36,10 +37,28 @@ def resource_params(resource: str, record_id: str | None, pairs: Pairs) -> dict[
     params = _place(resource, record_id)
     scope: dict[str, str] = {}
     for name, value in pairs:
-        _add_scope(scope, name, value, known="scope ids such as project_id")
+        _add_scope(scope, name, value, known=_KNOWN_OF_RECORDS)
     if scope:
         params["scope"] = scope
     return params
+
+
+def dry_run_of(pairs: Pairs) -> tuple[list[tuple[str, str]], bool]:
+    """Return the parameters of a write without ``dry_run``, and whether it is one.
+
+    Raises:
+        InvalidRequestError: If that is neither true nor false, or comes twice.
+    """
+    rest: list[tuple[str, str]] = []
+    wishes: list[str] = []
+    for name, value in pairs:
+        if name == "dry_run":
+            wishes.append(value)
+        else:
+            rest.append((name, value))
+    if len(wishes) > 1 or not {"true", "false"}.issuperset(wishes):
+        raise InvalidRequestError("The parameter 'dry_run' must be true or false, and come once.")
+    return rest, wishes == ["true"]
 
 
 def list_params(resource: str, pairs: Pairs) -> dict[str, Any]:

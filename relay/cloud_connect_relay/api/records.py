@@ -10,11 +10,11 @@ from starlette.responses import Response
 from cloud_connect.calls import Operation
 from cloud_connect_relay.api.call_response import CallResponse, Reply, answer_headers
 from cloud_connect_relay.api.call_specs import target_for, timeout_for
-from cloud_connect_relay.api.record_parameters import list_params, resource_params
-from cloud_connect_relay.api.request_body import read_object
+from cloud_connect_relay.api.record_parameters import dry_run_of, list_params, resource_params
+from cloud_connect_relay.api.request_body import read_object, read_records
 from cloud_connect_relay.api.row_text import LineCounter, RowJoiner
 from cloud_connect_relay.api.security import Principal, require, services
-from cloud_connect_relay.calls.idempotency import fingerprint, required_key
+from cloud_connect_relay.calls.idempotency import fingerprint, required_key, seed_of
 from cloud_connect_relay.calls.spec import CallSpec
 from cloud_connect_relay.services import Services
 
@@ -48,9 +48,17 @@ _SCOPE: Final = {
 _KEY: Final = {
     "name": "Idempotency-Key",
     "in": "header",
-    "required": True,
-    "description": "Up to 255 printable characters; a repeat with it executes nothing.",
+    "description": (
+        "Up to 255 printable characters; a repeat with it executes nothing. A write needs one, a"
+        " dry run does not."
+    ),
     "schema": {"type": "string", "maxLength": 255},
+}
+_DRY_RUN: Final = {
+    "name": "dry_run",
+    "in": "query",
+    "description": "`true` tells what the write would change, and writes nothing.",
+    "schema": {"type": "boolean", "default": False},
 }
 _LIST_PARAMETERS: Final = {
     "parameters": [
@@ -74,10 +82,15 @@ _LIST_PARAMETERS: Final = {
     ]
 }
 _READ_PARAMETERS: Final = {"parameters": [_SCOPE, _DEADLINE]}
-_DELETE_PARAMETERS: Final = {"parameters": [_SCOPE, _KEY, _DEADLINE]}
+_DELETE_PARAMETERS: Final = {"parameters": [_SCOPE, _DRY_RUN, _KEY, _DEADLINE]}
 _WRITE_PARAMETERS: Final = {
     **_DELETE_PARAMETERS,
     "requestBody": {"required": True, "content": {_JSON: {"schema": _RECORD}}},
+}
+_RECORD_OR_SEVERAL: Final = {"oneOf": [_RECORD, {"type": "array", "items": _RECORD}]}
+_CREATE_PARAMETERS: Final = {
+    **_DELETE_PARAMETERS,
+    "requestBody": {"required": True, "content": {_JSON: {"schema": _RECORD_OR_SEVERAL}}},
 }
 _ROWS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
@@ -92,7 +105,11 @@ _ONE: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The record.", "content": {_JSON: {"schema": _RECORD}}}
 }
 _MADE: Final[dict[int | str, dict[str, Any]]] = {
-    201: {"description": "The new record.", "content": {_JSON: {"schema": _RECORD}}}
+    201: {"description": "The new record.", "content": {_JSON: {"schema": _RECORD}}},
+    200: {
+        "description": "Of a list of records: what became of each; or a dry run's answer.",
+        "content": {_JSON: {"schema": _RECORD}},
+    },
 }
 
 
@@ -158,12 +175,12 @@ async def show_record(
     status_code=201,
     response_class=Response,
     responses=_MADE,
-    openapi_extra=_WRITE_PARAMETERS,
+    openapi_extra=_CREATE_PARAMETERS,
 )
 async def create_record(
     datasource_id: str, resource: str, request: Request, principal: Writes, services: Shared
 ) -> Response:
-    """Create a record and return it."""
+    """Create a record and return it; or several, and tell of each what became of it."""
     write = _Write(services=services, principal=principal, request=request)
     return await write.run(Operation.CREATE, datasource_id, resource)
 
@@ -224,19 +241,19 @@ class _Write:
     ) -> Response:
         """Check the request and return the response that carries it out."""
         request, services = self.request, self.services
+        pairs, dry_run = dry_run_of(request.query_params.multi_items())
+        if dry_run:
+            params = resource_params(resource, record_id, pairs)
+            return await self._rehearse(operation, datasource_id, params)
         key = required_key(request.headers.get("Idempotency-Key"))
-        params = resource_params(resource, record_id, request.query_params.multi_items())
-        body: bytes | None = None
-        canonical = b""
-        if operation is not Operation.DELETE:
-            body, record = await read_object(request.scope, request.receive)
-            canonical = _canonical(record)
+        params = resource_params(resource, record_id, pairs)
+        body, document = await self._body(operation)
         spec = CallSpec(
             subscription_id=self.principal.subscription_id,
             key_id=self.principal.key_id,
             target=await target_for(services, self.principal, datasource_id),
             operation=operation,
-            params=params,
+            params={**params, "seed": seed_of(self.principal.subscription_id, key)},
             resource=resource,
             headers=(("content-type", _JSON),) if body else (),
             writes=True,
@@ -244,10 +261,15 @@ class _Write:
             timeout=timeout_for(services, request),
             idempotency_key=key,
             fingerprint=fingerprint(
-                operation, datasource_id, resource, record_id, _canonical(params), canonical
+                operation,
+                datasource_id,
+                resource,
+                record_id,
+                _canonical(params),
+                b"" if document is None else _canonical(document),
             ),
         )
-        status = 201 if operation is Operation.CREATE else 200
+        status = 201 if operation is Operation.CREATE and isinstance(document, dict) else 200
 
         async def answer_with(reply: Reply) -> None:
             async with services.calls.write(spec) as answer:
@@ -256,8 +278,43 @@ class _Write:
 
         return CallResponse(answer_with)
 
+    async def _rehearse(
+        self, operation: Operation, datasource_id: str, params: dict[str, Any]
+    ) -> Response:
+        """Return the response that tells what the write would change."""
+        services = self.services
+        body, _ = await self._body(operation)
+        spec = CallSpec(
+            subscription_id=self.principal.subscription_id,
+            key_id=self.principal.key_id,
+            target=await target_for(services, self.principal, datasource_id),
+            operation=Operation.DRY_RUN,
+            params={**params, "verb": operation.value.partition(".")[2]},
+            resource=params["resource"],
+            headers=(("content-type", _JSON),) if body else (),
+            body=body,
+            timeout=timeout_for(services, self.request),
+        )
 
-def _canonical(document: dict[str, Any]) -> bytes:
+        async def answer_with(reply: Reply) -> None:
+            async with services.calls.read(spec) as answer:
+                told = await answer.collect(max_bytes=_MAX_RECORD_BYTES)
+                answer.rows = answer.total_items
+            await reply.whole(200, answer_headers(answer, media_type=_JSON), told)
+
+        return CallResponse(answer_with)
+
+    async def _body(
+        self, operation: Operation
+    ) -> tuple[bytes | None, dict[str, Any] | list[Any] | None]:
+        """Read what the operation writes, as it came and decoded."""
+        if operation is Operation.DELETE:
+            return None, None
+        read = read_records if operation is Operation.CREATE else read_object
+        return await read(self.request.scope, self.request.receive)
+
+
+def _canonical(document: dict[str, Any] | list[Any]) -> bytes:
     """Return JSON that is the same for the same document, however it was written."""
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 

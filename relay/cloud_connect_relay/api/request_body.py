@@ -16,6 +16,7 @@ __all__ = [
     "next_piece",
     "read_body",
     "read_object",
+    "read_records",
 ]
 
 MAX_INLINE_BYTES: Final = 1024 * 1024  # of a body that is one JSON document
@@ -80,13 +81,35 @@ async def read_object(scope: "Scope", receive: "Receive") -> tuple[bytes, dict[s
         InvalidRequestError: If it is anything else.
         CallerGoneError: If the caller hangs up meanwhile.
     """
-    body = await read_body(scope, receive, max_bytes=MAX_INLINE_BYTES)
-    if not body.strip():
-        raise InvalidRequestError("The request needs a body: one JSON object.")
-    document = check_json(body)
+    body, document = await _read_document(scope, receive, wanted="one JSON object")
     if not isinstance(document, dict):
         raise InvalidRequestError("The body must be one JSON object.")
     return body, document
+
+
+async def read_records(
+    scope: "Scope", receive: "Receive"
+) -> tuple[bytes, dict[str, Any] | list[Any]]:
+    """Return the body, a record or a list of records, as it came and decoded.
+
+    Raises:
+        BodyTooLargeError: If it is too long for one document.
+        InvalidRequestError: If it is anything else.
+        CallerGoneError: If the caller hangs up meanwhile.
+    """
+    wanted = "one JSON object, or a list of them"
+    body, document = await _read_document(scope, receive, wanted=wanted)
+    records = document if isinstance(document, list) else [document]
+    if not records or not all(isinstance(record, dict) for record in records):
+        raise InvalidRequestError(f"The body must be {wanted}.")
+    return body, document
+
+
+async def _read_document(scope: "Scope", receive: "Receive", *, wanted: str) -> tuple[bytes, Any]:
+    body = await read_body(scope, receive, max_bytes=MAX_INLINE_BYTES)
+    if not body.strip():
+        raise InvalidRequestError(f"The request needs a body: {wanted}.")
+    return body, check_json(body)
 
 
 def _too_large(max_bytes: int) -> BodyTooLargeError:

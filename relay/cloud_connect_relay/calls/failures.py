@@ -81,7 +81,9 @@ def restored(record: CallRecord) -> CloudConnectError:
     error: CloudConnectError
     if record.code == ErrorCode.SOURCE_REJECTED:
         error = SourceRejectedError(message, status=record.status or 400)
-    elif record.code == ErrorCode.OUTCOME_UNKNOWN:
+    elif record.code == ErrorCode.OUTCOME_UNKNOWN or (
+        record.code is None and record.outcome is Outcome.UNKNOWN
+    ):
         error = OutcomeUnknownError(message)
     else:
         error = _CLASSES.get(record.code or "", InternalError)(message)

@@ -21,10 +21,12 @@ __all__ = [
     "judge",
     "mismatch",
     "required_key",
+    "seed_of",
 ]
 
 KEY_RETENTION: Final = 24 * 3600.0  # seconds for which a key stays bound to its first call
 _MAX_KEY_CHARS: Final = 255
+_SEED_CHARS: Final = 32  # 128 bits: two keys never share a seed
 
 
 class Verdict(Enum):
@@ -79,6 +81,11 @@ def fingerprint(*parts: str | bytes | None) -> str:
         digest.update(b"%d:" % len(data))
         digest.update(data)
     return digest.hexdigest()
+
+
+def seed_of(subscription_id: str, key: str) -> str:
+    """Return what new records of the key's call can be known by; it does not tell the key."""
+    return fingerprint("seed", subscription_id, key)[:_SEED_CHARS]
 
 
 _VERDICTS: Final = {

@@ -208,6 +208,7 @@ class Writes:
             return answer
         try:
             await answer.collect(max_bytes=_MAX_ANSWER_BYTES)
+            answer.rows = answer.total_items
         except CloudConnectError as error:
             if error.outcome is not Outcome.UNKNOWN:
                 raise

@@ -2,14 +2,24 @@
 
 from procore_simulator.resource import Resource
 from procore_simulator.resources import (
+    bidding,
     budget,
+    change_orders,
+    commitments,
     companies,
+    company_lists,
+    coordination,
+    correspondence,
+    costs,
     daily_log_clones,
+    daily_log_days,
     daily_logs,
     directory,
     documents,
+    drawings,
     field_sets,
     financials,
+    inactive,
     locations,
     photos,
     planning,
@@ -18,7 +28,10 @@ from procore_simulator.resources import (
     quality,
     rfi_replies,
     rfis,
+    safety,
+    scheduling,
     submittals,
+    timecards,
     uploads,
 )
 from procore_simulator.routing import Route
@@ -44,6 +57,19 @@ _AREAS = (
     budget,
     daily_log_clones,
     prime_contracts,
+    commitments,
+    costs,
+    change_orders,
+    scheduling,
+    timecards,
+    bidding,
+    drawings,
+    company_lists,
+    safety,
+    coordination,
+    correspondence,
+    daily_log_days,
+    inactive,
 )
 
 RESOURCES: dict[str, Resource] = {

@@ -122,13 +122,6 @@ def _project_tools(call: Call) -> Reply:
     return json_reply(shown)
 
 
-def _trades(call: Call) -> Reply:
-    first = call.home.first_id + 901
-    return json_reply(
-        [{"id": first + index, "name": name} for index, name in enumerate(words.TRADES)]
-    )
-
-
 _VENDOR_TEMPLATE = {
     "id": None,
     "name": None,
@@ -266,13 +259,6 @@ ROUTES: tuple[Route, ...] = (
         template="/rest/v1.0/projects/{project_id}/tools",
         handler=_project_tools,
         resource="project_tools",
-    ),
-    Route(
-        method="GET",
-        template="/rest/v1.0/companies/{company_id}/trades",
-        handler=_trades,
-        resource="trades",
-        reach=Reach.COMPANY,
     ),
     *crud_routes(VENDORS, "/rest/v1.0/vendors", "LSCU"),
     sync_route(VENDORS, "/rest/v1.0/vendors/sync"),

@@ -25,7 +25,7 @@ from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.sync import sync_route
 
-__all__ = ["RESOURCES", "ROUTES"]
+__all__ = ["PURCHASE_ORDERS", "RESOURCES", "ROUTES"]
 
 
 def _seed_orders(seeder: Seeder) -> Iterator[Record]:

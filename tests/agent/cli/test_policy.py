@@ -103,3 +103,31 @@ def test_rule_that_names_no_table_is_warned_of_and_still_loads(cli: Cli, file: P
     checked = cli("policy", "check", "--operation", "list", "--resource", "vendors")
     assert checked.status == 6
     assert "“rfi”" in checked.errors
+
+
+def test_ceiling_of_records_is_shown_and_checked(cli: Cli, file: Path) -> None:
+    file.write_text(
+        'max_records_per_call = 100\n[[rules]]\nid = "some"\neffect = "allow"\n'
+        'resources = ["rfis"]\nmax_records_per_call = 3\n'
+        '[[rules]]\nid = "rest"\neffect = "allow"\n'
+    )
+    shown = cli("policy", "show").output
+    assert "at most 100" in shown
+    assert "resources rfis; at most 3 records per call" in shown
+    assert cli("policy", "show", "--json").document["max_records_per_call"] == 100
+    check = ("policy", "check", "--operation", "update", "--resource", "rfis")
+    assert "at most 3 records" in cli(*check).output
+    refused = cli(*check, "--records", "4", "--json")
+    assert refused.status == 6
+    assert refused.document["allowed"] is False
+    assert refused.document["max_records_per_call"] == 3
+    assert "at most 3 records" in refused.document["reason"]
+    other = ("policy", "check", "--operation", "delete", "--resource", "vendors")
+    assert cli(*other, "--records", "4").status == 0
+    assert cli(*other, "--records", "101").status == 6
+
+
+def test_policy_without_a_ceiling_says_so(cli: Cli, file: Path) -> None:
+    file.write_text('[[rules]]\nid = "x"\neffect = "allow"\n')
+    assert "not limited" in cli("policy", "show").output
+    assert cli("policy", "check", "--operation", "create", "--records", "5000").status == 0

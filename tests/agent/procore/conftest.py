@@ -1,11 +1,14 @@
-"""A Procore on loopback, and a client of it that is signed in."""
+"""A Procore on loopback, and a client of it that is signed in; and the same as a simulator."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from cloud_connect_agent.procore.client import ProcoreClient
+from cloud_connect_agent.procore.executor import RecordExecutor
+from doubles import record_executor
 from doubles.fake_procore import SANDBOX, FakeProcore, MemoryVault
+from doubles.simulator_process import Simulator, simulator_process
 
 
 @pytest.fixture
@@ -26,3 +29,21 @@ async def client(procore: FakeProcore, vault: MemoryVault) -> AsyncIterator[Proc
     async with ProcoreClient.open(procore.settings, vault, spread=lambda: 0.0) as made:
         await made.authenticator.sign_in(SANDBOX)
         yield made
+
+
+@pytest.fixture(scope="session")
+def one_simulator() -> Iterator[Simulator]:
+    with simulator_process("--environment", record_executor.SANDBOX.flag) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def simulator(one_simulator: Simulator) -> Simulator:
+    one_simulator.state(reset=True)
+    return one_simulator
+
+
+@pytest.fixture
+async def executor(simulator: Simulator) -> AsyncIterator[RecordExecutor]:
+    async with record_executor.executor_at(simulator, record_executor.SANDBOX) as executor:
+        yield executor

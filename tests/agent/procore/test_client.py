@@ -173,7 +173,7 @@ async def test_a_rejection_brings_procores_words(
     client: ProcoreClient, procore: FakeProcore
 ) -> None:
     procore.api.then(Reply(status=422, body={"errors": {"subject": ["can't be blank"]}}))
-    with pytest.raises(SourceRejectedError, match="subject: can't be blank") as caught:
+    with pytest.raises(SourceRejectedError, match="“subject” can't be blank") as caught:
         await ask(client, CREATE)
     assert caught.value.status == 422
     assert caught.value.body == {"errors": {"subject": ["can't be blank"]}}

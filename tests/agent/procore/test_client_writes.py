@@ -14,7 +14,7 @@ from cloud_connect.errors import (
     SourceUnavailableError,
 )
 from cloud_connect_agent.procore.client import ApiRequest, ApiResponse, ProcoreClient
-from cloud_connect_agent.procore.writes import write_guard
+from cloud_connect_agent.procore.writes import without_writes, write_guard
 from doubles.fake_procore import SANDBOX, SOURCE, FakeProcore, MemoryVault, Reply
 
 ME = ApiRequest(method="GET", path="/rest/v1.0/me")
@@ -186,3 +186,29 @@ async def test_what_is_not_there_at_first_is_a_rejection(
     procore.api.then(Reply(status=404, body={"message": "Not found"}))
     with pytest.raises(SourceRejectedError, match="Not found"):
         await ask(client, DELETE)
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "PUT", "DELETE"])
+async def test_client_keeps_back_what_a_dry_run_would_write(
+    procore: FakeProcore, client: ProcoreClient, method: str
+) -> None:
+    asked = len(procore.api.seen)
+    with without_writes():
+        with pytest.raises(InternalError, match="dry run"):
+            await client.request(
+                ApiRequest(method=method, path="/rest/v1.0/rfis"),
+                source=SOURCE,
+                deadline=time.monotonic() + 10,
+            )
+        await client.request(
+            ApiRequest(method="GET", path="/rest/v1.0/rfis"),
+            source=SOURCE,
+            deadline=time.monotonic() + 10,
+        )
+    assert [one.method for one in procore.api.seen[asked:]] == ["GET"]
+    await client.request(
+        ApiRequest(method=method, path="/rest/v1.0/rfis"),
+        source=SOURCE,
+        deadline=time.monotonic() + 10,
+    )
+    assert procore.api.seen[-1].method == method

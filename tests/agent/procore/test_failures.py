@@ -13,7 +13,13 @@ from cloud_connect.errors import (
     SourceRejectedError,
     SourceUnavailableError,
 )
-from cloud_connect_agent.procore.failures import Failure, error_of, is_throttled, read_failure
+from cloud_connect_agent.procore.failures import (
+    Failure,
+    error_of,
+    is_throttled,
+    read_failure,
+    restated,
+)
 
 V2 = {
     "error": {
@@ -28,23 +34,32 @@ V2 = {
 }
 
 SHAPES = [
-    ({"code": 7, "message": "No.", "reason": "Because"}, "7", "No."),
+    ({"code": 7, "message": "No.", "reason": "Because"}, "7", "No (Because)"),
+    ({"message": "No, because", "reason": "because"}, None, "No, because"),
     ({"reason": "Because"}, None, "Because"),
-    ({"message": "is invalid", "fields": "subject"}, None, "is invalid (subject)"),
+    ({"message": "is invalid", "fields": "subject"}, None, "“subject” is invalid"),
+    ({"message": "is blank", "fields": "a, b.c"}, None, "“a” is blank; “b.c” is blank"),
+    ({"message": "Not valid", "fields": "a b"}, None, "Not valid (a b)"),
+    ({"message": "Try later", "fields": "subject"}, None, "Try later (subject)"),
     ({"fields": "subject"}, None, "subject"),
     ({"errors": "Not allowed"}, None, "Not allowed"),
     ({"errors": ["App is not connected to this company."]}, None, "App is not connected"),
-    ({"errors": {"assignees": ["required"]}}, None, "assignees: required"),
+    ({"errors": {"assignees": ["required"]}}, None, "“assignees” is required"),
+    (
+        {"errors": {"name": ["can't be blank", "Too short."]}},
+        None,
+        "“name” can't be blank; Too short",
+    ),
     ({"errors": {"base": ["Name taken"]}, "error_type": "dup"}, "dup", "Name taken"),
-    ({"errors": {"a": {"b": ["c", 5]}}}, None, "a: b: c; 5"),
+    ({"errors": {"a": {"b": ["c", 5]}}}, None, "“a”: b: c; 5"),
     ({"message": "Gone", "exception": "X"}, None, "Gone"),
     ({"message": "Not found", "error": "missing"}, "missing", "Not found"),
     ({"error": {"code": "E1", "message": "Broken"}}, "E1", "Broken"),
     ({"error": {"error": "One per hour"}}, None, "One per hour"),
     ({"error": "invalid_grant", "error_description": "Expired."}, "invalid_grant", "Expired."),
     ({"error": "invalid_client"}, "invalid_client", "invalid_client"),
-    (V2, "INVALID_PROPERTY", "Invalid request. (Something else; and more; title: must be a name)"),
-    ({"error": {"details": [{"message": "m", "source": "s"}]}}, None, "s: m"),
+    (V2, "INVALID_PROPERTY", "Invalid request (Something else; and more; “title” must be a name)"),
+    ({"error": {"details": [{"message": "m", "source": "s"}]}}, None, "“s”: m"),
     (["one", "two"], None, "one; two"),
     ("just text", None, "just text"),
     ({"message": True, "code": ""}, None, "no reason given"),
@@ -164,3 +179,59 @@ def test_the_error_says_what_is_certain(
     assert type(error) is kind
     assert error.outcome is outcome
     assert "Said so." in error.message
+
+
+@pytest.mark.parametrize(
+    ("status", "write", "body", "said"),
+    [
+        (
+            422,
+            True,
+            {"errors": {"assignees": ["required"]}},
+            "refused the new RFI: “assignees” is required.",
+        ),
+        (403, False, b"", "refused the new RFI: the account may not do this, or the app"),
+        (404, True, b"<html>", "refused the new RFI: there is no such thing, or the account"),
+        (418, True, b"", "refused the new RFI: no reason given."),
+        (
+            500,
+            False,
+            {"error": {"code": "E", "message": "Broken"}},
+            "failed at the new RFI with status 500: Broken.",
+        ),
+        (
+            500,
+            True,
+            {"message": "Broken"},
+            "Broken. Whether the change was carried out is not known.",
+        ),
+        (429, True, b"You have surpassed it.", "put off the new RFI: You have surpassed it."),
+    ],
+)
+def test_what_was_refused_is_named_in_the_sentence(
+    status: int,
+    write: bool,  # noqa: FBT001 - parameters of the table
+    body: object,
+    said: str,
+) -> None:
+    plain = error_of(
+        read(body, status=status), write=write, throttled=status == 429, retry_after=7.0
+    )
+    error = restated(plain, "the new RFI")
+    assert said in error.message
+    assert type(error) is type(plain)
+    assert (error.outcome, error.status, error.retry_after) == (
+        plain.outcome,
+        plain.status,
+        plain.retry_after,
+    )
+    if isinstance(plain, SourceRejectedError):
+        assert isinstance(error, SourceRejectedError)
+        assert error.body == plain.body
+
+
+def test_error_that_is_not_procores_answer_stays_as_it_is() -> None:
+    ours = SourceUnavailableError("Procore could not be reached.")
+    assert restated(ours, "the new RFI") is ours
+    answered = error_of(read({"message": "No"}), write=True, throttled=False)
+    assert restated(answered, "") is answered

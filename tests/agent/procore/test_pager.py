@@ -7,7 +7,7 @@ import pytest
 
 from cloud_connect.errors import SourceRejectedError, SourceUnavailableError
 from cloud_connect_agent.procore.messages import ApiResponse
-from cloud_connect_agent.procore.pager import ListReader, Page, read_page
+from cloud_connect_agent.procore.pager import ListReader, Page, Unread, read_page
 from cloud_connect_agent.procore.planner import Target
 from cloud_connect_agent.procore.window import ReadAhead
 
@@ -307,6 +307,27 @@ async def test_refused_lists_are_passed_over_unless_all_are() -> None:
         await read_all(lists.reader(skip_refused=True))
     with pytest.raises(SourceRejectedError, match="no"):
         await read_all(lists.reader())
+
+
+async def test_a_page_is_decoded_when_it_is_its_turn() -> None:
+    opened: list[int] = []
+
+    async def fetch(_: Target, number: int) -> Unread:
+        def unread() -> Page:
+            opened.append(number)
+            if number == 3:
+                raise SourceUnavailableError("Broken.")
+            return Page(number=number, rows=[{"id": number}], total=3, per_page=1)
+
+        return unread
+
+    async with ListReader([{}], fetch, window=ReadAhead()) as reader:
+        for number in (1, 2):
+            await reader.read()
+            await asyncio.sleep(0)
+            assert opened == list(range(1, number + 1))
+        with pytest.raises(SourceUnavailableError, match="Broken"):
+            await reader.read()
 
 
 async def test_list_refused_in_its_middle_is_a_failure() -> None:

@@ -72,6 +72,34 @@ async def test_limit_stops_reading_and_cancels_pages_under_way(
     assert procore.running == 0
 
 
+async def test_limit_reads_the_pages_that_it_needs_and_no_more(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    procore.tables[RFIS] = rfis(10_000)
+    first = await queried(executor, rowLimit=150)
+    assert len(await rows_of(first)) == 150
+    assert procore.asked == [f"GET {RFIS} page={page} per_page=75" for page in (1, 2)]
+    procore.requests.clear()
+    more = await queried(executor, rowLimit=150, paging=first.paging)
+    assert [row["id"] for row in await rows_of(more)] == list(range(151, 301))
+    assert procore.asked == [f"GET {RFIS} page={page} per_page=75" for page in (3, 4)]
+
+
+async def test_limit_over_many_small_lists_still_reads_several_at_once(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    projects = list(range(1, 41))
+    add_projects(procore, *projects)
+    for project in projects:
+        path = f"/rest/v1.0/projects/{project}/rfis"
+        procore.tables[path] = [{"id": project, "subject": "x", "status": "open"}]
+    procore.latency = 0.01
+    stream = await queried(executor, project=None, rowLimit=30)
+    assert [row["id"] for row in await rows_of(stream)] == projects[:30]
+    assert procore.most_running > 3
+    assert len(procore.requests) < 40
+
+
 async def test_small_limit_reads_a_small_page(
     procore: ScriptedProcore, executor: RecordExecutor
 ) -> None:

@@ -5,6 +5,7 @@ from cloud_connect.errors import InvalidRequestError, UnsupportedOperationError
 from cloud_connect_agent.procore.catalog import load_catalog
 from cloud_connect_agent.procore.messages import ApiRequest
 from cloud_connect_agent.procore.records import write_request
+from cloud_connect_agent.procore.values import FieldType
 from doubles.scripted_procore import COMPANY, source
 
 IN_PROJECT = {"project_id": "5001"}
@@ -97,7 +98,9 @@ def test_custom_fields_are_sent_flat_however_they_are_written() -> None:
         ("rfis", "subject", "12", "12"),
         ("rfis", "assignee_ids", ["1"], ["1"]),
         ("notes_logs", "datetime", "2026-12-01", "2026-12-01T00:00:00Z"),
-        ("notes_logs", "datetime", "2026-12-01T08:00Z", "2026-12-01T08:00Z"),
+        ("notes_logs", "datetime", "2026-12-01T08:00Z", "2026-12-01T08:00:00Z"),
+        ("notes_logs", "datetime", "2026-12-01 08:00:30", "2026-12-01T08:00:30Z"),
+        ("notes_logs", "datetime", "2026-12-01T08:00:00+0200", "2026-12-01T08:00:00+02:00"),
         ("purchase_order_contracts", "retainage_percent", 12.5, "12.5"),
         ("purchase_order_contracts", "retainage_percent", " 12.50 ", "12.50"),
         ("manpower_logs", "num_workers", "4", 4),
@@ -142,6 +145,66 @@ def test_what_procore_would_lose_is_refused_by_name(record: dict[str, object], s
     with pytest.raises(InvalidRequestError) as refusal:
         request("rfis", record)
     assert said in refusal.value.message
+
+
+@pytest.mark.parametrize("operation", [Operation.CREATE, Operation.UPDATE])
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({"question": {"body": "x", "due_date": "soon"}}, "“question.due_date” must be a date"),
+        ({"distribution_ids": [{"sent_at": "2026-13-01"}]}, "“distribution_ids.sent_at” must be a"),
+        ({"question": {"attachments": [{"date": "1.2.26"}]}}, "“question.attachments.date” must"),
+        ({"custom_field_7": "31/12/2026"}, "“custom_field_7” must be a time"),
+        ({"custom_fields": {"custom_field_7": {"value": "soon"}}}, "“custom_field_7” must be a"),
+    ],
+)
+def test_date_that_procore_would_store_as_null_is_refused_wherever_it_stands(
+    record: dict[str, object], said: str, operation: Operation
+) -> None:
+    with pytest.raises(InvalidRequestError) as refusal:
+        write_request(
+            load_catalog().resource("rfis"),
+            operation,
+            source(),
+            IN_PROJECT,
+            record_id=None if operation is Operation.CREATE else "9",
+            record=record,
+            custom={"custom_field_7": FieldType.DATETIME}.get,
+        )
+    assert said in refusal.value.message
+    assert "soon" not in refusal.value.message
+
+
+def test_values_inside_objects_and_lists_are_sent_as_their_type_takes_them() -> None:
+    sent = write_request(
+        load_catalog().resource("rfis"),
+        Operation.CREATE,
+        source(),
+        IN_PROJECT,
+        record={
+            "cost_impact": {"status": "yes", "value": "12.50"},
+            "question": {"attachments": [{"date": "2026-12-01", "name": "a"}, "b"], "body": ""},
+            "custom_field_7": "2026-12-01",
+            "custom_field_8": "12",
+        },
+        custom={"custom_field_7": FieldType.DATETIME}.get,
+    )
+    assert sent.json == {
+        "rfi": {
+            "cost_impact": {"status": "yes", "value": "12.50"},
+            "question": {"attachments": [{"date": "2026-12-01", "name": "a"}, "b"], "body": ""},
+            "custom_field_7": "2026-12-01T00:00:00Z",
+            "custom_field_8": "12",
+        }
+    }
+
+
+def test_record_nested_without_end_is_refused() -> None:
+    value: object = "x"
+    for _ in range(40):
+        value = {"a": value}
+    with pytest.raises(InvalidRequestError, match="nested too deeply"):
+        request("rfis", {"question": {"attachments": [value]}})
 
 
 def test_malformed_time_is_refused() -> None:

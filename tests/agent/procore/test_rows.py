@@ -8,6 +8,7 @@ ROW = {
     "assignees": [{"name": "Ben", "vendor": {"id": 3}}, {"name": "Cid"}, {}],
     "custom_fields": {"custom_field_9": {"value": {"id": 4, "label": "Open"}}},
     "weird.key": "kept",
+    "rfi_manager.login": "ada",
 }
 
 
@@ -25,6 +26,7 @@ ROW = {
         ("custom_fields.custom_field_9.value.id", 4),
         ("custom_field_8", None),
         ("weird.key", "kept"),
+        ("rfi_manager.login", "ada"),
         ("id.deeper", None),
         ("absent", None),
     ],
@@ -70,12 +72,19 @@ def test_fields_are_there_even_if_they_are_blank(name: str, *, there: bool | Non
         ({"data": [{"id": 1}]}, "data", [1]),
         ({"data": {"id": 1}}, "data", [1]),
         ([{"id": 1}], "data", [1]),
+        ({"id": 1}, "data", [1]),
+        ({"data": []}, "data", []),
         ([{"meetings": [{"id": 1}]}, {"meetings": [{"id": 2}]}, 7], "groups:meetings", [1, 2]),
         ({"meetings": [{"id": 1}]}, "groups:meetings", [1]),
     ],
 )
 def test_records_are_found_in_answers(body: object, rule: str, ids: list[int]) -> None:
     assert [row["id"] for row in unwrap(body, rule)] == ids
+
+
+def test_records_of_a_group_get_what_it_says_of_itself() -> None:
+    group = {"id": 5, "group_title": "Safety", "tags": ["a"], "meetings": [{"id": 1, "title": "T"}]}
+    assert unwrap([group], "groups:meetings") == [{"group_title": "Safety", "id": 1, "title": "T"}]
 
 
 def test_folder_tree_becomes_rows_with_parents() -> None:

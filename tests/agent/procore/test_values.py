@@ -124,6 +124,12 @@ def test_values_compare_as_what_they_are(
         (562949953421313, "562949953421313", T.INTEGER, True),
         (562949953421313, "562949953421312", T.INTEGER, False),
         (True, "true", None, True),
+        ("100.00", "100", None, True),
+        ("01J9aB", "01J9aB", T.KEY, True),
+        ("01J9aB", "01J9Ab", T.KEY, False),
+        ("007", 7, T.KEY, False),
+        ("7", 7.0, T.KEY, True),
+        (562949953421313, "562949953421313", T.KEY, True),
     ],
 )
 def test_equality_ignores_case_and_keeps_leading_zeros(
@@ -147,6 +153,7 @@ def test_order_puts_numbers_first_and_blanks_last() -> None:
     assert sort_key({"a": 1}, None)[0] == BLANK_RANK
     assert sort_key("2026-01-01", T.DATE) < sort_key("2026-01-01T00:00:01Z", T.DATE)
     assert sort_key("soon", T.DATE) == (2, "soon")
+    assert sort_key("007", T.KEY) == (2, "007")
 
 
 SCALARS = (

@@ -78,6 +78,22 @@ async def test_created_record_comes_back_with_its_id(
     assert request.json == {"project_id": PROJECT, "punch_item": {"name": "Door"}}
 
 
+async def test_own_date_field_that_a_record_showed_takes_only_dates(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    shown = {"custom_field_7": {"data_type": "datetime", "value": None}}
+    procore.tables[RFIS] = [{"id": 7, "custom_fields": shown}]
+    await rows_of(await carried_out(executor, "select", table="rfis"))
+    members = {"conditions": [condition("id", "eq", 7)], "mappings": {"custom_field_7": "soon"}}
+    with pytest.raises(InvalidRequestError, match="“custom_field_7” must be a time"):
+        await carried_out(executor, "update", table="rfis", **members)
+    with pytest.raises(InvalidRequestError, match="“custom_field_7” must be a time"):
+        await executor.update(
+            params("rfis", record_id="7"), {"custom_field_7": "soon"}, time.monotonic() + SOON
+        )
+    assert procore.written == []
+
+
 async def test_record_may_carry_its_ids_as_ordinary_fields(
     procore: ScriptedProcore, executor: RecordExecutor
 ) -> None:
@@ -277,7 +293,7 @@ async def test_blank_may_be_asked_for_outright(
 async def test_too_many_matches_are_refused(
     procore: ScriptedProcore, executor: RecordExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cloud_connect_agent.procore.changing._MAX_CHANGED", 3)
+    monkeypatch.setattr("cloud_connect_agent.procore.extent.MAX_CHANGED", 3)
     chosen = [condition("id", "gt", 0)]
     with pytest.raises(InvalidRequestError, match="more than 3"):
         await carried_out(executor, "delete", conditions=chosen, multiple=True)

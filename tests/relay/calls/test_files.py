@@ -1,9 +1,7 @@
 """Files at the relay's API: passed on as they come, attached once."""
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import httpx
 import orjson
@@ -12,41 +10,17 @@ import pytest
 from cloud_connect.calls import Operation
 from cloud_connect.errors import Outcome
 from cloud_connect.exchange import Exchange
-from cloud_connect.tunnel import ResetCode, ResponseHead, Trailers
+from cloud_connect.tunnel import ResponseHead, Trailers
 from doubles.call_relay import CallRelay
 from doubles.scripted_agent import ScriptedAgent, problem
+from doubles.uploading_agent import FILE, NAMED, take_in, told, uploading_agent
 
 MIB = 1024 * 1024
-JSON = (("content-type", "application/json"),)
-FILE = b"\x89PNG" * 50_000
-NAMED = {"filename": "plan.pdf", "content_type": "application/pdf"}
-ATTACHMENTS = "records/punch_items/7/attachments"
-KEY = {"Idempotency-Key": "k-1"}
-
-
-def told(body: bytes) -> bytes:
-    digest = hashlib.sha256(body).hexdigest()
-    return orjson.dumps({"uuid": "01UUID", "size": len(body), "sha256": digest})
-
-
-async def take_in(exchange: Exchange, body: bytes) -> None:
-    await exchange.send_head(ResponseHead(status=201, headers=JSON, outcome=Outcome.COMPLETED))
-    await exchange.send(told(body), end_stream=True)
-
-
-def attaching(agent: ScriptedAgent) -> Callable[[Exchange, bytes], Awaitable[None]]:
-    async def attach(exchange: Exchange, _: bytes) -> None:
-        head = ResponseHead(status=200, headers=JSON, outcome=Outcome.COMPLETED)
-        await agent.write(exchange, b'{"id":7}', head=head)
-
-    return attach
 
 
 @pytest.fixture
 async def agent() -> ScriptedAgent:
-    made = ScriptedAgent()
-    made.script = {Operation.UPLOAD: take_in, Operation.ATTACH: attaching(made)}
-    return made
+    return uploading_agent()
 
 
 @pytest.fixture
@@ -161,7 +135,7 @@ async def test_attachments_are_listed(relay: CallRelay, agent: ScriptedAgent, ba
         await exchange.send(b'[{"id":1,"field":"attachments.0.url"}]', end_stream=True)
 
     agent.script[Operation.ATTACHMENTS] = tell
-    answer = await relay.api.get(f"{base}/{ATTACHMENTS}?project_id=5001")
+    answer = await relay.api.get(f"{base}/records/punch_items/7/attachments?project_id=5001")
     assert answer.json() == [{"id": 1, "field": "attachments.0.url"}]
 
 
@@ -289,119 +263,3 @@ async def test_a_caller_that_hangs_up_ends_its_upload(
     async with asyncio.timeout(5):
         while not agent.cancelled:
             await asyncio.sleep(0.01)
-
-
-# Attachments.
-
-
-async def test_a_file_is_attached_in_one_request(
-    relay: CallRelay, agent: ScriptedAgent, base: str
-) -> None:
-    answer = await relay.api.post(
-        f"{base}/{ATTACHMENTS}",
-        params={**NAMED, "project_id": "5001"},
-        content=pieces(FILE),
-        headers=KEY,
-    )
-    assert (answer.status_code, answer.json()) == (201, {"id": 7})
-    uploaded, attached = agent.calls
-    assert uploaded.params["resource"] == "punch_items"
-    assert uploaded.params["project_id"] == 5001
-    assert uploaded.body == FILE
-    assert attached.params["upload"] == "01UUID"
-    assert attached.params["scope"] == {"project_id": "5001"}
-    assert agent.executed == {attached.head.call_id: 1}
-    record = await relay.record(answer.headers["cloud-connect-call-id"])
-    assert (record.operation, record.idempotency_key) == ("records.attach", "k-1")
-
-
-async def test_a_repeat_attaches_nothing_twice(
-    relay: CallRelay, agent: ScriptedAgent, base: str
-) -> None:
-    async def post(body: bytes) -> Any:
-        return await relay.api.post(
-            f"{base}/{ATTACHMENTS}", params=NAMED, content=body, headers=KEY
-        )
-
-    assert (await post(FILE)).status_code == 201
-    again = await post(FILE)
-    assert (again.status_code, again.json()) == (201, {"id": 7})
-    assert again.headers["idempotency-replayed"] == "true"
-    assert len(agent.executed) == 1
-    other = await post(FILE[1:])
-    assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
-    assert len(agent.executed) == 1
-
-
-@pytest.mark.parametrize("name", ["upload", "uuid", "upload_id"])
-async def test_a_file_that_was_uploaded_before_is_attached_by_reference(
-    relay: CallRelay, agent: ScriptedAgent, base: str, name: str
-) -> None:
-    answer = await relay.api.post(f"{base}/{ATTACHMENTS}", json={name: "01X"}, headers=KEY)
-    assert (answer.status_code, answer.json()) == (201, {"id": 7})
-    (call,) = agent.calls
-    assert call.params["upload"] == "01X"
-
-
-async def test_attaching_needs_a_key_and_something_to_attach(
-    relay: CallRelay, agent: ScriptedAgent, base: str
-) -> None:
-    answer = await relay.api.post(f"{base}/{ATTACHMENTS}", params=NAMED, content=FILE)
-    assert answer.json()["code"] == "idempotency_key_required"
-    answer = await relay.api.post(f"{base}/{ATTACHMENTS}", json={"id": 1}, headers=KEY)
-    assert answer.json()["code"] == "invalid_request"
-    assert agent.calls == []
-
-
-async def test_nothing_is_attached_when_the_upload_fails(
-    relay: CallRelay, agent: ScriptedAgent, base: str
-) -> None:
-    async def refuse(exchange: Exchange, _: bytes) -> None:
-        await exchange.send_head(problem("policy_denied", status=403), end_stream=True)
-
-    agent.script[Operation.UPLOAD] = refuse
-    answer = await relay.api.post(f"{base}/{ATTACHMENTS}", params=NAMED, content=FILE, headers=KEY)
-    assert (answer.status_code, answer.json()["outcome"]) == (403, "not_executed")
-    assert agent.executed == {}
-    agent.script[Operation.UPLOAD] = take_in
-    answer = await relay.api.post(f"{base}/{ATTACHMENTS}", params=NAMED, content=FILE, headers=KEY)
-    assert answer.status_code == 201  # the key was not used up
-
-
-async def test_an_upload_is_attached_by_the_connector_that_made_it(relay: CallRelay) -> None:
-    agents = []
-    for number in range(2):
-        one = ScriptedAgent()
-        one.script = {Operation.UPLOAD: take_in, Operation.ATTACH: attaching(one)}
-        await relay.connect(one, name=f"pc-{number}", group="site")
-        agents.append(one)
-    base = await relay.datasource(connectorId="", connectorGroup="site")
-    for number in range(8):
-        answer = await relay.api.post(
-            f"{base}/{ATTACHMENTS}",
-            params=NAMED,
-            content=FILE,
-            headers={"Idempotency-Key": f"k-{number}"},
-        )
-        assert answer.status_code == 201
-    for one in agents:
-        operations = [call.head.operation for call in one.calls]
-        assert operations.count(Operation.UPLOAD) == operations.count(Operation.ATTACH)
-
-
-async def test_an_attachment_whose_fate_is_lost_is_told_to_be_unknown(
-    relay: CallRelay, agent: ScriptedAgent, base: str
-) -> None:
-    async def lose(exchange: Exchange, _: bytes) -> None:
-        agent.execute(exchange.request.call_id)
-        exchange.reset(ResetCode.INTERNAL)
-
-    agent.script[Operation.ATTACH] = lose
-    answer = await relay.api.post(
-        f"{base}/{ATTACHMENTS}",
-        params=NAMED,
-        content=FILE,
-        headers={**KEY, "Cloud-Connect-Deadline-Ms": "1500"},
-    )
-    assert answer.status_code in {502, 504}
-    assert answer.json()["outcome"] == "unknown"

@@ -1,7 +1,7 @@
 import pytest
 
 from cloud_connect.errors import InvalidRequestError
-from cloud_connect_relay.api.record_parameters import list_params, resource_params
+from cloud_connect_relay.api.record_parameters import dry_run_of, list_params, resource_params
 
 
 def test_parameters_that_are_not_given_are_left_out() -> None:
@@ -88,3 +88,24 @@ def test_record_ids_are_plain(record_id: str) -> None:
 def test_one_record_takes_no_list_parameters() -> None:
     with pytest.raises(InvalidRequestError, match="'limit'"):
         resource_params("rfis", "1", [("limit", "1")])
+
+
+def test_dry_run_is_told_from_the_scope_ids() -> None:
+    pairs = [("project_id", "1"), ("dry_run", "true")]
+    assert dry_run_of(pairs) == ([("project_id", "1")], True)
+    assert dry_run_of([("dry_run", "false")]) == ([], False)
+    assert dry_run_of([]) == ([], False)
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [("dry_run", "1")],
+        [("dry_run", "")],
+        [("dry_run", "True")],
+        [("dry_run", "true"), ("dry_run", "false")],
+    ],
+)
+def test_dry_run_that_may_be_none_is_refused(pairs: list[tuple[str, str]]) -> None:
+    with pytest.raises(InvalidRequestError, match="'dry_run' must be true or false"):
+        dry_run_of(pairs)

@@ -8,9 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cloud_connect_agent.procore.values import FieldType
 
-__all__ = ["Direction", "FieldSpec", "Table", "expand_fields", "label_of"]
+__all__ = ["Direction", "FieldSpec", "Table", "expand_fields", "label_of", "lowered", "singular_of"]
 
 _WORDS: Final = {"id": "ID", "ids": "IDs", "url": "URL", "rfi": "RFI", "uuid": "UUID", "pdf": "PDF"}
+
+_SINGULARS: Final = {"ies": "y", "sses": "ss", "uses": "us", "ss": "ss", "us": "us", "s": ""}
 
 
 class Table(BaseModel):
@@ -86,3 +88,17 @@ def label_of(name: str) -> str:
     words = [_WORDS.get(word, word) for word in name.replace(".", "_").split("_")]
     first = words[0]
     return " ".join([first[:1].upper() + first[1:], *words[1:]])
+
+
+def lowered(text: str) -> str:
+    """A title as it stands within a sentence: ``Punch items``, but not ``RFIs``."""
+    return text if text[1:2].isupper() else f"{text[:1].lower()}{text[1:]}"
+
+
+def singular_of(text: str) -> str:
+    """One of what a title names, as it stands within a sentence."""
+    plural = lowered(text)
+    for ending, short in _SINGULARS.items():
+        if plural.endswith(ending):
+            return f"{plural.removesuffix(ending)}{short}"
+    return plural

@@ -10,7 +10,14 @@ from pydantic import BeforeValidator, Field, PrivateAttr, StringConstraints, mod
 from cloud_connect.calls import MAX_ID, Operation
 from cloud_connect.errors import UnsupportedOperationError
 from cloud_connect_agent.procore.catalog.endpoint import Endpoint, Sync
-from cloud_connect_agent.procore.catalog.fields import Direction, FieldSpec, Table, expand_fields
+from cloud_connect_agent.procore.catalog.fields import (
+    Direction,
+    FieldSpec,
+    Table,
+    expand_fields,
+    lowered,
+    singular_of,
+)
 from cloud_connect_agent.procore.rows import CUSTOM_FIELD
 from cloud_connect_agent.procore.values import FieldType
 
@@ -68,6 +75,7 @@ class Resource(Table):
 
     Attributes:
         area: The file that it stands in: what it belongs to.
+        singular: One of its records, as in “the new RFI”; made of *text* where nothing is said.
         scope: Ids that say where a record lives, outermost first.
         text_scope: Those of them that are text, as the ids of the second generation are.
         project_field: The field that *is* a project's id, where the records are projects.
@@ -84,6 +92,7 @@ class Resource(Table):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")
     area: str = Field(default="", pattern=r"^[a-z_]*$")
     text: str
+    singular: str = ""
     desc: str
     icon: str = Field(pattern=r"^fa fa-[a-z0-9-]+$")
     level: Level
@@ -129,6 +138,16 @@ class Resource(Table):
         self._types.update((spec.name, spec.type) for spec in self.fields)
         self._types.update((name, _FIELD_TYPES[self.scope_type(name)]) for name in self.scope)
         self._sent.update((spec.name, spec.sent) for spec in self.fields if spec.sent is not None)
+
+    @property
+    def one(self) -> str:
+        """One of its records, as it stands within a sentence."""
+        return self.singular or singular_of(self.text)
+
+    @property
+    def many(self) -> str:
+        """Its records, as they stand within a sentence."""
+        return lowered(self.text)
 
     @property
     def scope_fields(self) -> tuple[str, ...]:

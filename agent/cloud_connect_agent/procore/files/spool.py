@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -43,9 +44,11 @@ class Spool:
         Raises:
             BodyTooLargeError: If it is over the limit, or the disk is full.
         """
-        file = await asyncio.to_thread(self._create)
+        # Not in a thread: one that is not waited for would leave a file open.
+        make_private_dir(self._folder)
+        file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 - closed below
+        spooled = SpooledFile(file)
         try:
-            spooled = SpooledFile(file)
             try:
                 await spooled.fill(body, max_bytes=self._max_bytes())
             except OSError as exc:
@@ -55,11 +58,7 @@ class Spool:
                 ) from exc
             yield spooled
         finally:
-            await asyncio.to_thread(file.close)
-
-    def _create(self) -> IO[bytes]:
-        make_private_dir(self._folder)
-        return tempfile.TemporaryFile(dir=self._folder, prefix="upload-", buffering=0)
+            await asyncio.to_thread(spooled.close)
 
 
 class SpooledFile:
@@ -73,6 +72,8 @@ class SpooledFile:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file: Final = file
+        # Who is cancelled leaves a thread behind: closed below it, its bytes could go anywhere.
+        self._lock: Final = threading.Lock()
         self._whole: Final = hashlib.sha256()
         self._piece = (hashlib.sha256(), hashlib.md5(usedforsecurity=False))
         self._piece_size = 0
@@ -112,10 +113,16 @@ class SpooledFile:
             offset += len(block)
             yield block
 
+    def close(self) -> None:
+        """Let go of the bytes, once whoever writes or reads them is done."""
+        with self._lock:
+            self._file.close()
+
     def _take(self, data: bytes) -> None:
-        left = memoryview(data)
-        while left:
-            left = left[self._file.write(left) :]
+        with self._lock:
+            left = memoryview(data)
+            while left:
+                left = left[self._file.write(left) :]
         self._whole.update(data)
         self.size += len(data)
         rest = memoryview(data)
@@ -142,8 +149,9 @@ class SpooledFile:
         self._piece_size = 0
 
     def _read(self, offset: int, size: int) -> bytes:
-        self._file.seek(offset)
-        data = self._file.read(size)
+        with self._lock:
+            self._file.seek(offset)
+            data = self._file.read(size)
         if not data:
             raise EOFError("the spooled file is shorter than it was")
         return data

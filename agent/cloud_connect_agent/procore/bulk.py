@@ -1,0 +1,262 @@
+"""Creates many records in one call, and tells what became of each."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cloud_connect.calls import Operation, RecordParams, Source
+from cloud_connect.errors import (
+    CloudConnectError,
+    InvalidRequestError,
+    Outcome,
+    OutcomeUnknownError,
+    SourceRejectedError,
+)
+from cloud_connect.query import Query
+from cloud_connect_agent.procore.catalog import Catalog, Resource, Sync
+from cloud_connect_agent.procore.changing import insert_target, own_fields, write_target
+from cloud_connect_agent.procore.fetching import Fetcher
+from cloud_connect_agent.procore.messages import ApiRequest, ApiResponse
+from cloud_connect_agent.procore.planner import Target, scoped
+from cloud_connect_agent.procore.records import write_request
+from cloud_connect_agent.procore.rows import Row, unwrap
+from cloud_connect_agent.procore.rowstream import FixedRows, RowStream
+from cloud_connect_agent.procore.sent import sent_record
+from cloud_connect_agent.procore.syncing import marked, sync_request, synced
+
+__all__ = ["BulkCreating", "NewRecord", "new_records", "new_records_of"]
+
+_UNTOLD: Final = "Procore's answer does not tell what became of this record."
+
+# Statuses that are about the one record; others would be the next one's answer, too.
+_OF_THE_RECORD: Final = frozenset({400, 404, 409, 413, 415, 422})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRecord:
+    """A record to be created, checked.
+
+    Attributes:
+        record: Flat, without scope ids, as its caller wrote it.
+        request: What creates it alone.
+    """
+
+    target: Target
+    record: Row
+    request: ApiRequest
+
+
+def new_records(resource: Resource, query: Query, source: Source) -> list[NewRecord]:
+    """The records that an insert of the platform creates, all of them checked.
+
+    Raises:
+        InvalidRequestError: If one cannot be sent; the message names the field and the record.
+    """
+    if query.records is None:
+        target = insert_target(resource, query, source)
+        return [_checked(resource, source, target, query.mappings)]
+
+    def target_of(record: Mapping[str, object]) -> Target:
+        return insert_target(resource, query.model_copy(update={"mappings": record}), source)
+
+    return _all_checked(resource, source, query.records, target_of)
+
+
+def new_records_of(
+    resource: Resource, params: RecordParams, records: Sequence[Mapping[str, object]]
+) -> list[NewRecord]:
+    """The records that a call creates, all of them checked.
+
+    Raises:
+        InvalidRequestError: If one cannot be sent; the message names the field and the record.
+    """
+
+    def target_of(record: Mapping[str, object]) -> Target:
+        return write_target(resource, params.source, params.scope, record)
+
+    return _all_checked(resource, params.source, records, target_of)
+
+
+def _all_checked(
+    resource: Resource,
+    source: Source,
+    records: Sequence[Mapping[str, object]],
+    target_of: Callable[[Mapping[str, object]], Target],
+) -> list[NewRecord]:
+    checked = []
+    for place, record in enumerate(records):
+        try:
+            checked.append(_checked(resource, source, target_of(record), record))
+        except InvalidRequestError as exc:
+            raise InvalidRequestError(f"Record {place}: {exc.message}") from exc
+    return checked
+
+
+def _checked(
+    resource: Resource, source: Source, target: Target, record: Mapping[str, object]
+) -> NewRecord:
+    own = own_fields(resource, record, None)
+    request = write_request(resource, Operation.CREATE, source, target, record=own)
+    return NewRecord(target=target, record=own, request=request)
+
+
+class BulkCreating:
+    """Carries out creations of several records; each goes out once and is never repeated."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog: Final = catalog
+
+    async def create(
+        self,
+        resource: Resource,
+        records: Sequence[NewRecord],
+        fetcher: Fetcher,
+        *,
+        seed: str | None = None,
+    ) -> RowStream:
+        """Create records and tell of each, in order, what became of it.
+
+        Args:
+            seed: What is the same for each repeat of the call, for records to be known by.
+
+        Raises:
+            CloudConnectError: Why none was created, if that is not about one record only.
+        """
+        results = _Results(len(records))
+        if resource.sync is None or len(records) == 1:
+            await self._one_by_one(resource, records, fetcher, results)
+        else:
+            await self._together(resource, resource.sync, records, fetcher, results, seed)
+        return results.stream()
+
+    async def _together(  # noqa: PLR0917  all of them are what one sync is about
+        self,
+        resource: Resource,
+        sync: Sync,
+        records: Sequence[NewRecord],
+        fetcher: Fetcher,
+        results: "_Results",
+        seed: str | None,
+    ) -> None:
+        endpoint = self._catalog.endpoint(resource, Operation.CREATE)
+        for places in _requests(records, sync.max_items):
+            sent = [sent_record(records[place].request, endpoint) for place in places]
+            items = marked(sent, sync, seed, places)
+            target = records[places[0]].target
+            request = sync_request(resource, sync, fetcher.source, target, items)
+            try:
+                response = await _upserted(request, items, sync, fetcher, begun=results.begun)
+            except CloudConnectError as exc:
+                if not results.failed(places, exc):
+                    return
+                continue
+            for place, told in zip(places, synced(items, sync, response.json), strict=True):
+                if told.record is not None:
+                    row = scoped(told.record, resource, target)
+                    results.done(place, row, status="updated" if told.updated else "created")
+                elif told.reason is not None:
+                    results.told(place, "failed", told.reason)
+                else:
+                    results.told(place, Outcome.UNKNOWN.value, _UNTOLD)
+
+    async def _one_by_one(
+        self,
+        resource: Resource,
+        records: Sequence[NewRecord],
+        fetcher: Fetcher,
+        results: "_Results",
+    ) -> None:
+        endpoint = self._catalog.endpoint(resource, Operation.CREATE)
+        for place, one in enumerate(records):
+            try:
+                response = await fetcher.send(one.request, answering=results.begun)
+            except CloudConnectError as exc:
+                if not results.failed([place], exc):
+                    return
+                continue
+            row = next(iter(unwrap(response.json, endpoint.unwrap)), {})
+            results.done(place, scoped(row, resource, one.target))
+
+
+def _requests(records: Sequence[NewRecord], most: int) -> Iterator[list[int]]:
+    """The places of the records that go out together: those of one target, *most* at once."""
+    by_target: dict[tuple[tuple[str, str], ...], list[int]] = {}
+    for place, one in enumerate(records):
+        by_target.setdefault(tuple(sorted(one.target.items())), []).append(place)
+    for places in by_target.values():
+        for first in range(0, len(places), most):
+            yield places[first : first + most]
+
+
+async def _upserted(
+    request: ApiRequest, items: Sequence[Row], sync: Sync, fetcher: Fetcher, *, begun: bool
+) -> ApiResponse:
+    """Send a sync; once more if its answer is lost and a repeat finds what the first made."""
+    try:
+        return await fetcher.send(request, answering=begun)
+    except OutcomeUnknownError:
+        if not (sync.safe_for_create and all(item.get("origin_id") for item in items)):
+            raise
+    return await fetcher.send(request, answering=True)
+
+
+class _Results:
+    """What became of each record so far; what is not told was not executed."""
+
+    def __init__(self, count: int) -> None:
+        self._rows: Final[list[Row]] = [
+            {"index": place, "status": Outcome.NOT_EXECUTED.value} for place in range(count)
+        ]
+        self.begun = False
+
+    def done(self, place: int, record: Row, *, status: str = "created") -> None:
+        """Note a record that Procore has."""
+        self.begun = True
+        known = {"id": record["id"]} if "id" in record else {}
+        self._rows[place] = {"index": place, **known, "status": status, "record": record}
+
+    def failed(self, places: Sequence[int], error: CloudConnectError) -> bool:
+        """Note records that failed together; return whether to go on with others.
+
+        Raises:
+            CloudConnectError: *error*, if it is about the call and nothing was done before.
+        """
+        rejected = isinstance(error, SourceRejectedError)
+        about_it = rejected and error.status in _OF_THE_RECORD
+        if not about_it and not self.begun:
+            raise error
+        self.begun = True
+        if not rejected and error.outcome is Outcome.UNKNOWN:
+            status = Outcome.UNKNOWN.value
+        else:
+            status = "failed" if rejected else Outcome.NOT_EXECUTED.value
+        for place in places:
+            self.told(place, status, error.message)
+        return about_it
+
+    def told(self, place: int, status: str, reason: str) -> None:
+        """Note a record that Procore has not, or may have."""
+        self.begun = True
+        self._rows[place] = {"index": place, "status": status, "error": reason}
+
+    def stream(self) -> RowStream:
+        """The results as an answer."""
+        counts: dict[str, int] = {}
+        for row in self._rows:
+            status = str(row["status"])
+            counts[status] = counts.get(status, 0) + 1
+        message = ", ".join(f"{counts[name]} {words}" for name, words in _WORDS if name in counts)
+        return RowStream(
+            FixedRows(self._rows),
+            message=f"Of {len(self._rows)} records: {message}.",
+            unclear=Outcome.UNKNOWN.value in counts,
+        )
+
+
+_WORDS: Final = (
+    ("created", "created"),
+    ("updated", "updated"),
+    ("failed", "failed"),
+    (Outcome.UNKNOWN.value, "of unknown outcome"),
+    (Outcome.NOT_EXECUTED.value, "not executed"),
+)

@@ -1,0 +1,229 @@
+"""A company's metadata: read when it is asked for, kept in versions, held against its use."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from cloud_connect.calls import Source
+from cloud_connect_agent.procore.catalog import Catalog, Direction, FieldSpec, Resource
+from cloud_connect_agent.procore.fetching import Fetcher
+from cloud_connect_agent.procore.metadata.definitions import CompanyFields
+from cloud_connect_agent.procore.metadata.reading import read_company_fields
+from cloud_connect_agent.procore.metadata.snapshot import (
+    Field,
+    Origin,
+    Snapshot,
+    drift_of,
+    evolved,
+)
+from cloud_connect_agent.procore.metadata.store import SnapshotStore, Stored
+from cloud_connect_agent.procore.metadata.usage import Usage
+from cloud_connect_agent.procore.observed import ObservedFields
+from cloud_connect_agent.procore.rows import CUSTOM_FIELD
+
+__all__ = ["Metadata"]
+
+log = structlog.get_logger(__name__)
+
+_FRESH_SECONDS: Final = 600.0  # a company changes its fields by hand
+_RETRY_SECONDS: Final = 60.0  # after definitions that could not be read
+_KEEP_SECONDS: Final = 60.0  # of use that a crash may lose
+_MAX_COMPANIES: Final = 200
+
+_Key = tuple[str, int]
+
+
+class _Company:
+    """What is known of one company."""
+
+    def __init__(self, source: Source) -> None:
+        self.source: Final = source
+        self.busy: Final = asyncio.Lock()
+        self.own: CompanyFields | None = None
+        self.due = 0.0
+        self.snapshot: Snapshot | None = None
+        self.usage = Usage()
+        self.loaded = False
+        self.dirty = False
+
+
+class Metadata:
+    """Fields beyond the catalogue, versions of all fields, and how they are used.
+
+    Args:
+        store: Where that outlives the process; ``None`` keeps it in memory.
+        now: Seconds since the epoch.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        observed: ObservedFields,
+        *,
+        store: SnapshotStore | None = None,
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._catalog: Final = catalog
+        self._observed: Final = observed
+        self._store: Final = store
+        self._now: Final = now
+        self._clock: Final = clock
+        self._companies: Final[OrderedDict[_Key, _Company]] = OrderedDict()
+
+    def note_use(self, source: Source, table: str, names: Iterable[str]) -> None:
+        """Note that a call names fields of a table."""
+        company = self._company(source)
+        company.usage.note(table, names, at=self._now())
+        company.dirty = True
+
+    async def refresh(self, fetcher: Fetcher, *, force: bool = False) -> None:
+        """Find out what there is, if that is due or asked for; whatever fails is left out."""
+        company = self._company(fetcher.source)
+        async with company.busy:
+            await self._load(company)
+            if force or self._clock() >= company.due:
+                names = frozenset(resource.name for resource in self._catalog)
+                read = await read_company_fields(fetcher, names)
+                if read is not None:
+                    company.own = read
+                pause = _RETRY_SECONDS if read is None else _FRESH_SECONDS
+                company.due = self._clock() + pause
+            before = company.snapshot
+            company.snapshot = evolved(before, self._tables(company), at=self._now())
+            if before is None or before.version != company.snapshot.version:
+                log.info(
+                    "metadata_version",
+                    company_id=company.source.company_id,
+                    version=company.snapshot.version,
+                )
+                await self._save(company)
+
+    def fields(self, source: Source, resource: Resource) -> list[FieldSpec]:
+        """The fields beyond the catalogue, as it would list them."""
+        snapshot = self._company(source).snapshot
+        known = {} if snapshot is None else snapshot.fields.get(resource.name, {})
+        return [
+            FieldSpec(
+                name=name,
+                type=one.type,
+                direction=Direction.BOTH if CUSTOM_FIELD.fullmatch(name) else Direction.OUT,
+                label=one.label or name.replace("_", " ").capitalize(),
+            )
+            for name, one in known.items()
+            if one.origin is not Origin.CATALOG
+        ]
+
+    def required(self, source: Source, resource: Resource) -> frozenset[str]:
+        """The fields that one of the company's field sets requires."""
+        own = self._company(source).own
+        return frozenset() if own is None else own.required.get(resource.name, frozenset())
+
+    async def drift(self, fetcher: Fetcher, *, force: bool = False) -> dict[str, object]:
+        """Which fields that calls named are gone or have another type, as a document."""
+        await self.refresh(fetcher, force=force)
+        company = self._company(fetcher.source)
+        snapshot = company.snapshot or evolved(None, self._tables(company), at=self._now())
+        return {
+            "version": snapshot.version,
+            "previous_version": snapshot.previous,
+            "taken_at": _iso(snapshot.taken_at),
+            "checked_at": _iso(snapshot.checked_at),
+            "items": [
+                {
+                    "resource": one.table,
+                    "field": one.name,
+                    "kind": one.kind,
+                    "last_seen_at": _iso(one.last_seen),
+                    "used_by_queries": one.used,
+                    "last_used_at": _iso(one.last_used),
+                }
+                for one in drift_of(snapshot, company.usage)
+            ],
+        }
+
+    async def keep(self) -> None:
+        """Write what is new to disk every minute, until cancelled."""
+        while True:
+            await asyncio.sleep(_KEEP_SECONDS)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what is new to disk."""
+        for company in [one for one in self._companies.values() if one.dirty]:
+            async with company.busy:
+                await self._load(company)
+                await self._save(company)
+
+    def _company(self, source: Source) -> _Company:
+        key = (source.environment.value, source.company_id)
+        company = self._companies.get(key)
+        if company is None:
+            company = self._companies[key] = _Company(source)
+            while len(self._companies) > _MAX_COMPANIES:
+                self._companies.popitem(last=False)
+        self._companies.move_to_end(key)
+        return company
+
+    def _tables(self, company: _Company) -> dict[str, dict[str, Field]]:
+        """All fields there are now, those included that nothing says are gone."""
+        tables = {}
+        for resource in self._catalog:
+            fields = {
+                spec.name: Field(type=spec.type, origin=Origin.CATALOG) for spec in resource.fields
+            }
+            fields.update(self._beyond(company, resource, fields))
+            tables[resource.name] = fields
+        return tables
+
+    def _beyond(
+        self, company: _Company, resource: Resource, catalog: Mapping[str, Field]
+    ) -> dict[str, Field]:
+        own = company.own or CompanyFields()
+        before = {} if company.snapshot is None else company.snapshot.fields.get(resource.name, {})
+        found: dict[str, Field] = {}
+        for name, one in before.items():
+            custom = CUSTOM_FIELD.fullmatch(name) is not None
+            settled = custom and (
+                own.lacks(name)
+                or resource.name in own.covered
+                or self._observed.misses(company.source, resource, name)
+            )
+            if one.origin is not Origin.CATALOG and not settled:
+                found[name] = one
+        for spec in self._observed.fields(company.source, resource):
+            if CUSTOM_FIELD.fullmatch(spec.name) and own.lacks(spec.name):
+                continue
+            label = found[spec.name].label if spec.name in found else ""
+            found[spec.name] = Field(type=spec.type, origin=Origin.SHOWN, label=label)
+        for spec in own.custom.get(resource.name, ()):
+            found[spec.name] = Field(type=spec.type, origin=Origin.DEFINED, label=spec.label)
+        return {name: one for name, one in found.items() if name not in catalog}
+
+    async def _load(self, company: _Company) -> None:
+        if company.loaded:
+            return
+        company.loaded = True
+        if self._store is None:
+            return
+        stored = await asyncio.to_thread(self._store.load, company.source)
+        if stored is not None:
+            company.snapshot = stored.snapshot
+            fresh, company.usage = company.usage, stored.usage
+            company.usage.add(fresh)
+
+    async def _save(self, company: _Company) -> None:
+        company.dirty = False
+        if self._store is not None:
+            stored = Stored(snapshot=company.snapshot, usage=company.usage.copy())
+            await asyncio.to_thread(self._store.save, company.source, stored)
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,76 @@
+"""Asks Procore for what a company defines itself; whatever fails leaves the rest as it is."""
+
+import asyncio
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from cloud_connect.errors import CloudConnectError, SourceRejectedError
+from cloud_connect_agent.procore.fetching import Fetcher
+from cloud_connect_agent.procore.messages import ApiRequest
+from cloud_connect_agent.procore.metadata.definitions import CompanyFields, company_fields
+from cloud_connect_agent.procore.rows import unwrap
+
+__all__ = ["read_company_fields"]
+
+log = structlog.get_logger(__name__)
+
+_FIELD_SETS: Final = "/rest/v1.0/companies/{}/configurable_field_sets"
+_DEFINITIONS: Final = "/rest/v1.1/companies/{}/custom_field_definitions"
+_PER_PAGE: Final = 100
+_MAX_PAGES: Final = 10  # of each list: a thousand field sets are more than anybody oversees
+_SECONDS: Final = 10.0  # a tree without custom fields is better than none
+
+
+async def read_company_fields(fetcher: Fetcher, names: frozenset[str]) -> CompanyFields | None:
+    """Read a company's custom fields and field sets.
+
+    Args:
+        names: All tables that there are.
+
+    Returns:
+        ``None`` if that could not be found out now.
+    """
+    company = fetcher.source.company_id
+    try:
+        async with asyncio.timeout(_SECONDS), asyncio.TaskGroup() as tasks:
+            sets = tasks.create_task(
+                _listed(fetcher, _FIELD_SETS.format(company), (("include_lov_entries", "false"),)),
+                name="field-sets",
+            )
+            definitions = tasks.create_task(
+                _listed(fetcher, _DEFINITIONS.format(company)), name="custom-field-definitions"
+            )
+    except TimeoutError:
+        log.info("company_fields_not_read", company_id=company, reason="Procore took too long.")
+        return None
+    found = sets.result()
+    if found is None:
+        return None
+    items, whole = found
+    defined, all_defined = definitions.result() or (None, False)
+    fields = company_fields(items, defined if all_defined else None, names)
+    return fields if whole else replace(fields, covered=frozenset())
+
+
+async def _listed(
+    fetcher: Fetcher, path: str, query: tuple[tuple[str, str], ...] = ()
+) -> tuple[list[object], bool] | None:
+    """The items of a list, and whether they are all; ``None`` if there are none to be had."""
+    items: list[object] = []
+    for page in range(1, _MAX_PAGES + 1):
+        place = (("page", str(page)), ("per_page", str(_PER_PAGE)))
+        request = ApiRequest(method="GET", path=path, query=(*query, *place))
+        try:
+            response = await fetcher.send(request)
+        except CloudConnectError as exc:
+            # Not every account may see them, and not every company has them.
+            status = exc.status if isinstance(exc, SourceRejectedError) else None
+            log.info("company_fields_not_read", path=path, status=status, code=exc.code.value)
+            return None if page == 1 else (items, False)
+        rows = unwrap(response.json, "data" if isinstance(response.json, dict) else "")
+        items += rows
+        if len(rows) < _PER_PAGE:
+            return items, True
+    return items, False

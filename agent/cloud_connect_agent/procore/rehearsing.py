@@ -1,0 +1,120 @@
+"""Dry runs: what a write would change, told without a write."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from cloud_connect.calls import Operation, RecordParams
+from cloud_connect.errors import InvalidRequestError
+from cloud_connect.query import Query
+from cloud_connect_agent.policy import Ceiling
+from cloud_connect_agent.procore.answering import Answering
+from cloud_connect_agent.procore.bulk import NewRecord, new_records
+from cloud_connect_agent.procore.catalog import Catalog, Resource
+from cloud_connect_agent.procore.changing import (
+    NOTHING,
+    OPERATIONS,
+    VERBS,
+    checked_change,
+    own_fields,
+    write_target,
+)
+from cloud_connect_agent.procore.extent import MAX_CHANGED, above, too_many
+from cloud_connect_agent.procore.fetching import Fetcher
+from cloud_connect_agent.procore.planner import scoped
+from cloud_connect_agent.procore.records import write_request
+from cloud_connect_agent.procore.rows import Row
+from cloud_connect_agent.procore.rowstream import FixedRows, RowStream
+from cloud_connect_agent.procore.sent import check_required, sent_record
+from cloud_connect_agent.procore.values import Calendar
+
+__all__ = ["Rehearsing"]
+
+
+class Rehearsing:
+    """Tells of one catalogue's writes what they would do; it has no way to do it.
+
+    The rows are the records as they are, of a creation as they would be sent; the total is
+    their number, the message a sentence that says what would become of them.
+    """
+
+    def __init__(self, catalog: Catalog, answering: Answering) -> None:
+        self._catalog: Final = catalog
+        self._answering: Final = answering
+
+    async def query(
+        self, query: Query, fetcher: Fetcher, calendar: Calendar, *, ceiling: Ceiling | None
+    ) -> RowStream:
+        """Rehearse an insert, update or delete of the platform.
+
+        Raises:
+            InvalidRequestError: If it cannot be carried out anyway; the message says why.
+            UnsupportedOperationError: If Procore has no such operation.
+        """
+        resource = self._catalog.resource(query.info.name)
+        operation = OPERATIONS[query.action]
+        self._catalog.endpoint(resource, operation)
+        if operation is not Operation.DELETE and not query.mappings and query.records is None:
+            raise InvalidRequestError("There is nothing to write: “mappings” is empty.")
+        if operation is Operation.CREATE:
+            return self.creation(resource, new_records(resource, query, fetcher.source), ceiling)
+        selection, _ = checked_change(resource, query, fetcher.source)
+        selection = replace(selection, limit=MAX_CHANGED + 1)
+        rows = await self._answering.records(selection, fetcher, calendar)
+        verb = VERBS[operation]
+        refused = too_many(resource, len(rows), verb=verb, multiple=query.multiple, ceiling=ceiling)
+        return _told(rows, verb, None if refused is None else refused.message)
+
+    def creation(
+        self, resource: Resource, records: Sequence[NewRecord], ceiling: Ceiling | None
+    ) -> RowStream:
+        """Say what would be sent for new records.
+
+        Raises:
+            InvalidRequestError: If one lacks what Procore documents as needed.
+        """
+        endpoint = self._catalog.endpoint(resource, Operation.CREATE)
+        rows: list[Row] = []
+        for one in records:
+            check_required(resource, endpoint, one.record)
+            rows.append(scoped(sent_record(one.request, endpoint), resource, one.target))
+        refused = above(ceiling, len(rows), verb="created")
+        return _told(rows, "created", None if refused is None else refused.message)
+
+    def check(
+        self, operation: Operation, params: RecordParams, record: Mapping[str, object] | None
+    ) -> None:
+        """Refuse a change of one record that could not be sent.
+
+        Raises:
+            InvalidRequestError: If a field or scope id is unknown or missing; it is named.
+            UnsupportedOperationError: If Procore has no such operation.
+        """
+        resource = self._catalog.resource(params.resource)
+        self._catalog.endpoint(resource, operation)
+        if params.record_id is None and not resource.single:
+            raise InvalidRequestError(f"Say which of the {resource.text} is meant by its id.")
+        target = write_target(resource, params.source, params.scope, record or {})
+        own = None if record is None else own_fields(resource, record, params.record_id)
+        write_request(
+            resource, operation, params.source, target, record_id=params.record_id, record=own
+        )
+
+    def change(self, operation: Operation, row: Row) -> RowStream:
+        """Say which one record would be changed or deleted."""
+        return _told([row], VERBS[operation], None)
+
+
+def _told(rows: Sequence[Row], verb: str, refused: str | None) -> RowStream:
+    count = len(rows)
+    if refused is not None:
+        message = f"{_number(count)} would be {verb}, but that would be refused: {refused}"
+    elif count:
+        message = f"{_number(count)} would be {verb}; nothing was written."
+    else:
+        message = f"{NOTHING[:-1]}; nothing was written."
+    return RowStream(FixedRows(rows), message=message)
+
+
+def _number(count: int) -> str:
+    return "1 record" if count == 1 else f"{count} records"

@@ -1,0 +1,240 @@
+"""Calls for records: reads that stream, writes that are journaled, and their dry runs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import orjson
+
+from cloud_connect.calls import CallParams, DryRunParams, Operation, QueryParams, RecordParams
+from cloud_connect.errors import InvalidRequestError, Outcome
+from cloud_connect.mappings import records_of
+from cloud_connect.query import Query
+from cloud_connect.tunnel import ResponseHead, Trailers
+from cloud_connect_agent.policy import Access, Ceiling
+from cloud_connect_agent.record_source import RecordSource, Rows
+from cloud_connect_agent.reply import (
+    JSON_HEADERS,
+    ROWS_HEADERS,
+    Call,
+    by_deadline,
+    completed,
+    lines_of,
+    read_all,
+)
+from cloud_connect_agent.write_calls import Answer, Settle, Work, WriteCalls, fingerprint_of
+
+__all__ = ["RecordCalls"]
+
+_Record = Mapping[str, object]
+_VERBS: Final = {
+    "create": Operation.CREATE,
+    "update": Operation.UPDATE,
+    "delete": Operation.DELETE,
+}
+
+
+class RecordCalls:
+    """Serves ``query`` and ``records.*``.
+
+    Args:
+        allow: Raises for what the policy refuses, and returns how many records may change.
+    """
+
+    def __init__(
+        self,
+        executor: RecordSource,
+        writes: WriteCalls,
+        *,
+        allow: Callable[[Sequence[Access]], Ceiling | None],
+    ) -> None:
+        self._executor: Final = executor
+        self._writes: Final = writes
+        self._allow: Final = allow
+
+    async def read(self, call: Call, operation: Operation, params: RecordParams) -> None:
+        """Answer ``records.list`` and ``records.get``.
+
+        Raises:
+            CloudConnectError: Why there is no answer, or not all of it.
+        """
+        self._allow(self._executor.accesses(operation, params))
+        if operation is Operation.LIST:
+            async with by_deadline(call):
+                rows = await self._executor.list(params, call.deadline)
+            await self._send_rows(call, rows)
+            return
+        async with by_deadline(call):
+            record = await self._executor.get(params, call.deadline)
+        await call.reply.send(completed(200, JSON_HEADERS), orjson.dumps(record))
+
+    async def query(self, call: Call, params: QueryParams, *, dry_run: bool) -> None:
+        """Answer a query of the platform.
+
+        Args:
+            dry_run: Change nothing, whatever the query itself says.
+
+        Raises:
+            CloudConnectError: Why there is no answer, or not all of it.
+        """
+        body = await read_all(call)
+        query = Query.parse(body)
+        if dry_run:
+            query = query.model_copy(update={"dry_run": True})
+        accesses = self._executor.accesses_of_query(params.source, query)
+        ceiling = self._allow(accesses)
+        if any(access.verb.writes for access in accesses) and not query.dry_run:
+
+            async def work(_: Settle) -> Answer:
+                rows = await self._executor.query(
+                    params.source,
+                    query,
+                    call.deadline,
+                    interactive=params.interactive,
+                    ceiling=ceiling,
+                    seed=params.seed,
+                )
+                kept = await _collect(rows)
+                return Answer(head=_told(rows, ROWS_HEADERS), body=kept)
+
+            await self.journaled(call, Operation.QUERY, params, body, work)
+            return
+        async with by_deadline(call):
+            rows = await self._executor.query(
+                params.source,
+                query,
+                call.deadline,
+                interactive=params.interactive,
+                ceiling=ceiling,
+            )
+        await self._send_rows(call, rows)
+
+    async def write(self, call: Call, operation: Operation, params: RecordParams) -> None:
+        """Answer ``records.create``, of one record or of a list, ``update`` and ``delete``.
+
+        Raises:
+            CloudConnectError: Why there is no answer.
+        """
+        body = await read_all(call)
+        document = {} if operation is Operation.DELETE else _document_of(body)
+        if operation is Operation.CREATE and isinstance(document, list):
+            await self._create_many(call, params, body, records_of(document))
+            return
+        record = _record_of(document)
+        self._allow(self._executor.accesses(operation, params, record))
+
+        async def work(_: Settle) -> Answer:
+            status = 200
+            if operation is Operation.CREATE:
+                status = 201
+                done = await self._executor.create(params, record, call.deadline)
+            elif operation is Operation.UPDATE:
+                done = await self._executor.update(params, record, call.deadline)
+            else:
+                done = await self._executor.delete(params, call.deadline)
+            return Answer(head=completed(status, JSON_HEADERS), body=orjson.dumps(done))
+
+        await self.journaled(call, operation, params, body, work)
+
+    async def dry_run(self, call: Call, params: DryRunParams) -> None:
+        """Answer ``records.dry_run``.
+
+        Raises:
+            CloudConnectError: Why the write itself would be refused.
+        """
+        body = await read_all(call)
+        operation = _VERBS[params.verb]
+        records: Sequence[_Record] = ()
+        if operation is not Operation.DELETE:
+            document = _document_of(body)
+            several = operation is Operation.CREATE and isinstance(document, list)
+            records = records_of(document) if several else (_record_of(document),)
+        ceiling = self._allow(self._executor.accesses_of_dry_run(operation, params, records))
+        async with by_deadline(call):
+            rows = await self._executor.dry_run(
+                operation, params, records, call.deadline, ceiling=ceiling
+            )
+            items = await _rows_of(rows)
+        document = {"dry_run": True, "count": len(items), "message": rows.message, "items": items}
+        await call.reply.send(_told(rows, JSON_HEADERS), orjson.dumps(document))
+
+    async def _create_many(
+        self, call: Call, params: RecordParams, body: bytes, records: Sequence[_Record]
+    ) -> None:
+        ceiling = self._allow(self._executor.accesses_of_records(params, records))
+
+        async def work(_: Settle) -> Answer:
+            rows = await self._executor.create_many(params, records, call.deadline, ceiling=ceiling)
+            items = await _rows_of(rows)
+            failed = sum(item.get("status") not in _SUCCEEDED for item in items)
+            document = {"items": items, "count": len(items), "failed": failed}
+            return Answer(head=_told(rows, JSON_HEADERS), body=orjson.dumps(document))
+
+        await self.journaled(call, Operation.CREATE, params, body, work)
+
+    async def journaled(
+        self, call: Call, operation: Operation, params: CallParams, body: bytes, work: Work
+    ) -> None:
+        """Answer a write with what *work* makes of it, or what it made of it before.
+
+        Raises:
+            CloudConnectError: Why there is no answer.
+        """
+        fingerprint = fingerprint_of(operation, call.head.params, body)
+        if params.replay_only:
+            answer: Answer | None = await self._writes.replay(call, fingerprint)
+        else:
+            answer = await self._writes.run(call, operation, fingerprint, work)
+        if answer is not None:
+            await call.reply.send(answer.head, answer.body or b"")
+
+    async def _send_rows(self, call: Call, rows: Rows) -> None:
+        head = _told(rows, ROWS_HEADERS)
+        try:
+            await call.reply.send_rows(
+                head, rows, lambda: Trailers(outcome=Outcome.COMPLETED, hops=call.hops)
+            )
+        finally:
+            await rows.aclose()
+
+
+_SUCCEEDED: Final = frozenset({"created", "updated"})
+
+
+def _told(rows: Rows, headers: tuple[tuple[str, str], ...]) -> ResponseHead:
+    """The head of rows, with what is known of them by now."""
+    outcome = Outcome.UNKNOWN if rows.unclear else Outcome.COMPLETED
+    return completed(200, headers).model_copy(
+        update={"outcome": outcome, "total_items": rows.total_items, "message": rows.message}
+    )
+
+
+def _document_of(body: bytes) -> object:
+    try:
+        document: object = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise InvalidRequestError(f"The record is not valid JSON: {exc}.") from exc
+    return document
+
+
+def _record_of(document: object) -> _Record:
+    if not isinstance(document, dict):
+        raise InvalidRequestError("The record must be a JSON object.")
+    return document
+
+
+async def _rows_of(rows: Rows) -> list[Mapping[str, object]]:
+    try:
+        return [row async for batch in rows.batches() for row in batch]
+    finally:
+        await rows.aclose()
+
+
+async def _collect(rows: Rows) -> bytes:
+    kept = bytearray()
+    try:
+        async for batch in rows.batches():
+            for piece in lines_of(batch):
+                kept += piece
+    finally:
+        await rows.aclose()
+    return bytes(kept)

@@ -1,0 +1,295 @@
+"""A company's metadata as the executor keeps it: read, versioned, held against its use."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from cloud_connect.calls import RecordParams
+from cloud_connect.errors import (
+    CloudConnectError,
+    SignInRequiredError,
+    SourceRejectedError,
+    SourceUnavailableError,
+)
+from cloud_connect_agent.procore.catalog import load_catalog
+from cloud_connect_agent.procore.executor import RecordExecutor
+from cloud_connect_agent.procore.messages import ApiRequest
+from cloud_connect_agent.procore.metadata import SnapshotStore
+from doubles.record_calls import RFIS, SOON, condition, listed, params, queried, rows_of
+from doubles.scripted_procore import COMPANY, ScriptedProcore, source
+
+SETS = f"/rest/v1.0/companies/{COMPANY}/configurable_field_sets"
+DEFINITIONS = f"/rest/v1.1/companies/{COMPANY}/custom_field_definitions"
+Row = dict[str, object]
+
+
+def effort(**facts: object) -> Row:
+    return {"label": "Effort", "data_type": "decimal", "required": True, "visible": True, **facts}
+
+
+def field_set(**fields: object) -> Row:
+    return {"id": 1, "class_name": "Rfi::Header", "fields": fields}
+
+
+@pytest.fixture
+def procore() -> ScriptedProcore:
+    return ScriptedProcore(
+        {
+            SETS: [field_set(custom_field_7=effort(), location={"required": True})],
+            DEFINITIONS: [{"id": 7, "label": "Effort", "data_type": "decimal", "active": True}],
+            RFIS: [{"id": 1, "subject": "A", "custom_fields": {}}],
+        }
+    )
+
+
+def executor_of(procore: ScriptedProcore, folder: Path | None = None) -> RecordExecutor:
+    store = None if folder is None else SnapshotStore(folder)
+    return RecordExecutor(procore, load_catalog(), store=store)
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [file for file in folder.iterdir() if file.suffix == ".json"]
+
+
+def soon() -> float:
+    return time.monotonic() + SOON
+
+
+async def fields_of(executor: RecordExecutor, table: str = "rfis", **more: bool) -> list[Row]:
+    for group in await executor.tree(source(), soon(), **more):
+        nodes = group["nodes"]
+        assert isinstance(nodes, (list, tuple))
+        for node in nodes:
+            if node["name"] == table:
+                return list(node["fields"])
+    raise AssertionError(table)
+
+
+async def drift_items(executor: RecordExecutor, *, refresh: bool = True) -> list[Row]:
+    items = (await executor.drift(source(), soon(), refresh=refresh))["items"]
+    assert isinstance(items, list)
+    return items
+
+
+async def test_custom_fields_of_the_company_stand_in_the_tree(procore: ScriptedProcore) -> None:
+    fields = [one for one in await fields_of(executor_of(procore)) if "7" in str(one["name"])]
+    assert [(one["name"], one["text"], one["type"], one["inout"]) for one in fields] == [
+        ("custom_field_7", "Effort", "number", "IMPORT"),
+        ("custom_field_7", "Effort", "number", "EXPORT"),
+    ]
+    into, out = fields
+    assert into["required"] is True
+    assert into["desc"] == "One of the company's field sets requires it"
+    assert "required" not in out
+
+
+async def test_field_of_the_catalogue_that_a_field_set_requires_is_marked(
+    procore: ScriptedProcore,
+) -> None:
+    fields = {
+        str(one["name"]): one
+        for one in await fields_of(executor_of(procore))
+        if one["inout"] == "IMPORT"
+    }
+    assert fields["location_id"]["required"] is True
+    assert fields["subject"]["required"] is True
+    assert fields["subject"]["desc"] == "Procore needs it for a new record"
+    assert fields["due_date"]["required"] is False
+
+
+async def test_definitions_are_asked_for_once_until_a_refresh(procore: ScriptedProcore) -> None:
+    executor = executor_of(procore)
+    await executor.tree(source(), soon())
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(5):
+            tasks.create_task(executor.tree(source(), soon()))
+    assert len(procore.requests) == 2
+    await executor.tree(source(), soon(), refresh=True)
+    assert len(procore.requests) == 4
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SourceRejectedError("Procore answered 403: no.", status=403),
+        SourceUnavailableError("Away."),
+        SignInRequiredError("Sign in."),
+    ],
+)
+async def test_company_that_does_not_tell_still_has_a_tree(
+    procore: ScriptedProcore, error: CloudConnectError
+) -> None:
+    procore.failures = lambda _: error
+    executor = executor_of(procore)
+    fields = await fields_of(executor)
+    assert {one["name"] for one in fields} >= {"subject", "id"}
+    assert "custom_field_7" not in {one["name"] for one in fields}
+    asked = len(procore.requests)
+    await executor.tree(source(), soon())
+    assert len(procore.requests) == asked  # a while passes before it is asked again
+
+
+async def test_procore_that_hangs_delays_the_tree_for_a_while_only(
+    procore: ScriptedProcore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud_connect_agent.procore.metadata.reading._SECONDS", 0.05)
+    procore.latency = 30
+    assert await fields_of(executor_of(procore))
+
+
+async def test_lists_of_definitions_are_read_page_by_page_up_to_a_bound(
+    procore: ScriptedProcore,
+) -> None:
+    procore.tables[SETS] = [
+        {**field_set(**{f"custom_field_{number}": effort()}), "id": number} for number in range(250)
+    ]
+    fields = await fields_of(executor_of(procore))
+    assert "custom_field_7" in {one["name"] for one in fields}
+    assert sum(request.path == SETS for request in procore.requests) == 3
+    procore.tables[SETS] *= 10
+    procore.requests.clear()
+    await executor_of(procore).tree(source(), soon())
+    assert sum(request.path == SETS for request in procore.requests) == 10
+
+
+async def test_later_page_that_fails_leaves_what_came(procore: ScriptedProcore) -> None:
+    procore.tables[SETS] = [
+        {**field_set(**{f"custom_field_{number}": effort()}), "id": number} for number in range(150)
+    ]
+
+    def fail(request: ApiRequest) -> CloudConnectError | None:
+        second = ("page", "2") in request.query
+        return SourceUnavailableError("Away.") if second else None
+
+    procore.failures = fail
+    fields = await fields_of(executor_of(procore))
+    assert "custom_field_7" in {one["name"] for one in fields}
+
+
+async def test_answers_of_the_second_generation_are_read_too(procore: ScriptedProcore) -> None:
+    procore.answers["GET", SETS] = {"data": [field_set(custom_field_7=effort())]}
+    fields = await fields_of(executor_of(procore))
+    assert "custom_field_7" in {one["name"] for one in fields}
+
+
+async def test_used_field_that_the_company_retires_is_told(procore: ScriptedProcore) -> None:
+    executor = executor_of(procore)
+    first = await executor.drift(source(), soon())
+    assert (first["version"], first["previous_version"], first["items"]) == (1, None, [])
+    await rows_of(await queried(executor, fields=["id", "custom_field_7"]))
+    await listed(executor, params(fields=["custom_field_7"], sort=["-id"]))
+    procore.tables[SETS] = [field_set()]
+    procore.tables[DEFINITIONS] = []
+    assert await drift_items(executor, refresh=False) == []  # nobody asked Procore since
+    report = await executor.drift(source(), soon(), refresh=True)
+    assert (report["version"], report["previous_version"]) == (2, 1)
+    assert str(report["taken_at"]).endswith("Z")
+    items = report["items"]
+    assert isinstance(items, list)
+    (item,) = items
+    assert (item["resource"], item["field"], item["kind"]) == ("rfis", "custom_field_7", "gone")
+    assert item["used_by_queries"] == 2
+    assert "custom_field_7" not in {one["name"] for one in await fields_of(executor)}
+
+
+async def test_field_that_changes_its_type_is_told(procore: ScriptedProcore) -> None:
+    executor = executor_of(procore)
+    await executor.tree(source(), soon())
+    await rows_of(await queried(executor, conditions=[condition("custom_field_7", "gt", 1)]))
+    procore.tables[SETS] = [field_set(custom_field_7=effort(data_type="string"))]
+    (item,) = await drift_items(executor)
+    assert item["kind"] == "type_changed"
+
+
+async def test_company_that_stops_telling_has_lost_no_field(procore: ScriptedProcore) -> None:
+    executor = executor_of(procore)
+    await executor.tree(source(), soon())
+    await rows_of(await queried(executor, fields=["custom_field_7"]))
+    procore.failures = lambda request: (
+        SourceUnavailableError("Away.") if "companies" in request.path else None
+    )
+    assert await drift_items(executor) == []
+    assert "custom_field_7" in {one["name"] for one in await fields_of(executor)}
+
+
+async def test_versions_and_use_outlive_the_process(
+    procore: ScriptedProcore, tmp_path: Path
+) -> None:
+    first = executor_of(procore, tmp_path)
+    await first.tree(source(), soon())
+    await rows_of(await queried(first, fields=["custom_field_7"]))
+    await first.metadata.flush()
+    procore.tables[SETS] = [field_set()]
+    procore.tables[DEFINITIONS] = []
+    second = executor_of(procore, tmp_path)
+    await rows_of(await queried(second, fields=["custom_field_7"]))
+    report = await second.drift(source(), soon())
+    assert (report["version"], report["previous_version"]) == (2, 1)
+    items = report["items"]
+    assert isinstance(items, list)
+    assert [item["used_by_queries"] for item in items] == [2]
+
+
+async def test_label_outlives_the_process_and_a_company_that_does_not_tell(
+    procore: ScriptedProcore, tmp_path: Path
+) -> None:
+    await executor_of(procore, tmp_path).tree(source(), soon())
+    procore.failures = lambda _: SourceUnavailableError("Away.")
+    fields = await fields_of(executor_of(procore, tmp_path))
+    assert {one["text"] for one in fields if one["name"] == "custom_field_7"} == {"Effort"}
+
+
+async def test_nothing_new_is_not_written(procore: ScriptedProcore, tmp_path: Path) -> None:
+    executor = executor_of(procore, tmp_path)
+    await executor.tree(source(), soon())
+    (file,) = files_in(tmp_path)
+    file.unlink()
+    await executor.tree(source(), soon())
+    await executor.metadata.flush()
+    assert files_in(tmp_path) == []
+    await rows_of(await queried(executor, fields=["id"]))
+    await executor.metadata.flush()
+    assert len(files_in(tmp_path)) == 1
+
+
+async def test_use_is_kept_every_now_and_then(
+    procore: ScriptedProcore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud_connect_agent.procore.metadata.keeper._KEEP_SECONDS", 0.01)
+    executor = executor_of(procore, tmp_path)
+    await rows_of(await queried(executor, fields=["id"]))
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        keeping = tasks.create_task(executor.metadata.keep())
+        while not files_in(tmp_path):
+            await asyncio.sleep(0.01)
+        keeping.cancel()
+
+
+async def test_custom_field_that_records_stop_showing_is_gone_in_the_end(
+    procore: ScriptedProcore,
+) -> None:
+    del procore.tables[SETS]
+    shown: Row = {"custom_field_9": {"data_type": "string", "value": "x"}}
+    procore.tables[RFIS] = [{"id": 1, "subject": "A", "custom_fields": shown}]
+    executor = executor_of(procore)
+    await listed(executor, params(fields=["custom_field_9"]))
+    assert await drift_items(executor) == []
+    other: Row = {"custom_field_10": {"data_type": "string", "value": "x"}}
+    procore.tables[RFIS] = [{"id": 1, "subject": "A", "custom_fields": other}]
+    for _ in range(19):
+        await listed(executor, params())
+    assert await drift_items(executor) == []
+    await listed(executor, params())
+    assert [item["field"] for item in await drift_items(executor)] == ["custom_field_9"]
+
+
+async def test_companies_are_kept_apart_and_bounded(procore: ScriptedProcore) -> None:
+    executor = executor_of(procore)
+    await executor.tree(source(), soon())
+    for company in range(1, 300):
+        other = source().model_copy(update={"company_id": company})
+        wanted = RecordParams(source=other, resource="rfis", scope={"project_id": "1"})
+        executor.metadata.note_use(other, wanted.resource, ["subject"])
+    assert len(executor.metadata._companies) == 200

@@ -1,0 +1,188 @@
+"""Dry runs: they tell what a write would do, and never do it."""
+
+import time
+
+import pytest
+
+from cloud_connect.calls import Operation
+from cloud_connect.errors import (
+    InvalidRequestError,
+    SourceRejectedError,
+    UnsupportedOperationError,
+)
+from cloud_connect.query import Query
+from cloud_connect_agent.policy import Ceiling, Verb
+from cloud_connect_agent.procore.catalog import load_catalog
+from cloud_connect_agent.procore.executor import RecordExecutor
+from cloud_connect_agent.procore.rowstream import RowStream
+from doubles.record_calls import SOON, condition, params, rows_of
+from doubles.scripted_procore import PROJECT, ScriptedProcore, source
+
+PUNCH = "/rest/v1.1/punch_items"
+THREE = Ceiling(records=3, rule="small")
+
+
+@pytest.fixture
+def procore() -> ScriptedProcore:
+    rows: list[dict[str, object]] = [
+        {"id": number, "name": f"Door {number}", "priority": "low"} for number in range(1, 6)
+    ]
+    return ScriptedProcore({f"{PUNCH}?project_id={PROJECT}": rows})
+
+
+@pytest.fixture
+def executor(procore: ScriptedProcore) -> RecordExecutor:
+    return RecordExecutor(procore, load_catalog())
+
+
+async def rehearsed(
+    executor: RecordExecutor,
+    action: str,
+    *,
+    ceiling: Ceiling | None = None,
+    table: str = "punch_items",
+    **members: object,
+) -> RowStream:
+    query = Query.parse({"action": action, "info": {"name": table}, "dryRun": True, **members})
+    return await executor.query(source(), query, time.monotonic() + SOON, ceiling=ceiling)
+
+
+@pytest.mark.parametrize(
+    ("action", "verb"), [("update", "changed"), ("delete", "deleted"), ("remove", "deleted")]
+)
+async def test_change_is_told_and_not_made(
+    procore: ScriptedProcore, executor: RecordExecutor, action: str, verb: str
+) -> None:
+    stream = await rehearsed(
+        executor,
+        action,
+        conditions=[condition("id", "lt", 3)],
+        mappings={"name": "x"} if action == "update" else None,
+        multiple=True,
+    )
+    assert stream.message == f"2 records would be {verb}; nothing was written."
+    assert stream.total_items == 2
+    assert [row["name"] for row in await rows_of(stream)] == ["Door 1", "Door 2"]
+    assert procore.written == []
+
+
+async def test_one_record_and_none_are_told_as_such(executor: RecordExecutor) -> None:
+    one = await rehearsed(executor, "delete", conditions=[condition("id", "eq", 1)])
+    assert one.message == "1 record would be deleted; nothing was written."
+    none = await rehearsed(executor, "delete", conditions=[condition("id", "eq", 99)])
+    assert none.message == "No record matches; nothing was written."
+    assert none.total_items == 0
+
+
+async def test_what_would_be_refused_is_counted_all_the_same(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    chosen = [condition("id", "gt", 0)]
+    single = await rehearsed(executor, "delete", conditions=chosen)
+    assert single.total_items == 5
+    assert single.message is not None
+    assert "would be refused" in single.message
+    assert "“multiple”" in single.message
+    above = await rehearsed(executor, "delete", conditions=chosen, multiple=True, ceiling=THREE)
+    assert above.total_items == 5
+    assert above.message == (
+        "5 records would be deleted, but that would be refused: Rule 'small' of the policy on "
+        "this PC lets one call change at most 3 records. Nothing was deleted. (rule small)"
+    )
+    assert procore.written == []
+
+
+async def test_new_record_is_told_as_it_would_be_sent(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    record = {"name": "Door", "due": "2026-12-01T10:00:00Z", "private": "true"}
+    stream = await rehearsed(executor, "insert", mappings=record)
+    (row,) = await rows_of(stream)
+    assert stream.message == "1 record would be created; nothing was written."
+    assert row["project_id"] == PROJECT
+    assert (row["name"], row["due"], row["private"]) == ("Door", "2026-12-01", True)
+    assert procore.requests == []
+
+
+async def test_new_records_are_held_against_the_ceiling(executor: RecordExecutor) -> None:
+    stream = await rehearsed(
+        executor, "insert", records=[{"name": str(place)} for place in range(4)], ceiling=THREE
+    )
+    assert stream.total_items == 4
+    assert "at most 3 records" in (stream.message or "")
+
+
+async def test_what_procore_needs_is_named(executor: RecordExecutor) -> None:
+    with pytest.raises(InvalidRequestError, match=r"“question\.body”"):
+        await rehearsed(executor, "insert", table="rfis", mappings={"subject": "x"})
+
+
+@pytest.mark.parametrize(
+    ("action", "members", "said"),
+    [
+        ("insert", {"mappings": {"nam": "x"}}, "“nam”"),
+        ("insert", {}, "nothing to write"),
+        ("update", {"mappings": {"nam": 1}, "conditions": [condition("id", "eq", 1)]}, "“nam”"),
+        ("update", {"conditions": [condition("id", "eq", 1)]}, "nothing to write"),
+        ("delete", {}, "No conditions"),
+        ("insert", {"records": [{"name": "x"}, {"nam": "x"}]}, "Record 1: .*“nam”"),
+    ],
+)
+async def test_write_that_cannot_be_meant_is_refused(
+    executor: RecordExecutor, action: str, members: dict[str, object], said: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=said):
+        await rehearsed(executor, action, **members)  # type: ignore[arg-type]  # by name
+
+
+async def test_verb_that_procore_lacks_is_refused(executor: RecordExecutor) -> None:
+    with pytest.raises(UnsupportedOperationError):
+        await rehearsed(executor, "delete", table="rfis", conditions=[condition("id", "eq", 1)])
+
+
+async def test_change_by_id_shows_the_record_as_it_is(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    deadline = time.monotonic() + SOON
+    where = params("punch_items", record_id="3")
+    update = await executor.dry_run(
+        Operation.UPDATE, where, [{"name": "New"}], deadline, ceiling=None
+    )
+    assert update.message == "1 record would be changed; nothing was written."
+    assert [row["name"] for row in await rows_of(update)] == ["Door 3"]
+    delete = await executor.dry_run(Operation.DELETE, where, (), deadline, ceiling=None)
+    assert delete.message == "1 record would be deleted; nothing was written."
+    create = await executor.dry_run(
+        Operation.CREATE,
+        params("punch_items"),
+        [{"name": "A"}, {"name": "B"}],
+        deadline,
+        ceiling=None,
+    )
+    assert create.message == "2 records would be created; nothing was written."
+    assert procore.written == []
+
+
+async def test_change_by_id_is_checked_before_the_record_is_read(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    deadline = time.monotonic() + SOON
+    where = params("punch_items", record_id="3")
+    with pytest.raises(InvalidRequestError, match="“nam”"):
+        await executor.dry_run(Operation.UPDATE, where, [{"nam": 1}], deadline, ceiling=None)
+    with pytest.raises(InvalidRequestError, match="by its id"):
+        await executor.dry_run(Operation.DELETE, params("punch_items"), (), deadline, ceiling=None)
+    assert procore.requests == []
+    with pytest.raises(SourceRejectedError, match="no such record"):
+        await executor.dry_run(
+            Operation.DELETE, params("punch_items", record_id="99"), (), deadline, ceiling=None
+        )
+
+
+def test_dry_run_needs_leave_to_read_and_to_write(executor: RecordExecutor) -> None:
+    accesses = executor.accesses_of_dry_run(
+        Operation.UPDATE, params("punch_items", record_id="3"), [{"name": "x"}]
+    )
+    assert [one.verb for one in accesses] == [Verb.READ, Verb.UPDATE]
+    made = executor.accesses_of_dry_run(Operation.CREATE, params("punch_items"), [{"name": "x"}])
+    assert [one.verb for one in made] == [Verb.CREATE]

@@ -1,0 +1,46 @@
+"""Tests of ``cloud_connect_agent.procore.files.spool``."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cloud_connect_agent.procore.files import spool
+from cloud_connect_agent.procore.files.spool import Spool
+
+
+async def pieces(parts: list[bytes]) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(parts=st.lists(st.binary(max_size=50), max_size=20), block=st.integers(1, 40))
+async def test_any_file_is_kept_and_hashed_piece_by_piece(
+    tmp_path: Path, parts: list[bytes], block: int
+) -> None:
+    whole = b"".join(parts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spool, "SEGMENT_BYTES", 64)
+        patch.setattr(spool, "_BLOCK", block)
+        async with Spool(tmp_path / "spool", max_bytes=lambda: 10_000).keep(pieces(parts)) as kept:
+            assert (kept.size, kept.sha256) == (len(whole), hashlib.sha256(whole).hexdigest())
+            read = b""
+            for one in kept.segments:
+                piece = b"".join([part async for part in kept.read(one.offset, one.size)])
+                assert len(piece) == one.size
+                assert hashlib.sha256(piece).hexdigest() == one.sha256
+                assert hashlib.md5(piece, usedforsecurity=False).hexdigest() == one.md5
+                read += piece
+            assert read == whole
+            assert all(one.size == 64 for one in kept.segments[:-1])
+            assert list((tmp_path / "spool").iterdir()) == []  # nobody else can open it
+
+
+async def test_a_file_that_shrank_is_not_read_beyond_its_end(tmp_path: Path) -> None:
+    async with Spool(tmp_path, max_bytes=lambda: 100).keep(pieces([b"abc"])) as kept:
+        with pytest.raises(EOFError):
+            _ = [part async for part in kept.read(2, 5)]
