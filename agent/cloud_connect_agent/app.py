@@ -93,6 +93,7 @@ async def run_agent(
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(operator.watch(), name="operator-watch")
             keep = group.create_task(executor.metadata.keep(), name="metadata-keep")
+            winding = group.create_task(_wind_down(stop, client), name="wind-down")
             async with _until_drained(group, stop, seconds=settings.tunnel.drain_timeout):
                 dispatching = Dispatcher.open(
                     executor,
@@ -115,6 +116,8 @@ async def run_agent(
                     )
             watch.cancel()
             keep.cancel()
+            winding.cancel()
+        client.authenticator.wind_down(urgent=stop.urgent)
     log.info("agent_stopped", in_order=not stop.urgent)
     return 1 if stop.urgent else 0
 
@@ -143,6 +146,12 @@ async def _until_drained(
         if not stop.requested:
             raise
         log.warning("writes_left_unfinished")  # the journal says so, too
+
+
+async def _wind_down(stop: StopSignal, client: ProcoreClient) -> None:
+    """Begin no refresh that the stop could cut off."""
+    await stop.wait()
+    client.authenticator.wind_down()
 
 
 def _first_report(policy: PolicyFile) -> Report:

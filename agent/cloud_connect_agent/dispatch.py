@@ -29,6 +29,7 @@ from cloud_connect.errors import (
     UnsupportedOperationError,
 )
 from cloud_connect.exchange import Exchange
+from cloud_connect_agent.authorize_calls import AuthorizeCalls
 from cloud_connect_agent.file_calls import FileCalls, FileParts
 from cloud_connect_agent.policy import Access, Ceiling, Policy, Verb, lowest
 from cloud_connect_agent.procore.client import ProcoreClient
@@ -85,6 +86,7 @@ class Dispatcher:
         self._files: Final = FileCalls(
             executor, files, allow=self._allow, journaled=self._records.journaled
         )
+        self._authorizing: Final = AuthorizeCalls(client, allow=self._allow, clock=clock)
         self._paused: Final = paused
         self._max_open: Final = max_open
         self._clock: Final = clock
@@ -169,11 +171,7 @@ class Dispatcher:
                 self._quiet.set()
 
     async def _serve(self, call: Call) -> None:
-        if self._open > self._max_open:
-            raise QuotaExceededError(
-                f"The connector has {self._max_open} calls running, which is its limit.",
-                retry_after=1.0,
-            )
+        self._check_room()
         operation = _operation_of(call.operation)
         if operation is Operation.JOURNAL:
             known = await self._writes.look_up(params_of(JournalParams, call).call_id)
@@ -184,9 +182,10 @@ class Dispatcher:
         if operation is Operation.PASSTHROUGH:
             await self._raw.serve(call, params_of(PassthroughParams, call))
             return
-        if operation in self._files.operations:
-            await self._files.serve(call, operation)
-            return
+        for part in (self._files, self._authorizing):
+            if operation in part.operations:
+                await part.serve(call, operation)
+                return
         match operation:
             case Operation.TEST | Operation.TREE | Operation.DRIFT:
                 await self._describe(call, operation, params_of(SourceParams, call))
@@ -199,6 +198,13 @@ class Dispatcher:
                 await self._records.dry_run(call, params_of(DryRunParams, call))
             case _:
                 await self._records.write(call, operation, params_of(RecordParams, call))
+
+    def _check_room(self) -> None:
+        if self._open > self._max_open:
+            raise QuotaExceededError(
+                f"The connector has {self._max_open} calls running, which is its limit.",
+                retry_after=1.0,
+            )
 
     async def _describe(self, call: Call, operation: Operation, params: SourceParams) -> None:
         source = params.source

@@ -37,6 +37,11 @@ class CurrentProcore:
         return self.settings.environments
 
     @property
+    def remote_authorize(self) -> bool:
+        """Whether a person may sign this PC in through the relay."""
+        return self.settings.remote_authorize
+
+    @property
     def read_concurrency(self) -> int:
         """Reads at once."""
         return self.settings.read_concurrency

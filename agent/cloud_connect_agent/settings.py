@@ -10,19 +10,25 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from cloud_connect.calls import Environment
+from cloud_connect.calls import MAX_ID, Environment
 from cloud_connect.errors import ConfigurationError
 
 __all__ = [
+    "DEFAULT_REDIRECT_URI",
+    "AccountSettings",
     "AgentSettings",
     "EnvironmentSettings",
     "LogSettings",
     "ProcoreSettings",
     "RelaySettings",
     "TunnelSettings",
+    "check_redirect_uri",
     "check_url",
     "load_settings",
 ]
+
+# Below the ports that systems hand out for outgoing connections, and nobody's registered one.
+DEFAULT_REDIRECT_URI: Final = "http://localhost:17633/callback"
 
 _PREFIX: Final = "CLOUD_CONNECT_"
 _RELAY_PREFIX: Final = "CLOUD_CONNECT_RELAY_"  # the relay's own; ours has two underscores
@@ -62,12 +68,34 @@ def _check_tunnel_url(url: str) -> str:
     return check_url(url, schemes=("ws", "wss"))
 
 
+def check_redirect_uri(uri: str) -> str:
+    """Return *uri* if a browser on this PC, and on no other, comes back to it.
+
+    Raises:
+        ValueError: If it is no such URI.
+    """
+    try:
+        parts = urlsplit(uri)
+        host, port = parts.hostname, parts.port
+    except ValueError as exc:
+        raise ValueError(f"{uri!r} is not a URI") from exc
+    # Procore compares it to the letter and takes plain http for this name alone.
+    if parts.scheme != "http" or host != "localhost" or port == 0 or parts.username is not None:
+        raise ValueError(f"{uri!r} does not begin with http://localhost")
+    if parts.query or parts.fragment or not uri.isascii() or len(uri) > 2000:
+        raise ValueError(f"{uri!r} may hold a port and a path only")
+    return uri
+
+
 HttpUrl = Annotated[str, AfterValidator(check_url)]
 TunnelUrl = Annotated[str, AfterValidator(_check_tunnel_url)]
 StorageHost = Annotated[
     str, Field(pattern=r"^(\*\.)?[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$")
 ]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+CompanyId = Annotated[int, Field(gt=0, le=MAX_ID)]
+AccountName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+LoopbackUri = Annotated[str, AfterValidator(check_redirect_uri)]
 
 
 class _Section(BaseModel):
@@ -97,18 +125,48 @@ class RelaySettings(_Section):
         return self.connector_id is not None and self.tunnel_url is not None
 
 
+class AccountSettings(_Section):
+    """One identity at Procore, beside others.
+
+    Attributes:
+        companies: Whose calls use it.
+        login: Whom it has to act for; somebody else's sign-in is refused.
+    """
+
+    companies: tuple[CompanyId, ...] = Field(default=(), max_length=1000)
+    login: str | None = Field(default=None, min_length=1, max_length=320)
+
+
 class EnvironmentSettings(_Section):
-    """Where one Procore environment answers; ``None`` means Procore's own addresses.
+    """Where one Procore environment answers, and as whom this PC uses it.
+
+    ``None`` means Procore's own addresses.
 
     Attributes:
         storage_hosts: Hosts that file bytes may come from and go to, beside Procore's known
             ones: names, or ``*.`` and a domain.
+        redirect_uri: Where the browser comes back to on this PC, as registered at Procore.
+        accounts: By name; ``default`` serves the companies that no other is bound to.
     """
 
     api_url: HttpUrl | None = None
     login_url: HttpUrl | None = None
     ca_file: Path | None = None
     storage_hosts: tuple[StorageHost, ...] = Field(default=(), max_length=50)
+    redirect_uri: LoopbackUri = DEFAULT_REDIRECT_URI
+    accounts: dict[AccountName, AccountSettings] = Field(default_factory=dict, max_length=10)
+
+    @field_validator("accounts")
+    @classmethod
+    def _bind_once(cls, accounts: dict[str, AccountSettings]) -> dict[str, AccountSettings]:
+        """Refuse a company that two accounts are bound to: which one would it be?"""
+        bound: dict[int, str] = {}
+        for name, account in accounts.items():
+            for company in account.companies:
+                other = bound.setdefault(company, name)
+                if other != name:
+                    raise ValueError(f"company {company} is bound to {other!r} and {name!r}")
+        return accounts
 
     @field_validator("storage_hosts", mode="before")
     @classmethod
@@ -123,9 +181,11 @@ class ProcoreSettings(_Section):
     Attributes:
         max_spool_bytes: Of one file that has to be on disk before it can be uploaded.
         tree_cache_seconds: How long a tree is used again; 0 makes each anew.
+        remote_authorize: Whether a person may sign this PC in through the relay.
     """
 
     environments: dict[str, EnvironmentSettings] = Field(default_factory=dict)
+    remote_authorize: bool = True
     read_concurrency: int = Field(default=32, ge=1, le=256)
     write_concurrency: int = Field(default=8, ge=1, le=64)
     max_spool_bytes: int = Field(default=2 * 2**30, ge=0, le=128 * 2**30)

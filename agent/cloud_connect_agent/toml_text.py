@@ -10,7 +10,7 @@ from cloud_connect.errors import ConfigurationError
 
 __all__ = ["Value", "change_toml"]
 
-Value: TypeAlias = str | int | None
+Value: TypeAlias = str | int | tuple[int, ...] | None
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _HEADER: Final = re.compile(r"\s*\[")
@@ -85,7 +85,7 @@ def _name(part: str) -> str:
     return part if _BARE.fullmatch(part) else json.dumps(part)
 
 
-def _literal(value: str | int) -> str:
+def _literal(value: str | int | tuple[int, ...]) -> str:
     # JSON's escapes are TOML's, but for DEL, which TOML wants escaped, too.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
@@ -98,7 +98,7 @@ def _set(tree: dict[str, Any], path: tuple[str, ...], value: Value) -> None:
     if value is None:
         tree.pop(path[-1], None)
     else:
-        tree[path[-1]] = value
+        tree[path[-1]] = list(value) if isinstance(value, tuple) else value
 
 
 def _without_empty(tree: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 __all__ = [
     "AttachParams",
+    "AuthorizeAnswer",
+    "AuthorizeParams",
     "CallParams",
     "ContentParams",
     "DryRunParams",
@@ -22,6 +24,8 @@ __all__ = [
     "QueryParams",
     "RecordId",
     "RecordParams",
+    "RedeemAnswer",
+    "RedeemBody",
     "Report",
     "ReportedBudget",
     "ReportedCircuit",
@@ -75,6 +79,8 @@ class Operation(StrEnum):
     UPLOAD = "files.upload"
     DRY_RUN = "records.dry_run"
     PASSTHROUGH = "passthrough"
+    AUTHORIZE = "authorize"
+    REDEEM = "redeem"
     JOURNAL = "journal"
     REPORT = "report"
 
@@ -220,6 +226,42 @@ class PassthroughParams(CallParams):
     target: str = Field(max_length=8192)
 
 
+class AuthorizeParams(CallParams):
+    """``authorize``: begin to sign a person in; the answer is an :class:`AuthorizeAnswer`.
+
+    Attributes:
+        redirect_uri: Where Procore sends the person's browser back to: the relay.
+    """
+
+    redirect_uri: str = Field(min_length=1, max_length=2000)
+
+
+class AuthorizeAnswer(_Wire):
+    """Where the person's browser has to go; its ``state`` comes back with the code."""
+
+    authorize_url: str = Field(min_length=1, max_length=8192)
+
+
+class RedeemBody(_Wire):
+    """The body of ``redeem`` (parameters: :class:`SourceParams`): what came back, as it came."""
+
+    code: str = Field(min_length=1, max_length=4096, pattern=r"^[\x21-\x7e]+$", repr=False)
+    state: str = Field(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$", repr=False)
+
+
+class RedeemAnswer(_Wire):
+    """The sign-in that came of it.
+
+    Attributes:
+        login: Whom it acts for.
+        machine: The name of the agent's PC.
+    """
+
+    login: str = Field(default="", max_length=320)
+    account: str = Field(default="default", max_length=32)
+    machine: str = Field(default="", max_length=253)
+
+
 class JournalParams(_Wire):
     """``journal``: what became of the call; answered with outcome, status and body if kept."""
 
@@ -259,11 +301,15 @@ class ReportedGrant(_Wire):
 
     Attributes:
         budget: Of the companies asked lately, the tightest limit first.
+        account: Its name on the agent's PC.
+        login: Whom a code grant acts for.
     """
 
     environment: Environment
+    account: str = Field(default="default", max_length=32)
     grant: Literal["client-credentials", "authorization-code"]
     client_id: str = Field(default="", max_length=200)
+    login: str = Field(default="", max_length=320)
     state: Literal["ready", "sign_in_required", "no_grant", "at_risk"] = "ready"
     expires_at: AwareDatetime | None = None
     budget: tuple[ReportedBudget, ...] = Field(default=(), max_length=MAX_BUDGETS)

@@ -18,6 +18,7 @@ from cloud_connect_relay.gateway.server import serve_tunnel
 from cloud_connect_relay.http_server import HttpServer, bind, listen_error
 from cloud_connect_relay.metrics import Metrics
 from cloud_connect_relay.services import Services
+from cloud_connect_relay.storage.authorizations import AuthorizationsOfAll
 from cloud_connect_relay.storage.keys import Grants
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ async def _keep_house(services: Services) -> None:
                 expired_before=services.clock() - _TOKEN_RETENTION
             )
             calls = await services.calls.forget()
+            await AuthorizationsOfAll(services.storage).forget(expired_before=services.clock())
             log.debug("old_records_deleted", tokens=tokens, calls=calls)
         except SQLAlchemyError:
             log.warning("store_unavailable", exc_info=True)

@@ -8,7 +8,13 @@ from pydantic import ValidationError
 
 from cloud_connect.calls import Environment
 from cloud_connect.errors import ConfigurationError
-from cloud_connect_agent.settings import AgentSettings, check_url, load_settings
+from cloud_connect_agent.settings import (
+    DEFAULT_REDIRECT_URI,
+    AgentSettings,
+    check_redirect_uri,
+    check_url,
+    load_settings,
+)
 
 
 @pytest.fixture
@@ -93,6 +99,14 @@ def test_variables_of_the_relay_and_of_others_are_not_ours(file: Path) -> None:
         ("[procore.environments.sandbox]\n", "'sandbox' is no environment"),
         ("procore.environments = 1", "procore.environments"),
         ('[procore.environments.live]\napi_url = "http://10.0.0.1"', "loopback"),
+        ('[procore.environments.live]\nredirect_uri = "https://localhost"', "redirect_uri"),
+        ('[procore.environments.live]\nredirect_uri = "http://localhost:x"', "is not a URI"),
+        ('[procore.environments.live]\nredirect_uri = "http://localhost/?a"', "port and a path"),
+        ("[procore.environments.live.accounts.Acme]", "accounts.Acme"),
+        (
+            "[procore.environments.live.accounts]\na.companies = [1]\nb.companies = [2, 1]",
+            "company 1 is bound to 'a' and 'b'",
+        ),
         ('[relay]\nurl = "ftp://x"', "relay.url"),
         ('[relay]\ntunnel_url = "https://x"', "relay.tunnel_url"),
         ('[log]\nlevel = "loud"', "log.level"),
@@ -175,3 +189,10 @@ def test_settings_do_not_change() -> None:
     settings: Any = AgentSettings()
     with pytest.raises(ValidationError):
         settings.name = "x"
+
+
+@pytest.mark.parametrize(
+    "uri", [DEFAULT_REDIRECT_URI, "http://localhost", "http://localhost:80/", "http://localhost/x"]
+)
+def test_where_a_browser_comes_back_to_is_this_pc(uri: str) -> None:
+    assert check_redirect_uri(uri) == uri

@@ -120,3 +120,12 @@ def test_whatever_is_set_reads_back_or_is_refused(
                 other != path and path[: len(other)] == other for other in changes
             ):
                 assert node == value
+
+
+def test_a_list_of_numbers_is_written_and_replaced() -> None:
+    path = ("procore", "environments", "live", "accounts", "acme", "companies")
+    once = change_toml("", {path: (1, 2**62)})
+    assert tomllib.loads(once)["procore"]["environments"]["live"]["accounts"] == {
+        "acme": {"companies": [1, 2**62]}
+    }
+    assert "companies = [3]" in change_toml(once, {path: (3,)})

@@ -296,13 +296,17 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(folder: Path, **options: Any) -> AsyncIterator[Bench]:
-    """Open a bench."""
+async def bench(
+    folder: Path, *, settings: Mapping[str, object] | None = None, **options: Any
+) -> AsyncIterator[Bench]:
+    """Open a bench; *settings* are those of ``[procore]``."""
     vault = MemoryVault()
     vault.store_app()
     async with (
         FakeProcore().serve() as procore,
-        ProcoreClient.open(procore.settings, vault, spread=lambda: 0.0) as client,
+        ProcoreClient.open(
+            procore.settings.model_copy(update=settings), vault, spread=lambda: 0.0
+        ) as client,
         Journal.open(folder / "journal.sqlite3") as journal,
     ):
         await client.authenticator.sign_in(SANDBOX)

@@ -229,7 +229,9 @@ class MemoryVault:
 
     def __init__(self) -> None:
         self.secrets: dict[str, bytes] = {}
+        self.history: list[tuple[str, bytes]] = []
         self.reads = 0
+        self.holders = 0
 
     def store_app(self, client_id: str = "app-1", client_secret: str = SECRET) -> None:
         self.secrets[f"procore-app/{SANDBOX.flag}"] = json.dumps(
@@ -242,6 +244,19 @@ class MemoryVault:
 
     async def put(self, name: str, value: bytes) -> None:
         self.secrets[name] = value
+        self.history.append((name, value))
+
+    @asynccontextmanager
+    async def hold(self, name: str, *, seconds: float) -> AsyncIterator[None]:
+        assert seconds > 30  # another holder may wait that long for Procore
+        assert name.startswith("procore-token/")
+        while self.holders:
+            await asyncio.sleep(0.005)
+        self.holders += 1
+        try:
+            yield
+        finally:
+            self.holders -= 1
 
     async def delete(self, name: str) -> None:
         self.secrets.pop(name, None)

@@ -4,11 +4,16 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from cloud_connect_agent.procore.grants.accounts import AccountBook
+from cloud_connect_agent.procore.grants.identity import IdentityHost
+from cloud_connect_agent.procore.grants.signing_in import Hosts
 from cloud_connect_agent.procore.login import LoginHost
 from cloud_connect_agent.procore.oauth import Authenticator
 from cloud_connect_agent.procore.transport import Origin, Timeouts
+from cloud_connect_agent.settings import AccountSettings, EnvironmentSettings
 from cloud_connect_agent.tls import client_context
-from doubles.fake_procore import SANDBOX, FakeProcore, MemoryVault
+from cloud_connect_agent.vault import SharedVault
+from doubles.fake_procore import SANDBOX, FakeProcore
 
 
 class Clocks:
@@ -25,25 +30,38 @@ class Clocks:
 
 @asynccontextmanager
 async def opened(
-    procore: FakeProcore, vault: MemoryVault, clocks: Clocks
+    procore: FakeProcore,
+    vault: SharedVault,
+    clocks: Clocks,
+    **accounts: AccountSettings,
 ) -> AsyncIterator[Authenticator]:
     origin = Origin(procore.login.url, client_context(), timeouts=Timeouts())
+    api = Origin(procore.api.url, client_context(), timeouts=Timeouts())
+    sections = {SANDBOX.flag: EnvironmentSettings(accounts=accounts)}
 
-    def login(environment: object) -> LoginHost:
+    def hosts(environment: object) -> Hosts:
         assert environment is SANDBOX
-        return LoginHost(
-            SANDBOX,
-            origin,
-            user_agent="test",
-            wall=lambda: clocks.wall,
-            spread=lambda: 0.0,
-            pause=0.01,
+        return Hosts(
+            login=LoginHost(
+                origin,
+                user_agent="test",
+                wall=lambda: clocks.wall,
+                spread=lambda: 0.0,
+                pause=0.01,
+            ),
+            identity=IdentityHost(api, user_agent="test"),
         )
 
     try:
         async with Authenticator.open(
-            vault, login, clock=lambda: clocks.now, wall=lambda: clocks.wall
+            vault,
+            hosts,
+            accounts=AccountBook(lambda: sections),
+            login_url=lambda _: procore.login.url,
+            clock=lambda: clocks.now,
+            wall=lambda: clocks.wall,
         ) as made:
             yield made
     finally:
         await origin.aclose()
+        await api.aclose()

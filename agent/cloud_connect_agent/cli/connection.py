@@ -102,11 +102,12 @@ def _company_of(policy: "Policy") -> int:
 async def _environment_of(client: "ProcoreClient") -> Environment:
     """Return the one environment that this PC has an app for."""
     grants = await client.authenticator.grants()
-    if len(grants) == 1:
-        return grants[0].environment
-    if not grants:
+    environments = list(dict.fromkeys(grant.environment for grant in grants))
+    if len(environments) == 1:
+        return environments[0]
+    if not environments:
         return Environment.LIVE  # its sign-in step says how to store an app
-    flags = ", ".join(grant.environment.flag for grant in grants)
+    flags = ", ".join(environment.flag for environment in environments)
     raise click.UsageError(f"This PC has apps for {flags}; say which one with --environment.")
 
 

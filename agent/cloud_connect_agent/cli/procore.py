@@ -9,6 +9,7 @@ import click
 
 from cloud_connect.calls import Environment
 from cloud_connect.terminal import print_json
+from cloud_connect_agent.cli.accounts import account_option, bind_account, binding_options
 from cloud_connect_agent.cli.environments import environment_option
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
 from cloud_connect_agent.cli.terminal import ask_secret, note
@@ -42,6 +43,7 @@ def procore() -> None:
     )
 )
 @environment_option()
+@account_option()
 @click.option("--client-id", required=True, metavar="ID", help="Of your app at Procore.")
 @click.option(
     "--secret-stdin", is_flag=True, help="Read the client secret from standard input, not a prompt."
@@ -58,23 +60,28 @@ def procore() -> None:
     metavar="FILE",
     help="Trust the certificate authorities in FILE as well.",
 )
+@binding_options
 @shared_options
 @pass_invocation
 def app(
     invocation: Invocation,
     *,
     environment: Environment,
+    account: str,
     client_id: str,
     secret_stdin: bool,
     api_url: str | None,
     login_url: str | None,
     ca: Path | None,
+    companies: tuple[int, ...],
+    user: str | None,
 ) -> None:
     """Store the credentials of an app that you created at Procore."""
     import asyncio
     import sys
 
     from cloud_connect_agent.config_file import change_settings
+    from cloud_connect_agent.procore.grants.accounts import Account
     from cloud_connect_agent.procore.tokens import app_secret_name
     from cloud_connect_agent.vault import open_vault
 
@@ -92,71 +99,110 @@ def app(
     }
     if changes:
         change_settings(paths, changes)
+    bind_account(paths, environment, account, companies=companies, user=user)
     invocation.settings()  # what is there must be usable, too
+    made = Account(environment=environment, name=account)
     credentials = {"client_id": client_id.strip(), "client_secret": secret}
 
     async def store() -> None:
         async with open_vault(paths) as vault:
-            await vault.put(app_secret_name(environment), json.dumps(credentials).encode())
+            await vault.put(app_secret_name(made), json.dumps(credentials).encode())
 
     asyncio.run(store())
     _tell_running(invocation)
-    hint = f"cloud-connect{invocation.hint()} procore login --environment {environment.flag}"
+    hint = f"cloud-connect{invocation.hint()} procore login {made.options}"
     if invocation.json:
-        print_json({"environment": environment.value, "client_id": client_id.strip()})
+        document = {"environment": environment.value, "account": account}
+        print_json(document | {"client_id": client_id.strip()})
     else:
-        click.echo(f"The app's credentials for {environment.flag} are in the vault of this PC.")
+        click.echo(f"The app's credentials for {made.label} are in the vault of this PC.")
         note(f"Next: {hint} --grant client-credentials")
 
 
 @procore.command(
     epilog=(
-        "\b\nExample:\n  cloud-connect procore login --environment live --grant client-credentials"
+        "\b\nExamples:\n"
+        "  cloud-connect procore login --environment live --grant client-credentials\n"
+        "  cloud-connect procore login --environment live --grant authorization-code\n"
+        "  cloud-connect procore login --environment live --grant authorization-code --oob"
     )
 )
 @environment_option()
+@account_option()
 @click.option(
     "--grant",
-    type=click.Choice(["client-credentials"]),
+    type=click.Choice(["client-credentials", "authorization-code"]),
     default="client-credentials",
     show_default=True,
-    help="client-credentials signs in as the app's own service account.",
+    help="client-credentials signs in as the app's own service account, authorization-code as "
+    "the person who approves it in a browser.",
 )
+@click.option("--oob", is_flag=True, help="Procore shows a code, which you paste here.")
+@click.option("--no-browser", is_flag=True, help="Print the address only.")
+@click.option(
+    "--redirect-uri",
+    metavar="URI",
+    help="Where the browser comes back to, as registered at Procore.  "
+    "[default: the setting redirect_uri]",
+)
+@binding_options
 @shared_options
 @pass_invocation
-def login(invocation: Invocation, *, environment: Environment, grant: str) -> None:
+def login(
+    invocation: Invocation,
+    *,
+    environment: Environment,
+    account: str,
+    grant: str,
+    oob: bool,
+    no_browser: bool,
+    redirect_uri: str | None,
+    companies: tuple[int, ...],
+    user: str | None,
+) -> None:
     """Sign in to Procore with the stored app, and keep the grant."""
+    from cloud_connect_agent.cli.signing_in import Ways, sign_in
 
-    async def sign_in(client: "ProcoreClient") -> dict[str, Any]:
-        report = await client.authenticator.sign_in(environment, grant)
+    ways = Ways(grant=grant, oob=oob, browser=not no_browser, redirect_uri=redirect_uri)
+    ways.check()
+    bind_account(invocation.paths, environment, account, companies=companies, user=user)
+    section = invocation.settings().procore.environment(environment)
+
+    async def run(client: "ProcoreClient") -> dict[str, Any]:
+        chosen = client.authenticator.accounts.named(environment, account)
+        report = await sign_in(client.authenticator, chosen, ways, configured=section.redirect_uri)
         return report.model_dump(mode="json")
 
-    report = _with_client(invocation, sign_in)
+    report = _with_client(invocation, run)
     _tell_running(invocation)
     if invocation.json:
         print_json(report)
-    else:
-        click.echo(f"Signed in to Procore {environment.flag} as app {report['client_id']}.")
+        return
+    who = report["login"] or f"app {report['client_id']}"
+    where = environment.flag if account == "default" else f"{environment.flag}, account {account},"
+    click.echo(f"Signed in to Procore {where} as {who}.")
 
 
 @procore.command()
 @environment_option()
+@account_option()
 @shared_options
 @pass_invocation
-def logout(invocation: Invocation, *, environment: Environment) -> None:
-    """Forget the grant and have Procore revoke its token; the app's credentials stay."""
+def logout(invocation: Invocation, *, environment: Environment, account: str) -> None:
+    """Forget the grant and have Procore revoke its tokens; the app's credentials stay."""
 
     async def sign_out(client: "ProcoreClient") -> None:
-        await client.authenticator.sign_out(environment)
+        await client.authenticator.sign_out(environment, account=account)
 
     try:
         _with_client(invocation, sign_out)
     finally:
         _tell_running(invocation)
     if invocation.json:
-        print_json({"environment": environment.value, "state": "no_grant"})
+        print_json({"environment": environment.value, "account": account, "state": "no_grant"})
     else:
-        click.echo(f"Signed out of Procore {environment.flag}.")
+        where = environment.flag if account == "default" else f"{environment.flag} {account}"
+        click.echo(f"Signed out of Procore {where}.")
 
 
 @procore.command("list")

@@ -147,10 +147,17 @@ def rows_of(grant: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def describe_grant(grant: dict[str, Any]) -> str:
     """Return one Procore account in a line."""
     environment = str(grant["environment"]).replace("_", "-")
+    account = str(grant.get("account") or "default")
     state = {
         "ready": "signed in",
         "sign_in_required": "sign-in needed",
         "no_grant": "app stored, not signed in",
         "at_risk": "signed in, but renewal fails",
     }.get(str(grant["state"]), str(grant["state"]))
-    return f"{environment}: {state} ({grant['grant']}, app {grant['client_id'] or 'none'})"
+    facts = [str(grant["grant"]), f"app {grant['client_id'] or 'none'}"]
+    if grant.get("login"):
+        facts.insert(1, f"as {grant['login']}")
+    if grant.get("expires_at") and grant["state"] != "no_grant":
+        facts.append(f"token until {grant['expires_at']}")
+    name = environment if account == "default" else f"{environment}, account {account}"
+    return f"{name}: {state} ({', '.join(facts)})"

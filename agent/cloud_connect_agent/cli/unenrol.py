@@ -99,7 +99,7 @@ def _sign_out(invocation: Invocation) -> None:
         ):
             for grant in await client.authenticator.grants():
                 try:
-                    await client.authenticator.sign_out(grant.environment)
+                    await client.authenticator.sign_out(grant.environment, account=grant.account)
                 except CloudConnectError as exc:
                     note(exc.message)
 

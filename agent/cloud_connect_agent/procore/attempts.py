@@ -125,8 +125,9 @@ class Attempts:
 
     async def __aenter__(self) -> StreamedResponse:
         out, environment = self._out, self._out.source.environment
-        token = self._authenticator.ready(environment) or await self._in_time(
-            self._authenticator.token(environment)
+        company_id = out.source.company_id
+        token = self._authenticator.ready(environment, company_id) or await self._in_time(
+            self._authenticator.token(environment, company_id)
         )
         renewed, passed = False, out.probe
         while True:

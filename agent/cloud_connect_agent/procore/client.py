@@ -24,18 +24,21 @@ from cloud_connect_agent.procore.attempts import Attempts, Outgoing, Retries
 from cloud_connect_agent.procore.bodies import BodyLimits, read_body
 from cloud_connect_agent.procore.circuits import Circuits
 from cloud_connect_agent.procore.encoding import Answer, body_of, decode, target_of
-from cloud_connect_agent.procore.environments import EndpointOverride, Endpoints, endpoints_of
+from cloud_connect_agent.procore.environments import EndpointOverride, Endpoints
 from cloud_connect_agent.procore.failures import error_of, is_throttled, read_failure
+from cloud_connect_agent.procore.grants.accounts import AccountBook, AccountSection
+from cloud_connect_agent.procore.grants.identity import IdentityHost
+from cloud_connect_agent.procore.grants.signing_in import Hosts
 from cloud_connect_agent.procore.login import LoginHost
 from cloud_connect_agent.procore.messages import ApiRequest, ApiResponse
 from cloud_connect_agent.procore.oauth import Authenticator
+from cloud_connect_agent.procore.origins import Origins
 from cloud_connect_agent.procore.scheduler import RateScheduler
 from cloud_connect_agent.procore.shared_reads import SharedReads
 from cloud_connect_agent.procore.standing import with_standing
 from cloud_connect_agent.procore.streaming import StreamedResponse, TruncatedAnswerError
 from cloud_connect_agent.procore.transport import Origin, Timeouts
-from cloud_connect_agent.tls import client_context
-from cloud_connect_agent.vault.base import Vault
+from cloud_connect_agent.vault.base import SharedVault
 
 __all__ = ["ApiRequest", "ApiResponse", "ClientSettings", "ProcoreClient"]
 
@@ -44,12 +47,21 @@ log = structlog.get_logger(__name__)
 _ACCEPT: Final = ((b"accept", b"application/json"), (b"accept-encoding", b"gzip"))
 
 
+class EnvironmentSection(EndpointOverride, AccountSection, Protocol):
+    """What ``[procore.environments.NAME]`` of ``agent.toml`` says."""
+
+
 class ClientSettings(Protocol):
     """What ``[procore]`` of ``agent.toml`` says."""
 
     @property
-    def environments(self) -> Mapping[str, EndpointOverride]:
-        """Other addresses, by the environment's flag."""
+    def environments(self) -> Mapping[str, EnvironmentSection]:
+        """Other addresses and accounts, by the environment's flag."""
+        ...
+
+    @property
+    def remote_authorize(self) -> bool:
+        """Whether a person may sign this PC in through the relay."""
         ...
 
     @property
@@ -78,14 +90,10 @@ class ProcoreClient:
     ) -> None:
         self._settings: Final = settings
         self._limits: Final = limits
-        self._timeouts: Final = timeouts
         self._clock: Final = clock
         self._wall: Final = wall
         self._spread: Final = spread
-        self._origins: Final[dict[tuple[str, Endpoints], Origin]] = {}
-        self._trusts: Final[dict[Path | None, ssl.SSLContext]] = {}
-        self._endpoints: Final[dict[Environment, tuple[EndpointOverride | None, Endpoints]]] = {}
-        self._apis: Final[dict[Environment, tuple[Endpoints, Origin]]] = {}
+        self._origins: Final = Origins(settings, timeouts=timeouts)
         self._user_agent: Final = f"cloud-connect/{version('cloud-connect')}"
         self._agent_header: Final = (b"user-agent", self._user_agent.encode("ascii"))
         self.scheduler: Final = RateScheduler(
@@ -103,7 +111,7 @@ class ProcoreClient:
     async def open(
         cls,
         settings: ClientSettings,
-        vault: Vault,
+        vault: SharedVault,
         *,
         limits: BodyLimits | None = None,
         timeouts: Timeouts | None = None,
@@ -127,19 +135,26 @@ class ProcoreClient:
             spread=spread,
         )
 
-        def login(environment: Environment) -> LoginHost:
-            endpoints = client.endpoints(environment)
-            origin = client.origin(endpoints.login_url, endpoints)
-            return LoginHost(
-                environment, origin, user_agent=client._user_agent, wall=wall, spread=spread
+        def hosts(environment: Environment) -> Hosts:
+            login, api = client.hosts(environment)
+            return Hosts(
+                login=LoginHost(login, user_agent=client._user_agent, wall=wall, spread=spread),
+                identity=IdentityHost(api, user_agent=client._user_agent),
             )
 
         # httpx loads its network layer at the first connection: 5 MB and 0.1 s for some write.
         await anyio.lowlevel.checkpoint()
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(client._close)
+            stack.push_async_callback(client._origins.aclose)
             client._authenticator = await stack.enter_async_context(
-                Authenticator.open(vault, login, clock=clock, wall=wall)
+                Authenticator.open(
+                    vault,
+                    hosts,
+                    accounts=AccountBook(lambda: settings.environments),
+                    login_url=lambda environment: client.endpoints(environment).login_url,
+                    clock=clock,
+                    wall=wall,
+                )
             )
             yield client
 
@@ -149,6 +164,11 @@ class ProcoreClient:
         if self._authenticator is None:
             raise InternalError("The Procore client is not open.")
         return self._authenticator
+
+    @property
+    def remote_authorize(self) -> bool:
+        """Whether a person may sign this PC in through the relay."""
+        return self._settings.remote_authorize
 
     def reload(self) -> None:
         """Use what the vault holds from the next request on."""
@@ -170,35 +190,11 @@ class ProcoreClient:
         Raises:
             ConfigurationError: If a URL of the settings cannot be used.
         """
-        overrides = self._settings.environments
-        override = overrides.get(environment.flag)
-        known = self._endpoints.get(environment)
-        if known is not None and known[0] is override:
-            return known[1]
-        endpoints = endpoints_of(environment, overrides)
-        self._endpoints[environment] = (override, endpoints)
-        return endpoints
-
-    def origin(self, base_url: str, endpoints: Endpoints) -> Origin:
-        """Return the connections to one base URL of *endpoints*.
-
-        Raises:
-            ConfigurationError: If its CA file cannot be used.
-        """
-        key = (base_url, endpoints)
-        origin = self._origins.get(key)
-        if origin is None:
-            origin = self._origins[key] = Origin(
-                base_url, self.trust(endpoints.ca_file), timeouts=self._timeouts
-            )
-        return origin
+        return self._origins.endpoints(environment)
 
     def trust(self, ca_file: Path | None) -> ssl.SSLContext:
         """Whom to trust; each context holds the whole store, some 3 MB."""
-        trust = self._trusts.get(ca_file)
-        if trust is None:
-            trust = self._trusts[ca_file] = client_context(ca_file)
-        return trust
+        return self._origins.trust(ca_file)
 
     def hosts(self, environment: Environment) -> tuple[Origin, Origin]:
         """Return the login host and the API host of an environment.
@@ -206,11 +202,7 @@ class ProcoreClient:
         Raises:
             ConfigurationError: If the settings are wrong.
         """
-        endpoints = self.endpoints(environment)
-        return (
-            self.origin(endpoints.login_url, endpoints),
-            self.origin(endpoints.api_url, endpoints),
-        )
+        return self._origins.login(environment), self._origins.api(environment)
 
     async def request(
         self,
@@ -373,7 +365,7 @@ class ProcoreClient:
     def _attempts(self, outgoing: Outgoing, retries: Retries) -> Attempts:
         return Attempts(
             outgoing,
-            origin=self._api(outgoing.source.environment),
+            origin=self._origins.api(outgoing.source.environment),
             authenticator=self.authenticator,
             scheduler=self.scheduler,
             circuits=self.circuits,
@@ -382,15 +374,3 @@ class ProcoreClient:
             max_headers=self._limits.max_headers,
             clock=self._clock,
         )
-
-    def _api(self, environment: Environment) -> Origin:
-        endpoints = self.endpoints(environment)
-        known = self._apis.get(environment)
-        if known is None or known[0] is not endpoints:
-            known = (endpoints, self.origin(endpoints.api_url, endpoints))
-            self._apis[environment] = known
-        return known[1]
-
-    async def _close(self) -> None:
-        for origin in self._origins.values():
-            await origin.aclose()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal, Protocol
 
-from cloud_connect.calls import Environment, Source
+from cloud_connect.calls import Environment, ReportedGrant, Source
 from cloud_connect.errors import (
     CloudConnectError,
     RateLimitedError,
@@ -78,11 +78,19 @@ class Tokens(Protocol):
         """Read the vault again before the next use."""
         ...
 
-    async def token(self, environment: Environment) -> object:
+    async def token(self, environment: Environment, company_id: int | None = None) -> object:
         """Return a token."""
         ...
 
-    async def seconds_left(self, environment: Environment) -> float | None:
+    async def report(
+        self, environment: Environment, company_id: int | None = None
+    ) -> ReportedGrant:
+        """Return what is known of the account that serves a company."""
+        ...
+
+    async def seconds_left(
+        self, environment: Environment, company_id: int | None = None
+    ) -> float | None:
         """Ask the login host how long the token holds."""
         ...
 
@@ -207,10 +215,22 @@ class _Test:
         return f"{login.host} and {api.host} can be reached."
 
     async def sign_in(self) -> str:
-        """Step 1: client id and secret belong to this environment."""
-        self._client.authenticator.reload()
-        await self._client.authenticator.token(self._source.environment)
-        return "Procore signed the app in."
+        """Step 1: the account that serves the company is signed in to this environment."""
+        where = (self._source.environment, self._source.company_id)
+        authenticator = self._client.authenticator
+        authenticator.reload()
+        await authenticator.token(*where)
+        used = await authenticator.report(*where)
+        account = f"account {used.account}"
+        if used.grant == "client-credentials":
+            return f"Procore signed the app in ({account}, as the app's service account)."
+        message = f"Procore knows the sign-in of {used.login or 'a user'} ({account})."
+        if used.state != "ready":
+            raise _Warning(
+                f"{message} It could not be renewed and will end: run `cloud-connect procore "
+                "login` again soon."
+            )
+        return message
 
     async def ask_account(self) -> str:
         """Step 2: the API host accepts the token."""
@@ -297,7 +317,9 @@ class _Test:
 
     async def ask_token(self) -> str:
         """Step 6: how long the token still holds; informational."""
-        left = await self._client.authenticator.seconds_left(self._source.environment)
+        left = await self._client.authenticator.seconds_left(
+            self._source.environment, self._source.company_id
+        )
         if left is None:
             raise _Warning("The login host does not say how long the token holds.")
         return f"The token holds for another {left / 60:.0f} minutes."

@@ -9,25 +9,30 @@ from urllib.parse import urlencode
 
 import httpx
 import orjson
+import structlog
 
-from cloud_connect.calls import Environment
 from cloud_connect.errors import SignInRequiredError, SourceUnavailableError
 from cloud_connect_agent.procore.bodies import BodyLimits, read_body
-from cloud_connect_agent.procore.failures import read_failure
+from cloud_connect_agent.procore.failures import Failure, read_failure
+from cloud_connect_agent.procore.grants.accounts import Account
 from cloud_connect_agent.procore.messages import clean_header
 from cloud_connect_agent.procore.tokens import (
+    AUTHORIZATION_CODE,
     AccessToken,
     AppCredentials,
     StoredToken,
     read_answer,
 )
-from cloud_connect_agent.procore.transport import Origin, describe_failure
+from cloud_connect_agent.procore.transport import Origin, Sent, describe_failure
 
-__all__ = ["LoginHost"]
+__all__ = ["AnswerLostError", "GrantRefusedError", "LoginHost", "NotSentError"]
+
+log = structlog.get_logger(__name__)
 
 _ATTEMPTS: Final = 3  # of one request
 _MAX_WAIT: Final = 20.0  # seconds between two attempts at most
 _REQUEST_TIMEOUT: Final = 30.0  # seconds for one attempt
+_REVOKE_SECONDS: Final = 20.0  # for both tokens of a grant; who signs out does not wait longer
 _LIMITS: Final = BodyLimits(max_body_bytes=64 * 1024, max_headers=200)
 _FORM: Final = (
     (b"content-type", b"application/x-www-form-urlencoded"),
@@ -35,15 +40,27 @@ _FORM: Final = (
 )
 
 
-class LoginHost:
-    """One environment's login host, as the client-credentials grant uses it.
+class GrantRefusedError(SignInRequiredError):
+    """Procore knows the code or refresh token no longer: ``invalid_grant``."""
 
-    With this grant nothing is used up by asking, so failures may be tried again.
+
+class AnswerLostError(SourceUnavailableError):
+    """A code or refresh token went out and no verdict came back: it may be used up."""
+
+
+class NotSentError(SourceUnavailableError):
+    """Not a byte of a code or refresh token went out, so it is as good as before."""
+
+
+class LoginHost:
+    """One environment's login host.
+
+    With the client-credentials grant nothing is used up by asking, so failures may be tried
+    again. A code or a refresh token goes out once, whatever comes of it.
     """
 
     def __init__(
         self,
-        environment: Environment,
         origin: Origin,
         *,
         user_agent: str,
@@ -51,49 +68,151 @@ class LoginHost:
         spread: Callable[[], float] = random.random,
         pause: float = 1.0,
     ) -> None:
-        self._environment: Final = environment
         self._origin: Final = origin
         self._agent_header: Final = (b"user-agent", user_agent.encode("ascii"))
         self._wall: Final = wall
         self._spread: Final = spread
         self._pause: Final = pause
 
-    async def obtain(self, app: AppCredentials) -> StoredToken:
+    @property
+    def host(self) -> str:
+        """Its name, for sentences."""
+        return self._origin.host
+
+    @property
+    def wall(self) -> float:
+        """Unix seconds of this machine."""
+        return self._wall()
+
+    async def obtain(self, account: Account, app: AppCredentials) -> StoredToken:
         """Get a token with the app's own credentials.
 
         Raises:
             SignInRequiredError: If Procore refuses them.
             SourceUnavailableError: If it gives no verdict.
         """
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": app.client_id,
-            "client_secret": app.client_secret.get_secret_value(),
-        }
-        status, headers, body = await self._post(b"/oauth/token", form)
-        host = self._origin.host
+        status, headers, body = await self._post(
+            b"/oauth/token", {"grant_type": "client_credentials", **_client(app)}
+        )
         if 200 <= status < 300:
-            stored = read_answer(body, date=headers.get("date"), wall=self._wall(), app=app)
-            if stored is None:
-                raise SourceUnavailableError(f"{host} answered without a token.")
-            return stored
+            return self._read(app, headers, body)
         failure = read_failure(status, headers, body)
         if status in {400, 401}:
-            raise SignInRequiredError(_refusal(self._environment, failure.code, failure.message))
-        raise SourceUnavailableError(f"{host} answered {status}: {failure.message}.")
+            raise SignInRequiredError(_refusal(account, failure))
+        raise SourceUnavailableError(f"{self.host} answered {status}: {failure.message}.")
 
-    async def revoke(self, app: AppCredentials, token: StoredToken) -> None:
-        """End a token.
+    async def redeem(
+        self, account: Account, app: AppCredentials, *, code: str, redirect_uri: str, verifier: str
+    ) -> StoredToken:
+        """Exchange an authorization code, which is used up by it.
+
+        Raises:
+            GrantRefusedError: If Procore does not know the code.
+            SignInRequiredError: If it refuses the app.
+            AnswerLostError: If it gave no verdict.
+            NotSentError: If it could not be reached.
+        """
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect_uri,
+            "code_verifier": verifier,  # Procore documents no PKCE and ignores it
+            **_client(app),
+        }
+        stored = await self._once(account, app, form)
+        return stored.model_copy(update={"grant": AUTHORIZATION_CODE})
+
+    async def refresh(
+        self, account: Account, app: AppCredentials, stored: StoredToken
+    ) -> StoredToken:
+        """Exchange a grant's refresh token for a new pair; it is used up by it.
+
+        Raises:
+            GrantRefusedError: If Procore does not know the refresh token.
+            AnswerLostError: If it gave no verdict on it.
+            NotSentError: If it could not be reached.
+        """
+        form = {
+            "grant_type": "refresh_token",
+            "refresh_token": stored.refresh_token.get_secret_value(),
+            **_client(app),
+        }
+        try:
+            fresh = await self._once(account, app, form)
+        except GrantRefusedError:
+            raise
+        except SignInRequiredError as exc:  # the app was refused, which says nothing of the token
+            raise AnswerLostError(exc.message) from exc
+        return fresh.model_copy(
+            update={
+                "grant": AUTHORIZATION_CODE,
+                # RFC 6749, 6: a server that sends no new one lets the old one live.
+                "refresh_token": fresh.refresh_token
+                if fresh.refresh_token.get_secret_value()
+                else stored.refresh_token,
+                "login": stored.login,
+                "user_id": stored.user_id,
+            }
+        )
+
+    async def _once(
+        self, account: Account, app: AppCredentials, form: Mapping[str, str]
+    ) -> StoredToken:
+        sent = Sent()
+        try:
+            status, headers, body = await self._send(
+                "POST",
+                b"/oauth/token",
+                headers=(*_FORM, self._agent_header),
+                content=urlencode(form).encode("ascii"),
+                sent=sent,
+            )
+        except (httpx.TransportError, TimeoutError, SourceUnavailableError) as exc:
+            if isinstance(exc, SourceUnavailableError):
+                why = exc.message
+            else:
+                why = describe_failure(exc, self.host)
+            raise (AnswerLostError(why) if sent.started else NotSentError(why)) from exc
+        if 200 <= status < 300:
+            try:
+                return self._read(app, headers, body)
+            except SourceUnavailableError as exc:
+                raise AnswerLostError(exc.message) from exc
+        failure = read_failure(status, headers, body)
+        if status in {400, 401}:
+            log.info("code_grant_refused", status=status, code=failure.code)
+            refusal = _refusal(account, failure)
+            if failure.code == "invalid_grant":
+                raise GrantRefusedError(refusal)
+            raise SignInRequiredError(refusal)
+        raise AnswerLostError(f"{self.host} answered {status}: {failure.message}.")
+
+    def _read(self, app: AppCredentials, headers: httpx.Headers, body: bytes) -> StoredToken:
+        stored = read_answer(body, date=headers.get("date"), wall=self._wall(), app=app)
+        if stored is None:
+            raise SourceUnavailableError(f"{self.host} answered without a token.")
+        return stored
+
+    async def revoke(self, app: AppCredentials, stored: StoredToken) -> None:
+        """End a grant: its access token, and its refresh token if there is one.
 
         Raises:
             SourceUnavailableError: If Procore did not do it.
         """
-        form = {
-            "token": token.access_token.get_secret_value(),
-            "client_id": app.client_id,
-            "client_secret": app.client_secret.get_secret_value(),
-        }
-        status, headers, body = await self._post(b"/oauth/revoke", form)
+        both = (stored.access_token.get_secret_value(), stored.refresh_token.get_secret_value())
+        try:
+            async with asyncio.timeout(_REVOKE_SECONDS):
+                # Revoking one ends both; an access token that has ended may be known no more.
+                for token in filter(None, both):
+                    await self._revoke(app, token)
+        except TimeoutError as exc:
+            raise SourceUnavailableError(
+                f"The grant is forgotten here, but {self.host} did not answer in time, so its "
+                "token was not revoked at Procore."
+            ) from exc
+
+    async def _revoke(self, app: AppCredentials, token: str) -> None:
+        status, headers, body = await self._post(b"/oauth/revoke", {"token": token, **_client(app)})
         if status >= 400:
             said = read_failure(status, headers, body).message.rstrip(".")
             raise SourceUnavailableError(
@@ -158,10 +277,11 @@ class LoginHost:
         *,
         headers: tuple[tuple[bytes, bytes], ...],
         content: bytes | None = None,
+        sent: Sent | None = None,
     ) -> tuple[int, httpx.Headers, bytes]:
         async with asyncio.timeout(_REQUEST_TIMEOUT):
             response = await self._origin.send(
-                method, target, headers=headers, content=content, reuse=False
+                method, target, headers=headers, content=content, reuse=False, sent=sent
             )
             try:
                 body = await read_body(
@@ -174,15 +294,28 @@ class LoginHost:
         return response.status_code, response.headers, body
 
 
-def _refusal(environment: Environment, code: str | None, message: str) -> str:
-    said = clean_header(message).rstrip(".")
+def _client(app: AppCredentials) -> dict[str, str]:
+    return {
+        "client_id": app.client_id,
+        "client_secret": app.client_secret.get_secret_value(),
+    }
+
+
+def _refusal(account: Account, failure: Failure) -> str:
+    said = clean_header(failure.message).rstrip(".")
+    if failure.code == "invalid_grant":
+        return (
+            f"Procore no longer accepts the sign-in for {account.label} ({said}). Run "
+            f"`cloud-connect procore login {account.options} --grant {AUTHORIZATION_CODE}` on the "
+            "connector's PC."
+        )
     cause = (
         "the client id or secret is wrong or belongs to another environment"
-        if code == "invalid_client"
+        if failure.code == "invalid_client"
         else "the grant was refused"
     )
     return (
-        f"Procore did not sign the app in for {environment.flag}: {cause} ({said}). Run "
-        f"`cloud-connect procore app --environment {environment.flag} --client-id ID "
+        f"Procore did not sign the app in for {account.label}: {cause} ({said}). Run "
+        f"`cloud-connect procore app {account.options} --client-id ID "
         "--secret-stdin` and `cloud-connect procore login` on the connector's PC."
     )

@@ -1,4 +1,4 @@
-"""Procore's tokens: got with the client-credentials grant, kept in the vault, renewed once."""
+"""Signs requests to Procore in: a token for each account, kept in the vault, renewed once."""
 
 import asyncio
 import time
@@ -9,335 +9,343 @@ from typing import Final
 import structlog
 
 from cloud_connect.calls import Environment, ReportedGrant
-from cloud_connect.errors import (
-    CloudConnectError,
-    ConfigurationError,
-    SignInRequiredError,
-    SourceUnavailableError,
+from cloud_connect.errors import CloudConnectError, ConfigurationError
+from cloud_connect_agent.procore.grants.accounts import DEFAULT_ACCOUNT, Account, AccountBook
+from cloud_connect_agent.procore.grants.authorization import Authorization
+from cloud_connect_agent.procore.grants.flights import Flights
+from cloud_connect_agent.procore.grants.known import KnownAccount
+from cloud_connect_agent.procore.grants.refresh import Age, Move
+from cloud_connect_agent.procore.grants.renewing import (
+    credentials,
+    not_signed_in,
+    obtain,
+    refresh,
+    sign_in_again,
+    step,
 )
-from cloud_connect_agent.procore.login import LoginHost
-from cloud_connect_agent.procore.tokens import (
-    AccessToken,
-    AppCredentials,
-    StoredToken,
-    app_secret_name,
-    token_secret_name,
+from cloud_connect_agent.procore.grants.signing_in import (
+    Hosts,
+    sign_in_by_code,
+    sign_in_by_secret,
+    sign_out,
 )
+from cloud_connect_agent.procore.tokens import CLIENT_CREDENTIALS, AccessToken
 from cloud_connect_agent.tasks import lasting_tasks
-from cloud_connect_agent.vault.base import Vault
+from cloud_connect_agent.vault.base import SharedVault
 
 __all__ = ["Authenticator"]
 
 log = structlog.get_logger(__name__)
 
-CLIENT_CREDENTIALS: Final = "client-credentials"
-_REREAD_INTERVAL: Final = 5.0  # seconds after which the vault is looked at again
-_REFUSAL_SECONDS: Final = 30.0  # how long a refusal is believed without asking again
 _EARLY_RETRY: Final = 30.0  # seconds between early renewals that fail
-
-
-class _State:
-    """What is known of one environment's grant."""
-
-    __slots__ = (
-        "app",
-        "generation",
-        "read_at",
-        "refusal",
-        "refusal_mark",
-        "refused_until",
-        "renewal",
-        "retry_early_at",
-        "token",
-    )
-
-    def __init__(self) -> None:
-        self.app: AppCredentials | None = None
-        self.token: AccessToken | None = None
-        self.generation = 0
-        self.read_at: float | None = None
-        self.renewal: asyncio.Future[AccessToken] | None = None
-        self.retry_early_at = 0.0
-        self.refusal: str | None = None
-        self.refusal_mark = ""
-        self.refused_until = 0.0
+_REJECTION_SECONDS: Final = 60.0  # within which a second 401 is no matter of the token
 
 
 class Authenticator:
-    """Signs requests to Procore in.
+    """Signs requests to Procore in, with the account that serves their company.
 
-    Renewals run in a task of this object's own, so that no caller's cancellation loses a
+    Renewals run in tasks of this object's own, so that no caller's cancellation loses a
     token that Procore has issued; callers wait for the one that runs.
     """
 
     def __init__(
         self,
-        vault: Vault,
-        login: Callable[[Environment], LoginHost],
+        vault: SharedVault,
+        hosts: Callable[[Environment], Hosts],
         tasks: asyncio.TaskGroup,
         *,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
+        accounts: AccountBook,
+        login_url: Callable[[Environment], str],
+        clock: Callable[[], float],
+        wall: Callable[[], float],
     ) -> None:
         self._vault: Final = vault
-        self._login: Final = login
-        self._tasks: Final = tasks
+        self._hosts: Final = hosts
+        self._flights: Final = Flights(tasks)
+        self._accounts: Final = accounts
+        self._login_url: Final = login_url
         self._clock: Final = clock
         self._wall: Final = wall
-        self._renewing: Final[set[asyncio.Task[None]]] = set()
-        self._states: Final = {environment: _State() for environment in Environment}
+        self._known: Final[dict[tuple[Environment, str], KnownAccount]] = {}
+        self._replaced_at: Final[dict[tuple[Environment, str], float]] = {}
 
     @classmethod
     @asynccontextmanager
     async def open(
         cls,
-        vault: Vault,
-        login: Callable[[Environment], LoginHost],
+        vault: SharedVault,
+        hosts: Callable[[Environment], Hosts],
         *,
+        accounts: AccountBook,
+        login_url: Callable[[Environment], str],
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> AsyncIterator["Authenticator"]:
-        """Open the authenticator; closing it ends a renewal under way.
+        """Open the authenticator; closing it ends renewals under way.
+
+        A refresh token that is out is waited for: half a minute at most.
 
         Args:
-            login: Gives the login host of an environment.
+            hosts: Gives the hosts of an environment.
+            login_url: Where a person's browser goes to sign in to an environment.
         """
         async with lasting_tasks() as tasks:
-            authenticator = cls(vault, login, tasks, clock=clock, wall=wall)
+            authenticator = cls(
+                vault,
+                hosts,
+                tasks,
+                accounts=accounts,
+                login_url=login_url,
+                clock=clock,
+                wall=wall,
+            )
             try:
                 yield authenticator
             finally:
-                authenticator._stop()
+                authenticator._flights.stop()
 
-    def _stop(self) -> None:
-        for task in self._renewing:
-            task.cancel()
+    @property
+    def accounts(self) -> AccountBook:
+        """The accounts of this PC."""
+        return self._accounts
+
+    def wind_down(self, *, urgent: bool = False) -> None:
+        """Present no refresh token from here on, since the agent stops.
+
+        Args:
+            urgent: Break off what is out, too; its mark in the vault tells the next start.
+        """
+        self._flights.stopping = True
+        if urgent:
+            self._flights.stop(urgent=True)
 
     def reload(self) -> None:
         """Read the vault again before the next use: somebody changed it."""
-        for state in self._states.values():
-            state.read_at = None
-            state.refused_until = 0.0
+        for known in self._known.values():
+            known.forget_reading()
 
-    def ready(self, environment: Environment) -> AccessToken | None:
+    def ready(self, environment: Environment, company_id: int | None = None) -> AccessToken | None:
         """Return the token in use if nothing has to be looked at first."""
-        state = self._states[environment]
-        token, now = state.token, self._clock()
-        if token is None or state.read_at is None or now - state.read_at > _REREAD_INTERVAL:
+        account = self._accounts.serving(environment, company_id)
+        known = self._known.get((environment, account.name))
+        if known is None or not known.current or known.age is not Age.FRESH:
             return None
-        return None if token.ageing(now=now, wall=self._wall()) else token
+        return known.token
 
-    async def token(self, environment: Environment) -> AccessToken:
+    async def token(self, environment: Environment, company_id: int | None = None) -> AccessToken:
         """Return a token that is good for a while.
+
+        Args:
+            company_id: The company that it is for; it may have an account of its own.
 
         Raises:
             SignInRequiredError: If somebody has to act on the PC; the message says how.
             SourceUnavailableError: If the login host gives none just now.
         """
-        state = self._states[environment]
-        now = self._clock()
-        if state.read_at is None or now - state.read_at > _REREAD_INTERVAL:
-            await self._read(environment, state)
-        token = state.token
-        if token is None or token.ended(now=now, wall=self._wall()):
-            return await self._renewed(environment, state)
-        if now >= state.retry_early_at and token.ageing(now=now, wall=self._wall()):
+        known = self._of(self._accounts.serving(environment, company_id))
+        if not known.current:
+            await known.read()
+        age = known.age
+        if known.token is None or age is Age.ENDED:
+            return await self._renewed(known)
+        if age is Age.AGEING and self._clock() >= known.retry_early_at:
             try:
-                return await self._renewed(environment, state)
+                return await self._renewed(known)
             except CloudConnectError as error:
-                state.retry_early_at = self._clock() + _EARLY_RETRY
+                known.retry_early_at = self._clock() + _EARLY_RETRY
                 log.warning(
-                    "token_renewal_failed", environment=environment.flag, reason=error.message
+                    "token_renewal_failed", account=known.account.label, reason=error.message
                 )
-        return token
+        return known.token
 
     async def renew(self, environment: Environment, rejected: AccessToken) -> AccessToken:
         """Return another token than *rejected*, which Procore answered with 401.
 
-        However many requests were rejected with one token, one renewal is made.
+        However many requests were rejected with one token, one renewal is made. A token that
+        replaced a rejected one a moment ago comes back as it is: 401 then means something else,
+        such as an app that is not installed, and no renewal would help.
         """
-        state = self._states[environment]
-        token = state.token
+        known = self._of(rejected.account)
+        token, key = known.token, (environment, rejected.account.name)
         if token is not None and token.generation > rejected.generation:
             return token
-        return await self._renewed(environment, state)
+        if self._clock() - self._replaced_at.get(key, -_REJECTION_SECONDS) < _REJECTION_SECONDS:
+            return rejected
+        known.rejected = rejected.generation
+        renewed = await self._renewed(known)
+        self._replaced_at[key] = self._clock()
+        return renewed
 
     async def sign_in(
-        self, environment: Environment, grant: str = CLIENT_CREDENTIALS
+        self,
+        environment: Environment,
+        grant: str = CLIENT_CREDENTIALS,
+        *,
+        account: str = DEFAULT_ACCOUNT,
     ) -> ReportedGrant:
-        """Obtain a token now, whatever is stored, and keep the grant.
+        """Obtain a token with the app's credentials now, whatever is stored, and keep the grant.
 
         Raises:
-            ConfigurationError: If the grant is not one that this agent can use.
+            ConfigurationError: If the grant is not one that needs nobody.
             SignInRequiredError: If the app's credentials are missing or refused.
             SourceUnavailableError: If the login host gives no answer.
         """
         if grant != CLIENT_CREDENTIALS:
-            raise ConfigurationError(
-                f"The grant {grant!r} is not available; use --grant {CLIENT_CREDENTIALS}."
-            )
-        state = self._states[environment]
-        await self._read(environment, state)
-        state.refused_until = 0.0
-        await self._renewed(environment, state, signing_in=True)
-        return self._report(environment, state)
+            raise ConfigurationError(f"The grant {grant!r} needs a person: authorize and redeem.")
+        known = self._of(self._accounts.named(environment, account))
+        work = sign_in_by_secret(known, self._hosts(environment), self._vault)
+        await asyncio.shield(self._flights.start(work, name=f"sign-in-{known.account.key}"))
+        return known.report()
 
-    async def sign_out(self, environment: Environment) -> None:
-        """Forget the grant and tell Procore to revoke its token; the app's credentials stay."""
-        state = self._states[environment]
-        await self._read(environment, state)
-        token, app = state.token, state.app
-        await self._vault.delete(token_secret_name(environment))
-        state.token = None
-        state.read_at = None
-        if token is None or app is None:
-            return
-        await self._login(environment).revoke(app, token.stored)
+    async def authorize(
+        self,
+        account: Account,
+        *,
+        redirect_uri: str,
+        company_id: int | None = None,
+        remote: bool = False,
+    ) -> Authorization:
+        """Begin to sign a person in.
+
+        Args:
+            company_id: Of the data source that asks for it; the person has to see it.
+            remote: Whether the relay asks, and not somebody on this PC.
+
+        Raises:
+            SignInRequiredError: If no app is set up.
+        """
+        known = self._of(account)
+        await known.read_app()
+        return Authorization(
+            account=account,
+            client_id=credentials(known).client_id,
+            login_url=self._login_url(account.environment),
+            redirect_uri=redirect_uri,
+            company_id=company_id,
+            remote=remote,
+        )
+
+    async def redeem(self, authorization: Authorization, code: str) -> ReportedGrant:
+        """Exchange the code that came back, check whose it is, and keep the grant.
+
+        Raises:
+            SignInRequiredError: If Procore refuses the code, or the wrong person signed in.
+            SourceUnavailableError: If Procore gives no answer.
+        """
+        return await asyncio.shield(self.begin_redeem(authorization, code))
+
+    def begin_redeem(
+        self, authorization: Authorization, code: str
+    ) -> "asyncio.Future[ReportedGrant]":
+        """Begin what :meth:`redeem` does; it goes on whoever stops waiting for it."""
+        known = self._of(authorization.account)
+        hosts = self._hosts(authorization.account.environment)
+
+        async def work() -> ReportedGrant:
+            await sign_in_by_code(known, hosts, self._vault, authorization, code)
+            return known.report()
+
+        return self._flights.start(work(), name=f"redeem-{known.account.key}", precious=True)
+
+    async def sign_out(self, environment: Environment, *, account: str = DEFAULT_ACCOUNT) -> None:
+        """Forget the grant and tell Procore to revoke its tokens; the app's credentials stay.
+
+        Raises:
+            SourceUnavailableError: If it is forgotten here, but Procore did not revoke it.
+        """
+        known = self._of(self._accounts.named(environment, account))
+        await sign_out(known, self._hosts(environment), self._vault)
 
     async def grants(self) -> list[ReportedGrant]:
-        """Return what is known of each environment that has credentials or a grant."""
+        """Return what is known of each account that has credentials or a grant."""
         found = []
-        for environment, state in self._states.items():
-            if state.read_at is None or self._clock() - state.read_at > _REREAD_INTERVAL:
-                await self._read(environment, state)
-            if state.app is not None or state.token is not None:
-                found.append(self._report(environment, state))
+        for account in self._accounts.all():
+            known = self._of(account)
+            if not known.current:
+                await known.read()
+            if known.app is not None or known.token is not None:
+                found.append(known.report())
         return found
 
-    async def seconds_left(self, environment: Environment) -> float | None:
+    async def report(
+        self, environment: Environment, company_id: int | None = None
+    ) -> ReportedGrant:
+        """Return what is known of the account that serves a company."""
+        known = self._of(self._accounts.serving(environment, company_id))
+        if not known.current:
+            await known.read()
+        return known.report()
+
+    async def seconds_left(
+        self, environment: Environment, company_id: int | None = None
+    ) -> float | None:
         """Ask the login host how long the token in use still holds; ``None`` if it says not.
 
         Raises:
             SourceUnavailableError: If it does not answer.
         """
-        return await self._login(environment).seconds_left(await self.token(environment))
+        token = await self.token(environment, company_id)
+        return await self._hosts(environment).login.seconds_left(token)
 
-    def _report(self, environment: Environment, state: _State) -> ReportedGrant:
-        client_id = state.app.client_id if state.app else ""
-        token, now, wall = state.token, self._clock(), self._wall()
-        refused = state.app is not None and state.refusal_mark == state.app.mark
-        if token is None:
-            status = "no_grant"
-        elif state.app is None or (refused and token.ended(now=now, wall=wall)):
-            status = "sign_in_required"
-        else:
-            status = "at_risk" if refused else "ready"
-        return ReportedGrant.model_validate(
-            {
-                "environment": environment,
-                "grant": CLIENT_CREDENTIALS,
-                "client_id": client_id[:200],
-                "state": status,
-                "expires_at": token.stored.expires_at if token else None,
-            }
-        )
-
-    async def _read(self, environment: Environment, state: _State) -> None:
-        """Look at the vault; a token that another process got there replaces ours."""
-        app_data = await self._vault.get(app_secret_name(environment))
-        token_data = await self._vault.get(token_secret_name(environment))
-        state.app = AppCredentials.parse(app_data, environment) if app_data else None
-        stored = StoredToken.parse(token_data) if token_data else None
-        if stored is None:
-            state.token = None
-        elif state.token is None or state.token.stored != stored:
-            state.token = self._use(state, stored)
-        if state.app is not None and state.token is not None:
-            fresh = state.token.stored.app_mark == state.app.mark
-            if not fresh and state.token.stored.access_token.get_secret_value():
-                # Got with other credentials: good for the grant, not for requests.
-                kept = stored.model_copy(update={"expires_at": 0.0}) if stored else None
-                state.token = self._use(state, kept) if kept else None
-        state.read_at = self._clock()
-
-    def _use(self, state: _State, stored: StoredToken) -> AccessToken:
-        state.generation += 1
-        return AccessToken.of(
-            stored, generation=state.generation, now=self._clock(), wall=self._wall()
-        )
-
-    async def _renewed(
-        self, environment: Environment, state: _State, *, signing_in: bool = False
-    ) -> AccessToken:
-        renewal = state.renewal
-        if renewal is None or signing_in:
-            renewal = asyncio.get_running_loop().create_future()
-            renewal.add_done_callback(_look_at)
-            state.renewal = renewal
-            task = self._tasks.create_task(
-                self._renew_into(renewal, environment, state, signing_in=signing_in),
-                name=f"renew-token-{environment.flag}",
+    def _of(self, account: Account) -> KnownAccount:
+        key = (account.environment, account.name)
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = KnownAccount(
+                account, self._vault, clock=self._clock, wall=self._wall
             )
-            self._renewing.add(task)
-            task.add_done_callback(self._renewing.discard)
+        known.account = account  # its companies or its login may have changed
+        return known
+
+    async def _renewed(self, known: KnownAccount) -> AccessToken:
+        renewal = known.renewal
+        if renewal is None:
+            token = known.token
+            if token is not None and token.stored.by_code:
+                move = step(known)
+                if move is Move.USE:
+                    return token
+                if move is not Move.PRESENT and known.current:
+                    raise sign_in_again(known, move)
+            renewal = self._begin(known)
         return await asyncio.shield(renewal)
 
-    async def _renew_into(
-        self,
-        renewal: "asyncio.Future[AccessToken]",
-        environment: Environment,
-        state: _State,
-        *,
-        signing_in: bool,
-    ) -> None:
-        try:
-            token = await self._obtain(environment, state, signing_in=signing_in)
-        except BaseException as exc:
-            if not renewal.done():
-                renewal.set_exception(
-                    SourceUnavailableError("The agent is stopping.")
-                    if isinstance(exc, asyncio.CancelledError)
-                    else exc
-                )
-            if not isinstance(exc, Exception):
-                raise
-        else:
-            if not renewal.done():
-                renewal.set_result(token)
-        finally:
-            if state.renewal is renewal:
-                state.renewal = None
+    def _begin(self, known: KnownAccount) -> "asyncio.Future[AccessToken]":
+        by_code = known.token is not None and known.token.stored.by_code
+        renewal = self._flights.start(
+            self._renew(known),
+            name=f"renew-token-{known.account.key}",
+            precious=by_code,
+        )
 
-    async def _obtain(
-        self, environment: Environment, state: _State, *, signing_in: bool
-    ) -> AccessToken:
-        before = state.generation
-        await self._read(environment, state)
-        app = state.app
-        if app is None:
-            raise SignInRequiredError(
-                f"No Procore app is set up for {environment.flag}. Run `cloud-connect procore app "
-                f"--environment {environment.flag} --client-id ID --secret-stdin` on the "
-                "connector's PC, then `cloud-connect procore login`."
-            )
-        if state.token is None and not signing_in:
-            raise SignInRequiredError(
-                f"Nobody has signed in to Procore for {environment.flag}. Run `cloud-connect "
-                f"procore login --environment {environment.flag} --grant {CLIENT_CREDENTIALS}` "
-                "on the connector's PC."
-            )
-        now, wall = self._clock(), self._wall()
-        found = state.token
-        quicker = found is not None and found.generation > before and not signing_in
-        if found and quicker and not found.ageing(now=now, wall=wall):
-            return found  # another process was quicker
-        if state.refusal and state.refusal_mark == app.mark and now < state.refused_until:
-            raise SignInRequiredError(state.refusal)
-        try:
-            stored = await self._login(environment).obtain(app)
-        except SignInRequiredError as error:
-            state.refusal, state.refusal_mark = error.message, app.mark
-            state.refused_until = self._clock() + _REFUSAL_SECONDS
-            raise
-        # Durable before use: a token that only this process knows is lost with it.
-        await self._vault.put(token_secret_name(environment), stored.dump())
-        state.token = self._use(state, stored)
-        state.refusal, state.refusal_mark, state.retry_early_at = None, "", 0.0
-        log.info("token_obtained", environment=environment.flag, lifetime=stored.lifetime)
-        return state.token
+        def over(done: "asyncio.Future[AccessToken]") -> None:
+            if known.renewal is done:
+                known.renewal = None
+
+        known.renewal = renewal
+        renewal.add_done_callback(over)
+        return renewal
+
+    async def _renew(self, known: KnownAccount) -> AccessToken:
+        token = known.token
+        if token is None:
+            token = await _found(known)
+            if known.age is Age.FRESH:
+                return token  # somebody has signed in meanwhile
+        login = self._hosts(known.account.environment).login
+        if token.stored.by_code:
+            return await refresh(known, login, self._vault, stopping=lambda: self._flights.stopping)
+        return await obtain(known, login)
 
 
-def _look_at(renewal: "asyncio.Future[AccessToken]") -> None:
-    """Mark a failure as seen, also when every caller went away meanwhile."""
-    if not renewal.cancelled():
-        renewal.exception()
+async def _found(known: KnownAccount) -> AccessToken:
+    """Look for a grant in the vault.
+
+    Raises:
+        SignInRequiredError: If there is none, or no app for it.
+    """
+    await known.read()
+    credentials(known)
+    if known.token is None:
+        raise not_signed_in(known)
+    return known.token

@@ -1,17 +1,20 @@
-"""What the vault keeps of Procore: an app's credentials, and the token got with them."""
+"""What the vault keeps of Procore: an app's credentials, and the tokens got with them."""
 
 import hashlib
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Final, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from cloud_connect.calls import Environment
 from cloud_connect.errors import SignInRequiredError
+from cloud_connect_agent.procore.grants.accounts import Account
+from cloud_connect_agent.procore.grants.refresh import Phase
 
 __all__ = [
+    "AUTHORIZATION_CODE",
+    "CLIENT_CREDENTIALS",
     "AccessToken",
     "AppCredentials",
     "StoredToken",
@@ -20,19 +23,22 @@ __all__ = [
     "token_secret_name",
 ]
 
+CLIENT_CREDENTIALS: Final = "client-credentials"
+AUTHORIZATION_CODE: Final = "authorization-code"
+
 _RENEW_AT: Final = 0.8  # of a token's life
 _DEFAULT_LIFE: Final = 5400.0  # seconds, if the answer does not say
 _MAX_LIFE: Final = 30 * 86400.0  # seconds; more is a mistake
 
 
-def app_secret_name(environment: Environment) -> str:
+def app_secret_name(account: Account) -> str:
     """Name the vault's secret that holds the app's credentials."""
-    return f"procore-app/{environment.flag}"
+    return f"procore-app/{account.key}"
 
 
-def token_secret_name(environment: Environment) -> str:
-    """Name the vault's secret that holds the token."""
-    return f"procore-token/{environment.flag}"
+def token_secret_name(account: Account) -> str:
+    """Name the vault's secret that holds the grant."""
+    return f"procore-token/{account.key}"
 
 
 class _Document(BaseModel):
@@ -52,7 +58,7 @@ class AppCredentials(_Document):
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     @classmethod
-    def parse(cls, data: bytes, environment: Environment) -> "AppCredentials":
+    def parse(cls, data: bytes, account: Account) -> "AppCredentials":
         """Read the vault's secret.
 
         Raises:
@@ -62,8 +68,8 @@ class AppCredentials(_Document):
             return cls.model_validate_json(data)
         except ValidationError as exc:
             raise SignInRequiredError(
-                f"The stored credentials of {environment.flag} are damaged. Run `cloud-connect "
-                f"procore app --environment {environment.flag}` on the connector's PC."
+                f"The stored credentials of {account.label} are damaged. Run `cloud-connect "
+                f"procore app {account.options}` on the connector's PC."
             ) from exc
 
 
@@ -74,14 +80,27 @@ class StoredToken(_Document):
         app_mark: Of the credentials that it was got with.
         expires_at: Unix seconds on this machine's clock.
         lifetime: Seconds from issue to end.
+        refresh_token: Of the authorization-code grant; it can be presented once.
+        phase: Where the refresh of a code grant stands.
+        login: Whom a code grant acts for.
+        user_id: The same, as Procore's id.
     """
 
-    grant: str = "client-credentials"
+    grant: Literal["client-credentials", "authorization-code"] = CLIENT_CREDENTIALS
     client_id: str = ""
     app_mark: str = ""
     access_token: SecretStr = SecretStr("")
     expires_at: float = 0.0
     lifetime: float = _DEFAULT_LIFE
+    refresh_token: SecretStr = SecretStr("")
+    phase: Phase = Phase.SETTLED
+    login: str = ""
+    user_id: int | None = None
+
+    @property
+    def by_code(self) -> bool:
+        """Whether somebody signed in, rather than the app itself."""
+        return self.grant == AUTHORIZATION_CODE
 
     @classmethod
     def parse(cls, data: bytes) -> "StoredToken | None":
@@ -95,6 +114,7 @@ class StoredToken(_Document):
         """Write the vault's secret."""
         document = self.model_dump()
         document["access_token"] = self.access_token.get_secret_value()
+        document["refresh_token"] = self.refresh_token.get_secret_value()
         return orjson.dumps(document)
 
 
@@ -103,10 +123,12 @@ class AccessToken:
     """A token in use.
 
     Attributes:
+        account: Whose it is.
         generation: Grows with each token got, so that one rejection renews once.
         header: The value of ``Authorization``; never printed.
     """
 
+    account: Account
     generation: int
     stored: StoredToken
     header: bytes
@@ -117,7 +139,9 @@ class AccessToken:
         return f"AccessToken(generation={self.generation})"
 
     @classmethod
-    def of(cls, stored: StoredToken, *, generation: int, now: float, wall: float) -> "AccessToken":
+    def of(
+        cls, stored: StoredToken, *, account: Account, generation: int, now: float, wall: float
+    ) -> "AccessToken":
         """Put a stored token to use.
 
         Args:
@@ -128,6 +152,7 @@ class AccessToken:
         # A wall clock that was set back must not lengthen a token's life.
         left = min(stored.expires_at - wall, life)
         return cls(
+            account=account,
             generation=generation,
             stored=stored,
             header=b"Bearer " + stored.access_token.get_secret_value().encode("ascii"),
@@ -149,6 +174,7 @@ class _Answer(_Document):
     access_token: str = Field(min_length=1, max_length=16384, pattern=r"^[\x21-\x7e]+$")
     expires_in: float | None = Field(default=None, gt=0)
     created_at: float | None = Field(default=None, gt=0)
+    refresh_token: SecretStr | None = Field(default=None, max_length=16384)
 
 
 def read_answer(
@@ -174,6 +200,7 @@ def read_answer(
         access_token=SecretStr(answer.access_token),
         expires_at=wall + left,
         lifetime=life,
+        refresh_token=answer.refresh_token or SecretStr(""),
     )
 
 

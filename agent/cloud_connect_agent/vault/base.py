@@ -1,8 +1,15 @@
 """What the agent asks of a vault, whatever keeps the secrets underneath."""
 
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-__all__ = ["Vault"]
+from cloud_connect.errors import VaultLockedError
+
+__all__ = ["DamagedSecretError", "SharedVault", "Vault"]
+
+
+class DamagedSecretError(VaultLockedError):
+    """One secret cannot be read any more; the others can, and it may be put anew."""
 
 
 class Vault(Protocol):
@@ -12,6 +19,7 @@ class Vault(Protocol):
         """Return the secret, ``None`` if there is none.
 
         Raises:
+            DamagedSecretError: If it is there and was changed or cut off.
             VaultLockedError: If it is there and cannot be opened.
         """
         ...
@@ -26,4 +34,19 @@ class Vault(Protocol):
 
     async def delete(self, name: str) -> None:
         """Forget the secret; no fault if there is none."""
+        ...
+
+
+class SharedVault(Vault, Protocol):
+    """A vault that several processes use in turn."""
+
+    def hold(self, name: str, *, seconds: float) -> AbstractAsyncContextManager[None]:
+        """Keep every other process that holds *name*, too, out meanwhile.
+
+        Args:
+            seconds: How long to wait for another holder.
+
+        Raises:
+            VaultLockedError: If another process holds it for longer.
+        """
         ...

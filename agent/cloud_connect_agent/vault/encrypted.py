@@ -3,6 +3,8 @@
 import asyncio
 import os
 import re
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,7 @@ from cloud_connect_agent.durable import (
     sync_dir,
     write_durably,
 )
+from cloud_connect_agent.vault.base import DamagedSecretError
 
 __all__ = ["EncryptedVault"]
 
@@ -25,6 +28,7 @@ _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _MAX_SECRET_BYTES: Final = 64 * 1024
 _LOCK_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.02  # between two looks at a lock that another process holds
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})?")
 
 
@@ -51,6 +55,26 @@ class EncryptedVault:
         """Forget the secret."""
         await asyncio.shield(asyncio.to_thread(self.remove, name))
 
+    @asynccontextmanager
+    async def hold(self, name: str, *, seconds: float) -> AsyncIterator[None]:
+        """Keep every other process that holds *name*, too, out meanwhile."""
+        file = self._path(name).with_suffix(".lock")
+        deadline = asyncio.get_running_loop().time() + seconds
+        with ExitStack() as stack:
+            try:
+                await asyncio.to_thread(self._prepare)
+                # Asked without waiting, again and again: a thread that waits could not be
+                # cancelled, and would hold the lock for nobody afterwards.
+                while not _entered(stack, file):
+                    if asyncio.get_running_loop().time() >= deadline:
+                        raise VaultLockedError(
+                            "Another process is signing in to Procore; try again in a moment."
+                        )
+                    await asyncio.sleep(_POLL_SECONDS)
+            except OSError as exc:
+                raise VaultLockedError(f"The vault cannot be written: {exc.strerror}.") from exc
+            yield
+
     def read(self, name: str) -> bytes | None:
         """Do what :meth:`get` does, blocking."""
         path = self._path(name)
@@ -71,7 +95,7 @@ class EncryptedVault:
             # The head is authenticated with the name: another version cannot be passed off.
             return AESGCM(key).decrypt(nonce, body, sealed[:start] + name.encode())
         except (InvalidTag, ValueError) as exc:
-            raise VaultLockedError(
+            raise DamagedSecretError(
                 f"The vault's file {path.name} is damaged or was sealed with another key; "
                 "delete it and enter that secret again."
             ) from exc
@@ -158,6 +182,15 @@ class EncryptedVault:
                 "run `cloud-connect enrol --force` to begin again."
             )
         return key
+
+
+def _entered(stack: ExitStack, file: Path) -> bool:
+    """Take the lock *file* until *stack* ends, if it is free."""
+    try:
+        stack.enter_context(file_lock(file))
+    except FileInUseError:
+        return False
+    return True
 
 
 _ADVICE: Final = (

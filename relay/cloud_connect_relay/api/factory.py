@@ -8,6 +8,7 @@ from starlette.middleware.errors import ServerErrorMiddleware
 
 from cloud_connect_relay.api import (
     audit,
+    authorize,
     call_lookup,
     connector,
     connectors,
@@ -78,6 +79,7 @@ def build_fastapi(services: "Services") -> FastAPI:
         connector,
         drift,
         files,
+        authorize,
         records,
         call_lookup,
         audit,

@@ -19,6 +19,16 @@ Tell = Callable[[str, str], None]
 ENVIRONMENT: Final = "developer_sandbox"
 LISTED_TIMEOUT: Final = 20.0  # seconds until the agent must be listed as online
 POLL_INTERVAL: Final = 0.05  # seconds between looks at the list of connectors
+_FREE_PORTS: Final = (
+    "--port",
+    "0",
+    "--login-port",
+    "0",
+    "--admin-port",
+    "0",
+    "--storage-port",
+    "0",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,27 +72,20 @@ async def start_ensemble(
     made = await run_program("cloud_connect_relay", "init", *store)
     async with (
         program(
-            "procore_simulator",
-            *(
-                "--port",
-                "0",
-                "--login-port",
-                "0",
-                "--admin-port",
-                "0",
-                "--storage-port",
-                "0",
-                "--json",
-            ),
-            *simulator_arguments,
-            log=folder / "simulator.log",
-        ) as simulator,
-        program(
             "cloud_connect_relay",
             *("serve", *store, "--port", "0", "--tunnel-port", "0", "--json"),
             *relay_arguments,
             log=folder / "relay.log",
         ) as relay,
+        program(
+            "procore_simulator",
+            *_FREE_PORTS,
+            "--json",
+            # So that "Authorize" works here as it does where an app's owner registered it.
+            *("--redirect-uri", f"{relay['api_url']}/oauth/callback"),
+            *simulator_arguments,
+            log=folder / "simulator.log",
+        ) as simulator,
         httpx.AsyncClient(
             base_url=relay["api_url"],
             headers={"Authorization": f"Bearer {made['api_key']}"},

@@ -26,6 +26,7 @@ __all__ = [
     "access_tokens",
     "api_keys",
     "audit",
+    "authorizations",
     "calls",
     "connectors",
     "datasources",
@@ -227,6 +228,20 @@ calls: Final = Table(
     ),
     Index("ix_calls_subscription_id_started_at", "subscription_id", "started_at"),
     Index("ix_calls_state", "state"),
+)
+
+authorizations: Final = Table(
+    "authorizations",
+    metadata,
+    Column("state_hash", Text, primary_key=True),
+    _subscription(),
+    Column("datasource_id", Text, nullable=False),
+    Column("connector_id", Text, nullable=False),
+    Column("source", JSON, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("used_at", Float),
+    Index("ix_authorizations_expires_at", "expires_at"),
 )
 
 audit: Final = Table(

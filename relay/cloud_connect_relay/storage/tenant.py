@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from cloud_connect_relay.storage.audit import AuditLog
+    from cloud_connect_relay.storage.authorizations import Authorizations
     from cloud_connect_relay.storage.calls import Calls
     from cloud_connect_relay.storage.connectors import Connectors
     from cloud_connect_relay.storage.datasources import DataSources
@@ -32,6 +33,13 @@ class Tenant:
         from cloud_connect_relay.storage.audit import AuditLog
 
         return AuditLog(self.storage, self.subscription_id)
+
+    @property
+    def authorizations(self) -> "Authorizations":
+        """The sign-ins at Procore that were begun and wait for their code."""
+        from cloud_connect_relay.storage.authorizations import Authorizations
+
+        return Authorizations(self.storage, self.subscription_id)
 
     @property
     def calls(self) -> "Calls":

@@ -49,7 +49,11 @@ def test_addresses_can_be_taken_back(cli: Cli, app: dict[str, str], home: Path) 
         *("--api-url", "", "--login-url", ""),
         stdin=app["client_secret"],
     )
-    assert ended.document == {"environment": "developer_sandbox", "client_id": app["client_id"]}
+    assert ended.document == {
+        "environment": "developer_sandbox",
+        "account": "default",
+        "client_id": app["client_id"],
+    }
     assert "api_url" not in (home / "agent.toml").read_text()
 
 

@@ -139,7 +139,9 @@ async def test_a_refusal_is_not_repeated_at_once(
     assert grant.state == "ready"
 
 
-async def test_another_grant_is_a_configuration_error(authenticator: Authenticator) -> None:
+async def test_a_grant_that_needs_a_person_is_a_configuration_error(
+    authenticator: Authenticator,
+) -> None:
     with pytest.raises(ConfigurationError, match="authorization-code"):
         await authenticator.sign_in(SANDBOX, "authorization-code")
 

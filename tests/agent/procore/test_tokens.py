@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from cloud_connect.calls import Environment
+from cloud_connect_agent.procore.grants.accounts import Account
 from cloud_connect_agent.procore.tokens import AccessToken, AppCredentials, StoredToken, read_answer
 
 APP = AppCredentials.model_validate({"client_id": "a", "client_secret": "b"})
@@ -36,6 +38,8 @@ def test_a_stored_token_survives_its_round_trip() -> None:
     stored = read_answer(b'{"access_token":"t"}', date=None, wall=0.0, app=APP)
     assert stored is not None
     assert StoredToken.parse(stored.dump()) == stored
-    token = AccessToken.of(stored, generation=1, now=0.0, wall=0.0)
+    token = AccessToken.of(
+        stored, account=Account(environment=Environment.LIVE), generation=1, now=0.0, wall=0.0
+    )
     assert not token.ageing(now=0.0, wall=0.0)
     assert token.ended(now=5400.0, wall=0.0)

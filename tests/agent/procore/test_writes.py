@@ -1,6 +1,7 @@
 """Changing records: what goes out to Procore, and what is refused before it does."""
 
 import time
+from typing import Any
 
 import pytest
 
@@ -84,7 +85,10 @@ async def test_own_date_field_that_a_record_showed_takes_only_dates(
     shown = {"custom_field_7": {"data_type": "datetime", "value": None}}
     procore.tables[RFIS] = [{"id": 7, "custom_fields": shown}]
     await rows_of(await carried_out(executor, "select", table="rfis"))
-    members = {"conditions": [condition("id", "eq", 7)], "mappings": {"custom_field_7": "soon"}}
+    members: dict[str, Any] = {
+        "conditions": [condition("id", "eq", 7)],
+        "mappings": {"custom_field_7": "soon"},
+    }
     with pytest.raises(InvalidRequestError, match="“custom_field_7” must be a time"):
         await carried_out(executor, "update", table="rfis", **members)
     with pytest.raises(InvalidRequestError, match="“custom_field_7” must be a time"):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cloud_connect.errors import VaultLockedError
 from cloud_connect.file_lock import file_lock
-from cloud_connect_agent.vault import EncryptedVault
+from cloud_connect_agent.vault import DamagedSecretError, EncryptedVault
 from cloud_connect_agent.vault import encrypted as module
 
 NAME = "procore-app/live"
@@ -233,7 +233,7 @@ async def test_a_write_that_fails_leaves_the_old_secret_and_no_rest(
 async def test_many_writers_of_several_processes_leave_one_readable_secret(root: Path) -> None:
     program = (
         "import sys, pathlib\n"
-        "from cloud_connect_agent.vault import EncryptedVault\n"
+        "from cloud_connect_agent.vault import DamagedSecretError, EncryptedVault\n"
         "root = pathlib.Path(sys.argv[1])\n"
         "vault = EncryptedVault(folder=root / 'vault', key_file=root / 'vault.key')\n"
         "for n in range(20): vault.write('identity', f'{sys.argv[2]}-{n}'.encode())\n"
@@ -270,3 +270,44 @@ async def test_a_key_that_cannot_be_read_is_a_sentence(vault: EncryptedVault, ro
 
 def test_destroying_an_empty_vault_is_no_fault(vault: EncryptedVault) -> None:
     vault.destroy()
+
+
+async def test_a_held_name_keeps_another_process_out_and_no_other_name(
+    vault: EncryptedVault, root: Path
+) -> None:
+    other = vault_in(root)
+    async with vault.hold(NAME, seconds=1):
+        async with other.hold("another", seconds=1):
+            pass
+        with pytest.raises(VaultLockedError, match="Another process"):
+            async with other.hold(NAME, seconds=0.05):
+                pass
+    async with other.hold(NAME, seconds=1):
+        await vault.put(NAME, b"x")  # holding is between processes, writing has its own lock
+    assert await vault.get(NAME) == b"x"
+
+
+async def test_who_waits_for_a_held_name_can_be_cancelled(
+    vault: EncryptedVault, root: Path
+) -> None:
+    async with vault.hold(NAME, seconds=1):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05), vault_in(root).hold(NAME, seconds=10):
+                pass
+    async with vault_in(root).hold(NAME, seconds=0.5):
+        pass
+
+
+async def test_a_folder_that_takes_no_lock_is_a_sentence(vault: EncryptedVault, root: Path) -> None:
+    await vault.put(NAME, b"x")
+    sealed(root).with_suffix(".lock").mkdir()
+    with pytest.raises(VaultLockedError, match="cannot be written"):
+        async with vault.hold(NAME, seconds=1):
+            pass
+
+
+async def test_a_damaged_secret_is_told_apart(vault: EncryptedVault, root: Path) -> None:
+    await vault.put(NAME, b"x")
+    sealed(root).write_bytes(b"damaged, and long enough for a nonce")
+    with pytest.raises(DamagedSecretError, match="damaged"):
+        await vault.get(NAME)

@@ -15,6 +15,7 @@ OPEN = {
     ("post", "/oauth/token"),  # the same, for Procore's clients
     ("get", "/oauth/token/info"),  # answers 401 in Procore's own words
     ("post", "/oauth/revoke"),  # whoever has a token may end it
+    ("get", "/oauth/callback"),  # the browser has a code and a state instead
     ("post", "/api/enrol/challenge"),  # the agent has a join token instead
     ("post", "/api/enrol"),
     ("post", "/api/enrol/leave"),  # the agent signs with its key

@@ -1,0 +1,83 @@
+"""``--account``, ``--company`` and ``--user``: which identity a command is about."""
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from cloud_connect.calls import MAX_ID, Environment
+from cloud_connect_agent.paths import AgentPaths
+
+if TYPE_CHECKING:
+    from cloud_connect_agent.toml_text import Value
+
+__all__ = ["account_option", "bind_account", "binding_options"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
+_DEFAULT: Final = "default"
+
+
+def account_option() -> Callable[[_Function], _Function]:
+    """Add ``--account``."""
+    return click.option(
+        "--account",
+        default=_DEFAULT,
+        show_default=True,
+        metavar="NAME",
+        callback=_check_name,
+        help="One of several identities of this PC at the environment.",
+    )
+
+
+def binding_options(function: _Function) -> _Function:
+    """Add ``--company`` and ``--user``, which are kept in the settings."""
+    company = click.option(
+        "--company",
+        "companies",
+        type=click.IntRange(1, MAX_ID),
+        multiple=True,
+        metavar="ID",
+        help="Use the account for this company's calls; may be repeated.",
+    )
+    user = click.option(
+        "--user",
+        metavar="LOGIN",
+        help="Refuse everybody else who signs in to the account; '' undoes it.",
+    )
+    return company(user(function))
+
+
+def bind_account(
+    paths: AgentPaths,
+    environment: Environment,
+    account: str,
+    *,
+    companies: tuple[int, ...],
+    user: str | None,
+) -> None:
+    """Write what the account is for to the settings, which makes it if it is new.
+
+    Raises:
+        ConfigurationError: If a company is another account's already.
+    """
+    from cloud_connect_agent.config_file import change_settings
+    from cloud_connect_agent.settings import load_settings
+
+    section = load_settings(paths.config_file).procore.environment(environment)
+    changes: dict[tuple[str, ...], Value] = {}
+    place = ("procore", "environments", environment.flag, "accounts", account)
+    if companies or (account != _DEFAULT and account not in section.accounts):
+        changes[*place, "companies"] = tuple(dict.fromkeys(companies))
+    if user is not None:
+        changes[*place, "login"] = user.strip() or None
+    if changes:
+        change_settings(paths, changes)
+
+
+def _check_name(_: click.Context, __: click.Parameter, value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise click.BadParameter("it has lower-case letters, digits and dashes, at most 32.")
+    return value

@@ -1,0 +1,1 @@
+"""How the agent signs in to Procore, and keeps signed in."""

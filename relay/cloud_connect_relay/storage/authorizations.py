@@ -1,0 +1,104 @@
+"""Sign-ins at Procore that were begun: which connector a returning browser belongs to."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import delete, insert, select, update
+
+from cloud_connect_relay.storage.tables import authorizations
+
+if TYPE_CHECKING:
+    from cloud_connect_relay.storage.engine import Storage
+
+__all__ = ["Authorizations", "AuthorizationsOfAll", "BegunAuthorization"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BegunAuthorization:
+    """A sign-in that waits for its code.
+
+    Attributes:
+        source: The Procore company and environment, as calls carry them.
+        actor: Who began it.
+    """
+
+    subscription_id: str
+    datasource_id: str
+    connector_id: str
+    source: Mapping[str, Any]
+    actor: str
+
+
+class Authorizations:
+    """The sign-ins of one subscription."""
+
+    def __init__(self, storage: "Storage", subscription_id: str) -> None:
+        self._storage: Final = storage
+        self._subscription_id: Final = subscription_id
+
+    async def add(
+        self,
+        state: str,
+        *,
+        datasource_id: str,
+        connector_id: str,
+        source: Mapping[str, Any],
+        actor: str,
+        expires_at: float,
+    ) -> None:
+        """Expect a browser to come back with *state*, of which only a digest is kept."""
+        statement = insert(authorizations).values(
+            state_hash=_digest(state),
+            subscription_id=self._subscription_id,
+            datasource_id=datasource_id,
+            connector_id=connector_id,
+            source=dict(source),
+            actor=actor,
+            expires_at=expires_at,
+        )
+        async with self._storage.write() as connection:
+            await connection.execute(statement)
+
+
+class AuthorizationsOfAll:
+    """The sign-ins of every subscription: a browser comes back with a state and nothing else."""
+
+    def __init__(self, storage: "Storage") -> None:
+        self._storage: Final = storage
+
+    async def use(self, state: str, *, now: float) -> BegunAuthorization | None:
+        """Return the sign-in that *state* belongs to, once; ``None`` if it is over or none."""
+        mine = authorizations.c.state_hash == _digest(state)
+        # In the transaction that finds it: of two browsers with one state, one is served.
+        async with self._storage.write() as connection:
+            used = await connection.execute(
+                update(authorizations)
+                .where(
+                    mine,
+                    authorizations.c.used_at.is_(None),
+                    authorizations.c.expires_at > now,
+                )
+                .values(used_at=now)
+            )
+            if used.rowcount != 1:
+                return None
+            row = (await connection.execute(select(authorizations).where(mine))).one()
+        return BegunAuthorization(
+            subscription_id=row.subscription_id,
+            datasource_id=row.datasource_id,
+            connector_id=row.connector_id,
+            source=row.source,
+            actor=row.actor,
+        )
+
+    async def forget(self, *, expired_before: float) -> int:
+        """Delete those that are over, and return how many."""
+        statement = delete(authorizations).where(authorizations.c.expires_at < expired_before)
+        async with self._storage.write() as connection:
+            return (await connection.execute(statement)).rowcount
+
+
+def _digest(state: str) -> str:
+    return hashlib.sha256(state.encode()).hexdigest()
