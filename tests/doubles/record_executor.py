@@ -44,6 +44,7 @@ _PARENTS = {
     "schedule_id": "schedules",
     "bid_package_id": "bid_packages",
     "drawing_area_id": "drawing_areas",
+    "hook_id": "webhook_hooks",
 }
 
 

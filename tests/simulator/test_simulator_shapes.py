@@ -222,3 +222,29 @@ def test_drawings_lie_in_areas_and_only_their_revisions_are_shown(api: httpx.Cli
     wanted = {"id[]": [row["id"] for row in current[:2]]}
     assert len(api.get(revisions, params=wanted).json()) == 2
     assert api.get(revisions, params={"drawing_id": current[0]["drawing_id"]}).json()
+
+
+def test_webhook_hides_its_secret_and_tells_deliveries_behind_an_id(api: httpx.Client) -> None:
+    company = {"company_id": COMPANY}
+    (hook,) = api.get("/rest/v1.0/webhooks/hooks", params=company).json()
+    assert hook["destination_headers"]["Authorization"].startswith("****")
+    path = f"/rest/v1.0/webhooks/hooks/{hook['id']}"
+    some = api.get(f"{path}/deliveries", params={**company, "page_size": 3}).json()
+    assert [set(row) & {"id", "event_id"} for row in some] == [{"event_id"}] * 3
+    behind = {**company, "page_size": 3, "page_start": some[-1]["event_id"]}
+    more = api.get(f"{path}/deliveries", params=behind).json()
+    assert more[0]["event_id"] > some[-1]["event_id"]
+    trigger = {"resource_name": "RFIs", "event_type": "create"}
+    assert api.post(f"{path}/triggers", json={**company, "trigger": trigger}).status_code == 400
+    whole = {**company, "api_version": "v2", "trigger": trigger}
+    made = api.post(f"{path}/triggers", json=whole).json()
+    assert (made["event_type"], made["webhook_hook_id"]) == ("CREATE", hook["id"])
+    assert api.delete(f"{path}/triggers/{made['id']}", params=company).status_code == 200
+    other = {"hook": {"namespace": "quay", "destination_url": "https://quay.example/in"}}
+    new = api.post("/rest/v1.0/webhooks/hooks", json={**company, **other}).json()
+    foreign = f"/rest/v1.0/webhooks/hooks/{new['id']}/triggers"
+    (kept, *_) = api.get(f"{path}/triggers", params=company).json()
+    assert api.get(foreign, params=company).json() == []
+    assert api.delete(f"{foreign}/{kept['id']}", params=company).status_code == 404
+    lost = "/rest/v1.0/webhooks/hooks/1/deliveries"
+    assert api.get(lost, params=company).status_code == 404

@@ -195,14 +195,15 @@ class Reading:
         return page
 
     def _pages_of(self, target: Target) -> OffsetPages:
-        name = self.plan.selection.resource.name
+        resource = self.plan.selection.resource
         key = tuple(sorted(target.items()))
         if key not in self._offsets:
             self._offsets[key] = OffsetPages(
                 lambda start: self._page(target, start),
                 lambda found: self.sightings.note(
-                    "procore_page_start_counts", resource=name, counts=found.value
+                    "procore_page_start_counts", resource=resource.name, counts=found.value
                 ),
+                identity=resource.identity,
             )
         return self._offsets[key]
 

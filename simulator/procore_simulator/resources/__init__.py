@@ -33,6 +33,7 @@ from procore_simulator.resources import (
     submittals,
     timecards,
     uploads,
+    webhooks,
 )
 from procore_simulator.routing import Route
 
@@ -64,6 +65,7 @@ _AREAS = (
     timecards,
     bidding,
     drawings,
+    webhooks,
     company_lists,
     safety,
     coordination,

@@ -49,6 +49,9 @@ PLAYED = (
     "drawing_revisions",
     "drawing_sets",
     "drawing_disciplines",
+    "webhook_hooks",
+    "webhook_triggers",
+    "webhook_deliveries",
 )
 # What to create of each, and what to change of it then.
 MADE: dict[str, tuple[Row, Row]] = {
@@ -92,6 +95,10 @@ MADE: dict[str, tuple[Row, Row]] = {
             "bid_web_message": "See below.",
         },
         {"title": "Anchors"},
+    ),
+    "webhook_hooks": (
+        {"api_version": "v2", "namespace": "quay", "destination_url": "https://quay.example/in"},
+        {"destination_url": "https://quay.example/other"},
     ),
 }
 

@@ -215,3 +215,28 @@ async def test_generations_of_a_contract_are_the_same_contract(executor: RecordE
     chosen = [condition("id", "eq", second[0]["id"])]
     found = await queried(executor, "select", "prime_contracts_v2", conditions=chosen)
     assert [row["title"] for row in found] == [second[0]["title"]]
+
+
+async def test_deliveries_of_a_webhook_are_read_to_the_last(executor: RecordExecutor) -> None:
+    scope = await scope_of(executor, "webhook_deliveries")
+    rows = await listed(executor, "webhook_deliveries", scope=scope)
+    assert len(rows) == 250
+    assert len({row["event_id"] for row in rows}) == 250
+    chosen = [condition("hook_id", "eq", scope["hook_id"]), condition("outcome", "eq", "failed")]
+    failed = await queried(executor, "select", "webhook_deliveries", conditions=chosen)
+    assert [row["id"] for row in failed] == [
+        row["event_id"] for row in rows if row["outcome"] == "failed"
+    ]
+
+
+async def test_trigger_names_the_version_of_its_payload_beside_it(
+    executor: RecordExecutor,
+) -> None:
+    scope = await scope_of(executor, "webhook_triggers")
+    new: Row = {"api_version": "v2", "resource_name": "RFIs", "event_type": "delete"}
+    made = await executor.create(params("webhook_triggers", scope=scope), new, soon())
+    assert (made["event_type"], str(made["webhook_hook_id"])) == ("DELETE", scope["hook_id"])
+    one = params("webhook_triggers", scope=scope, record_id=str(made["id"]))
+    await executor.delete(one, soon())
+    rows = await listed(executor, "webhook_triggers", scope=scope)
+    assert made["id"] not in {row["id"] for row in rows}

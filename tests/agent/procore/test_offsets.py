@@ -1,95 +1,76 @@
-"""A list that is told where to start is read whole, whatever Procore counts."""
-
-import time
-import tomllib
-from collections.abc import Callable
+"""What a list's start counts is found out, and every record is read once."""
 
 import pytest
-from structlog.testing import capture_logs
 
-from cloud_connect.calls import Source
-from cloud_connect.query import Query
-from cloud_connect_agent.procore.catalog import Catalog, Resource
-from cloud_connect_agent.procore.executor import RecordExecutor
-from cloud_connect_agent.procore.messages import ApiRequest, ApiResponse
-from doubles.scripted_procore import source
+from cloud_connect_agent.procore.offsets import Counting, OffsetPages
+from cloud_connect_agent.procore.pager import Page
+from cloud_connect_agent.procore.rows import Row
 
-DELIVERIES = Resource.model_validate(
-    tomllib.loads("""
-name = "deliveries"
-text = "Deliveries"
-desc = "What a hook was told"
-icon = "fa fa-bell"
-level = "company"
-scope = ["hook_id"]
-[list]
-version = "v1.0"
-path = "/webhooks/hooks/{hook_id}/deliveries"
-pager = "offset"
-per_page = 10
-[fields]
-id = "integer out"
-""")
-)
-COUNTING = {
-    "records": lambda start, _size: start,
-    "pages from 0": lambda start, size: start * size,
-    "pages from 1": lambda start, size: max(start - 1, 0) * size,
-}
+SIZE = 3
 
 
 class Deliveries:
-    """A list that begins at ``page_start``, which counts what *begin* makes of it."""
+    """A list that begins where it is told, in the way that one of Procore's might."""
 
-    def __init__(self, count: int, begin: Callable[[int, int], int]) -> None:
-        self.rows = [{"id": n} for n in range(count)]
-        self.begin = begin
-        self.asked: list[str] = []
+    def __init__(self, counting: Counting, count: int, *, identity: str = "event_id") -> None:
+        self.counting = counting
+        self.rows: list[Row] = [{identity: 500 + 7 * place} for place in range(count)]
+        self.identity = identity
+        self.starts: list[int] = []
 
-    async def request(
-        self, request: ApiRequest, *, source: Source, deadline: float, interactive: bool = True
-    ) -> ApiResponse:
-        del source, deadline, interactive
-        query = dict(request.query)
-        self.asked.append(query["page_start"])
-        size = int(query["page_size"])
-        first = self.begin(int(query["page_start"]), size)
-        return ApiResponse(status=200, headers={}, json=self.rows[first : first + size])
-
-
-async def listed(server: Deliveries, **members: object) -> tuple[list[object], str | None]:
-    executor = RecordExecutor(server, Catalog({"deliveries": DELIVERIES}))
-    hook = {"arg1": {"name": "hook_id"}, "operator": "eq", "arg2": {"value": 7}}
-    query = Query.parse(
-        {"action": "select", "info": {"name": "deliveries"}, "conditions": [hook], **members}
-    )
-    async with await executor.query(source(), query, time.monotonic() + 20) as stream:
-        return [row["id"] async for row in stream], stream.paging
+    async def fetch(self, start: int) -> Page:
+        self.starts.append(start)
+        ids = [row.get(self.identity) for row in self.rows]
+        first = {
+            Counting.IDS: sum(1 for one in ids if isinstance(one, int) and one <= start),
+            Counting.RECORDS: start,
+            Counting.FROM_ZERO: start * SIZE,
+            Counting.FROM_ONE: max(0, start - 1) * SIZE,
+        }[self.counting]
+        rows = [dict(row) for row in self.rows[first : first + SIZE]]
+        return Page(number=start, rows=rows)
 
 
-@pytest.mark.parametrize("counted", COUNTING)
-@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 35])
-async def test_list_is_read_whole(count: int, counted: str) -> None:
-    server = Deliveries(count, COUNTING[counted])
-    ids, _ = await listed(server)
-    assert ids == list(range(count))
-    assert len(server.asked) <= count // 10 + 3
+async def read(pages: OffsetPages, *, begin: int = 1) -> list[Row]:
+    found: list[Row] = []
+    for number in range(begin, begin + 20):
+        page = await pages.page(number)
+        assert page.number == number
+        if not page.rows:
+            return found
+        found += [dict(row) for row in page.rows]
+        for row in page.rows:
+            row["hook_id"] = 7  # as the fields that a record gets on its way
+    raise AssertionError("the list never ends")
 
 
-@pytest.mark.parametrize("counted", COUNTING)
-async def test_what_is_counted_is_told_once_and_holds_for_the_rest(counted: str) -> None:
-    server = Deliveries(35, COUNTING[counted])
-    with capture_logs() as logs:
-        await listed(server)
-    told = [entry for entry in logs if entry["event"] == "procore_page_start_counts"]
-    assert [entry["counts"] for entry in told] == [counted]
+@pytest.mark.parametrize("counting", Counting)
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 6, 8, 9])
+async def test_every_record_is_read_once_whatever_the_start_counts(
+    counting: Counting, count: int
+) -> None:
+    deliveries = Deliveries(counting, count)
+    told: list[Counting] = []
+    pages = OffsetPages(deliveries.fetch, told.append, identity="event_id")
+    assert await read(pages) == deliveries.rows
+    # With one page there is nothing to tell the ways of counting apart by.
+    assert told == [counting] if count > SIZE else len(told) <= 1
 
 
-@pytest.mark.parametrize("counted", COUNTING)
-async def test_paging_goes_on_where_it_stopped(counted: str) -> None:
-    server = Deliveries(35, COUNTING[counted])
-    ids, paging = await listed(server, rowLimit=15)
-    while paging is not None:
-        more, paging = await listed(server, rowLimit=15, paging=paging)
-        ids += more
-    assert ids == list(range(35))
+@pytest.mark.parametrize("counting", Counting)
+async def test_reading_goes_on_at_a_later_page(counting: Counting) -> None:
+    deliveries = Deliveries(counting, 8)
+    pages = OffsetPages(deliveries.fetch, lambda _: None, identity="event_id")
+    assert await read(pages, begin=3) == deliveries.rows[6:]
+
+
+async def test_records_without_ids_are_told_apart_by_what_they_hold() -> None:
+    deliveries = Deliveries(Counting.RECORDS, 8, identity="outcome")
+    pages = OffsetPages(deliveries.fetch, lambda _: None, identity="event_id")
+    assert await read(pages) == deliveries.rows
+
+
+async def test_page_behind_the_last_id_costs_one_request() -> None:
+    deliveries = Deliveries(Counting.IDS, 9)
+    await read(OffsetPages(deliveries.fetch, lambda _: None, identity="event_id"))
+    assert deliveries.starts == [0, 514, 535, 556]
