@@ -168,6 +168,8 @@ class ApiOrigin:
         if found is None:
             raise not_found("Resource")
         if isinstance(found, tuple):
+            if self._simulation.behaviour.wrong_verb_status == 404:
+                raise not_found("Resource")
             raise _wrong_verb(found)
         route = found.route
         company_id = self._company_header(request, principal, route.reach)

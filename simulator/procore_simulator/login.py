@@ -11,6 +11,7 @@ from procore_simulator.auth import OOB_URI
 from procore_simulator.bodies import parse_body
 from procore_simulator.delivery import Delivery
 from procore_simulator.failures import ApiError
+from procore_simulator.inputs import to_integer
 from procore_simulator.messages import (
     JsonObject,
     Receive,
@@ -22,7 +23,7 @@ from procore_simulator.messages import (
     text_reply,
 )
 from procore_simulator.simulation import Simulation
-from procore_simulator.world import World
+from procore_simulator.world import USER_ID, World
 
 __all__ = ["LoginOrigin"]
 
@@ -213,9 +214,13 @@ class LoginOrigin:
             f"<input type='hidden' name='{name}' value='{escape(wanted.get(name, ''))}'>"
             for name in ("response_type", "client_id", "redirect_uri", "state")
         )
+        people = "".join(
+            f"<option value='{user['id']}'>{escape(user['name'])}</option>"
+            for user in self._world.people()
+        )
         form = (
             "<p>Cloud Connect would like to act for you in Procore.</p>"
-            f"<form method='post'>{fields}"
+            f"<form method='post'>{fields}<p>You are <select name='as'>{people}</select></p>"
             "<button name='commit' value='approve'>Approve</button> "
             "<button name='commit' value='deny'>Deny</button></form>"
         )
@@ -249,7 +254,9 @@ class LoginOrigin:
 
     def _approved(self, wanted: dict[str, str]) -> Reply:
         address = wanted["redirect_uri"]
-        code = self._world.grants.make_code(self._world.user_principal(), address)
+        chosen = to_integer(wanted.get("as"))
+        person = self._world.user_principal(USER_ID if chosen is None else chosen)
+        code = self._world.grants.make_code(person, address)
         if address == OOB_URI:
             return Reply(
                 status=302, headers=(("Location", f"/oauth/authorize/native?code={quote(code)}"),)

@@ -70,6 +70,7 @@ class Behaviour:
     A limit of 0 means unlimited; the rate headers are sent all the same.
 
     Args:
+        wrong_verb_status: 405, or 404 as for an unknown path.
         duplicate_status: The status of a repeated ``origin_id``.
         put_as_patch: Whether PUT is taken as an alias of PATCH.
         one_service_token: Whether a new service token ends the ones before it.
@@ -99,6 +100,7 @@ class Behaviour:
     too_large_page: TooLargePage = TooLargePage.CLAMP
     refuse_unknown_filters: bool = False
     duplicate_status: int = 422
+    wrong_verb_status: int = 405
     put_as_patch: bool = False
     one_service_token: bool = False
     basic_auth: bool = True

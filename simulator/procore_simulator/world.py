@@ -20,11 +20,14 @@ from procore_simulator.tenancy import Company, Permissions, Project
 if TYPE_CHECKING:
     from procore_simulator.messages import Reply
 
-__all__ = ["MAX_SEEDED_ROWS", "World"]
+__all__ = ["MAX_SEEDED_ROWS", "USER_ID", "World"]
 
 MAX_SEEDED_ROWS = 100_000
 """Ids of seeded rows come in blocks of this size."""
 _BLOCKS = 64
+USER_ID = 160_590
+"""Who signs in unless another person is chosen."""
+_SIGNING_IN = 3
 _NEW_IDS = 90_000_000
 """Where the ids of rows made at run time begin, above every block."""
 
@@ -95,9 +98,14 @@ class World:
         """The app's own service account."""
         return Principal(key="service", user_id=160_586, is_service=True)
 
-    def user_principal(self) -> Principal:
-        """The person who signs in and approves the app."""
-        return Principal(key="user:160590", user_id=160_590, is_service=False)
+    def user_principal(self, user_id: int = USER_ID) -> Principal:
+        """A person who signs in and approves the app."""
+        return Principal(key=f"user:{user_id}", user_id=user_id, is_service=False)
+
+    def people(self) -> list[Record]:
+        """Return a few active people of the demo company who may sign in."""
+        users = self.rows("company_users", company=self.demo_project.company)[1:]
+        return [user for user in users if user["is_active"]][:_SIGNING_IN]
 
     def projects_of(self, company: Company) -> list[Project]:
         """Return a company's projects."""

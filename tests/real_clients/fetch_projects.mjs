@@ -70,6 +70,34 @@ const gone = await procore.delete(one);
 const left = await refusal(procore.get(one));
 seen.deleted = { status: gone.response.status, left: left.response.status };
 
+const task = { base: "/task_items" };
+const taskQuery = { project_id: projectId };
+const made = await procore.post({ ...task, qs: taskQuery }, { task_item: { title: "x" } });
+const ended = await procore.delete({ ...task, params: { id: made.body.id }, qs: taskQuery });
+seen.noContent = { status: ended.response.status, body: ended.body };
+
+// A token that has died is renewed by the SDK's own refresher.
+const fresh = await procoreSdk.token(
+  { id: "any-client", secret, code: "any-code", uri: "urn:ietf:wg:oauth:2.0:oob" },
+  baseUrl,
+);
+const lapsed = new oauth("expired");
+const renewing = client(
+  procoreSdk.refresher(lapsed, (old) =>
+    procoreSdk.refresh(
+      { id: "any-client", secret, uri: "", token: old, refresh: fresh.refresh_token },
+      baseUrl,
+    ),
+  ),
+  {},
+  { apiHostname: baseUrl },
+);
+seen.renewed = (await renewing.get({ base: "/me" })).response.status;
+const living = lapsed.getToken();
+seen.secondsLeft = (await procoreSdk.info(living, baseUrl)).expires_in_seconds;
+await procoreSdk.revoke({ token: living, clientId: "any-client", clientSecret: secret }, baseUrl);
+seen.revoked = (await procoreSdk.info(living, baseUrl)).error;
+
 const stranger = client(new oauth("wrong"), {}, { apiHostname: baseUrl });
 seen.wrongKey = (await refusal(stranger.get({ base: "/me" }))).response.status;
 const limited = client(new oauth(secret), {}, {

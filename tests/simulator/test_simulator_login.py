@@ -138,6 +138,27 @@ def test_person_approves_on_a_page(simulator: Simulator, login: httpx.Client) ->
     assert login.post("/oauth/authorize", data=forged).status_code == 400
 
 
+def test_another_person_can_sign_in(simulator: Simulator, login: httpx.Client) -> None:
+    page = simulator.code(OOB, auto_approve="")
+    people = re.findall(r"<option value='(\d+)'>([^<]+)</option>", page.text)
+    assert people[0][0] == str(PERSON)
+    assert len(people) == 3
+    fields = {
+        "response_type": "code",
+        "client_id": simulator.app["client_id"],
+        "redirect_uri": OOB,
+        "commit": "approve",
+        "as": people[1][0],
+    }
+    place = httpx.URL(login.post("/oauth/authorize", data=fields).headers["location"])
+    token = simulator.token(
+        grant_type="authorization_code", code=place.params["code"], redirect_uri=OOB
+    )
+    headers = {"Authorization": f"Bearer {token.json()['access_token']}"}
+    me = simulator.http.get(f"{simulator.ready['api_url']}/rest/v1.0/me", headers=headers)
+    assert me.json()["id"] == int(people[1][0])
+
+
 def test_headless_sign_in_shows_the_code_on_a_page(
     simulator: Simulator, login: httpx.Client
 ) -> None:

@@ -226,6 +226,42 @@ def test_storage_can_be_made_to_fail(
     assert post_form(created, CONTENT).status_code == 204
 
 
+def test_answer_to_a_stored_file_can_be_lost(simulator: Simulator, api: httpx.Client) -> None:
+    created = create_upload(api)
+    simulator.fault("reset", origin="storage", times=1, after_execute=True)
+    with pytest.raises(httpx.TransportError):
+        post_form(created, CONTENT)
+    (request,) = simulator.requests(origin="storage")
+    assert (request["ended"], request["executed"]) == ("dropped", True)
+    # Sending it again is harmless.
+    assert post_form(created, CONTENT).status_code == 204
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"kind": "slow_body", "size": 4000, "seconds": 0.01},
+        {"kind": "slow_first_byte", "seconds": 0.01},
+        {"kind": "many_headers", "count": 5},
+        {"kind": "close_after"},
+    ],
+)
+def test_download_can_be_slow_or_odd_and_still_whole(
+    simulator: Simulator, api: httpx.Client, action: Any
+) -> None:
+    address = address_of(api, stored_file(api))
+    simulator.fault(action, origin="storage", method="GET", times=1)
+    assert get(address).content == CONTENT
+
+
+def test_storage_can_hang(simulator: Simulator, api: httpx.Client) -> None:
+    address = address_of(api, stored_file(api))
+    simulator.fault("hang", origin="storage", method="GET", times=1)
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.get(address, timeout=0.2, trust_env=False)
+    assert get(address).content == CONTENT
+
+
 @pytest.mark.parametrize("kind", ["reset", "drop"])
 def test_connection_can_be_lost_in_the_middle_of_an_upload(
     simulator: Simulator, api: httpx.Client, kind: str

@@ -49,6 +49,12 @@ def test_put_can_be_an_alias_of_patch(simulator: Simulator, api: httpx.Client) -
     assert executed["method"] == "PUT"
 
 
+def test_missing_verb_can_be_404(simulator: Simulator, api: httpx.Client) -> None:
+    assert api.delete(RFIS).status_code == 405
+    simulator.behave(wrong_verb_status=404)
+    assert api.delete(RFIS).status_code == 404
+
+
 def test_new_service_token_can_end_the_one_before(simulator: Simulator, api: httpx.Client) -> None:
     assert simulator.token().status_code == 200
     assert api.get(ME).status_code == 200

@@ -53,6 +53,10 @@ def test_procores_own_javascript_sdk_lists_shows_creates_and_updates(
     assert seen["invalid"] == {"status": 422, "fields": ["question", "rfi_manager_id"]}
     assert seen["open"] == ["open"]
     assert seen["deleted"] == {"status": 200, "left": 404}
+    assert seen["noContent"] == {"status": 204, "body": {}}
+    assert seen["renewed"] == 200
+    assert 5000 < seen["secondsLeft"] <= 5400
+    assert seen["revoked"] == "invalid_token"
     assert seen["wrongKey"] == 401
     assert seen["limited"]["status"] == 429
     assert int(seen["limited"]["retryAfter"]) > 3000
