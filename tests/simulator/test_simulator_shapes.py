@@ -132,6 +132,19 @@ def test_package_brings_a_potential_change_order_with_it(api: httpx.Client) -> N
     assert api.delete(f"{path}/{made['id']}", params=QUERY).status_code == 405
 
 
+def test_potential_change_orders_are_synced_in_the_contract_that_the_query_names(
+    api: httpx.Client,
+) -> None:
+    contract = first(api, "/rest/v1.0/work_order_contracts", **QUERY)
+    path = "/rest/v1.0/potential_change_orders/sync"
+    body = {"updates": [{"title": "A"}, {"title": "B", "due_date": "2026-12-01"}]}
+    assert api.patch(path, params=QUERY, json=body).status_code == 400
+    query = {**QUERY, "contract_id": contract["id"]}
+    answer = api.patch(path, params=query, json=body).json()
+    assert [row["contract_id"] for row in answer["entities"]] == [contract["id"]] * 2
+    assert api.patch(path, params=query, json={"records": []}).status_code == 400
+
+
 def test_schedules_have_text_ids_under_a_name_of_their_own(api: httpx.Client) -> None:
     schedule = api.get(f"{SECOND}/schedules").json()["data"][0]
     assert "id" not in schedule
