@@ -240,3 +240,26 @@ async def test_trigger_names_the_version_of_its_payload_beside_it(
     await executor.delete(one, soon())
     rows = await listed(executor, "webhook_triggers", scope=scope)
     assert made["id"] not in {row["id"] for row in rows}
+
+
+async def test_upload_of_specifications_is_answered_with_a_list(executor: RecordExecutor) -> None:
+    (kept, *_) = await listed(executor, "specification_sets")
+    new: Row = {"specification_set_id": kept["id"], "spec_format": "CSI"}
+    made = await executor.create(params("specification_uploads"), new, soon())
+    assert (made["specification_set_id"], made["status"]) == (kept["id"], "processing")
+    rows = await listed(executor, "specification_uploads")
+    assert [row["id"] for row in rows] == [made["id"]]
+
+
+async def test_revisions_of_specifications_are_those_of_one_division(
+    executor: RecordExecutor,
+) -> None:
+    (division, *_) = await listed(executor, "specification_section_divisions")
+    field = "specification_section_division_id"
+    chosen = [condition(field, "eq", division["id"])]
+    rows = await queried(executor, "select", "specification_section_revisions", conditions=chosen)
+    assert {row[field] for row in rows} == {division["id"]}
+    with pytest.raises(SourceRejectedError, match=field):
+        await listed(executor, "specification_section_revisions")
+    one = params("specification_section_revisions", record_id=str(rows[0]["id"]))
+    assert (await executor.get(one, soon()))["number"] == rows[0]["number"]
