@@ -4,14 +4,15 @@ from decimal import Decimal
 
 import pytest
 
+from cloud_connect.calls import Source
 from cloud_connect.errors import (
     InvalidRequestError,
     SourceRejectedError,
     UnsupportedOperationError,
 )
 from cloud_connect_agent.procore.executor import RecordExecutor
-from doubles.record_executor import Row, condition, listed, params, queried, scope_of, soon
-from doubles.simulator_process import PROJECT
+from doubles.record_executor import SANDBOX, Row, condition, listed, params, queried, scope_of, soon
+from doubles.simulator_process import LARGE_COMPANY, PROJECT
 
 VARIANCE = "Total Variance (Over) / Under $"
 
@@ -202,6 +203,16 @@ async def test_bid_is_made_in_its_package(executor: RecordExecutor) -> None:
     assert str(made["bid_package_id"]) == scope["bid_package_id"]
     one = params("bids", scope=scope, record_id=str(made["id"]))
     assert (await executor.update(one, {"submitted": True}, soon()))["bid_status"] == "submitted"
+
+
+async def test_long_ids_stay_exact_as_text_and_as_numbers(executor: RecordExecutor) -> None:
+    source = Source(company_id=LARGE_COMPANY, environment=SANDBOX, project_id=None)
+    old = await listed(executor, "prime_contracts", source=source)
+    new = await listed(executor, "prime_contracts_v2", source=source)
+    assert len({row["project_id"] for row in new}) > 1
+    assert all(type(row["id"]) is int and row["id"] > LARGE_COMPANY for row in old)
+    assert [row["id"] for row in new] == [str(row["id"]) for row in old]
+    assert all(type(row["project_id"]) is int for row in new)
 
 
 async def test_generations_of_a_contract_are_the_same_contract(executor: RecordExecutor) -> None:
