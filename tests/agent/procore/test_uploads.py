@@ -69,7 +69,11 @@ class Uploading:
         return [
             {
                 "url": f"{self.storage.url}/part/{number}?sig=x",
-                "headers": {"content-length": str(one["size"]), "x-amz-sha": one["sha256"]},
+                "headers": {
+                    "Host": "127.0.0.1",
+                    "content-length": str(one["size"]),
+                    "x-amz-sha": one["sha256"],
+                },
             }
             for number, one in enumerate(body["segments"])
         ]
