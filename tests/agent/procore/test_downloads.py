@@ -182,6 +182,16 @@ async def test_a_link_that_aged_meanwhile_is_renewed(agent: Bench, storage: Fake
     assert [seen.target for seen in storage.seen] == ["/old", "/old", "/new"]
 
 
+async def test_a_link_that_aged_and_has_no_successor_is_told(
+    agent: Bench, storage: FakeStorage
+) -> None:
+    agent.procore.api.then(storage.leads_here(), Reply(body={"gone": True}))
+    storage.then(Reply(status=403))
+    answer = await agent.raw("GET", "rest/v1.0/files/1")
+    assert code(answer) == "source_unavailable"
+    assert "not say any more" in answer.problem.detail
+
+
 @pytest.mark.parametrize("kind", ["changed", "no ranges", "weak", "no tag"])
 async def test_what_cannot_go_on_exactly_is_told_to_be_broken(
     agent: Bench, storage: FakeStorage, kind: str, monkeypatch: pytest.MonkeyPatch
