@@ -156,6 +156,7 @@ class AuthorizeCalls:
                 "Procore did not answer in time; whether the sign-in succeeded, the list of "
                 "connectors shows."
             ) from exc
+        self._client.reload()  # whom Procore refused may be let in as somebody else
         answer = RedeemAnswer(
             login=grant.login, account=grant.account, machine=platform.node()[:253]
         )

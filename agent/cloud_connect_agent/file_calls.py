@@ -113,8 +113,8 @@ class FileCalls:
         record = await self._record(call, params)
         field = params.field or main_field(record)
 
-        async def renew() -> str:
-            return link_at(await self._executor.get(params, call.deadline), field)
+        async def renew(deadline: float) -> str:
+            return link_at(await self._executor.get(params, deadline), field)
 
         wanted = Wanted(
             source=params.source,

@@ -79,8 +79,8 @@ class RawCalls:
     ) -> None:
         """Answer with the file that Procore's answer only points to."""
 
-        async def renew() -> str:
-            async with self._send(call, params, raw) as answer:
+        async def renew(deadline: float) -> str:
+            async with self._send(call, params, raw, deadline=deadline) as answer:
                 fresh = _leads_to(raw, answer)
             if fresh is None:
                 raise SourceUnavailableError("Procore does not say any more where the file is.")
@@ -101,7 +101,12 @@ class RawCalls:
                 await self._stream(call, file)
 
     def _send(
-        self, call: Call, params: PassthroughParams, raw: RawCall
+        self,
+        call: Call,
+        params: PassthroughParams,
+        raw: RawCall,
+        *,
+        deadline: float | None = None,
     ) -> AbstractAsyncContextManager[StreamedResponse]:
         return self._client.stream(
             raw.method,
@@ -109,7 +114,7 @@ class RawCalls:
             source=params.source,
             headers=raw.headers,
             content=raw.content(call.exchange, call.progress),
-            deadline=call.deadline,
+            deadline=call.deadline if deadline is None else deadline,
             interactive=params.interactive,
         )
 

@@ -124,6 +124,58 @@ def test_a_file_is_attached_listed_and_fetched(
     assert (part.status_code, part.content) == (206, FILE[10:20])
 
 
+@pytest.mark.parametrize(
+    ("resource", "fields"),
+    [
+        ("rfis", {}),
+        ("submittals", {}),
+        ("task_items", {}),
+        ("observations", {}),
+        ("manpower_logs", {"num_workers": 2, "num_hours": "8"}),
+        ("notes_logs", {"comment": "Rain"}),
+    ],
+)
+def test_each_tool_takes_attachments_its_own_way(
+    api: httpx.Client,
+    running: Running,
+    project: dict[str, str],
+    resource: str,
+    fields: dict[str, Any],
+) -> None:
+    place = f"{running.base}/records/{resource}"
+    if fields:
+        fields["date"] = "2026-01-15"
+        answer = api.post(place, params=project, json=fields, headers=key())
+        assert answer.status_code == 201, answer.text
+        made = answer.json()
+    else:
+        (made,) = api.get(place, params={**project, "limit": "1"}).json()
+    place = f"{place}/{made['id']}"
+    answer = api.post(
+        f"{place}/attachments", params={**PDF, **project}, content=FILE, headers=key()
+    )
+    assert answer.status_code == 201, answer.text
+    found = api.get(f"{place}/attachments", params=project).json()
+    (field,) = [one["field"] for one in found if one["name"] == PDF["filename"]]
+    answer = api.get(f"{place}/content", params={**project, "field": field})
+    assert answer.content == FILE
+
+
+def test_a_form_with_a_file_in_it_passes_to_the_byte(
+    api: httpx.Client, running: Running, project: dict[str, str]
+) -> None:
+    answer = api.post(
+        f"{running.base}/procore/rest/v1.1/punch_items",
+        params=project,
+        data={"project_id": project["project_id"], "punch_item[name]": "Door"},
+        files={"attachments[]": ("photo.bin", FILE, "application/octet-stream")},
+    )
+    assert answer.status_code == 201, answer.text
+    place = f"{running.base}/records/punch_items/{answer.json()['id']}/content"
+    content = api.get(place, params={**project, "field": "attachments.0.url"})
+    assert content.content == FILE
+
+
 def test_pass_through_follows_procore_to_its_storage(
     api: httpx.Client, running: Running, project: dict[str, str]
 ) -> None:

@@ -38,12 +38,19 @@ class Days:
 
 
 def implied_values(
-    tree: Condition | Group | None, field: str, *, kind: FieldType | None = None
+    tree: Condition | Group | None,
+    field: str,
+    *,
+    kind: FieldType | None = None,
+    several: bool = False,
 ) -> tuple[object, ...] | None:
     """The only values that *field* of a matching record can have; ``None`` if any.
 
     Numbers come as ``int`` where they are whole, whatever they arrived as; keys as the text
     that they are.
+
+    Args:
+        several: The field is a list: at least one of its values is among those returned.
     """
     if tree is None:
         return None
@@ -52,7 +59,7 @@ def implied_values(
             return None
         plain = as_key if kind is FieldType.KEY else _plain
         return tuple(dict.fromkeys(plain(value) for value in operands(tree)))
-    parts = [implied_values(part, field, kind=kind) for part in tree.conditions]
+    parts = [implied_values(part, field, kind=kind, several=several) for part in tree.conditions]
     known = [part for part in parts if part is not None]
     if tree.group is Junction.OR:
         if len(known) < len(parts):
@@ -60,21 +67,31 @@ def implied_values(
         return tuple(dict.fromkeys(value for part in known for value in part))
     if not known:
         return None
+    if several:  # one value may meet one condition, another the next
+        return min(known, key=len)
     first, *others = known
     return tuple(value for value in first if all(value in other for other in others))
 
 
-def implied_days(tree: Condition | Group | None, field: str, calendar: Calendar) -> Days:
-    """The only days that *field* of a matching record can lie on."""
+def implied_days(
+    tree: Condition | Group | None, field: str, calendar: Calendar, *, several: bool = False
+) -> Days:
+    """The only days that *field* of a matching record can lie on.
+
+    Args:
+        several: The field is a list: at least one of its days is among those returned.
+    """
     if tree is None:
         return Days()
     if isinstance(tree, Condition):
         return _days(tree, calendar) if tree.field == field else Days()
     joined: Days | None = None
     for part in tree.conditions:
-        days = implied_days(part, field, calendar)
-        if joined is None:
+        days = implied_days(part, field, calendar, several=several)
+        if joined is None or (several and tree.group is Junction.AND and joined == Days()):
             joined = days
+        elif several and tree.group is Junction.AND:
+            continue
         else:
             joined = joined & days if tree.group is Junction.AND else joined | days
     return joined or Days()

@@ -89,8 +89,7 @@ def plan_read(selection: Selection, source: Source, calendar: Calendar) -> ReadP
         endpoint = resource.needed(Operation.LIST)
     filtered = condition is not None and not _only_says_where(condition, resource)
     # What a list must be told, such as the day, a record that is shown by its id need not be.
-    asked = endpoint if ids is None else None
-    query = () if asked is None else server_query(asked, condition, calendar)
+    query = server_query(resource, condition, calendar) if ids is None else ()
     listed = ids is None and len(targets) == 1 and not everywhere
     return ReadPlan(
         selection=selection,
@@ -99,7 +98,7 @@ def plan_read(selection: Selection, source: Source, calendar: Calendar) -> ReadP
         ids=ids,
         matches=matches,
         query=query,
-        echo={} if asked is None else _echoed(asked, query),
+        echo=_echoed(resource, query),
         sort=server_sort(selection) if listed else (),
         filtered=filtered,
         per_page=1 if endpoint is None else _page_size(endpoint, selection, filtered=filtered),
@@ -127,9 +126,15 @@ def _ids_to_show(selection: Selection, *, everywhere: bool) -> tuple[str, ...] |
     return ids
 
 
-def _echoed(endpoint: Endpoint, query: tuple[tuple[str, str], ...]) -> dict[str, str]:
+def _echoed(resource: Resource, query: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """What filters chose and the records will not say."""
     sent = dict(query)
-    return {spec.field: sent[spec.parameters[0]] for spec in endpoint.filters if spec.echo}
+    filters = resource.list_.filters if resource.list_ else ()
+    return {
+        spec.field: sent[spec.parameters[0]]
+        for spec in filters
+        if spec.echo and spec.parameters[0] in sent
+    }
 
 
 def _page_size(endpoint: Endpoint, selection: Selection, *, filtered: bool) -> int:

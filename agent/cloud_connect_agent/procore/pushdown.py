@@ -14,9 +14,9 @@ from cloud_connect.calls import MAX_ID
 from cloud_connect.errors import InvalidRequestError
 from cloud_connect.query import Group
 from cloud_connect_agent.procore.catalog import (
-    Endpoint,
     FilterKind,
     Pager,
+    Resource,
     ServerFilter,
     SortStyle,
 )
@@ -35,11 +35,10 @@ _OPEN_FROM: Final = date(1970, 1, 1)
 _OPEN_UNTIL: Final = date(2199, 12, 31)
 _SAMPLED: Final = 20  # records that tell whether a filter had an effect
 _SORTED_ALIKE: Final = frozenset({FieldType.INTEGER, FieldType.DATE, FieldType.DATETIME})
-_RANGES: Final = frozenset({FilterKind.RANGE, FilterKind.DATES, FilterKind.SINCE})
 
 
 def server_query(
-    endpoint: Endpoint, condition: Group | None, calendar: Calendar
+    resource: Resource, condition: Group | None, calendar: Calendar
 ) -> tuple[tuple[str, str], ...]:
     """The filters that Procore can apply itself, as query parameters.
 
@@ -47,15 +46,18 @@ def server_query(
         InvalidRequestError: If Procore answers for one day only and none is chosen.
     """
     pairs: list[tuple[str, str]] = []
-    for spec in endpoint.filters:
+    for spec in resource.list_.filters if resource.list_ else ():
+        if spec.kind in {FilterKind.ONE, FilterKind.MANY}:
+            pairs += _values(spec, resource, condition)
+            continue
+        several = resource.holds_several(spec.field)
+        days = implied_days(condition, spec.field, calendar, several=several)
         if spec.kind is FilterKind.DAYS:
-            pairs += _days(spec, implied_days(condition, spec.field, calendar), calendar)
+            pairs += _days(spec, days, calendar)
         elif spec.kind is FilterKind.DAY:
-            pairs += _day(spec, implied_days(condition, spec.field, calendar))
-        elif spec.kind in _RANGES:
-            pairs += _range(spec, implied_days(condition, spec.field, calendar))
+            pairs += _day(spec, days)
         else:
-            pairs += _values(spec, implied_values(condition, spec.field))
+            pairs += _range(spec, days)
     return tuple(pairs)
 
 
@@ -80,37 +82,46 @@ def server_sort(selection: Selection) -> tuple[tuple[str, str], ...]:
 
 
 def ignored_filters(
-    endpoint: Endpoint, condition: Group | None, rows: Iterable[Row]
+    resource: Resource, condition: Group | None, rows: Iterable[Row]
 ) -> Iterator[str]:
     """The parameters that were sent and that *rows* show to have had no effect."""
     sampled = list(islice(rows, _SAMPLED))
-    for spec in endpoint.filters:
-        if spec.kind not in {FilterKind.ONE, FilterKind.MANY} or spec.map or spec.default:
+    for spec in resource.list_.filters if resource.list_ else ():
+        telling = spec.kind in {FilterKind.ONE, FilterKind.MANY} and not (spec.map or spec.default)
+        if not telling or resource.holds_several(spec.field):
             continue
-        sent = {value for _, value in _values(spec, implied_values(condition, spec.field))}
+        sent = {value.casefold() for _, value in _values(spec, resource, condition)}
         path = Path(spec.field)
-        found = {str(value) for row in sampled if (value := path.of(row)) is not None}
-        if sent and any(name.casefold() not in {one.casefold() for one in sent} for name in found):
+        found = {str(value).casefold() for row in sampled if (value := path.of(row)) is not None}
+        if sent and not found <= sent:
             yield spec.parameters[0]
 
 
-def _values(spec: ServerFilter, wanted: tuple[object, ...] | None) -> Iterable[tuple[str, str]]:
+def _values(
+    spec: ServerFilter, resource: Resource, condition: Group | None
+) -> list[tuple[str, str]]:
+    kind = resource.type_of(spec.field)
+    several = resource.holds_several(spec.field)
+    wanted = implied_values(condition, spec.field, kind=kind, several=several)
     fallback = [] if spec.default is None else [(spec.parameters[0], spec.default)]
     if not wanted or len(wanted) > _PUSHED_VALUES:
         return fallback
     if spec.kind is FilterKind.ONE and len(wanted) > 1:
         return fallback
-    names = [_procore_name(spec, value) for value in wanted]
+    names = [_procore_name(spec, kind, value) for value in wanted]
     known = [name for name in names if name is not None]
     return [(spec.parameters[0], name) for name in known] if len(known) == len(names) else fallback
 
 
-def _procore_name(spec: ServerFilter, value: object) -> str | None:
+def _procore_name(spec: ServerFilter, kind: FieldType | None, value: object) -> str | None:
     text = str(value).casefold()
     if spec.map:
         return spec.map.get(text)
     if spec.values:
         return next((name for name in spec.values if name.casefold() == text), None)
+    if kind is FieldType.KEY:
+        return str(value) or None
+    # Other text Procore may compare more strictly than we do.
     return text if isinstance(value, int) and 0 < value <= MAX_ID else None
 
 

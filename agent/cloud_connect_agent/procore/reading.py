@@ -138,9 +138,9 @@ class Reading:
     def _watch_filters(self, rows: Sequence[Row]) -> None:
         """Tell of filters that Procore ignores; the conditions are applied here anyway."""
         selection = self.plan.selection
-        if self._checked or selection.resource.list_ is None:
+        if self._checked:
             return
-        for parameter in ignored_filters(selection.resource.list_, selection.condition, rows):
+        for parameter in ignored_filters(selection.resource, selection.condition, rows):
             self.sightings.note(
                 "procore_filter_ignored", resource=selection.resource.name, parameter=parameter
             )

@@ -242,3 +242,31 @@ def test_resource_without_a_list_says_so() -> None:
         made("scope = []\nmissing = { list = 'Read through their meeting.' }").needed(
             Operation.LIST
         )
+
+
+@pytest.mark.parametrize(
+    ("text", "one"),
+    [
+        ("RFIs", "RFI"),
+        ("Company users", "company user"),
+        ("Companies", "company"),
+        ("Submittal statuses", "submittal status"),
+        ("RFI replies", "RFI reply"),
+        ("Equipment", "equipment"),
+        ("Inspections (checklists)", "inspection"),
+        ("Company projects, in short", "company project"),
+        ("Timecard entries of the company", "timecard entry of the company"),
+    ],
+)
+def test_one_record_has_a_name_in_sentences(text: str, one: str) -> None:
+    named = CATALOG.resource("rfis").model_copy(update={"text": text})
+    assert named.one == one
+    assert named.model_copy(update={"singular": "thing"}).one == "thing"
+
+
+def test_fields_of_lists_are_told_from_others() -> None:
+    rfis = CATALOG.resource("rfis")
+    assert rfis.holds_several("assignees")
+    assert rfis.holds_several("assignees.id")
+    assert not rfis.holds_several("rfi_manager.id")
+    assert not rfis.holds_several("subject")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from cloud_connect.calls import Operation
 from cloud_connect.errors import Outcome
@@ -104,7 +105,9 @@ async def test_a_redirect_to_another_company_at_the_api_is_refused(agent: Bench)
 )
 async def test_a_redirect_into_the_site_is_refused(agent: Bench, location: str) -> None:
     agent.procore.api.then(Reply(status=302, headers={"location": location}))
-    answer = await agent.raw("GET", "rest/v1.0/files/1")
+    with capture_logs() as logs:
+        answer = await agent.raw("GET", "rest/v1.0/files/1")
+    assert "file_host_refused" in {entry["event"] for entry in logs}
     assert answer.head.status == 403
     assert code(answer) == "policy_denied"
     assert "storage-hosts" in answer.problem.detail

@@ -36,7 +36,18 @@ def test_storage_of_procore_is_known(url: str) -> None:
     assert (found.api, found.private) == (False, False)
 
 
-def test_only_the_api_itself_is_shown_the_token() -> None:
+def test_hosts_of_the_apis_own_domain_are_procores() -> None:
+    assert LIVE.check("https://storage.procore.com/x").procore
+    assert not LIVE.check("https://storage.procoregov.com/x").procore
+    assert not LIVE.check("https://s3.amazonaws.com/x").procore
+    federal = HostRules(api="https://api.procoregov.com", public=False)
+    assert federal.check("https://storage.procoregov.com/x").procore
+    assert not federal.check("https://storage.procore.com/x").procore
+    assert not SIMULATOR.check("http://127.0.0.1:9001/x").procore
+    assert not ON_PREMISE.check("https://storage.procore.com/x").procore
+
+
+def test_the_api_is_its_origin_and_nothing_else() -> None:
     assert LIVE.check("https://api.procore.com/rest/v1.0/x?a=1").api
     assert LIVE.check("https://API.procore.com:443/rest/v1.0/x").api
     assert not LIVE.check("https://app.procore.com/rest/v1.0/x").api

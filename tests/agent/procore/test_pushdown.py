@@ -2,10 +2,14 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from cloud_connect.calls import Operation
 from cloud_connect.errors import InvalidRequestError
 from cloud_connect.query import Condition, Group, Operator
-from cloud_connect_agent.procore.catalog import Endpoint, FilterKind, ServerFilter, load_catalog
+from cloud_connect_agent.procore.catalog import (
+    FilterKind,
+    Resource,
+    ServerFilter,
+    load_catalog,
+)
 from cloud_connect_agent.procore.pushdown import server_query
 from cloud_connect_agent.procore.values import Calendar
 
@@ -15,16 +19,30 @@ CALENDAR = Calendar(now=datetime(2026, 11, 24, 12, tzinfo=UTC), zone=UTC)
 def sent(resource: str, *conditions: tuple[str, str, object]) -> list[tuple[str, str]]:
     parts = tuple(Condition.of(f, Operator(op), value) for f, op, value in conditions)
     tree = Group(conditions=parts) if parts else None
-    endpoint = load_catalog().resource(resource).needed(Operation.LIST)
-    return list(server_query(endpoint, tree, CALENDAR))
+    return list(server_query(load_catalog().resource(resource), tree, CALENDAR))
 
 
 def filtered(kind: FilterKind, *conditions: tuple[str, str, object]) -> list[tuple[str, str]]:
     """What a list with one filter, on ``on``, is asked."""
     parts = tuple(Condition.of(f, Operator(op), value) for f, op, value in conditions)
     spec = ServerFilter(field="on", kind=kind, parameters=("p",))
-    endpoint = Endpoint(version="v1.0", path="/things", filters=(spec,))
-    return list(server_query(endpoint, Group(conditions=parts) if parts else None, CALENDAR))
+    return list(server_query(things(spec), Group(conditions=parts) if parts else None, CALENDAR))
+
+
+def things(*filters: ServerFilter) -> Resource:
+    fields = {"id": "key out", "on": "date out", "tags": "list out", "tags.id": "integer out"}
+    fields["tags.on"] = "date out"
+    table = {
+        "name": "things",
+        "text": "Things",
+        "desc": "Some things",
+        "icon": "fa fa-cube",
+        "level": "company",
+        "scope": [],
+        "fields": fields,
+        "list": {"version": "v1.0", "path": "/things", "filters": filters},
+    }
+    return Resource.model_validate(table)
 
 
 def test_projects_are_listed_whatever_their_status_unless_one_is_asked_for() -> None:
@@ -108,5 +126,29 @@ def test_list_of_one_day_needs_that_day() -> None:
 def test_time_of_an_evening_chooses_the_day_as_written_and_the_day_it_is_here() -> None:
     east = Calendar(now=CALENDAR.now, zone=timezone(timedelta(hours=2)))
     late = Group(conditions=(Condition.of("date", Operator.GE, "2026-11-01T23:00:00Z"),))
-    endpoint = load_catalog().resource("accident_logs").needed(Operation.LIST)
-    assert dict(server_query(endpoint, late, east))["start_date"] == "2026-11-01"
+    accidents = load_catalog().resource("accident_logs")
+    assert dict(server_query(accidents, late, east))["start_date"] == "2026-11-01"
+
+
+def test_text_ids_are_sent_as_they_are() -> None:
+    ids = ServerFilter(field="id", kind=FilterKind.MANY, parameters=("ids[]",))
+    chosen = Group(conditions=(Condition.of("id", Operator.IN, ["01J9aB", 7]),))
+    assert server_query(things(ids), chosen, CALENDAR) == (("ids[]", "01J9aB"), ("ids[]", "7"))
+
+
+def test_conditions_on_a_list_may_each_be_met_by_another_of_its_values() -> None:
+    tags = ServerFilter(field="tags.id", kind=FilterKind.MANY, parameters=("tags[]",))
+    days = ServerFilter(field="tags.on", kind=FilterKind.DATES, parameters=("on",))
+    both = Group(
+        conditions=(
+            Condition.of("tags.id", Operator.IN, [1, 2, 3]),
+            Condition.of("tags.id", Operator.IN, [3, 4]),
+            Condition.of("tags.on", Operator.LT, "2026-11-10"),
+            Condition.of("tags.on", Operator.GT, "2026-11-20"),
+        )
+    )
+    assert server_query(things(tags, days), both, CALENDAR) == (
+        ("tags[]", "3"),
+        ("tags[]", "4"),
+        ("on", "1970-01-01...2026-11-11"),
+    )

@@ -82,11 +82,6 @@ def test_records_are_found_in_answers(body: object, rule: str, ids: list[int]) -
     assert [row["id"] for row in unwrap(body, rule)] == ids
 
 
-def test_records_of_a_group_get_what_it_says_of_itself() -> None:
-    group = {"id": 5, "group_title": "Safety", "tags": ["a"], "meetings": [{"id": 1, "title": "T"}]}
-    assert unwrap([group], "groups:meetings") == [{"group_title": "Safety", "id": 1, "title": "T"}]
-
-
 def test_folder_tree_becomes_rows_with_parents() -> None:
     root = {
         "id": 1,

@@ -124,16 +124,16 @@ async def test_order_that_procore_cannot_make_as_we_do_is_not_asked_for(
 
 
 async def test_conditions_are_met_before_the_limit_counts() -> None:
-    server = procore(things(200))
+    server = procore(things(2_000))
     wanted: dict[str, object] = {
         "arg1": {"name": "id"},
         "operator": "le",
-        "arg2": {"value": 150},
+        "arg2": {"value": 1950},
     }
     ids, stream = await first(server, orderBy="number", rowLimit=3, conditions=[wanted])
-    assert ids == [150, 149, 148]
+    assert ids == [1950, 1949, 1948]
     assert stream.total_items is None
-    assert len(server.requests) < 20
+    assert len(server.requests) < 60
 
 
 async def test_records_without_ids_that_are_equal_are_delivered_as_often_as_they_are() -> None:

@@ -40,7 +40,7 @@ def test_entities_are_told_from_errors_by_what_was_sent() -> None:
         ),
     )
     assert [one.record and one.record["id"] for one in told] == [7, None, 8]
-    assert told[1] == Synced(reason="code: can't be blank")
+    assert told[1] == Synced(reason="“code” can't be blank")
 
 
 def test_values_that_procore_rewrites_are_recognised() -> None:
@@ -78,7 +78,7 @@ def test_bare_list_of_rows_is_read_alike() -> None:
     items: list[Row] = [{"code": "1"}, {"code": "2"}]
     rows = [{"code": "1", "errors": {"code": ["taken"]}}, {"id": 4, "code": "2", "errors": []}]
     first, second = synced(items, ROWS, rows)
-    assert first.reason == "code: taken"
+    assert first.reason == "“code” is taken"
     assert second.record is not None
 
 
@@ -128,4 +128,4 @@ def test_every_record_gets_its_own_answer_in_any_order(
         if taken:
             assert told[place].record == {"id": place, **items[place]}
         else:
-            assert told[place].reason == f"name: no {place}"
+            assert told[place].reason == f"“name”: no {place}"

@@ -1,5 +1,6 @@
 """The fields of a resource's records, as the catalogue writes them."""
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
@@ -12,6 +13,8 @@ __all__ = ["Direction", "FieldSpec", "Table", "expand_fields", "label_of", "lowe
 
 _WORDS: Final = {"id": "ID", "ids": "IDs", "url": "URL", "rfi": "RFI", "uuid": "UUID", "pdf": "PDF"}
 
+_ASIDE: Final = re.compile(r"( \(.*\)|, .*)$")  # ``(v2)``, ``, in short``
+_QUALIFIED: Final = re.compile(r"(.+?)( of .+)")
 _SINGULARS: Final = {"ies": "y", "sses": "ss", "uses": "us", "ss": "ss", "us": "us", "s": ""}
 
 
@@ -97,8 +100,11 @@ def lowered(text: str) -> str:
 
 def singular_of(text: str) -> str:
     """One of what a title names, as it stands within a sentence."""
-    plural = lowered(text)
+    plain, several = _ASIDE.sub("", lowered(text)), ""
+    match = _QUALIFIED.fullmatch(plain)
+    if match is not None:
+        plain, several = match[1], match[2]
     for ending, short in _SINGULARS.items():
-        if plural.endswith(ending):
-            return f"{plural.removesuffix(ending)}{short}"
-    return plural
+        if plain.endswith(ending):
+            return f"{plain.removesuffix(ending)}{short}{several}"
+    return f"{plain}{several}"

@@ -198,6 +198,14 @@ class Resource(Table):
         """The type of a field; ``None`` if the catalogue does not tell."""
         return self._types.get(name)
 
+    def holds_several(self, name: str) -> bool:
+        """Whether a field is a list, or lies in the elements of one."""
+        parts = name.split(".")
+        return any(
+            self._types.get(".".join(parts[:length])) is FieldType.LIST
+            for length in range(1, len(parts) + 1)
+        )
+
     def sent_type_of(self, name: str) -> FieldType | None:
         """The type that a field is sent as; ``None`` if the catalogue does not tell."""
         return self._sent.get(name) or self._types.get(name)

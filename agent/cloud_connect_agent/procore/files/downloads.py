@@ -7,11 +7,16 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
+from urllib.parse import unquote
 
 import structlog
 
 from cloud_connect.calls import Source
-from cloud_connect.errors import CloudConnectError, SourceUnavailableError
+from cloud_connect.errors import (
+    CloudConnectError,
+    DeadlineExceededError,
+    SourceUnavailableError,
+)
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.files.hosts import FileUrl, HostRefusedError
 from cloud_connect_agent.procore.files.storage import Storage
@@ -24,7 +29,9 @@ log = structlog.get_logger(__name__)
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 5
 _MAX_RESUMES: Final = 5  # of one body
+_RESUME_SECONDS: Final = 30.0  # until the rest begins to come
 _RESUME_PAUSE: Final = 0.1  # seconds before the first; doubles
+_TOKEN_REFUSED: Final = frozenset({400, 401, 403})
 _AGED: Final = frozenset({401, 403, 404, 410})  # what a signed link that aged answers
 _RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
 # Of the caller's headers, what a storage host is told; never the rest.
@@ -51,14 +58,14 @@ class Wanted:
     Attributes:
         headers: By lower-case name: ranges, conditions, and how the bytes may be packed.
         allow: Raises for a target at the API that the policy does not allow.
-        renew: Gives a fresh link for one that aged; ``None`` if there is no other.
+        renew: Gives a fresh link for one that aged, by a deadline.
     """
 
     source: Source
     headers: Headers
     deadline: float
     allow: Callable[[str], None]
-    renew: Callable[[], Awaitable[str]] | None = None
+    renew: Callable[[float], Awaitable[str]]
     interactive: bool = True
 
 
@@ -86,9 +93,9 @@ class Downloads:
         """
         async with AsyncExitStack() as stack:
             url, answer = await self._follow(stack, wanted, self._checked(wanted, link))
-            if answer.status == 403 and wanted.renew is not None and not url.api:
+            if answer.status == 403 and not url.api:
                 await stack.aclose()
-                fresh = self._checked(wanted, await wanted.renew())
+                fresh = self._checked(wanted, await wanted.renew(wanted.deadline))
                 url, answer = await self._follow(stack, wanted, fresh)
             download = Download(self, wanted, url, answer)
             stack.push_async_callback(download.aclose)
@@ -128,28 +135,68 @@ class Downloads:
                     interactive=wanted.interactive,
                 )
             )
-        kept = [(name, value) for name, value in wanted.headers if name in _PASSED]
+        if not url.procore:
+            return await self._ask_storage(stack, wanted, url)
+        if _is_api(url.target):  # the web hosts serve the API, too
+            wanted.allow(url.target.removeprefix("/"))
+        hop = AsyncExitStack()
+        async with hop:
+            answer = await self._ask_storage(hop, wanted, url, token=await self._token(wanted))
+            if answer.status not in _TOKEN_REFUSED:
+                stack.push_async_exit(hop.pop_all())
+                return answer
+        # A link that is signed already may not take a token beside it.
+        log.info("file_token_refused", host=url.host, status=answer.status)
+        return await self._ask_storage(stack, wanted, url)
+
+    async def _ask_storage(
+        self,
+        stack: AsyncExitStack,
+        wanted: Wanted,
+        url: FileUrl,
+        *,
+        token: bytes | None = None,
+    ) -> StreamedResponse:
+        headers = [
+            (name.encode("ascii"), value.encode("latin-1"))
+            for name, value in wanted.headers
+            if name in _PASSED
+        ]
+        if token is not None:
+            headers.append((b"authorization", token))
         return await stack.enter_async_context(
             self._storage.open(
                 "GET",
                 url,
                 environment=wanted.source.environment,
-                headers=[(name.encode("ascii"), value.encode("latin-1")) for name, value in kept],
+                headers=headers,
                 deadline=wanted.deadline,
             )
         )
+
+    async def _token(self, wanted: Wanted) -> bytes:
+        authenticator, environment = self._client.authenticator, wanted.source.environment
+        token = authenticator.ready(environment)
+        if token is None:
+            try:
+                async with asyncio.timeout(max(0.0, wanted.deadline - self._clock())):
+                    token = await authenticator.token(environment)
+            except TimeoutError as exc:
+                raise DeadlineExceededError(
+                    "Procore's login host gave no token before the call's deadline."
+                ) from exc
+        return token.header
 
     async def resume(
         self, stack: AsyncExitStack, wanted: Wanted, url: FileUrl
     ) -> tuple[FileUrl, StreamedResponse]:
         """Ask again, by a fresh link if the old one has aged."""
-        later = replace(wanted, deadline=self._clock() + 60.0)
+        later = replace(wanted, deadline=self._clock() + _RESUME_SECONDS)
         url, answer = await self._follow(stack, later, url)
-        if answer.status in _AGED and wanted.renew is not None:
+        if answer.status in _AGED:
             await stack.aclose()
-            url, answer = await self._follow(
-                stack, later, self._checked(wanted, await wanted.renew())
-            )
+            fresh = self._checked(later, await later.renew(later.deadline))
+            url, answer = await self._follow(stack, later, fresh)
         return url, answer
 
 
@@ -236,6 +283,11 @@ class _Span:
         kept = tuple(pair for pair in given if pair[0] in {"accept", "accept-encoding"})
         rest = f"bytes={self.first + came}-{self.last}"
         return (*kept, ("range", rest), ("if-range", self.etag))
+
+
+def _is_api(target: str) -> bool:
+    path = unquote(target.partition("?")[0]).lower()
+    return "/rest/" in path or "/vapid/" in path
 
 
 def _span_of(answer: StreamedResponse) -> _Span | None:

@@ -13,7 +13,7 @@ __all__ = ["FileUrl", "HostRefusedError", "HostRules"]
 
 # Procore's own storage and the object stores behind it. Whatever else a site needs is added
 # to the environment's storage_hosts by the PC's administrator.
-_KNOWN_HOSTS: Final = ("*.procore.com", "*.procoregov.com")
+_DOMAINS: Final = (".procore.com", ".procoregov.com")
 _S3: Final = re.compile(
     r"(?:[a-z0-9][a-z0-9.-]*\.)?s3(?:[.-][a-z0-9-]+){0,3}\.amazonaws\.com", re.ASCII
 )
@@ -34,7 +34,9 @@ class FileUrl:
 
     Attributes:
         target: Path and query, to the byte.
-        api: Whether it is the API's own origin, the only one that is shown the token.
+        api: Whether it is the API's own origin.
+        procore: Whether it is another host of Procore's own domain, on the internet. Procore
+            wants its token there for downloads, and nowhere else.
         private: Whether its host may have an address of a private network.
     """
 
@@ -43,6 +45,7 @@ class FileUrl:
     port: int
     target: str
     api: bool = False
+    procore: bool = False
     private: bool = False
 
     @property
@@ -118,8 +121,14 @@ class HostRules:
             )
         if port != _PORTS[scheme] and not named:
             raise _refused(host, f"is named with port {port}")
-        private = named and not self.public
-        return FileUrl(scheme=scheme, host=host, port=port, target=target, private=private)
+        return FileUrl(
+            scheme=scheme,
+            host=host,
+            port=port,
+            target=target,
+            procore=not named and self._shares_domain(host),
+            private=named and not self.public,
+        )
 
     def check_address(self, url: FileUrl, address: str) -> None:
         """Check an address that a host's name stands for, before it is connected to.
@@ -155,8 +164,14 @@ class HostRules:
     def _known(self, host: str) -> bool:
         if _S3.fullmatch(host):
             return True
-        patterns = (*_KNOWN_HOSTS, *self.extra)
-        return any(one[:2] == "*." and host.endswith(one[1:]) for one in patterns)
+        if host.endswith(_DOMAINS):
+            return True
+        return any(one[:2] == "*." and host.endswith(one[1:]) for one in self.extra)
+
+    def _shares_domain(self, host: str) -> bool:
+        """Whether a host and the API are of one and the same domain of Procore's."""
+        api = urlsplit(self.api).hostname or ""
+        return any(host.endswith(one) and api.endswith(one) for one in _DOMAINS)
 
 
 def _refused(host: str, why: str) -> HostRefusedError:

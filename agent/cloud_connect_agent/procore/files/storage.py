@@ -30,7 +30,8 @@ __all__ = ["Storage"]
 
 log = structlog.get_logger(__name__)
 
-_MAX_TRANSFERS: Final = 16  # at once; each is one connection and what is on its way
+_MAX_TRANSFERS: Final = 64  # at once; each is one connection and what is on its way
+_DOWNLOAD_STALL: Final = 30.0  # seconds; less than the relay waits, so that there is time to resume
 _MAX_ADDRESSES: Final = 4  # of one name, that are tried
 _MAX_HEADERS: Final = 200
 
@@ -198,6 +199,9 @@ class Storage:
         content: bytes | AsyncIterator[bytes] | None,
     ) -> httpx.Request:
         timeouts = self._timeouts
+        stall = timeouts.stall_timeout
+        if method == "GET":
+            stall = min(stall, _DOWNLOAD_STALL)
         host = f"[{place}]" if ":" in place else place
         base = httpx.URL(f"{url.scheme}://{host}:{url.port}/")
         request = httpx.Request(
@@ -213,7 +217,7 @@ class Storage:
                 "sni_hostname": url.host,
                 "timeout": {
                     "connect": timeouts.connect_timeout,
-                    "read": timeouts.stall_timeout,
+                    "read": stall,
                     "write": timeouts.stall_timeout,
                     "pool": timeouts.stall_timeout,
                 },
