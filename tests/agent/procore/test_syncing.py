@@ -29,6 +29,29 @@ def test_request_holds_the_records_beside_where_they_go() -> None:
     assert other.query == (("company_id", str(COMPANY)),)
 
 
+def test_request_tells_of_each_record_what_nothing_else_does() -> None:
+    items = load_catalog().resource("direct_cost_line_items")
+    assert items.sync is not None
+    target = {"project_id": str(PROJECT), "direct_cost_id": "7"}
+    request = sync_request(items, items.sync, source(), target, [{"description": "Piles"}])
+    assert request.path == f"/rest/v1.0/projects/{PROJECT}/direct_costs/line_items/sync"
+    assert request.json == {"updates": [{"direct_cost_id": 7, "description": "Piles"}]}
+
+
+def test_request_sends_beside_the_records_what_they_have_in_common() -> None:
+    orders = load_catalog().resource("potential_change_orders")
+    assert orders.sync is not None
+    target = {"project_id": str(PROJECT)}
+    records: list[Row] = [{"contract_id": 7, "title": "A"}, {"contract_id": 7, "title": "B"}]
+    request = sync_request(orders, orders.sync, source(), target, records)
+    assert request.query == (("project_id", str(PROJECT)), ("contract_id", "7"))
+    assert request.json == {"updates": [{"title": "A"}, {"title": "B"}]}
+    codes = load_catalog().resource("cost_codes")
+    assert codes.sync is not None
+    request = sync_request(codes, codes.sync, source(), target, [{"code": "1"}])
+    assert request.query == (("project_id", str(PROJECT)),)
+
+
 def test_entities_are_told_from_errors_by_what_was_sent() -> None:
     items: list[Row] = [{"code": "1", "name": "A"}, {"code": "", "name": "B"}, {"code": "3"}]
     told = synced(
