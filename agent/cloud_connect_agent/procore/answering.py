@@ -1,13 +1,10 @@
 """Answers what somebody wants to read."""
 
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
-from cloud_connect.calls import Source
 from cloud_connect.errors import InvalidRequestError
-from cloud_connect_agent.procore.catalog import Catalog, Resource
-from cloud_connect_agent.procore.converting import TypeOf
+from cloud_connect_agent.procore.catalog import Catalog
 from cloud_connect_agent.procore.cursor import Position, read_cursor
 from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.observed import ObservedFields
@@ -68,10 +65,6 @@ class Answering:
             await reading.aclose()
             raise
         return streamed
-
-    def custom_types(self, source: Source, resource: Resource) -> TypeOf:
-        """The types of the company's own fields, as far as records showed them."""
-        return partial(self._observed.type_of, source, resource)
 
     async def records(
         self, selection: Selection, fetcher: Fetcher, calendar: Calendar
