@@ -160,7 +160,6 @@ class Changing:
             target,
             record_id=record_id,
             record=record,
-            custom=self._answering.custom_types(fetcher.source, resource),
         )
         response = await fetcher.send(request, answering=begun)
         if operation is Operation.DELETE:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from typing import Final
 
 from cloud_connect.calls import Operation, RecordParams, Source
@@ -28,6 +29,7 @@ from cloud_connect_agent.procore.metadata import (
     names_of_query,
 )
 from cloud_connect_agent.procore.observed import ObservedFields
+from cloud_connect_agent.procore.records import with_own_values
 from cloud_connect_agent.procore.rehearsing import Rehearsing
 from cloud_connect_agent.procore.rows import Row
 from cloud_connect_agent.procore.rowstream import RowStream
@@ -155,6 +157,7 @@ class RecordExecutor:
     ) -> Row:
         """Create a record and return it as Procore made it."""
         self._note(params, [record])
+        record = self._typed(params.source, params.resource, record)
         return await self._changing.one(
             Operation.CREATE, params, record, self._fetcher(params.source, deadline, params)
         )
@@ -178,6 +181,7 @@ class RecordExecutor:
         refused = above(ceiling, len(records), verb="created")
         if refused is not None:
             raise refused
+        records = self._all_typed(params, records)
         new = new_records_of(resource, params, records)
         fetcher = self._fetcher(params.source, deadline, params)
         return await self._bulk.create(resource, new, fetcher, seed=params.seed)
@@ -200,6 +204,7 @@ class RecordExecutor:
             InvalidRequestError: If it could not be carried out; the message says why.
             SourceRejectedError: With status 404, if there is no such record.
         """
+        records = self._all_typed(params, records)
         with without_writes():
             if operation is Operation.CREATE:
                 resource = self._catalog.resource(params.resource)
@@ -213,6 +218,7 @@ class RecordExecutor:
     ) -> Row:
         """Change a record and return it as it is then."""
         self._note(params, [record])
+        record = self._typed(params.source, params.resource, record)
         return await self._changing.one(
             Operation.UPDATE, params, record, self._fetcher(params.source, deadline, params)
         )
@@ -249,6 +255,7 @@ class RecordExecutor:
         resource = self._catalog.resource(query.info.name)
         self.metadata.note_use(source, resource.name, names_of_query(query))
         if query.action is not Action.SELECT:
+            query = self._with_own_values(source, query)
             if query.dry_run:
                 with without_writes():
                     return await self._rehearsing.query(query, fetcher, calendar, ceiling=ceiling)
@@ -291,6 +298,20 @@ class RecordExecutor:
         fetcher = self._fetcher(params.source, deadline, params)
         calendar = Calendar(now=self._now(), zone=self._zone)
         return RowStream(await self._answering.answer(selection, fetcher, calendar))
+
+    def _typed(self, source: Source, table: str, record: Mapping[str, object]) -> Row:
+        resource = self._catalog.resource(table)
+        return with_own_values(record, partial(self.metadata.type_of, source, resource))
+
+    def _all_typed(
+        self, params: RecordParams, records: Sequence[Mapping[str, object]]
+    ) -> Sequence[Row]:
+        return [self._typed(params.source, params.resource, record) for record in records]
+
+    def _with_own_values(self, source: Source, query: Query) -> Query:
+        typed = partial(self._typed, source, query.info.name)
+        records = None if query.records is None else tuple(map(typed, query.records))
+        return query.model_copy(update={"mappings": typed(query.mappings), "records": records})
 
     def _own_fetcher(self, source: Source, deadline: float) -> Fetcher:
         return Fetcher(self._client, source, deadline=deadline, interactive=True)

@@ -25,6 +25,7 @@ from cloud_connect_agent.procore.metadata.store import SnapshotStore, Stored
 from cloud_connect_agent.procore.metadata.usage import Usage
 from cloud_connect_agent.procore.observed import ObservedFields
 from cloud_connect_agent.procore.rows import CUSTOM_FIELD
+from cloud_connect_agent.procore.values import FieldType
 
 __all__ = ["Metadata"]
 
@@ -119,6 +120,12 @@ class Metadata:
             for name, one in known.items()
             if one.origin is not Origin.CATALOG
         ]
+
+    def type_of(self, source: Source, resource: Resource, name: str) -> FieldType | None:
+        """The type of a field beyond the catalogue, as far as it is known."""
+        snapshot = self._company(source).snapshot
+        known = None if snapshot is None else snapshot.fields.get(resource.name, {}).get(name)
+        return self._observed.type_of(source, resource, name) if known is None else known.type
 
     def required(self, source: Source, resource: Resource) -> frozenset[str]:
         """The fields that one of the company's field sets requires."""
