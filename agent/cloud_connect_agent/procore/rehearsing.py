@@ -16,8 +16,7 @@ from cloud_connect_agent.procore.changing import (
     OPERATIONS,
     VERBS,
     checked_change,
-    own_fields,
-    write_target,
+    checked_one,
 )
 from cloud_connect_agent.procore.extent import MAX_CHANGED, above, too_many
 from cloud_connect_agent.procore.fetching import Fetcher
@@ -90,12 +89,7 @@ class Rehearsing:
             InvalidRequestError: If a field or scope id is unknown or missing; it is named.
             UnsupportedOperationError: If Procore has no such operation.
         """
-        resource = self._catalog.resource(params.resource)
-        self._catalog.endpoint(resource, operation)
-        if params.record_id is None and not resource.single:
-            raise InvalidRequestError(f"Say which of the {resource.text} is meant by its id.")
-        target = write_target(resource, params.source, params.scope, record or {})
-        own = None if record is None else own_fields(resource, record, params.record_id)
+        resource, target, own = checked_one(self._catalog, operation, params, record)
         write_request(
             resource, operation, params.source, target, record_id=params.record_id, record=own
         )
