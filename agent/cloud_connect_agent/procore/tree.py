@@ -115,10 +115,9 @@ def _fields(
 
 
 def _names(name: str) -> frozenset[str]:
-    """What a field set may call a field: its object, or the thing whose id is sent."""
-    return frozenset(
-        {name, name.partition(".")[0], name.removesuffix("_id"), name.removesuffix("_ids")}
-    )
+    """What a field set may call a field: its object, or the things whose ids are sent."""
+    several = f"{name.removesuffix('_ids')}s" if name.endswith("_ids") else name
+    return frozenset({name, name.partition(".")[0], name.removesuffix("_id"), several})
 
 
 def _field(spec: FieldSpec, inout: Literal["IMPORT", "EXPORT"], *, desc: str = "") -> TreeField:

@@ -167,6 +167,14 @@ async def test_ceiling_keeps_all_of_them_back(procore: ScriptedProcore) -> None:
     assert procore.requests == []
 
 
+async def test_more_than_can_go_out_singly_are_refused(procore: ScriptedProcore) -> None:
+    with pytest.raises(InvalidRequestError, match="at most 1000"):
+        await created(executor_of(procore), codes(1001))
+    assert procore.requests == []
+    await created(executor_of(procore, SYNC), codes(1001))
+    assert len(procore.written) == 2
+
+
 async def test_many_records_go_out_in_one_sync(procore: ScriptedProcore) -> None:
     records = codes(3)
     procore.answers["PATCH", SYNC_PATH] = entities(*records)

@@ -37,7 +37,13 @@ def field_set(**fields: object) -> Row:
 def procore() -> ScriptedProcore:
     return ScriptedProcore(
         {
-            SETS: [field_set(custom_field_7=effort(), location={"required": True})],
+            SETS: [
+                field_set(
+                    custom_field_7=effort(),
+                    location={"required": True},
+                    distributions={"required": True},
+                )
+            ],
             DEFINITIONS: [{"id": 7, "label": "Effort", "data_type": "decimal", "active": True}],
             RFIS: [{"id": 1, "subject": "A", "custom_fields": {}}],
         }
@@ -94,6 +100,7 @@ async def test_field_of_the_catalogue_that_a_field_set_requires_is_marked(
         if one["inout"] == "IMPORT"
     }
     assert fields["location_id"]["required"] is True
+    assert fields["distribution_ids"]["required"] is True
     assert fields["subject"]["required"] is True
     assert fields["subject"]["desc"] == "Procore needs it for a new record"
     assert fields["due_date"]["required"] is False
