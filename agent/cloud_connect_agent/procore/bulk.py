@@ -15,7 +15,6 @@ from cloud_connect.errors import (
 from cloud_connect.query import Query
 from cloud_connect_agent.procore.catalog import Catalog, Resource, Sync
 from cloud_connect_agent.procore.changing import insert_target, own_fields, write_target
-from cloud_connect_agent.procore.extent import MAX_CHANGED
 from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.messages import ApiRequest, ApiResponse
 from cloud_connect_agent.procore.planner import Target, scoped
@@ -121,14 +120,8 @@ class BulkCreating:
             seed: What is the same for each repeat of the call, for records to be known by.
 
         Raises:
-            InvalidRequestError: If they are too many to be created one after another.
             CloudConnectError: Why none was created, if that is not about one record only.
         """
-        if resource.sync is None and len(records) > MAX_CHANGED:
-            raise InvalidRequestError(
-                f"Procore creates {resource.many} only one by one, so one call may create at "
-                f"most {MAX_CHANGED}."
-            )
         results = _Results(len(records))
         if resource.sync is None or len(records) == 1:
             await self._one_by_one(resource, records, fetcher, results)

@@ -19,7 +19,7 @@ from cloud_connect_agent.procore.answering import Answering
 from cloud_connect_agent.procore.bulk import BulkCreating, new_records, new_records_of
 from cloud_connect_agent.procore.catalog import Catalog
 from cloud_connect_agent.procore.changing import Changing
-from cloud_connect_agent.procore.extent import above
+from cloud_connect_agent.procore.extent import too_many_new
 from cloud_connect_agent.procore.fetching import Client, Fetcher
 from cloud_connect_agent.procore.metadata import (
     Metadata,
@@ -36,7 +36,7 @@ from cloud_connect_agent.procore.selection import (
     selection_of_params,
     selection_of_query,
 )
-from cloud_connect_agent.procore.tree import tree_of
+from cloud_connect_agent.procore.tree import Trees
 from cloud_connect_agent.procore.values import Calendar
 from cloud_connect_agent.procore.writes import without_writes
 
@@ -74,6 +74,7 @@ class RecordExecutor:
         self._zone: Final = zone
         observed = ObservedFields()
         self.metadata: Final = Metadata(catalog, observed, store=store)
+        self._trees: Final = Trees(catalog, self.metadata)
         self._answering: Final = Answering(catalog, observed)
         self._changing: Final = Changing(catalog, self._answering)
         self._bulk: Final = BulkCreating(catalog)
@@ -175,7 +176,7 @@ class RecordExecutor:
         """
         resource = self._catalog.resource(params.resource)
         self._note(params, records)
-        refused = above(ceiling, len(records), verb="created")
+        refused = too_many_new(resource, len(records), ceiling=ceiling)
         if refused is not None:
             raise refused
         new = new_records_of(resource, params, records)
@@ -253,7 +254,7 @@ class RecordExecutor:
                 with without_writes():
                     return await self._rehearsing.query(query, fetcher, calendar, ceiling=ceiling)
             if query.records is not None:
-                refused = above(ceiling, len(query.records), verb="created")
+                refused = too_many_new(resource, len(query.records), ceiling=ceiling)
                 if refused is not None:
                     raise refused
                 new = new_records(resource, query, source)
@@ -270,13 +271,8 @@ class RecordExecutor:
         Args:
             refresh: Ask Procore what the company defines, however short ago that was.
         """
-        metadata = self.metadata
-        await metadata.refresh(self._own_fetcher(source, deadline), force=refresh)
-        return tree_of(
-            self._catalog,
-            lambda resource: metadata.fields(source, resource),
-            required=lambda resource: metadata.required(source, resource),
-        )
+        await self.metadata.refresh(self._own_fetcher(source, deadline), force=refresh)
+        return self._trees.tree(source)
 
     async def drift(
         self, source: Source, deadline: float, *, refresh: bool = False

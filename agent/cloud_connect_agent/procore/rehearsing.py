@@ -18,7 +18,7 @@ from cloud_connect_agent.procore.changing import (
     checked_change,
     checked_one,
 )
-from cloud_connect_agent.procore.extent import MAX_CHANGED, above, too_many
+from cloud_connect_agent.procore.extent import MAX_CHANGED, too_many, too_many_new
 from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.planner import scoped
 from cloud_connect_agent.procore.records import write_request
@@ -62,7 +62,8 @@ class Rehearsing:
         rows = await self._answering.records(selection, fetcher, calendar)
         verb = VERBS[operation]
         refused = too_many(resource, len(rows), verb=verb, multiple=query.multiple, ceiling=ceiling)
-        return _told(rows, verb, None if refused is None else refused.message)
+        more = len(rows) > MAX_CHANGED  # no further ones were read
+        return _told(rows, verb, None if refused is None else refused.message, more=more)
 
     def creation(
         self, resource: Resource, records: Sequence[NewRecord], ceiling: Ceiling | None
@@ -77,7 +78,7 @@ class Rehearsing:
         for one in records:
             check_required(resource, endpoint, one.record)
             rows.append(scoped(sent_record(one.request, endpoint), resource, one.target))
-        refused = above(ceiling, len(rows), verb="created")
+        refused = too_many_new(resource, len(rows), ceiling=ceiling)
         return _told(rows, "created", None if refused is None else refused.message)
 
     def check(
@@ -99,10 +100,11 @@ class Rehearsing:
         return _told([row], VERBS[operation], None)
 
 
-def _told(rows: Sequence[Row], verb: str, refused: str | None) -> RowStream:
+def _told(rows: Sequence[Row], verb: str, refused: str | None, *, more: bool = False) -> RowStream:
     count = len(rows)
     if refused is not None:
-        message = f"{_number(count)} would be {verb}, but that would be refused: {refused}"
+        named = f"More than {MAX_CHANGED} records" if more else _number(count)
+        message = f"{named} would be {verb}, but that would be refused: {refused}"
     elif count:
         message = f"{_number(count)} would be {verb}; nothing was written."
     else:

@@ -292,6 +292,29 @@ async def test_custom_field_that_records_stop_showing_is_gone_in_the_end(
     assert [item["field"] for item in await drift_items(executor)] == ["custom_field_9"]
 
 
+async def test_tree_is_made_when_something_has_changed(procore: ScriptedProcore) -> None:
+    executor = executor_of(procore)
+    first = await executor.tree(source(), soon())
+    assert await executor.tree(source(), soon()) is first
+    assert await executor.tree(source(), soon(), refresh=True) is first
+    procore.tables[SETS] = [field_set(custom_field_7=effort(required=False))]
+    second = await executor.tree(source(), soon(), refresh=True)
+    assert second is not first
+    for company in range(1, 5):
+        await executor.tree(source().model_copy(update={"company_id": company}), soon())
+    again = await executor.tree(source(), soon())
+    assert again is not second
+    assert again == second
+
+
+async def test_custom_field_of_a_table_that_cannot_be_written_only_comes_out(
+    procore: ScriptedProcore,
+) -> None:
+    procore.tables[SETS] = [{"class_name": "Commitment", "fields": {"custom_field_7": effort()}}]
+    fields = await fields_of(executor_of(procore), "commitments")
+    assert [one["inout"] for one in fields if one["name"] == "custom_field_7"] == ["EXPORT"]
+
+
 async def test_companies_are_kept_apart_and_bounded(procore: ScriptedProcore) -> None:
     executor = executor_of(procore)
     await executor.tree(source(), soon())
