@@ -20,7 +20,7 @@ from cloud_connect_agent.procore.answering import Answering
 from cloud_connect_agent.procore.bulk import BulkCreating, new_records, new_records_of
 from cloud_connect_agent.procore.catalog import Catalog
 from cloud_connect_agent.procore.changing import Changing
-from cloud_connect_agent.procore.extent import above
+from cloud_connect_agent.procore.extent import too_many_new
 from cloud_connect_agent.procore.fetching import Client, Fetcher
 from cloud_connect_agent.procore.metadata import (
     Metadata,
@@ -38,7 +38,7 @@ from cloud_connect_agent.procore.selection import (
     selection_of_params,
     selection_of_query,
 )
-from cloud_connect_agent.procore.tree import tree_of
+from cloud_connect_agent.procore.tree import Trees
 from cloud_connect_agent.procore.values import Calendar
 from cloud_connect_agent.procore.writes import without_writes
 
@@ -76,6 +76,7 @@ class RecordExecutor:
         self._zone: Final = zone
         observed = ObservedFields()
         self.metadata: Final = Metadata(catalog, observed, store=store)
+        self._trees: Final = Trees(catalog, self.metadata)
         self._answering: Final = Answering(catalog, observed)
         self._changing: Final = Changing(catalog, self._answering)
         self._bulk: Final = BulkCreating(catalog)
@@ -178,7 +179,7 @@ class RecordExecutor:
         """
         resource = self._catalog.resource(params.resource)
         self._note(params, records)
-        refused = above(ceiling, len(records), verb="created")
+        refused = too_many_new(resource, len(records), ceiling=ceiling)
         if refused is not None:
             raise refused
         records = self._all_typed(params, records)
@@ -260,7 +261,7 @@ class RecordExecutor:
                 with without_writes():
                     return await self._rehearsing.query(query, fetcher, calendar, ceiling=ceiling)
             if query.records is not None:
-                refused = above(ceiling, len(query.records), verb="created")
+                refused = too_many_new(resource, len(query.records), ceiling=ceiling)
                 if refused is not None:
                     raise refused
                 new = new_records(resource, query, source)
@@ -277,13 +278,8 @@ class RecordExecutor:
         Args:
             refresh: Ask Procore what the company defines, however short ago that was.
         """
-        metadata = self.metadata
-        await metadata.refresh(self._own_fetcher(source, deadline), force=refresh)
-        return tree_of(
-            self._catalog,
-            lambda resource: metadata.fields(source, resource),
-            required=lambda resource: metadata.required(source, resource),
-        )
+        await self.metadata.refresh(self._own_fetcher(source, deadline), force=refresh)
+        return self._trees.tree(source)
 
     async def drift(
         self, source: Source, deadline: float, *, refresh: bool = False
