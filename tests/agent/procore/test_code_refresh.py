@@ -66,6 +66,16 @@ async def test_fifty_rejections_of_one_token_cause_one_refresh(
     assert login.presented["refresh-1"] == 1
 
 
+async def test_two_hundred_calls_at_an_ended_token_cause_one_refresh(
+    authenticator: Authenticator, login: RotatingLogin, clocks: Clocks
+) -> None:
+    await sign_in(authenticator)
+    clocks.advance(6000)
+    tokens = await asyncio.gather(*[authenticator.token(SANDBOX) for _ in range(200)])
+    assert {token.header for token in tokens} == {b"Bearer access-2"}
+    assert login.presented["refresh-1"] == 1
+
+
 async def test_a_second_rejection_in_a_row_is_no_matter_of_the_token(
     authenticator: Authenticator, login: RotatingLogin, clocks: Clocks
 ) -> None:
