@@ -302,3 +302,19 @@ async def test_stopping_at_once_leaves_the_mark(
     with pytest.raises(SourceUnavailableError, match="stopping"):
         await waiting
     assert stored(vault)["phase"] == "refreshing"
+
+
+async def test_stopping_does_not_wait_for_another_process(
+    procore: FakeProcore, vault: MemoryVault, clocks: Clocks, login: RotatingLogin
+) -> None:
+    async with opened(procore, vault, clocks) as authenticator:
+        await sign_in(authenticator)
+        clocks.advance(6000)
+        vault.holders = 1  # another process refreshes, and takes its time
+        waiting = asyncio.create_task(authenticator.token(SANDBOX))
+        await until(lambda: vault.reads > 4)
+        authenticator.wind_down()
+    with pytest.raises(SourceUnavailableError, match="stopping"):
+        await waiting
+    assert login.presented["refresh-1"] == 0
+    assert stored(vault)["phase"] == "settled"
