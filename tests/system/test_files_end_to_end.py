@@ -161,6 +161,25 @@ def test_each_tool_takes_attachments_its_own_way(
     assert answer.content == FILE
 
 
+@pytest.mark.parametrize(
+    ("resource", "field"),
+    [("drawing_revisions", None), ("drawing_revisions", "pdf_url"), ("images", "thumbnail_url")],
+)
+def test_fields_that_link_to_files_give_their_content(
+    api: httpx.Client,
+    running: Running,
+    project: dict[str, str],
+    resource: str,
+    field: str | None,
+) -> None:
+    place = f"{running.base}/records/{resource}"
+    (record,) = api.get(place, params={**project, "limit": "1"}).json()
+    params = project if field is None else {**project, "field": field}
+    answer = api.get(f"{place}/{record['id']}/content", params=params)
+    assert answer.status_code == 200, answer.text
+    assert len(answer.content) == int(answer.headers["content-length"]) > 0
+
+
 def test_a_form_with_a_file_in_it_passes_to_the_byte(
     api: httpx.Client, running: Running, project: dict[str, str]
 ) -> None:
