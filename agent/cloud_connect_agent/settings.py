@@ -154,7 +154,7 @@ class EnvironmentSettings(_Section):
     ca_file: Path | None = None
     storage_hosts: tuple[StorageHost, ...] = Field(default=(), max_length=50)
     redirect_uri: LoopbackUri = DEFAULT_REDIRECT_URI
-    accounts: dict[AccountName, AccountSettings] = Field(default_factory=dict, max_length=10)
+    accounts: dict[AccountName, AccountSettings] = Field(default_factory=dict, max_length=9)
 
     @field_validator("accounts")
     @classmethod

@@ -132,6 +132,19 @@ def test_package_brings_a_potential_change_order_with_it(api: httpx.Client) -> N
     assert api.delete(f"{path}/{made['id']}", params=QUERY).status_code == 405
 
 
+def test_potential_change_orders_are_synced_in_the_contract_that_the_query_names(
+    api: httpx.Client,
+) -> None:
+    contract = first(api, "/rest/v1.0/work_order_contracts", **QUERY)
+    path = "/rest/v1.0/potential_change_orders/sync"
+    body = {"updates": [{"title": "A"}, {"title": "B", "due_date": "2026-12-01"}]}
+    assert api.patch(path, params=QUERY, json=body).status_code == 400
+    query = {**QUERY, "contract_id": contract["id"]}
+    answer = api.patch(path, params=query, json=body).json()
+    assert [row["contract_id"] for row in answer["entities"]] == [contract["id"]] * 2
+    assert api.patch(path, params=query, json={"records": []}).status_code == 400
+
+
 def test_schedules_have_text_ids_under_a_name_of_their_own(api: httpx.Client) -> None:
     schedule = api.get(f"{SECOND}/schedules").json()["data"][0]
     assert "id" not in schedule
@@ -248,3 +261,49 @@ def test_webhook_hides_its_secret_and_tells_deliveries_behind_an_id(api: httpx.C
     assert api.delete(f"{foreign}/{kept['id']}", params=company).status_code == 404
     lost = "/rest/v1.0/webhooks/hooks/1/deliveries"
     assert api.get(lost, params=company).status_code == 404
+
+
+def test_company_sees_the_timecards_of_all_its_projects(api: httpx.Client) -> None:
+    path = f"/rest/v1.0/companies/{COMPANY}/timecard_entries"
+    rows = api.get(path, params={"per_page": 1_000}).json()
+    assert len({row["project"]["id"] for row in rows}) > 1
+    entry = {"date": "2026-11-02", "hours": "8"}
+    assert api.post(path, json={"timecard_entry": entry}).status_code == 400
+    lost = {"project_id": 1, "timecard_entry": entry}
+    assert api.post(path, json=lost).status_code == 404
+    undated = {**QUERY, "timecard_entry": {"hours": "8"}}
+    assert api.post(path, json=undated).status_code == 422
+    made = api.post(path, json={**QUERY, "timecard_entry": entry}).json()
+    assert made["project"]["id"] == PROJECT
+    one = f"{path}/{made['id']}"
+    changed = api.patch(one, json={"timecard_entry": {"description": "Pour"}}).json()
+    assert api.get(one).json()["description"] == changed["description"] == "Pour"
+    days = {"start_date": "2026-11-02", "end_date": "2026-11-02"}
+    assert made["id"] in {row["id"] for row in api.get(path, params=days).json()}
+    assert api.delete(one).status_code == 200
+    assert api.get(one).status_code == 404
+
+
+def test_specifications_are_uploaded_to_a_set_that_is_there(api: httpx.Client) -> None:
+    path = f"{IN_PROJECT}/specification_uploads"
+    sent = {"specification_set_id": 1, "spec_format": "CSI"}
+    assert api.post(path, json=sent).status_code == 404
+    assert api.post(path, json={"spec_format": "CSI"}).status_code == 400
+    kept = first(api, f"{IN_PROJECT}/specification_sets")
+    (made,) = api.post(path, json={**sent, "specification_set_id": kept["id"]}).json()
+    assert made["status"] == "processing"
+    revisions = "/rest/v1.0/specification_section_revisions"
+    assert api.get(revisions, params=QUERY).status_code == 400
+
+
+def test_register_of_equipment_is_flat_and_answers_200(api: httpx.Client) -> None:
+    path = f"/rest/v2.1/companies/{COMPANY}/equipment_register"
+    assert len(api.get(path).json()["data"]) == 10
+    sent = {
+        "name": "Crane", "identification_number": "RG-900", "status_id": "1",
+        "category_id": "7", "type_id": "8", "ownership": "OWNED",
+    }  # fmt: skip
+    made = api.post(path, json=sent)
+    assert made.status_code == 200
+    assert made.json()["data"]["status_id"] == "1"
+    assert api.delete(f"{path}/{made.json()['data']['id']}").status_code == 405

@@ -22,7 +22,7 @@ from cloud_connect_agent.procore.records import write_request
 from cloud_connect_agent.procore.rows import Row, unwrap
 from cloud_connect_agent.procore.rowstream import FixedRows, RowStream
 from cloud_connect_agent.procore.sent import sent_record
-from cloud_connect_agent.procore.syncing import marked, sync_request, synced
+from cloud_connect_agent.procore.syncing import marked, shared_of, sync_request, synced
 
 __all__ = ["BulkCreating", "NewRecord", "new_records", "new_records_of"]
 
@@ -139,9 +139,9 @@ class BulkCreating:
         seed: str | None,
     ) -> None:
         endpoint = self._catalog.endpoint(resource, Operation.CREATE)
-        for places in _requests(records, sync.max_items):
-            sent = [sent_record(records[place].request, endpoint) for place in places]
-            items = marked(sent, sync, seed, places)
+        sent = [sent_record(one.request, endpoint) for one in records]
+        for places in _requests(records, sent, sync):
+            items = marked([sent[place] for place in places], sync, seed, places)
             target = records[places[0]].target
             request = sync_request(resource, sync, fetcher.source, target, items)
             try:
@@ -155,7 +155,7 @@ class BulkCreating:
                     row = scoped(told.record, resource, target)
                     results.done(place, row, status="updated" if told.updated else "created")
                 elif told.reason is not None:
-                    results.told(place, "failed", told.reason)
+                    results.told(place, "failed", told.reason, source=told.source)
                 else:
                     results.told(place, Outcome.UNKNOWN.value, _UNTOLD)
 
@@ -178,14 +178,15 @@ class BulkCreating:
             results.done(place, scoped(row, resource, one.target))
 
 
-def _requests(records: Sequence[NewRecord], most: int) -> Iterator[list[int]]:
-    """The places of the records that go out together: those of one target, *most* at once."""
-    by_target: dict[tuple[tuple[str, str], ...], list[int]] = {}
+def _requests(records: Sequence[NewRecord], sent: Sequence[Row], sync: Sync) -> Iterator[list[int]]:
+    """The places of the records that go out together: those of one target, not too many."""
+    together: dict[tuple[object, ...], list[int]] = {}
     for place, one in enumerate(records):
-        by_target.setdefault(tuple(sorted(one.target.items())), []).append(place)
-    for places in by_target.values():
-        for first in range(0, len(places), most):
-            yield places[first : first + most]
+        where = (*sorted(one.target.items()), *map(str, shared_of(sync, sent[place])))
+        together.setdefault(where, []).append(place)
+    for places in together.values():
+        for first in range(0, len(places), sync.max_items):
+            yield places[first : first + sync.max_items]
 
 
 async def _upserted(
@@ -230,14 +231,20 @@ class _Results:
             status = Outcome.UNKNOWN.value
         else:
             status = "failed" if rejected else Outcome.NOT_EXECUTED.value
+        source = error.body if isinstance(error, SourceRejectedError) else None
         for place in places:
-            self.told(place, status, error.message)
+            self.told(place, status, error.message, source=source)
         return about_it
 
-    def told(self, place: int, status: str, reason: str) -> None:
-        """Note a record that Procore has not, or may have."""
+    def told(self, place: int, status: str, reason: str, *, source: object = None) -> None:
+        """Note a record that Procore has not, or may have.
+
+        Args:
+            source: What Procore said of it.
+        """
         self.begun = True
-        self._rows[place] = {"index": place, "status": status, "error": reason}
+        said = {} if source is None else {"source": source}
+        self._rows[place] = {"index": place, "status": status, "error": reason, **said}
 
     def stream(self) -> RowStream:
         """The results as an answer."""

@@ -13,7 +13,7 @@ from cloud_connect_agent.procore.messages import ApiRequest
 from cloud_connect_agent.procore.planner import Target
 from cloud_connect_agent.procore.rows import Row
 
-__all__ = ["Synced", "marked", "sync_request", "synced"]
+__all__ = ["Synced", "marked", "shared_of", "sync_request", "synced"]
 
 _ORIGIN: Final = "origin_id"
 _TIMES: Final = ("created_at", "updated_at")
@@ -28,11 +28,13 @@ class Synced:
         updated: Whether it was there before.
         reason: Why it was refused; ``None`` with no *record* means that the answer does not
             tell.
+        source: What Procore said of it.
     """
 
     record: Row | None = None
     updated: bool = False
     reason: str | None = None
+    source: object = None
 
 
 def marked(items: Sequence[Row], sync: Sync, seed: str | None, places: Sequence[int]) -> list[Row]:
@@ -53,15 +55,33 @@ def marked(items: Sequence[Row], sync: Sync, seed: str | None, places: Sequence[
 def sync_request(
     resource: Resource, sync: Sync, source: Source, target: Target, items: Sequence[Row]
 ) -> ApiRequest:
-    """The request that creates *items*, or changes those that are there."""
+    """The request that creates *items*, or changes those that are there.
+
+    Args:
+        items: Alike in what the sync sends as query parameters.
+    """
     ids = {"company_id": str(source.company_id), **target}
-    where = {name: resource.scope_type(name).typed(ids[name]) for name in sync.body}
+
+    def typed(names: Sequence[str]) -> Row:
+        return {name: resource.scope_type(name).typed(ids[name]) for name in names}
+
+    shared = [(name, str(value)) for name, value in shared_of(sync, items[0])] if items else []
+    sent = [
+        {**typed(sync.each), **{k: v for k, v in item.items() if k not in sync.query_fields}}
+        for item in items
+    ]
     return ApiRequest(
         method=sync.method or "PATCH",
         path=sync.filled(ids),
-        query=tuple((name, ids[name]) for name in sync.query),
-        json={**where, sync.key: list(items)},
+        query=(*((name, ids[name]) for name in sync.query), *shared),
+        json={**typed(sync.body), sync.key: sent},
+        about=f"{len(items)} new {resource.many}",
     )
+
+
+def shared_of(sync: Sync, item: Row) -> tuple[tuple[str, object], ...]:
+    """What records of one request must have in common with *item*."""
+    return tuple((name, item[name]) for name in sync.query_fields if item.get(name) is not None)
 
 
 def synced(items: Sequence[Row], sync: Sync, answer: object) -> list[Synced]:
@@ -76,12 +96,18 @@ def synced(items: Sequence[Row], sync: Sync, answer: object) -> list[Synced]:
     for error in errors:
         place = _place_of(error, items, told)
         if place is not None:
-            reason = read_failure(422, {}, orjson.dumps({"errors": error.get("errors")})).message
-            told[place] = Synced(reason=reason)
+            told[place] = _refused(error)
     open_places = [place for place, one in enumerate(told) if one is None]
     for place, entity in _pairs(open_places, items, entities):
         told[place] = Synced(record=entity, updated=_was_there(items[place], entity))
     return [one or Synced() for one in told]
+
+
+def _refused(error: Row) -> Synced:
+    said = {"errors": error.get("errors")}
+    reason = read_failure(422, {}, orjson.dumps(said)).message
+    end = "" if reason.endswith((".", "!", "?", "…")) else "."
+    return Synced(reason=f"Procore refused the record: {reason}{end}", source=said)
 
 
 def _parts(sync: Sync, answer: object) -> tuple[list[Row], list[Row]]:

@@ -1,6 +1,7 @@
 """Change orders of prime contracts and commitments, and the older set in tiers."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from procore_simulator.calls import Call
 from procore_simulator.crud import crud_routes, insert, show_reply
@@ -206,6 +207,23 @@ def _creating(resource: Resource) -> Route:
     )
 
 
+def _syncing(resource: Resource) -> Route:
+    """Upsert in one contract, which the query names."""
+    route = sync_route(resource, f"/rest/v1.0/{resource.name}/sync")
+
+    def handle(call: Call) -> Reply:
+        contract = call.request.argument("contract_id")
+        if contract in (None, ""):
+            raise missing_parameter("contract_id")
+        updates = call.body.get("updates")
+        if isinstance(updates, list):
+            whole = [{**item, "contract_id": contract} for item in updates]
+            call.body = {**call.body, "updates": whole}
+        return route.handler(call)
+
+    return replace(route, handler=handle)
+
+
 _IN_PROJECT = "/rest/v1.0/projects/{project_id}"
 _LINES = "/rest/v1.0/potential_change_orders/{potential_change_order_id}/line_items"
 RESOURCES = (PRIME, COMMITMENT, PACKAGES, REQUESTS, POTENTIAL, ITEMS.resource)
@@ -217,6 +235,8 @@ ROUTES: tuple[Route, ...] = (
         for tier in (PACKAGES, REQUESTS, POTENTIAL)
         for route in (*crud_routes(tier, f"/rest/v1.0/{tier.name}", "LSU"), _creating(tier))
     ),
+    _syncing(REQUESTS),
+    _syncing(POTENTIAL),
     *ITEMS.routes(_LINES),
     sync_route(ITEMS.resource, f"{_LINES}/sync"),
 )

@@ -1,14 +1,34 @@
-"""Timecard entries of projects, of which a list shows today only unless told dates."""
+"""Timecard entries: a project's list shows today only unless told dates, the company's all."""
 
 from collections.abc import Iterator
 
-from procore_simulator.crud import crud_routes
-from procore_simulator.filtering import among, ranged
-from procore_simulator.inputs import day, flag, instant, integer, number, reference, text
-from procore_simulator.records import Record
+from procore_simulator.calls import Call
+from procore_simulator.crud import (
+    change,
+    crud_routes,
+    envelope_of,
+    insert,
+    list_reply,
+    show_reply,
+)
+from procore_simulator.failures import blank, missing_parameter, not_found
+from procore_simulator.filtering import among, ranged, select_among
+from procore_simulator.inputs import (
+    day,
+    flag,
+    instant,
+    integer,
+    number,
+    reference,
+    text,
+    to_integer,
+)
+from procore_simulator.messages import Reply, json_reply
+from procore_simulator.records import Collection, Record
 from procore_simulator.resource import Resource
-from procore_simulator.routing import Route
+from procore_simulator.routing import Handler, Reach, Route
 from procore_simulator.seeding.seeder import Seeder
+from procore_simulator.tenancy import Level, Project
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -91,6 +111,91 @@ ENTRIES = Resource(
 )
 
 
+def _entries(call: Call) -> list[tuple[Collection, Record, Project]]:
+    """The entries of all projects that the caller may see, and where each is kept."""
+    return [
+        (kept, row, project)
+        for project in call.world.projects_of(call.home)
+        if call.world.permits(call.principal, project)
+        for kept in (call.world.collection(ENTRIES.name, company=call.home, project=project),)
+        for row in kept.rows()
+    ]
+
+
+def _shown(row: Record, project: Project) -> Record:
+    return {**row, "project": {"id": project.id, "name": project.name}}
+
+
+def _found(call: Call) -> tuple[Collection, Record, Project]:
+    number = call.item_id()
+    found = next((one for one in _entries(call) if one[1]["id"] == number), None)
+    if found is None:
+        raise not_found()
+    call.record_id = number
+    return found
+
+
+def _list_of_company(call: Call) -> Reply:
+    wanted = dict(call.request.query)
+    first, last = wanted.get("start_date", ""), wanted.get("end_date", "9999-12-31")
+    rows = [_shown(row, project) for _, row, project in _entries(call)]
+    rows = [row for row in rows if first <= row["date"] <= last]
+    return list_reply(ENTRIES, call, select_among(ENTRIES, rows, call.request.query))
+
+
+def _show_of_company(call: Call) -> Reply:
+    _, row, project = _found(call)
+    return show_reply(ENTRIES, call, _shown(row, project))
+
+
+def _create_of_company(call: Call) -> Reply:
+    """Create in the project that stands beside the envelope."""
+    number = to_integer(call.body.get("project_id"))
+    projects = {project.id: project for project in call.world.projects_of(call.home)}
+    if number is None:
+        raise missing_parameter("project_id")
+    if number not in projects:
+        raise not_found("Project")
+    call.project = projects[number]
+    sent = envelope_of(ENTRIES, call.body)
+    if sent.get("date") in (None, ""):
+        raise blank("date")
+    return show_reply(ENTRIES, call, _shown(insert(ENTRIES, call, sent), call.project), status=201)
+
+
+def _update_of_company(call: Call) -> Reply:
+    _, row, project = _found(call)
+    call.project = project
+    changed = change(ENTRIES, call, row, envelope_of(ENTRIES, call.body))
+    return show_reply(ENTRIES, call, _shown(changed, project))
+
+
+def _delete_of_company(call: Call) -> Reply:
+    kept, row, _ = _found(call)
+    kept.remove(row["id"])
+    return json_reply({})
+
+
+def _route(method: str, template: str, handler: Handler) -> Route:
+    return Route(
+        method=method,
+        template=template,
+        handler=handler,
+        resource=ENTRIES.name,
+        reach=Reach.COMPANY,
+        tool=_TOOL,
+        level=Level.READ if method == "GET" else Level.STANDARD,
+    )
+
+
 _PATH = "/rest/v1.0/projects/{project_id}/timecard_entries"
+_COMPANY = "/rest/v1.0/companies/{company_id}/timecard_entries"
 RESOURCES = (ENTRIES,)
-ROUTES: tuple[Route, ...] = tuple(crud_routes(ENTRIES, _PATH, "LSCUD"))
+ROUTES: tuple[Route, ...] = (
+    *crud_routes(ENTRIES, _PATH, "LSCUD"),
+    _route("GET", _COMPANY, _list_of_company),
+    _route("POST", _COMPANY, _create_of_company),
+    _route("GET", f"{_COMPANY}/{{id}}", _show_of_company),
+    _route("PATCH", f"{_COMPANY}/{{id}}", _update_of_company),
+    _route("DELETE", f"{_COMPANY}/{{id}}", _delete_of_company),
+)

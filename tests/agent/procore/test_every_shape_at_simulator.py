@@ -6,7 +6,7 @@ from cloud_connect.errors import SourceRejectedError
 from cloud_connect_agent.procore.catalog import Direction, load_catalog
 from cloud_connect_agent.procore.executor import RecordExecutor
 from doubles.record_executor import Row, listed, params, scope_of, soon
-from doubles.simulator_process import Simulator
+from doubles.simulator_process import PROJECT, Simulator
 
 CATALOG = load_catalog()
 BOTH = tuple(Direction)
@@ -52,6 +52,12 @@ PLAYED = (
     "webhook_hooks",
     "webhook_triggers",
     "webhook_deliveries",
+    "specification_sections",
+    "specification_section_divisions",
+    "specification_sets",
+    "company_timecard_entries",
+    "managed_equipment",
+    "equipment_register",
 )
 # What to create of each, and what to change of it then.
 MADE: dict[str, tuple[Row, Row]] = {
@@ -99,6 +105,22 @@ MADE: dict[str, tuple[Row, Row]] = {
     "webhook_hooks": (
         {"api_version": "v2", "namespace": "quay", "destination_url": "https://quay.example/in"},
         {"destination_url": "https://quay.example/other"},
+    ),
+    "company_timecard_entries": (
+        {"project_id": PROJECT, "date": "2026-11-02", "hours": 8},
+        {"description": "Pour"},
+    ),
+    "managed_equipment": ({"name": "Crane", "status": "in_use"}, {"year": 2024}),
+    "equipment_register": (
+        {
+            "name": "Crane",
+            "identification_number": "RG-900",
+            "status_id": "1",
+            "category_id": "7",
+            "type_id": "8",
+            "ownership": "OWNED",
+        },
+        {"notes": "Rented out"},
     ),
 }
 

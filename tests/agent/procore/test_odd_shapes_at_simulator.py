@@ -4,14 +4,15 @@ from decimal import Decimal
 
 import pytest
 
+from cloud_connect.calls import Source
 from cloud_connect.errors import (
     InvalidRequestError,
     SourceRejectedError,
     UnsupportedOperationError,
 )
 from cloud_connect_agent.procore.executor import RecordExecutor
-from doubles.record_executor import Row, condition, listed, params, queried, scope_of, soon
-from doubles.simulator_process import PROJECT
+from doubles.record_executor import SANDBOX, Row, condition, listed, params, queried, scope_of, soon
+from doubles.simulator_process import LARGE_COMPANY, PROJECT
 
 VARIANCE = "Total Variance (Over) / Under $"
 
@@ -204,6 +205,16 @@ async def test_bid_is_made_in_its_package(executor: RecordExecutor) -> None:
     assert (await executor.update(one, {"submitted": True}, soon()))["bid_status"] == "submitted"
 
 
+async def test_long_ids_stay_exact_as_text_and_as_numbers(executor: RecordExecutor) -> None:
+    source = Source(company_id=LARGE_COMPANY, environment=SANDBOX, project_id=None)
+    old = await listed(executor, "prime_contracts", source=source)
+    new = await listed(executor, "prime_contracts_v2", source=source)
+    assert len({row["project_id"] for row in new}) > 1
+    assert all(type(row["id"]) is int and row["id"] > LARGE_COMPANY for row in old)
+    assert [row["id"] for row in new] == [str(row["id"]) for row in old]
+    assert all(type(row["project_id"]) is int for row in new)
+
+
 async def test_generations_of_a_contract_are_the_same_contract(executor: RecordExecutor) -> None:
     first = await listed(executor, "prime_contracts")
     second = await listed(executor, "prime_contracts_v2")
@@ -240,3 +251,26 @@ async def test_trigger_names_the_version_of_its_payload_beside_it(
     await executor.delete(one, soon())
     rows = await listed(executor, "webhook_triggers", scope=scope)
     assert made["id"] not in {row["id"] for row in rows}
+
+
+async def test_upload_of_specifications_is_answered_with_a_list(executor: RecordExecutor) -> None:
+    (kept, *_) = await listed(executor, "specification_sets")
+    new: Row = {"specification_set_id": kept["id"], "spec_format": "CSI"}
+    made = await executor.create(params("specification_uploads"), new, soon())
+    assert (made["specification_set_id"], made["status"]) == (kept["id"], "processing")
+    rows = await listed(executor, "specification_uploads")
+    assert [row["id"] for row in rows] == [made["id"]]
+
+
+async def test_revisions_of_specifications_are_those_of_one_division(
+    executor: RecordExecutor,
+) -> None:
+    (division, *_) = await listed(executor, "specification_section_divisions")
+    field = "specification_section_division_id"
+    chosen = [condition(field, "eq", division["id"])]
+    rows = await queried(executor, "select", "specification_section_revisions", conditions=chosen)
+    assert {row[field] for row in rows} == {division["id"]}
+    with pytest.raises(SourceRejectedError, match=field):
+        await listed(executor, "specification_section_revisions")
+    one = params("specification_section_revisions", record_id=str(rows[0]["id"]))
+    assert (await executor.get(one, soon()))["number"] == rows[0]["number"]
