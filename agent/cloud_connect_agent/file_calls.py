@@ -28,7 +28,7 @@ from cloud_connect.errors import (
 from cloud_connect.tunnel import ResponseHead
 from cloud_connect_agent.policy import Access, Verb
 from cloud_connect_agent.procore.catalog import Catalog
-from cloud_connect_agent.procore.files.attaching import reference_to
+from cloud_connect_agent.procore.files.attaching import check_takes_uploads, reference_to
 from cloud_connect_agent.procore.files.downloads import Download, Downloads, Wanted
 from cloud_connect_agent.procore.files.links import attachments_of, link_at, main_field, name_at
 from cloud_connect_agent.procore.files.steps import NewFile
@@ -165,6 +165,11 @@ class FileCalls:
     async def _upload(self, call: Call, params: UploadParams) -> None:
         source = params.source
         project = params.project_id or source.project_id
+        if params.resource is not None:
+            resource = self._parts.catalog.resource(params.resource)
+            check_takes_uploads(resource)  # before all the bytes go there for nothing
+            if "project_id" not in resource.scope_fields:
+                project = None
         self._allow_upload(params, project)
         file = NewFile(
             source=source,

@@ -273,6 +273,7 @@ class PolicyDocument(_Strict):
             "mode": self.mode,
             "rules": len(self.rules),
             "pass_through": raw.value,
+            "max_records_per_call": self.max_records_per_call,
             "problem": None,
         }
 
@@ -315,6 +316,7 @@ class FixedPolicy:
             "mode": "normal",
             "rules": 0,
             "pass_through": "none",
+            "max_records_per_call": None,
             "problem": self._reason,
         }
 

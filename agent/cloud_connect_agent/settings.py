@@ -154,7 +154,7 @@ class EnvironmentSettings(_Section):
     ca_file: Path | None = None
     storage_hosts: tuple[StorageHost, ...] = Field(default=(), max_length=50)
     redirect_uri: LoopbackUri = DEFAULT_REDIRECT_URI
-    accounts: dict[AccountName, AccountSettings] = Field(default_factory=dict, max_length=10)
+    accounts: dict[AccountName, AccountSettings] = Field(default_factory=dict, max_length=9)
 
     @field_validator("accounts")
     @classmethod
@@ -179,7 +179,7 @@ class ProcoreSettings(_Section):
     """How the agent talks to Procore.
 
     Attributes:
-        max_spool_bytes: Of one file that has to be on disk before it can be uploaded.
+        max_spool_bytes: Of the files that have to be on disk before they can be uploaded.
         tree_cache_seconds: How long a tree is used again; 0 makes each anew.
         remote_authorize: Whether a person may sign this PC in through the relay.
     """

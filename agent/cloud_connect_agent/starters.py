@@ -21,7 +21,8 @@ _HEAD: Final = """\
 #   companies    Procore company ids, such as [1234]
 #   projects     Procore project ids; an allow rule with projects does not cover what lies
 #                outside of projects, a deny rule with projects covers that as well
-#   resources    resource names, such as ["rfis", "punch_items"]
+#   resources    resource names, such as ["rfis", "punch_items"]; `cloud-connect catalog list`
+#                tells them all
 #   paths        of pass-through calls, such as ["rest/v1.0/projects/*/rfis"]; everything
 #                below the path is included, and * stands for one part between slashes
 #   max_records_per_call
@@ -37,7 +38,11 @@ _HEAD: Final = """\
 #   id = "no-commitments"
 #   effect = "deny"
 #   companies = [1234]
-#   resources = ["purchase_order_contracts", "work_order_contracts"]
+#   resources = [
+#     "commitments", "commitment_contracts", "commitment_change_orders",
+#     "purchase_order_contracts", "purchase_order_contract_line_items",
+#     "work_order_contracts", "work_order_contract_line_items",
+#   ]
 #
 # Try it out: cloud-connect policy check --operation create --resource rfis --company 1234
 

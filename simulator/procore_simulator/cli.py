@@ -19,6 +19,9 @@ from procore_simulator.world import MAX_SEEDED_ROWS
 
 __all__ = ["main"]
 
+_MAX_PORT = 65_535
+_PORT = click.IntRange(0, _MAX_PORT)
+
 
 def _rows(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> Any:
     rows: dict[str, int] = {}
@@ -48,11 +51,17 @@ def _moment(_context: click.Context, _option: click.Parameter, given: str | None
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="cloud-connect", prog_name="procore-simulator")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=9000, show_default=True, help="API port; 0 picks a free one.")
-@click.option("--login-port", default=9001, show_default=True, help="Login (OAuth) port.")
-@click.option("--admin-port", default=9002, show_default=True, help="Admin port.")
 @click.option(
-    "--storage-port", type=int, help="Port files are sent to and fetched from. Default: --port + 3."
+    "--port", type=_PORT, default=9000, show_default=True, help="API port; 0 picks a free one."
+)
+@click.option(
+    "--login-port", type=_PORT, default=9001, show_default=True, help="Login (OAuth) port."
+)
+@click.option("--admin-port", type=_PORT, default=9002, show_default=True, help="Admin port.")
+@click.option(
+    "--storage-port",
+    type=_PORT,
+    help="Port files are sent to and fetched from. Default: --port + 3.",
 )
 @click.option(
     "--environment",
@@ -112,7 +121,7 @@ def main(
         port=port,
         login_port=login_port,
         admin_port=admin_port,
-        storage_port=(port and port + 3) if storage_port is None else storage_port,
+        storage_port=_beside(port) if storage_port is None else storage_port,
         max_stored_bytes=storage_mb * 1024**2,
         environments=names,
         seed=seed,
@@ -137,6 +146,10 @@ def main(
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(0)
+
+
+def _beside(port: int) -> int:
+    return port + 3 if 0 < port <= _MAX_PORT - 3 else 0
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -68,14 +68,15 @@ def list_reply(
     v2: bool = False,
 ) -> Reply:
     """Answer with the page of *rows* that the query asks for."""
+    paging = _as_chosen(paging or resource.paging, call.behaviour.default_page_size)
     if call.behaviour.too_large_page is TooLargePage.REFUSE:
-        demand_page_size(call.request.query, paging or resource.paging)
+        demand_page_size(call.request.query, paging)
     if call.behaviour.refuse_unknown_filters:
         demand_known_filters(resource, call.request.query)
     page = page_of(
         rows,
         call.request.query,
-        paging or resource.paging,
+        paging,
         url=call.url,
         keep_query=call.behaviour.link_keeps_query,
         always_link=v2,
@@ -84,6 +85,12 @@ def list_reply(
     if v2:
         shown = {"data": [with_text_ids(item) for item in shown]}
     return Reply(body=orjson.dumps(shown), content_type="application/json", headers=page.headers)
+
+
+def _as_chosen(paging: Paging, default: int) -> Paging:
+    if not default or not paging.maximum:
+        return paging
+    return Paging(default=min(default, paging.maximum), maximum=paging.maximum)
 
 
 def with_text_ids(value: Json) -> Json:

@@ -58,6 +58,8 @@ class Delivery:
             await self._send({"type": "http.response.body", "body": reply.body})
         else:
             for part in reply.source:
+                if self.is_cut:
+                    return
                 await self.piece(part)
             await self.piece(b"", more=False)
         self.answered()
@@ -92,6 +94,13 @@ class Delivery:
     async def piece(self, data: bytes | bytearray | memoryview, *, more: bool = True) -> None:
         """Send a part of the body; waits while the caller does not read."""
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the caller hung up in the middle of the answer; noted as such."""
+        if self._transport().is_closing():
+            self._entry.ended = "disconnected"
+        return self._entry.ended == "disconnected"
 
     def answered(self) -> None:
         """Note that the answer is out."""

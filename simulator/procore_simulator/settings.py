@@ -70,6 +70,8 @@ class Behaviour:
     A limit of 0 means unlimited; the rate headers are sent all the same.
 
     Args:
+        default_page_size: Of lists that page; 0 leaves each its own.
+        uploader_tool: Whether a unified upload must name its tool.
         wrong_verb_status: 405, or 404 as for an unknown path.
         duplicate_status: The status of a repeated ``origin_id``.
         put_as_patch: Whether PUT is taken as an alias of PATCH.
@@ -99,6 +101,8 @@ class Behaviour:
     missing_company_type: ErrorType = ErrorType.TEXT
     too_large_page: TooLargePage = TooLargePage.CLAMP
     refuse_unknown_filters: bool = False
+    default_page_size: int = 0
+    uploader_tool: bool = False
     duplicate_status: int = 422
     wrong_verb_status: int = 405
     put_as_patch: bool = False

@@ -32,6 +32,8 @@ async def send_blob(request: Request, delivery: Delivery) -> None:
     await delivery.start(Reply(content_type=kind), size=size, chunked=chunked)
     left = size
     while left > len(_BLOCK):
+        if delivery.is_cut:
+            return
         await delivery.piece(_BLOCK)
         left -= len(_BLOCK)
     await delivery.piece(_BLOCK[:left], more=False)

@@ -1,6 +1,7 @@
 """Tests of ``cloud_connect_agent.policy_file``."""
 
 import os
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from cloud_connect.calls import Environment
 from cloud_connect_agent.policy import Access, PolicyClass, PolicyDocument, Verb, parse_policy
 from cloud_connect_agent.policy_file import PolicyFile, starter
+from cloud_connect_agent.procore.catalog import load_catalog
 
 CLASSES = (PolicyClass.TEST_ONLY, PolicyClass.READ_ONLY, PolicyClass.READ_WRITE)
 ALLOWED = {
@@ -60,9 +62,13 @@ def test_the_example_in_the_starter_works() -> None:
     text = starter(PolicyClass.READ_WRITE)
     lines = text.splitlines()
     start = next(n for n, line in enumerate(lines) if line == "#   [[rules]]")
-    example = "\n".join(line.removeprefix("#   ") for line in lines[start : start + 5])
-    (rule,) = parse_policy(example).rules
+    shown = takewhile(lambda line: line.startswith("#   "), lines[start:])
+    (rule,) = parse_policy("\n".join(line.removeprefix("#   ") for line in shown)).rules
     assert rule.id == "no-commitments"
+    meant = ("commitment", "purchase_order_contract", "work_order_contract")
+    assert set(rule.resources or ()) == {
+        resource.name for resource in load_catalog() if resource.name.startswith(meant)
+    }
 
 
 def test_raw_calls_are_told_in_the_summary() -> None:

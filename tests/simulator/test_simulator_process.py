@@ -103,6 +103,7 @@ def test_taken_port_is_one_sentence_and_exit_one() -> None:
         (("--environment", "staging"), "developer-sandbox"),
         (("--environment", "live", "--environment", "live"), "at most once"),
         (("--clock", "yesterday"), "2026"),
+        (("--storage-port", "70000"), "65535"),
     ],
 )
 def test_wrong_flags_are_usage_errors(arguments: tuple[str, ...], said: str) -> None:

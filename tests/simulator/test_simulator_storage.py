@@ -194,6 +194,23 @@ def test_download_can_be_cut_after_some_bytes_and_resumed(
     assert bytes(came) + rest.content == CONTENT
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("blob", [False, True])
+def test_caller_that_hangs_up_in_a_download_is_seen(
+    simulator: Simulator, api: httpx.Client, *, blob: bool
+) -> None:
+    if blob:
+        url, headers = f"{api.base_url}/rest/v1.0/simulator/blob?size=90000000", api.headers
+    else:
+        large = {"file": {"name": "l", "upload_uuid": upload(api, "l", bytes(40_000_000))}}
+        file = api.post(FILES, params=QUERY, json=large).json()
+        url, headers = address_of(api, file), httpx.Headers()
+    with httpx.stream("GET", url, headers=headers, trust_env=False) as answer:
+        next(answer.iter_raw())
+    while not simulator.requests(method="GET", ended="disconnected"):
+        pass
+
+
 def test_seeded_files_have_made_up_bytes_of_their_size(api: httpx.Client) -> None:
     photo = api.get("/rest/v1.0/images", params=QUERY).json()[0]
     answer = fetch(api, photo["url"])

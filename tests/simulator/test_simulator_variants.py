@@ -22,6 +22,29 @@ def test_page_that_is_too_large_can_be_refused(simulator: Simulator, api: httpx.
     assert api.get(projects, params={**query, "per_page": 300}).status_code == 200
 
 
+def test_default_size_of_pages_can_be_chosen(simulator: Simulator, api: httpx.Client) -> None:
+    assert len(api.get(RFIS).json()) == 100
+    simulator.behave(default_page_size=7)
+    assert len(api.get(RFIS).json()) == 7
+    assert len(api.get(RFIS, params={"per_page": 9}).json()) == 9
+    tree = api.get("/rest/v1.0/folders", params={"project_id": PROJECT}).json()
+    assert tree["folders"]
+
+
+def test_unified_upload_may_have_to_name_its_tool(simulator: Simulator, api: httpx.Client) -> None:
+    path = f"/rest/v2.1/companies/{COMPANY}/uploads"
+    body = {
+        "file_name": "a",
+        "file_size": 1,
+        "content_type": "text/plain",
+        "segments": [{"size": 1, "sha256": "0" * 64}],
+    }
+    assert api.post(path, json=body).status_code == 201
+    simulator.behave(uploader_tool=True)
+    assert api.post(path, json=body).status_code == 400
+    assert api.post(path, json={**body, "uploader_tool_name": "estimating"}).status_code == 201
+
+
 def test_unknown_filter_can_be_refused(simulator: Simulator, api: httpx.Client) -> None:
     query = {"filters[colour]": "red"}
     assert api.get(RFIS, params=query).status_code == 200

@@ -1,6 +1,7 @@
 """A person signs a connector's PC in from the platform, with a browser that follows the pages."""
 
 import asyncio
+import html
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -42,8 +43,12 @@ async def datasource(ensemble: Ensemble) -> str:
     return f"/api/datasources/{made.json()['id']}"
 
 
-async def approve(url: str) -> tuple[httpx.Response, list[str]]:
-    """Do what a browser does; return the last page and every address on the way."""
+async def approve(url: str, *, person: int = 0) -> tuple[httpx.Response, list[str]]:
+    """Do what a browser does; return the last page and every address on the way.
+
+    Args:
+        person: Whom to choose of those that the page offers; the last one is ``-1``.
+    """
     visited: list[str] = []
 
     async def note(request: httpx.Request) -> None:
@@ -54,9 +59,9 @@ async def approve(url: str) -> tuple[httpx.Response, list[str]]:
     ) as browser:
         page = await browser.get(url)
         fields = dict(re.findall(r"name='(\w+)' value='([^']*)'", page.text))
-        done = await browser.post(
-            urljoin(url, "/oauth/authorize"), data={**fields, "commit": "approve"}
-        )
+        people = re.findall(r"<option value='(\d+)'>", page.text)
+        chosen = {**fields, "as": people[person], "commit": "approve"}
+        done = await browser.post(urljoin(url, "/oauth/authorize"), data=chosen)
     return done, visited
 
 
@@ -106,6 +111,13 @@ async def test_a_person_signs_the_pc_in_and_the_relay_learns_nothing(tmp_path: P
         assert grant["login"] in page.text
         tested = (await ensemble.api.post(f"{base}/test")).json()
         assert tested["success"], tested
+
+        # Another person's code, as a hostile relay might bring it, changes nothing.
+        stolen = (await ensemble.api.post(f"{base}/authorize")).json()
+        refused, _ = await approve(stolen["authorize_url"], person=-1)
+        assert refused.status_code == 409
+        assert f"acts for {html.escape(grant['login'])}, but" in refused.text
+        assert (await account(ensemble))["login"] == grant["login"]
 
         secrets = await secrets_of(ensemble)
         assert all(secrets)

@@ -99,6 +99,38 @@ def test_a_file_for_document_management_is_uploaded_and_available(
     assert told["upload_id"]
 
 
+@pytest.mark.parametrize("told", [{}, {"tool": "estimating"}])
+def test_the_tool_is_named_where_procore_wants_its_name(
+    api: httpx.Client, running: Running, project: dict[str, str], told: dict[str, str]
+) -> None:
+    behave(running, uploader_tool=True, processing_word="scanning")
+    try:
+        assert upload(api, running, flow="unified", **told, **project)["status"] == "available"
+    finally:
+        behave(running, uploader_tool=False, processing_word="complete")
+
+
+def test_a_file_that_fails_its_scan_is_refused(
+    api: httpx.Client, running: Running, project: dict[str, str]
+) -> None:
+    named = {**PDF, "filename": "infected.pdf", "flow": "unified", **project}
+    answer = api.post(f"{running.base}/uploads", params=named, content=FILE)
+    assert (answer.status_code, answer.json()["code"]) == (422, "source_rejected")
+
+
+def test_links_straight_to_storage_are_renewed_when_they_age(
+    api: httpx.Client, running: Running, project: dict[str, str]
+) -> None:
+    made = new_file(api, running, project, upload(api, running, **project)["uuid"])
+    behave(running, link_host="storage")
+    try:
+        fault(running, {"kind": "status", "status": 403}, origin="storage", method="GET", times=1)
+        answer = api.get(f"{running.base}/records/files/{made['id']}/content", params=project)
+        assert answer.content == FILE
+    finally:
+        behave(running, link_host="api")
+
+
 def test_a_file_is_attached_listed_and_fetched(
     api: httpx.Client, running: Running, project: dict[str, str]
 ) -> None:
@@ -159,6 +191,25 @@ def test_each_tool_takes_attachments_its_own_way(
     (field,) = [one["field"] for one in found if one["name"] == PDF["filename"]]
     answer = api.get(f"{place}/content", params={**project, "field": field})
     assert answer.content == FILE
+
+
+@pytest.mark.parametrize(
+    ("resource", "field"),
+    [("drawing_revisions", None), ("drawing_revisions", "pdf_url"), ("images", "thumbnail_url")],
+)
+def test_fields_that_link_to_files_give_their_content(
+    api: httpx.Client,
+    running: Running,
+    project: dict[str, str],
+    resource: str,
+    field: str | None,
+) -> None:
+    place = f"{running.base}/records/{resource}"
+    (record,) = api.get(place, params={**project, "limit": "1"}).json()
+    params = project if field is None else {**project, "field": field}
+    answer = api.get(f"{place}/{record['id']}/content", params=params)
+    assert answer.status_code == 200, answer.text
+    assert len(answer.content) == int(answer.headers["content-length"]) > 0
 
 
 def test_a_form_with_a_file_in_it_passes_to_the_byte(

@@ -85,6 +85,23 @@ def test_propycore_sends_files_as_multipart_and_changes_as_a_form(
     assert again["size"] == 200_009
 
 
+def test_propycore_sends_money_and_ids_as_the_text_of_a_form(
+    running: Running, client: Any, tmp_path: Path
+) -> None:
+    company, project = running.company["id"], running.project["id"]
+    vendor = client.directory.vendors.get(company)[0]["id"]
+    sent = {"invoice_number": "P-77", "vendor_id": vendor, "direct_cost_type": "invoice"}
+    made = client.direct_costs.create(company, project, sent, line_items=[])
+    assert (made["invoice_number"], made["vendor"]["id"]) == ("P-77", vendor)
+    receipt = tmp_path / "receipt.txt"
+    receipt.write_text("paid")
+    facts = {"description": "Größe & Maß"}
+    client.direct_costs.update(company, project, made["id"], facts, attachments=[str(receipt)])
+    shown = client.direct_costs.show(company, project, made["id"])
+    assert shown["description"] == "Größe & Maß"
+    assert client.direct_costs.find(company, project, "P-77")["id"] == made["id"]
+
+
 def test_propycore_sees_procores_own_errors(running: Running, client: Any) -> None:
     company, project = running.company["id"], running.project["id"]
     with pytest.raises(exceptions.NotFoundClientError) as missing:

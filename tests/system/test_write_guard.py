@@ -164,3 +164,7 @@ def test_custom_field_that_the_company_retires_is_reported(
     assert item["used_by_queries"] >= 1
     assert drift()["items"] == []
     assert labels()
+    kept = running.ensemble.home / "state" / "metadata"
+    assert [file.name for file in kept.iterdir()] == [
+        f"developer-sandbox-{running.company['id']}.json"
+    ]

@@ -52,9 +52,7 @@ def show(invocation: Invocation) -> int:
     warnings = _warnings(document)
     if invocation.json:
         rules = [rule.model_dump(mode="json", exclude_none=True) for rule in _rules(document)]
-        most = document.max_records_per_call if document is not None else None
-        told = {**summary, "max_records_per_call": most, "rule_list": rules}
-        print_json({"file": str(file), **told, "warnings": warnings})
+        print_json({"file": str(file), **summary, "rule_list": rules, "warnings": warnings})
     else:
         fields(
             (
@@ -62,7 +60,7 @@ def show(invocation: Invocation) -> int:
                 ("Class", str(summary["class"])),
                 ("Mode", str(summary["mode"])),
                 ("Pass-through", str(summary["pass_through"])),
-                ("Records per call", _most(document)),
+                ("Records per call", _most(summary["max_records_per_call"])),
                 ("Problem", str(summary["problem"] or "")),
             )
         )
@@ -149,10 +147,8 @@ def check(
     return ExitStatus.DONE if allowed else ExitStatus.REFUSED_BY_POLICY
 
 
-def _most(document: "PolicyDocument | None") -> str:
-    if document is None or document.max_records_per_call is None:
-        return "not limited"
-    return f"at most {document.max_records_per_call}"
+def _most(records: object) -> str:
+    return "not limited" if records is None else f"at most {records}"
 
 
 def _rules(document: "PolicyDocument | None") -> "tuple[Rule, ...]":

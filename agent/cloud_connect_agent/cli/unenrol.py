@@ -97,9 +97,9 @@ def _sign_out(invocation: Invocation) -> None:
             open_vault(invocation.paths) as vault,
             ProcoreClient.open(invocation.settings().procore, vault) as client,
         ):
-            for grant in await client.authenticator.grants():
+            for account in client.authenticator.accounts.all():
                 try:
-                    await client.authenticator.sign_out(grant.environment, account=grant.account)
+                    await client.authenticator.sign_out(account.environment, account=account.name)
                 except CloudConnectError as exc:
                     note(exc.message)
 

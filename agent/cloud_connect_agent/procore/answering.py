@@ -1,13 +1,10 @@
 """Answers what somebody wants to read."""
 
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
-from cloud_connect.calls import Source
-from cloud_connect.errors import InvalidRequestError
-from cloud_connect_agent.procore.catalog import Catalog, Resource
-from cloud_connect_agent.procore.converting import TypeOf
+from cloud_connect.errors import InvalidRequestError, SourceRejectedError
+from cloud_connect_agent.procore.catalog import Catalog
 from cloud_connect_agent.procore.cursor import Position, read_cursor
 from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.observed import ObservedFields
@@ -22,6 +19,8 @@ from cloud_connect_agent.procore.streamed import StreamedRows
 from cloud_connect_agent.procore.values import Calendar
 
 __all__ = ["Answering"]
+
+_SAFE_PAGE: Final = 10  # records of a page that no list refuses: the smallest default
 
 
 class Answering:
@@ -39,6 +38,17 @@ class Answering:
             InvalidRequestError: If it cannot be given; the message says why.
         """
         plan = plan_read(selection, fetcher.source, calendar)
+        try:
+            return await self._begun(plan, fetcher, calendar)
+        except SourceRejectedError as refused:
+            if plan.per_page <= _SAFE_PAGE or "per_page" not in refused.message:
+                raise
+            # Procore is said to cut what is too large; where it refuses it, less is asked for.
+            self._sightings.note("procore_page_size_refused", resource=selection.resource.name)
+            return await self._begun(replace(plan, per_page=_SAFE_PAGE), fetcher, calendar)
+
+    async def _begun(self, plan: ReadPlan, fetcher: Fetcher, calendar: Calendar) -> Batches:
+        selection = plan.selection
         position = read_cursor(selection, fetcher.source)
         first_page, skip = 1, 0
         targets = await self.targets(plan, fetcher, calendar)
@@ -68,10 +78,6 @@ class Answering:
             await reading.aclose()
             raise
         return streamed
-
-    def custom_types(self, source: Source, resource: Resource) -> TypeOf:
-        """The types of the company's own fields, as far as records showed them."""
-        return partial(self._observed.type_of, source, resource)
 
     async def records(
         self, selection: Selection, fetcher: Fetcher, calendar: Calendar

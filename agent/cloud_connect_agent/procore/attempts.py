@@ -131,7 +131,9 @@ class Attempts:
         )
         renewed, passed = False, out.probe
         while True:
-            grant = self._grant = Grant(environment, token.stored.client_id, out.source.company_id)
+            grant = self._grant = Grant(
+                environment, token.stored.client_id, company_id, token.account.name
+            )
             if not passed:
                 self._circuits.check(grant)
                 passed = True

@@ -155,7 +155,7 @@ class BulkCreating:
                     row = scoped(told.record, resource, target)
                     results.done(place, row, status="updated" if told.updated else "created")
                 elif told.reason is not None:
-                    results.told(place, "failed", told.reason)
+                    results.told(place, "failed", told.reason, source=told.source)
                 else:
                     results.told(place, Outcome.UNKNOWN.value, _UNTOLD)
 
@@ -231,14 +231,20 @@ class _Results:
             status = Outcome.UNKNOWN.value
         else:
             status = "failed" if rejected else Outcome.NOT_EXECUTED.value
+        source = error.body if isinstance(error, SourceRejectedError) else None
         for place in places:
-            self.told(place, status, error.message)
+            self.told(place, status, error.message, source=source)
         return about_it
 
-    def told(self, place: int, status: str, reason: str) -> None:
-        """Note a record that Procore has not, or may have."""
+    def told(self, place: int, status: str, reason: str, *, source: object = None) -> None:
+        """Note a record that Procore has not, or may have.
+
+        Args:
+            source: What Procore said of it.
+        """
         self.begun = True
-        self._rows[place] = {"index": place, "status": status, "error": reason}
+        said = {} if source is None else {"source": source}
+        self._rows[place] = {"index": place, "status": status, "error": reason, **said}
 
     def stream(self) -> RowStream:
         """The results as an answer."""

@@ -31,6 +31,7 @@ __all__ = [
     "VERBS",
     "Changing",
     "checked_change",
+    "checked_one",
     "insert_target",
     "own_fields",
     "selection_for_change",
@@ -70,12 +71,7 @@ class Changing:
             InvalidRequestError: If a field or scope id is unknown or missing; it is named.
             UnsupportedOperationError: If Procore has no such operation.
         """
-        resource = self._catalog.resource(params.resource)
-        self._catalog.endpoint(resource, operation)
-        if operation is not Operation.CREATE and params.record_id is None:
-            raise InvalidRequestError(f"Say which of the {resource.text} is meant by its id.")
-        target = write_target(resource, params.source, params.scope, record or {})
-        own = None if record is None else own_fields(resource, record, params.record_id)
+        resource, target, own = checked_one(self._catalog, operation, params, record)
         return await self._send(
             resource, operation, target, fetcher, record_id=params.record_id, record=own
         )
@@ -160,7 +156,6 @@ class Changing:
             target,
             record_id=record_id,
             record=record,
-            custom=self._answering.custom_types(fetcher.source, resource),
         )
         response = await fetcher.send(request, answering=begun)
         if operation is Operation.DELETE:
@@ -178,6 +173,27 @@ def _with_needed(resource: Resource, record: Row, row: Row) -> Row:
     given = {name.partition(".")[0] for name in record}
     needed = (name for name in resource.needed(Operation.UPDATE).required if name not in given)
     return {**{name: row[name] for name in needed if row.get(name) is not None}, **record}
+
+
+def checked_one(
+    catalog: Catalog,
+    operation: Operation,
+    params: RecordParams,
+    record: Mapping[str, object] | None,
+) -> tuple[Resource, Target, Row | None]:
+    """Which table a write of one record is about, where that lives, and what it writes.
+
+    Raises:
+        InvalidRequestError: If a scope id is unknown or missing; it is named.
+        UnsupportedOperationError: If Procore has no such operation.
+    """
+    resource = catalog.resource(params.resource)
+    catalog.endpoint(resource, operation)
+    if operation is not Operation.CREATE and params.record_id is None:
+        raise InvalidRequestError(f"Say which of the {resource.text} is meant by its id.")
+    target = write_target(resource, params.source, params.scope, record or {})
+    own = None if record is None else own_fields(resource, record, params.record_id)
+    return resource, target, own
 
 
 def insert_target(resource: Resource, query: Query, source: Source) -> Target:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from typing import Final
 
 from cloud_connect.calls import Operation, RecordParams, Source
@@ -19,7 +20,7 @@ from cloud_connect_agent.procore.answering import Answering
 from cloud_connect_agent.procore.bulk import BulkCreating, new_records, new_records_of
 from cloud_connect_agent.procore.catalog import Catalog
 from cloud_connect_agent.procore.changing import Changing
-from cloud_connect_agent.procore.extent import above
+from cloud_connect_agent.procore.extent import too_many_new
 from cloud_connect_agent.procore.fetching import Client, Fetcher
 from cloud_connect_agent.procore.metadata import (
     Metadata,
@@ -28,6 +29,7 @@ from cloud_connect_agent.procore.metadata import (
     names_of_query,
 )
 from cloud_connect_agent.procore.observed import ObservedFields
+from cloud_connect_agent.procore.records import with_own_values
 from cloud_connect_agent.procore.rehearsing import Rehearsing
 from cloud_connect_agent.procore.rows import Row
 from cloud_connect_agent.procore.rowstream import RowStream
@@ -36,7 +38,7 @@ from cloud_connect_agent.procore.selection import (
     selection_of_params,
     selection_of_query,
 )
-from cloud_connect_agent.procore.tree import tree_of
+from cloud_connect_agent.procore.tree import Trees
 from cloud_connect_agent.procore.values import Calendar
 from cloud_connect_agent.procore.writes import without_writes
 
@@ -74,6 +76,7 @@ class RecordExecutor:
         self._zone: Final = zone
         observed = ObservedFields()
         self.metadata: Final = Metadata(catalog, observed, store=store)
+        self._trees: Final = Trees(catalog, self.metadata)
         self._answering: Final = Answering(catalog, observed)
         self._changing: Final = Changing(catalog, self._answering)
         self._bulk: Final = BulkCreating(catalog)
@@ -155,6 +158,7 @@ class RecordExecutor:
     ) -> Row:
         """Create a record and return it as Procore made it."""
         self._note(params, [record])
+        record = self._typed(params.source, params.resource, record)
         return await self._changing.one(
             Operation.CREATE, params, record, self._fetcher(params.source, deadline, params)
         )
@@ -175,9 +179,10 @@ class RecordExecutor:
         """
         resource = self._catalog.resource(params.resource)
         self._note(params, records)
-        refused = above(ceiling, len(records), verb="created")
+        refused = too_many_new(resource, len(records), ceiling=ceiling)
         if refused is not None:
             raise refused
+        records = self._all_typed(params, records)
         new = new_records_of(resource, params, records)
         fetcher = self._fetcher(params.source, deadline, params)
         return await self._bulk.create(resource, new, fetcher, seed=params.seed)
@@ -200,6 +205,7 @@ class RecordExecutor:
             InvalidRequestError: If it could not be carried out; the message says why.
             SourceRejectedError: With status 404, if there is no such record.
         """
+        records = self._all_typed(params, records)
         with without_writes():
             if operation is Operation.CREATE:
                 resource = self._catalog.resource(params.resource)
@@ -213,6 +219,7 @@ class RecordExecutor:
     ) -> Row:
         """Change a record and return it as it is then."""
         self._note(params, [record])
+        record = self._typed(params.source, params.resource, record)
         return await self._changing.one(
             Operation.UPDATE, params, record, self._fetcher(params.source, deadline, params)
         )
@@ -249,11 +256,12 @@ class RecordExecutor:
         resource = self._catalog.resource(query.info.name)
         self.metadata.note_use(source, resource.name, names_of_query(query))
         if query.action is not Action.SELECT:
+            query = self._with_own_values(source, query)
             if query.dry_run:
                 with without_writes():
                     return await self._rehearsing.query(query, fetcher, calendar, ceiling=ceiling)
             if query.records is not None:
-                refused = above(ceiling, len(query.records), verb="created")
+                refused = too_many_new(resource, len(query.records), ceiling=ceiling)
                 if refused is not None:
                     raise refused
                 new = new_records(resource, query, source)
@@ -270,13 +278,8 @@ class RecordExecutor:
         Args:
             refresh: Ask Procore what the company defines, however short ago that was.
         """
-        metadata = self.metadata
-        await metadata.refresh(self._own_fetcher(source, deadline), force=refresh)
-        return tree_of(
-            self._catalog,
-            lambda resource: metadata.fields(source, resource),
-            required=lambda resource: metadata.required(source, resource),
-        )
+        await self.metadata.refresh(self._own_fetcher(source, deadline), force=refresh)
+        return self._trees.tree(source)
 
     async def drift(
         self, source: Source, deadline: float, *, refresh: bool = False
@@ -291,6 +294,20 @@ class RecordExecutor:
         fetcher = self._fetcher(params.source, deadline, params)
         calendar = Calendar(now=self._now(), zone=self._zone)
         return RowStream(await self._answering.answer(selection, fetcher, calendar))
+
+    def _typed(self, source: Source, table: str, record: Mapping[str, object]) -> Row:
+        resource = self._catalog.resource(table)
+        return with_own_values(record, partial(self.metadata.type_of, source, resource))
+
+    def _all_typed(
+        self, params: RecordParams, records: Sequence[Mapping[str, object]]
+    ) -> Sequence[Row]:
+        return [self._typed(params.source, params.resource, record) for record in records]
+
+    def _with_own_values(self, source: Source, query: Query) -> Query:
+        typed = partial(self._typed, source, query.info.name)
+        records = None if query.records is None else tuple(map(typed, query.records))
+        return query.model_copy(update={"mappings": typed(query.mappings), "records": records})
 
     def _own_fetcher(self, source: Source, deadline: float) -> Fetcher:
         return Fetcher(self._client, source, deadline=deadline, interactive=True)

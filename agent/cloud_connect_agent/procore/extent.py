@@ -6,7 +6,7 @@ from cloud_connect.errors import CloudConnectError, InvalidRequestError, PolicyD
 from cloud_connect_agent.policy import Ceiling
 from cloud_connect_agent.procore.catalog import Resource
 
-__all__ = ["MAX_CHANGED", "above", "most_changed", "too_many"]
+__all__ = ["MAX_CHANGED", "most_changed", "too_many", "too_many_new"]
 
 MAX_CHANGED: Final = 1_000  # records that one update or delete may change
 
@@ -30,7 +30,7 @@ def too_many(
             f"The conditions match more than one of the {resource.text}; nothing was {verb}. "
             "Narrow them, or set “multiple” to true."
         )
-    refused = above(ceiling, count, verb=verb)
+    refused = _above(ceiling, count, verb=verb)
     if refused is None and count > MAX_CHANGED:
         return InvalidRequestError(
             f"The conditions match more than {MAX_CHANGED} of the {resource.text}; nothing "
@@ -39,7 +39,20 @@ def too_many(
     return refused
 
 
-def above(ceiling: Ceiling | None, count: int, *, verb: str) -> PolicyDeniedError | None:
+def too_many_new(
+    resource: Resource, count: int, *, ceiling: Ceiling | None
+) -> CloudConnectError | None:
+    """The refusal of *count* new records; ``None`` if they may go out."""
+    refused = _above(ceiling, count, verb="created")
+    if refused is None and resource.sync is None and count > MAX_CHANGED:
+        return InvalidRequestError(
+            f"Procore creates {resource.many} only one by one, so one call may create at most "
+            f"{MAX_CHANGED}."
+        )
+    return refused
+
+
+def _above(ceiling: Ceiling | None, count: int, *, verb: str) -> PolicyDeniedError | None:
     """The policy's refusal of *count* records in one call; ``None`` if it allows them."""
     reason = ceiling.refusal(count) if ceiling is not None else None
     if ceiling is None or reason is None:

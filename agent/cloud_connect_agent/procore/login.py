@@ -206,18 +206,15 @@ class LoginHost:
                 for token in filter(None, both):
                     await self._revoke(app, token)
         except TimeoutError as exc:
-            raise SourceUnavailableError(
-                f"The grant is forgotten here, but {self.host} did not answer in time, so its "
-                "token was not revoked at Procore."
-            ) from exc
+            raise _not_revoked(f"{self.host} did not answer in time.") from exc
+        except SourceUnavailableError as exc:
+            raise _not_revoked(exc.message) from exc
 
     async def _revoke(self, app: AppCredentials, token: str) -> None:
         status, headers, body = await self._post(b"/oauth/revoke", {"token": token, **_client(app)})
         if status >= 400:
             said = read_failure(status, headers, body).message.rstrip(".")
-            raise SourceUnavailableError(
-                f"The grant is forgotten here, but Procore did not revoke its token: {said}."
-            )
+            raise SourceUnavailableError(f"{self.host} answered {status}: {said}.")
 
     async def seconds_left(self, token: AccessToken) -> float | None:
         """Ask how long *token* still holds; ``None`` if the answer does not say.
@@ -299,6 +296,12 @@ def _client(app: AppCredentials) -> dict[str, str]:
         "client_id": app.client_id,
         "client_secret": app.client_secret.get_secret_value(),
     }
+
+
+def _not_revoked(reason: str) -> SourceUnavailableError:
+    return SourceUnavailableError(
+        f"The grant is forgotten here, but Procore was not told to revoke its tokens. {reason}"
+    )
 
 
 def _refusal(account: Account, failure: Failure) -> str:

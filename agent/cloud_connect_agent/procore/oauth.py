@@ -311,12 +311,7 @@ class Authenticator:
         return await asyncio.shield(renewal)
 
     def _begin(self, known: KnownAccount) -> "asyncio.Future[AccessToken]":
-        by_code = known.token is not None and known.token.stored.by_code
-        renewal = self._flights.start(
-            self._renew(known),
-            name=f"renew-token-{known.account.key}",
-            precious=by_code,
-        )
+        renewal = self._flights.start(self._renew(known), name=f"renew-token-{known.account.key}")
 
         def over(done: "asyncio.Future[AccessToken]") -> None:
             if known.renewal is done:
@@ -334,7 +329,7 @@ class Authenticator:
                 return token  # somebody has signed in meanwhile
         login = self._hosts(known.account.environment).login
         if token.stored.by_code:
-            return await refresh(known, login, self._vault, stopping=lambda: self._flights.stopping)
+            return await refresh(known, login, self._vault, commit=self._flights.commit)
         return await obtain(known, login)
 
 

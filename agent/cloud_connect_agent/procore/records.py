@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from cloud_connect.calls import Operation, Source
@@ -12,11 +11,25 @@ from cloud_connect_agent.procore.converting import TypeOf, converted
 from cloud_connect_agent.procore.messages import ApiRequest
 from cloud_connect_agent.procore.planner import Target
 from cloud_connect_agent.procore.rows import CUSTOM_FIELD, Row
-from cloud_connect_agent.procore.values import FieldType
 
-__all__ = ["WRITABLE", "write_request"]
+__all__ = ["WRITABLE", "with_own_values", "write_request"]
 
 WRITABLE: Final = (Direction.IN, Direction.BOTH)
+
+
+def with_own_values(record: Mapping[str, object], type_of: TypeOf) -> Row:
+    """A record with the company's own fields as Procore takes them: flat, and of their type.
+
+    Args:
+        type_of: The types of those fields, as far as they are known.
+
+    Raises:
+        InvalidRequestError: If a value is impossible; the field is named.
+    """
+    return {
+        name: converted(name, value, type_of) if CUSTOM_FIELD.fullmatch(name) else value
+        for name, value in _flattened(record).items()
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +49,12 @@ def write_request(
     *,
     record_id: str | None = None,
     record: Mapping[str, object] | None = None,
-    custom: TypeOf = lambda _: None,
 ) -> ApiRequest:
     """The request that creates, changes or deletes a record.
 
     Args:
         target: The scope ids of the record.
         record: Flat, without scope ids; dotted names nest. A delete has none.
-        custom: The types of the company's own fields, as far as they are known.
 
     Raises:
         InvalidRequestError: If a field is unknown or its value impossible; it is named.
@@ -57,7 +68,7 @@ def write_request(
     query = [(name, ids[name]) for name in endpoint.query]
     body: Row | None = None
     if record is not None:
-        parts = _take_apart(resource, endpoint, record, custom)
+        parts = _take_apart(resource, endpoint, record)
         query += parts.query
         inside = {endpoint.envelope: parts.inside} if endpoint.envelope else parts.inside
         where = {name: resource.scope_type(name).typed(ids[name]) for name in endpoint.body}
@@ -79,15 +90,13 @@ def _about(resource: Resource, operation: Operation, record_id: str | None) -> s
     return f"the {done} of {resource.one}" + ("" if record_id is None else f" {record_id}")
 
 
-def _take_apart(
-    resource: Resource, endpoint: Endpoint, record: Mapping[str, object], custom: TypeOf
-) -> _Parts:
+def _take_apart(resource: Resource, endpoint: Endpoint, record: Mapping[str, object]) -> _Parts:
     inside: Row = {}
     beside: Row = {}
     query: list[tuple[str, str]] = []
     for field, value in _flattened(record).items():
         _check(resource, field)
-        sent = converted(field, value, partial(_type_of, resource, custom))
+        sent = converted(field, value, resource.sent_type_of)
         name = resource.sends.get(field, field)
         if name in endpoint.query_fields:
             query.append((name, str(sent).lower() if isinstance(sent, bool) else str(sent)))
@@ -96,10 +105,6 @@ def _take_apart(
         else:
             _nest(inside, name, sent)
     return _Parts(inside=inside, beside=beside, query=tuple(query))
-
-
-def _type_of(resource: Resource, custom: TypeOf, name: str) -> FieldType | None:
-    return custom(name) if CUSTOM_FIELD.fullmatch(name) else resource.sent_type_of(name)
 
 
 def _flattened(record: Mapping[str, object]) -> Row:

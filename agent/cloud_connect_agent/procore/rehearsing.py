@@ -16,10 +16,9 @@ from cloud_connect_agent.procore.changing import (
     OPERATIONS,
     VERBS,
     checked_change,
-    own_fields,
-    write_target,
+    checked_one,
 )
-from cloud_connect_agent.procore.extent import MAX_CHANGED, above, too_many
+from cloud_connect_agent.procore.extent import MAX_CHANGED, too_many, too_many_new
 from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.planner import scoped
 from cloud_connect_agent.procore.records import write_request
@@ -63,7 +62,8 @@ class Rehearsing:
         rows = await self._answering.records(selection, fetcher, calendar)
         verb = VERBS[operation]
         refused = too_many(resource, len(rows), verb=verb, multiple=query.multiple, ceiling=ceiling)
-        return _told(rows, verb, None if refused is None else refused.message)
+        more = len(rows) > MAX_CHANGED  # no further ones were read
+        return _told(rows, verb, None if refused is None else refused.message, more=more)
 
     def creation(
         self, resource: Resource, records: Sequence[NewRecord], ceiling: Ceiling | None
@@ -78,7 +78,7 @@ class Rehearsing:
         for one in records:
             check_required(resource, endpoint, one.record)
             rows.append(scoped(sent_record(one.request, endpoint), resource, one.target))
-        refused = above(ceiling, len(rows), verb="created")
+        refused = too_many_new(resource, len(rows), ceiling=ceiling)
         return _told(rows, "created", None if refused is None else refused.message)
 
     def check(
@@ -90,12 +90,7 @@ class Rehearsing:
             InvalidRequestError: If a field or scope id is unknown or missing; it is named.
             UnsupportedOperationError: If Procore has no such operation.
         """
-        resource = self._catalog.resource(params.resource)
-        self._catalog.endpoint(resource, operation)
-        if params.record_id is None and not resource.single:
-            raise InvalidRequestError(f"Say which of the {resource.text} is meant by its id.")
-        target = write_target(resource, params.source, params.scope, record or {})
-        own = None if record is None else own_fields(resource, record, params.record_id)
+        resource, target, own = checked_one(self._catalog, operation, params, record)
         write_request(
             resource, operation, params.source, target, record_id=params.record_id, record=own
         )
@@ -105,10 +100,11 @@ class Rehearsing:
         return _told([row], VERBS[operation], None)
 
 
-def _told(rows: Sequence[Row], verb: str, refused: str | None) -> RowStream:
+def _told(rows: Sequence[Row], verb: str, refused: str | None, *, more: bool = False) -> RowStream:
     count = len(rows)
     if refused is not None:
-        message = f"{_number(count)} would be {verb}, but that would be refused: {refused}"
+        named = f"More than {MAX_CHANGED} records" if more else _number(count)
+        message = f"{named} would be {verb}, but that would be refused: {refused}"
     elif count:
         message = f"{_number(count)} would be {verb}; nothing was written."
     else:

@@ -23,11 +23,12 @@ _PEOPLES_TURNS: Final = 8  # places that people take in a row while bulk request
 
 
 class Grant(NamedTuple):
-    """What Procore counts requests by."""
+    """What Procore counts requests by, and which of this PC's accounts makes them."""
 
     environment: Environment
     client_id: str
     company_id: int
+    account: str = "default"
 
 
 class _Waiter:

@@ -29,6 +29,4 @@ def check_required(resource: Resource, endpoint: Endpoint, record: Row) -> None:
     ]
     if missing:
         named = ", ".join(f"“{name}”" for name in missing)
-        raise InvalidRequestError(
-            f"Procore needs more for a new one of the {resource.text}: {named}."
-        )
+        raise InvalidRequestError(f"The new {resource.one} lacks what Procore needs: {named}.")

@@ -77,7 +77,8 @@ def _circuits_of(
 
 
 def _belongs(key: Grant, grant: ReportedGrant) -> bool:
-    return (key.environment, key.client_id) == (grant.environment, grant.client_id)
+    mine = (grant.environment, grant.client_id, grant.account)
+    return (key.environment, key.client_id, key.account) == mine
 
 
 def _moment(seconds: float) -> datetime:

@@ -28,11 +28,13 @@ class Synced:
         updated: Whether it was there before.
         reason: Why it was refused; ``None`` with no *record* means that the answer does not
             tell.
+        source: What Procore said of it.
     """
 
     record: Row | None = None
     updated: bool = False
     reason: str | None = None
+    source: object = None
 
 
 def marked(items: Sequence[Row], sync: Sync, seed: str | None, places: Sequence[int]) -> list[Row]:
@@ -73,6 +75,7 @@ def sync_request(
         path=sync.filled(ids),
         query=(*((name, ids[name]) for name in sync.query), *shared),
         json={**typed(sync.body), sync.key: sent},
+        about=f"{len(items)} new {resource.many}",
     )
 
 
@@ -93,12 +96,18 @@ def synced(items: Sequence[Row], sync: Sync, answer: object) -> list[Synced]:
     for error in errors:
         place = _place_of(error, items, told)
         if place is not None:
-            reason = read_failure(422, {}, orjson.dumps({"errors": error.get("errors")})).message
-            told[place] = Synced(reason=reason)
+            told[place] = _refused(error)
     open_places = [place for place, one in enumerate(told) if one is None]
     for place, entity in _pairs(open_places, items, entities):
         told[place] = Synced(record=entity, updated=_was_there(items[place], entity))
     return [one or Synced() for one in told]
+
+
+def _refused(error: Row) -> Synced:
+    said = {"errors": error.get("errors")}
+    reason = read_failure(422, {}, orjson.dumps(said)).message
+    end = "" if reason.endswith((".", "!", "?", "…")) else "."
+    return Synced(reason=f"Procore refused the record: {reason}{end}", source=said)
 
 
 def _parts(sync: Sync, answer: object) -> tuple[list[Row], list[Row]]:

@@ -1,8 +1,10 @@
 """The catalogue as the platform's tree: groups, tables, and fields in each direction."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
+from cloud_connect.calls import Source
 from cloud_connect.tree import TreeField, TreeNode
 from cloud_connect_agent.procore.catalog import (
     Catalog,
@@ -12,14 +14,17 @@ from cloud_connect_agent.procore.catalog import (
     Resource,
     label_of,
 )
+from cloud_connect_agent.procore.metadata import Metadata
 from cloud_connect_agent.procore.values import FieldType
 
-__all__ = ["tree_of"]
+__all__ = ["Trees", "tree_of"]
 
 _GROUPS: Final = (
     (Level.COMPANY, "company_level", "Company", "fa fa-building", "Tables of the whole company"),
     (Level.PROJECT, "project_level", "Project", "fa fa-briefcase", "Tables of its projects"),
 )
+_MAX_MADE: Final = 4  # trees of some megabytes each
+_Made = tuple[int, list[dict[str, object]]]
 _NEEDED: Final = "Procore needs it for a new record"
 _REQUIRED: Final = "One of the company's field sets requires it"
 _TYPES: Final = {
@@ -35,6 +40,34 @@ _TYPES: Final = {
     FieldType.LIST: "text",
     FieldType.KEY: "string",
 }
+
+
+class Trees:
+    """The trees of some companies, each made when it has changed."""
+
+    def __init__(self, catalog: Catalog, metadata: Metadata) -> None:
+        self._catalog: Final = catalog
+        self._metadata: Final = metadata
+        self._made: Final[OrderedDict[tuple[str, int], _Made]] = OrderedDict()
+
+    def tree(self, source: Source) -> Sequence[Mapping[str, object]]:
+        """The tree of a company, by what is known of it now."""
+        key = (source.environment.value, source.company_id)
+        revision = self._metadata.revision(source)
+        known = self._made.get(key)
+        if known is None or known[0] != revision:
+            known = self._made[key] = (
+                revision,
+                tree_of(
+                    self._catalog,
+                    lambda resource: self._metadata.fields(source, resource),
+                    required=lambda resource: self._metadata.required(source, resource),
+                ),
+            )
+        self._made.move_to_end(key)
+        while len(self._made) > _MAX_MADE:
+            self._made.popitem(last=False)
+        return known[1]
 
 
 def _nothing(_: Resource) -> frozenset[str]:
@@ -115,10 +148,9 @@ def _fields(
 
 
 def _names(name: str) -> frozenset[str]:
-    """What a field set may call a field: its object, or the thing whose id is sent."""
-    return frozenset(
-        {name, name.partition(".")[0], name.removesuffix("_id"), name.removesuffix("_ids")}
-    )
+    """What a field set may call a field: its object, or the things whose ids are sent."""
+    several = f"{name.removesuffix('_ids')}s" if name.endswith("_ids") else name
+    return frozenset({name, name.partition(".")[0], name.removesuffix("_id"), several})
 
 
 def _field(spec: FieldSpec, inout: Literal["IMPORT", "EXPORT"], *, desc: str = "") -> TreeField:

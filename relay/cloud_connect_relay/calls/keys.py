@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from cloud_connect_relay.calls.failures import restored
 from cloud_connect_relay.calls.idempotency import KEY_RETENTION, Verdict, conflict, judge, mismatch
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ class IdempotencyKeys:
         if verdict is Verdict.RUNNING:
             raise conflict()
         if verdict is Verdict.UNKNOWN:
-            raise restored(earlier)
+            return await self._recovery.left_open(earlier)
         return await self._recovery.stored(earlier)
 
     async def _latest(self, subscription_id: str, key: str) -> "CallRecord | None":

@@ -73,6 +73,19 @@ class Recovery:
             raise answer
         return answer
 
+    async def left_open(self, record: "CallRecord") -> Answer:
+        """Return the answer of a call of unknown outcome that tells more.
+
+        That of a list of new records does: whoever repeats the call learns what became of each.
+
+        Raises:
+            OutcomeUnknownError: If there is none, or it is out of reach.
+        """
+        answer = None if record.code is not None else await self._journals.stored(record)
+        if not isinstance(answer, Answer):
+            raise restored(record)
+        return answer
+
     async def _finding(self, record: "CallRecord", wanted: Callable[[], bool]) -> "Finding | None":
         while wanted():
             finding = await self._resolution.ask(record)

@@ -23,6 +23,19 @@ __all__ = ["RESOURCES", "ROUTES"]
 _FIVE_MIB = 5 * 1024 * 1024
 _MAX_SEGMENT = {Flow.SEGMENTED: 5 * 1024**3, Flow.UNIFIED: 100 * 1024**2}
 _MAX_SEGMENTS = 10_000
+_UPLOADER_TOOLS = frozenset(
+    {
+        "certifications",
+        "daily_hazard_analyses",
+        "document_management",
+        "estimating",
+        "lessons_learned",
+        "orientations",
+        "scheduling",
+        "tool_studio",
+        "toolbox_talks",
+    }
+)
 _SHA256 = re.compile(r"^[0-9a-fA-F]{64}$")
 _MD5 = re.compile(r"^[0-9a-fA-F]{32}$")
 
@@ -200,6 +213,8 @@ def _create_v2(call: Call) -> Reply:
     for name in ("file_name", "file_size", "content_type"):
         if body.get(name) in (None, ""):
             raise bad_request(f"{name} is required", fields=name)
+    if call.behaviour.uploader_tool and body.get("uploader_tool_name") not in _UPLOADER_TOOLS:
+        raise bad_request("uploader_tool_name is required", fields="uploader_tool_name")
     segments = _segments(call, Flow.UNIFIED)
     if to_integer(body["file_size"]) != sum(segment.size for segment in segments):
         raise bad_request("file_size is not the sum of the segments", fields="file_size")

@@ -13,20 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
-ENVIRONMENT = "developer-sandbox"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """What a command did."""
-
-    status: int
-    output: str
-    errors: str
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.output)
+from cloud_connect_agent.config_file import change_settings
+from cloud_connect_agent.paths import AgentPaths
+from doubles.browser_login import CALLBACK, ENVIRONMENT, Login, Logins
+from doubles.ended import Ended
+from doubles.simulator_process import Simulator, simulator_process
 
 
 def run(home: Path | None, *arguments: str, stdin: str = "", **environ: str) -> Ended:
@@ -164,3 +155,50 @@ def app(cli: Cli, simulator: dict[str, Any]) -> dict[str, str]:
     )
     assert ended.status == 0, ended.errors
     return found
+
+
+@pytest.fixture(scope="session")
+def procore() -> Iterator[Simulator]:
+    with simulator_process("--redirect-uri", CALLBACK) as made:
+        yield made
+
+
+@pytest.fixture
+def person(cli: Cli, home: Path, procore: Simulator) -> str:
+    """Store the app; the login of whoever approves."""
+    found = procore.app
+    ended = cli(
+        *(
+            "procore",
+            "app",
+            "--environment",
+            ENVIRONMENT,
+            "--secret-stdin",
+            "--client-id",
+            found["client_id"],
+        ),
+        *("--api-url", found["api_url"], "--login-url", found["login_url"]),
+        stdin=found["client_secret"],
+    )
+    assert ended.status == 0, ended.errors
+    change_settings(
+        AgentPaths.of(home), {("procore", "environments", ENVIRONMENT, "redirect_uri"): CALLBACK}
+    )
+    with procore.client(user=True) as client:
+        return str(client.get("/rest/v1.0/me").json()["login"])
+
+
+@pytest.fixture
+def login_on(home: Path) -> Iterator[Logins]:
+    """Begin to sign in on the home."""
+    begun: list[Login] = []
+
+    def begin(*arguments: str) -> Login:
+        begun.append(Login(home, *arguments))
+        return begun[-1]
+
+    yield begin
+    for login in begun:
+        if login.process.poll() is None:
+            login.process.kill()
+            login.process.communicate()

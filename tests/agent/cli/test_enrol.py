@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.conftest import Cli, Ended, Relay, run
+from agent.cli.conftest import Cli, Relay, run
 from cloud_connect_agent.paths import AgentPaths
 from cloud_connect_agent.run_lock import run_lock
+from doubles.ended import Ended
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent.cli.conftest import ENVIRONMENT, Cli
+from agent.cli.conftest import Cli
+from doubles.browser_login import ENVIRONMENT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from agent.cli.conftest import ENVIRONMENT, Cli, Relay
+from agent.cli.conftest import Cli, Relay
 from cloud_connect_agent.cli.run import loop_factory
 from cloud_connect_agent.control import AgentNotRunningError, ask
 from cloud_connect_agent.paths import AgentPaths
+from doubles.browser_login import ENVIRONMENT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 

@@ -93,11 +93,14 @@ async def test_records_without_a_sync_go_out_one_after_another(procore: Scripted
 
 
 async def test_refused_record_does_not_hold_up_the_others(procore: ScriptedProcore) -> None:
-    fail_on(procore, {"1": SourceRejectedError("Procore answered 422: code: taken.", status=422)})
+    said = {"errors": {"code": ["taken"]}}
+    taken = SourceRejectedError("Procore answered 422: code: taken.", status=422, body=said)
+    fail_on(procore, {"1": taken})
     stream = await created(executor_of(procore), codes(3))
     rows = await rows_of(stream)
     assert [row["status"] for row in rows] == ["created", "failed", "created"]
     assert rows[1]["error"] == "Procore answered 422: code: taken."
+    assert rows[1]["source"] == said
     assert stream.message == "Of 3 records: 2 created, 1 failed."
 
 
@@ -164,6 +167,14 @@ async def test_ceiling_keeps_all_of_them_back(procore: ScriptedProcore) -> None:
     assert procore.requests == []
 
 
+async def test_more_than_can_go_out_singly_are_refused(procore: ScriptedProcore) -> None:
+    with pytest.raises(InvalidRequestError, match="at most 1000"):
+        await created(executor_of(procore), codes(1001))
+    assert procore.requests == []
+    await created(executor_of(procore, SYNC), codes(1001))
+    assert len(procore.written) == 2
+
+
 async def test_many_records_go_out_in_one_sync(procore: ScriptedProcore) -> None:
     records = codes(3)
     procore.answers["PATCH", SYNC_PATH] = entities(*records)
@@ -190,7 +201,8 @@ async def test_failures_inside_a_sync_are_told_by_record(procore: ScriptedProcor
     stream = await created(executor_of(procore, SYNC), records)
     rows = await rows_of(stream)
     assert [row["status"] for row in rows] == ["created", "failed", "unknown"]
-    assert rows[1]["error"] == "“code” has been taken"
+    assert rows[1]["error"] == "Procore refused the record: “code” has been taken."
+    assert rows[1]["source"] == {"errors": {"code": ["has been taken"]}}
     assert stream.unclear
 
 

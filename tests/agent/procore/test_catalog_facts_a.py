@@ -110,8 +110,10 @@ FACTS = """
   get GET v1.0/projects/:p/rfis/:id
   create POST v1.0/projects/:p/rfis {rfi}
   update PATCH v1.0/projects/:p/rfis/:id {rfi}
-17 rfi_recyclings
-  create PATCH v1.0/projects/:p/rfis/{rfi_id}/recycle [200]
+17 recyclable_rfis
+  list GET v1.0/projects/:p/rfis
+  get GET v1.0/projects/:p/rfis/:id
+  delete PATCH v1.0/projects/:p/rfis/:id/recycle
 17 recycled_rfis
   list GET v1.0/projects/:p/rfis/recycle_bin
   delete PATCH v1.0/projects/:p/rfis/:id/retrieve

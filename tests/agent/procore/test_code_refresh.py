@@ -66,6 +66,16 @@ async def test_fifty_rejections_of_one_token_cause_one_refresh(
     assert login.presented["refresh-1"] == 1
 
 
+async def test_two_hundred_calls_at_an_ended_token_cause_one_refresh(
+    authenticator: Authenticator, login: RotatingLogin, clocks: Clocks
+) -> None:
+    await sign_in(authenticator)
+    clocks.advance(6000)
+    tokens = await asyncio.gather(*[authenticator.token(SANDBOX) for _ in range(200)])
+    assert {token.header for token in tokens} == {b"Bearer access-2"}
+    assert login.presented["refresh-1"] == 1
+
+
 async def test_a_second_rejection_in_a_row_is_no_matter_of_the_token(
     authenticator: Authenticator, login: RotatingLogin, clocks: Clocks
 ) -> None:
@@ -292,3 +302,19 @@ async def test_stopping_at_once_leaves_the_mark(
     with pytest.raises(SourceUnavailableError, match="stopping"):
         await waiting
     assert stored(vault)["phase"] == "refreshing"
+
+
+async def test_stopping_does_not_wait_for_another_process(
+    procore: FakeProcore, vault: MemoryVault, clocks: Clocks, login: RotatingLogin
+) -> None:
+    async with opened(procore, vault, clocks) as authenticator:
+        await sign_in(authenticator)
+        clocks.advance(6000)
+        vault.holders = 1  # another process refreshes, and takes its time
+        waiting = asyncio.create_task(authenticator.token(SANDBOX))
+        await until(lambda: vault.reads > 4)
+        authenticator.wind_down()
+    with pytest.raises(SourceUnavailableError, match="stopping"):
+        await waiting
+    assert login.presented["refresh-1"] == 0
+    assert stored(vault)["phase"] == "settled"

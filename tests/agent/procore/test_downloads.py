@@ -18,7 +18,10 @@ from doubles.fake_storage import CONTENT, FakeStorage, fake_storage
 
 
 @pytest.fixture
-async def agent(tmp_path: Path) -> AsyncIterator[Bench]:
+async def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+    place = "cloud_connect_agent.procore.files.downloads"
+    monkeypatch.setattr(f"{place}._RETRY_PAUSES", (0.001, 0.002))
+    monkeypatch.setattr(f"{place}._RESUME_PAUSE", 0.001)
     async with bench(tmp_path) as made:
         yield made
 
@@ -182,11 +185,20 @@ async def test_a_link_that_aged_meanwhile_is_renewed(agent: Bench, storage: Fake
     assert [seen.target for seen in storage.seen] == ["/old", "/old", "/new"]
 
 
+async def test_a_link_that_aged_and_has_no_successor_is_told(
+    agent: Bench, storage: FakeStorage
+) -> None:
+    agent.procore.api.then(storage.leads_here(), Reply(body={"gone": True}))
+    storage.then(Reply(status=403))
+    answer = await agent.raw("GET", "rest/v1.0/files/1")
+    assert code(answer) == "source_unavailable"
+    assert "not say any more" in answer.problem.detail
+
+
 @pytest.mark.parametrize("kind", ["changed", "no ranges", "weak", "no tag"])
 async def test_what_cannot_go_on_exactly_is_told_to_be_broken(
-    agent: Bench, storage: FakeStorage, kind: str, monkeypatch: pytest.MonkeyPatch
+    agent: Bench, storage: FakeStorage, kind: str
 ) -> None:
-    monkeypatch.setattr("cloud_connect_agent.procore.files.downloads._RESUME_PAUSE", 0.001)
     agent.procore.api.default = lambda _: storage.leads_here()
     storage.cuts = [1000]
     serve = storage.default
@@ -208,10 +220,7 @@ async def test_what_cannot_go_on_exactly_is_told_to_be_broken(
     assert len(storage.seen) == (6 if kind in {"changed", "no ranges"} else 1)
 
 
-async def test_attempts_to_go_on_are_bounded(
-    agent: Bench, storage: FakeStorage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("cloud_connect_agent.procore.files.downloads._RESUME_PAUSE", 0.001)
+async def test_attempts_to_go_on_are_bounded(agent: Bench, storage: FakeStorage) -> None:
     agent.procore.api.then(storage.leads_here())
     storage.cuts = [10] * 50
     answer = await agent.raw("GET", "rest/v1.0/files/1")
@@ -227,6 +236,18 @@ async def test_a_refusal_of_storage_is_the_answer(agent: Bench, storage: FakeSto
     assert answer.head.outcome is Outcome.COMPLETED
 
 
+async def test_storage_that_fails_for_a_moment_is_asked_again(
+    agent: Bench, storage: FakeStorage
+) -> None:
+    agent.procore.api.default = lambda _: storage.leads_here()
+    storage.then(Reply(status=503), Reply(drop=True))
+    answer = await agent.raw("GET", "rest/v1.0/files/1")
+    assert answer.body == CONTENT
+    storage.then(*[Reply(status=503, body=b"SlowDown")] * 3)
+    answer = await agent.raw("GET", "rest/v1.0/files/1")
+    assert (answer.head.status, answer.body) == (503, b"SlowDown")
+
+
 async def test_storage_that_is_not_there_is_named(agent: Bench, storage: FakeStorage) -> None:
     gone = Reply(status=302, headers={"location": "http://127.0.0.1:1/x"})
     agent.procore.api.then(gone)
@@ -234,7 +255,7 @@ async def test_storage_that_is_not_there_is_named(agent: Bench, storage: FakeSto
     assert code(answer) == "source_unavailable"
     assert "127.0.0.1 refused the connection" in answer.problem.detail
     agent.procore.api.then(storage.leads_here())
-    storage.then(Reply(drop=True))
+    storage.then(*[Reply(drop=True)] * 3)
     answer = await agent.raw("GET", "rest/v1.0/files/1")
     assert code(answer) == "source_unavailable"
     agent.procore.api.then(storage.leads_here())
@@ -242,7 +263,7 @@ async def test_storage_that_is_not_there_is_named(agent: Bench, storage: FakeSto
     answer = await agent.raw("GET", "rest/v1.0/files/1", deadline_ms=300)
     assert code(answer) == "deadline_exceeded"
     agent.procore.api.then(storage.leads_here())
-    storage.then(Reply(body=b"x", headers={f"x-{n}": "1" for n in range(250)}))
+    storage.default = lambda _: Reply(body=b"x", headers={f"x-{n}": "1" for n in range(250)})
     answer = await agent.raw("GET", "rest/v1.0/files/1")
     assert "200 header lines" in answer.problem.detail
 

@@ -168,3 +168,35 @@ async def test_a_browser_that_says_nothing_holds_nothing_up(
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(attempt))
     assert await reader.read() == b""
     writer.close()
+
+
+async def test_no_crowd_of_connections_takes_the_listener_down(
+    attempt: Authorization, listening: Loopback
+) -> None:
+    crowd = [await asyncio.open_connection("127.0.0.1", port_of(attempt)) for _ in range(40)]
+    closed = [await reader.read() == b"" for reader, _ in crowd[-8:]]
+    assert closed == [True] * 8
+    for _, writer in crowd:
+        writer.close()
+    assert not listening._callback.done()
+
+
+async def test_a_head_that_is_too_long_is_cut_off(
+    attempt: Authorization, listening: Loopback
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(attempt))
+    writer.write(b"GET /callback HTTP/1.1\r\nx: " + b"y" * 40_000)
+    assert await reader.read() == b""
+    writer.close()
+    assert not listening._callback.done()
+
+
+async def test_a_browser_that_has_gone_does_not_undo_the_sign_in(
+    attempt: Authorization, listening: Loopback
+) -> None:
+    visiting = asyncio.create_task(browse(attempt, f"?code=abc&state={attempt.state}"))
+    callback = await listening.callback()
+    callback._writer.transport.abort()
+    await callback.answer("Signed in")
+    assert await visiting == ""
+    assert callback.code == "abc"

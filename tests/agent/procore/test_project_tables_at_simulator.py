@@ -234,13 +234,11 @@ async def test_templates_for_company_tools_are_there_when_asked_for(
 
 async def test_rfi_goes_to_the_recycle_bin_and_comes_back(executor: RecordExecutor) -> None:
     (rfi,) = await listed(executor, "rfis", limit=1)
-    await rows_of(
-        await queried(executor, "insert", "rfi_recyclings", mappings={"rfi_id": rfi["id"]})
-    )
-    assert [row["id"] for row in await listed(executor, "recycled_rfis")] == [rfi["id"]]
-    with pytest.raises(UnsupportedOperationError, match="“rfi_recyclings”"):
-        await executor.delete(params("rfis", record_id=str(rfi["id"])), soon())
     chosen = [condition("id", "eq", rfi["id"])]
+    await rows_of(await queried(executor, "delete", "recyclable_rfis", conditions=chosen))
+    assert [row["id"] for row in await listed(executor, "recycled_rfis")] == [rfi["id"]]
+    with pytest.raises(UnsupportedOperationError, match="“recyclable_rfis”"):
+        await executor.delete(params("rfis", record_id=str(rfi["id"])), soon())
     await rows_of(await queried(executor, "delete", "recycled_rfis", conditions=chosen))
     assert await listed(executor, "recycled_rfis") == []
     back = await executor.get(params("rfis", record_id=str(rfi["id"])), soon())

@@ -4,7 +4,7 @@ from cloud_connect.calls import Operation
 from cloud_connect.errors import InvalidRequestError, UnsupportedOperationError
 from cloud_connect_agent.procore.catalog import load_catalog
 from cloud_connect_agent.procore.messages import ApiRequest
-from cloud_connect_agent.procore.records import write_request
+from cloud_connect_agent.procore.records import with_own_values, write_request
 from cloud_connect_agent.procore.values import FieldType
 from doubles.scripted_procore import COMPANY, source
 
@@ -154,8 +154,6 @@ def test_what_procore_would_lose_is_refused_by_name(record: dict[str, object], s
         ({"question": {"body": "x", "due_date": "soon"}}, "“question.due_date” must be a date"),
         ({"distribution_ids": [{"sent_at": "2026-13-01"}]}, "“distribution_ids.sent_at” must be a"),
         ({"question": {"attachments": [{"date": "1.2.26"}]}}, "“question.attachments.date” must"),
-        ({"custom_field_7": "31/12/2026"}, "“custom_field_7” must be a time"),
-        ({"custom_fields": {"custom_field_7": {"value": "soon"}}}, "“custom_field_7” must be a"),
     ],
 )
 def test_date_that_procore_would_store_as_null_is_refused_wherever_it_stands(
@@ -169,7 +167,6 @@ def test_date_that_procore_would_store_as_null_is_refused_wherever_it_stands(
             IN_PROJECT,
             record_id=None if operation is Operation.CREATE else "9",
             record=record,
-            custom={"custom_field_7": FieldType.DATETIME}.get,
         )
     assert said in refusal.value.message
     assert "soon" not in refusal.value.message
@@ -184,19 +181,36 @@ def test_values_inside_objects_and_lists_are_sent_as_their_type_takes_them() -> 
         record={
             "cost_impact": {"status": "yes", "value": "12.50"},
             "question": {"attachments": [{"date": "2026-12-01", "name": "a"}, "b"], "body": ""},
-            "custom_field_7": "2026-12-01",
-            "custom_field_8": "12",
         },
-        custom={"custom_field_7": FieldType.DATETIME}.get,
     )
     assert sent.json == {
         "rfi": {
             "cost_impact": {"status": "yes", "value": "12.50"},
             "question": {"attachments": [{"date": "2026-12-01", "name": "a"}, "b"], "body": ""},
-            "custom_field_7": "2026-12-01T00:00:00Z",
-            "custom_field_8": "12",
         }
     }
+
+
+def test_companys_own_fields_are_sent_as_their_type_takes_them() -> None:
+    types = {"custom_field_7": FieldType.DATETIME, "custom_field_9": FieldType.NUMBER}
+    record = {
+        "subject": "Door",
+        "custom_field_7": "2026-12-01",
+        "custom_field_8": "12",
+        "custom_fields": {"custom_field_9": {"value": "12.5"}},
+    }
+    assert with_own_values(record, types.get) == {
+        "subject": "Door",
+        "custom_field_7": "2026-12-01T00:00:00Z",
+        "custom_field_8": "12",
+        "custom_field_9": 12.5,
+    }
+    for malformed in (
+        {"custom_field_7": "31/12/2026"},
+        {"custom_fields.custom_field_7.value": "31/12/2026"},
+    ):
+        with pytest.raises(InvalidRequestError, match="“custom_field_7” must be a time"):
+            with_own_values(malformed, types.get)
 
 
 def test_record_nested_without_end_is_refused() -> None:

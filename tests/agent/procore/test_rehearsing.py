@@ -92,6 +92,20 @@ async def test_what_would_be_refused_is_counted_all_the_same(
     assert procore.written == []
 
 
+async def test_more_matches_than_a_change_may_have_are_told_as_such(
+    procore: ScriptedProcore, executor: RecordExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("extent", "rehearsing"):
+        monkeypatch.setattr(f"cloud_connect_agent.procore.{module}.MAX_CHANGED", 3)
+    chosen = [condition("id", "gt", 0)]
+    stream = await rehearsed(executor, "delete", conditions=chosen, multiple=True)
+    assert stream.message is not None
+    assert stream.message.startswith("More than 3 records would be deleted, but that would be ")
+    new = await rehearsed(executor, "insert", records=[{"name": str(place)} for place in range(4)])
+    assert "one by one" in (new.message or "")
+    assert procore.written == []
+
+
 async def test_new_record_is_told_as_it_would_be_sent(
     procore: ScriptedProcore, executor: RecordExecutor
 ) -> None:

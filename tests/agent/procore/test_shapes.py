@@ -7,10 +7,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from cloud_connect.calls import Operation, RecordParams
-from cloud_connect.errors import InvalidRequestError, UnsupportedOperationError
+from cloud_connect.errors import (
+    CloudConnectError,
+    InvalidRequestError,
+    SourceRejectedError,
+    UnsupportedOperationError,
+)
 from cloud_connect.query import Query
 from cloud_connect_agent.procore.catalog import Catalog, Resource, load_catalog
 from cloud_connect_agent.procore.executor import RecordExecutor
+from cloud_connect_agent.procore.messages import ApiRequest
 from doubles.record_calls import RFIS, condition, rfis, rows_of
 from doubles.scripted_procore import COMPANY, ScriptedProcore, source
 
@@ -218,3 +224,26 @@ async def test_what_procore_makes_of_page_size_and_filters_is_told_once() -> Non
             assert len(opened) == 25
     told = [(entry["event"], entry["resource"]) for entry in logs]
     assert told == [("procore_page_size_clamped", "rfis"), ("procore_filter_ignored", "rfis")]
+
+
+async def test_page_size_that_procore_refuses_is_made_smaller() -> None:
+    def too_large(request: ApiRequest) -> CloudConnectError | None:
+        if int(dict(request.query)["per_page"]) <= 20:
+            return None
+        return SourceRejectedError("Procore answered 400: per_page must be at most 20", status=400)
+
+    procore = ScriptedProcore({RFIS: rfis(50)}, failures=too_large)
+    executor = RecordExecutor(procore, load_catalog())
+    with capture_logs() as logs:
+        for order in (None, "id"):
+            assert len(await select(executor, "rfis", orderBy=order)) == 50
+    told = [(entry["event"], entry["resource"]) for entry in logs]
+    assert told == [("procore_page_size_refused", "rfis")]
+
+
+async def test_other_refusals_are_not_taken_for_one_of_the_page_size() -> None:
+    refusal = SourceRejectedError("Procore answered 400: no.", status=400)
+    procore = ScriptedProcore({RFIS: rfis(50)}, failures=lambda _: refusal)
+    with pytest.raises(SourceRejectedError, match="no"):
+        await select(RecordExecutor(procore, load_catalog()), "rfis")
+    assert len(procore.requests) == 1

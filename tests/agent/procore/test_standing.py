@@ -27,6 +27,7 @@ def test_each_account_gets_its_own_budgets_the_tightest_first() -> None:
         (Grant(Environment.LIVE, "app", 1), [hourly]),
         (Grant(Environment.LIVE, "app", 2), [spike]),
         (Grant(Environment.LIVE, "older app", 1), [spike]),
+        (Grant(Environment.LIVE, "app", 3, "another account"), [spike]),
     ]
     live, sandbox = with_standing([LIVE, SANDBOX], budgets, [], wall=EPOCH)
     assert live.budget == (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cloud_connect.calls import Environment
-from cloud_connect.errors import SourceUnavailableError
+from cloud_connect.errors import DeadlineExceededError, SourceUnavailableError
 from cloud_connect_agent.procore.environments import Endpoints
 from cloud_connect_agent.procore.files.storage import Storage
 from cloud_connect_agent.procore.transport import Timeouts
@@ -105,3 +105,16 @@ async def test_a_proxy_of_the_site_is_used(host: FakeHost, monkeypatch: pytest.M
     monkeypatch.setenv("no_proxy", "")
     assert await fetch(storage(), "http://localhost:9005/file?sig=1") == b"file"
     assert host.seen[0].target == "http://localhost:9005/file?sig=1"
+
+
+async def test_a_transfer_waits_for_its_turn_and_not_forever(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud_connect_agent.procore.files.storage._TURN_SECONDS", 0.05)
+    made = storage()
+    for _ in range(64):
+        await made._transfers.acquire()
+    with pytest.raises(DeadlineExceededError):
+        await fetch(made, host.url)
+    made._transfers.release()
+    assert await fetch(made, host.url) == b"file"

@@ -69,7 +69,11 @@ class Uploading:
         return [
             {
                 "url": f"{self.storage.url}/part/{number}?sig=x",
-                "headers": {"content-length": str(one["size"]), "x-amz-sha": one["sha256"]},
+                "headers": {
+                    "Host": "127.0.0.1",
+                    "content-length": str(one["size"]),
+                    "x-amz-sha": one["sha256"],
+                },
             }
             for number, one in enumerate(body["segments"])
         ]
@@ -372,6 +376,16 @@ async def test_uploads_are_allowed_like_what_they_are_for(
 
     monkeypatch.setattr(agent.policy, "decide", only_images)
     assert (await upload(agent)).head.status == 201
+
+
+async def test_bytes_are_not_sent_for_what_takes_none(
+    agent: Bench, procore: Uploading, storage: FakeStorage
+) -> None:
+    answer = await upload(agent, resource="folders")
+    assert problem(answer)[0] == "unsupported_operation"
+    assert (procore.asked, storage.seen) == ([], [])
+    await upload(agent, resource="managed_equipment", project_id=5001)
+    assert procore.asked[0][1] == "/rest/v1.1/companies/8089/uploads"
 
 
 async def test_uploads_leave_no_intent_in_the_journal(agent: Bench) -> None:

@@ -95,6 +95,13 @@ async def test_own_date_field_that_a_record_showed_takes_only_dates(
         await executor.update(
             params("rfis", record_id="7"), {"custom_field_7": "soon"}, time.monotonic() + SOON
         )
+    with pytest.raises(InvalidRequestError, match="“custom_field_7” must be a time"):
+        await executor.create_many(
+            params("rfis"),
+            [{"subject": "x", "custom_field_7": "soon"}],
+            time.monotonic() + SOON,
+            ceiling=None,
+        )
     assert procore.written == []
 
 

@@ -169,5 +169,9 @@ async def test_write_of_unknown_outcome_keeps_its_results(relay: CallRelay) -> N
             await asyncio.sleep(0.01)
     assert told["outcome"] == "unknown"
     again = await relay.api.post(f"{base}/records/rfis", headers=KEY, json=[{"subject": "A"}])
-    assert again.json()["code"] == "outcome_unknown"
+    assert (again.status_code, again.content) == (200, results)
+    assert again.headers["idempotency-replayed"] == "true"
+    await relay.connected[0].lose()
+    gone = await relay.api.post(f"{base}/records/rfis", headers=KEY, json=[{"subject": "A"}])
+    assert gone.json()["code"] == "outcome_unknown"
     assert len(agent.executed) == 1

@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 5
 _MAX_RESUMES: Final = 5  # of one body
+_RETRY_PAUSES: Final = (0.25, 0.5)  # seconds before a request that failed is sent again
+_AGAIN: Final = frozenset({500, 502, 503, 504})
 _RESUME_SECONDS: Final = 30.0  # until the rest begins to come
 _RESUME_PAUSE: Final = 0.1  # seconds before the first; doubles
 _TOKEN_REFUSED: Final = frozenset({400, 401, 403})
@@ -164,15 +166,30 @@ class Downloads:
         ]
         if token is not None:
             headers.append((b"authorization", token))
-        return await stack.enter_async_context(
-            self._storage.open(
-                "GET",
-                url,
-                environment=wanted.source.environment,
-                headers=headers,
-                deadline=wanted.deadline,
-            )
-        )
+        pauses = iter(_RETRY_PAUSES)
+        while True:
+            pause = next(pauses, None)
+            last = pause is None or self._clock() + pause >= wanted.deadline
+            hop = AsyncExitStack()
+            async with hop:
+                try:
+                    answer = await hop.enter_async_context(
+                        self._storage.open(
+                            "GET",
+                            url,
+                            environment=wanted.source.environment,
+                            headers=headers,
+                            deadline=wanted.deadline,
+                        )
+                    )
+                except SourceUnavailableError:
+                    if last:
+                        raise
+                else:
+                    if last or answer.status not in _AGAIN:
+                        stack.push_async_exit(hop.pop_all())
+                        return answer
+            await asyncio.sleep(pause or 0.0)
 
     async def _token(self, wanted: Wanted) -> bytes:
         authenticator, environment = self._client.authenticator, wanted.source.environment

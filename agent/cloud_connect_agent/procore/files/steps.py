@@ -20,6 +20,7 @@ _STEP_SECONDS: Final = 60.0  # that a request between two pieces of a long file 
 _TRIES: Final = 4  # of one request that may be repeated
 _PAUSE: Final = 0.25  # seconds before a repeat; doubles
 _AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
+_OURS: Final = frozenset({"connection", "host"})  # of headers: they follow from the address
 
 Told = Mapping[str, object]
 
@@ -198,6 +199,7 @@ def _headers_of(part: Told, size: int) -> RawHeaders:
     headers = [
         (str(name).encode("ascii", "replace"), str(value).encode("latin-1", "replace"))
         for name, value in (given if isinstance(given, dict) else {}).items()
+        if str(name).lower() not in _OURS
     ]
     if not any(name.lower() == b"content-length" for name, _ in headers):
         headers.append((b"content-length", b"%d" % size))

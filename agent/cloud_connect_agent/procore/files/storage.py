@@ -31,6 +31,7 @@ __all__ = ["Storage"]
 log = structlog.get_logger(__name__)
 
 _MAX_TRANSFERS: Final = 64  # at once; each is one connection and what is on its way
+_TURN_SECONDS: Final = 60.0  # to wait for one of them to end
 _DOWNLOAD_STALL: Final = 30.0  # seconds; less than the relay waits, so that there is time to resume
 _MAX_ADDRESSES: Final = 4  # of one name, that are tried
 _MAX_HEADERS: Final = 200
@@ -110,8 +111,10 @@ class Storage:
         """
         async with AsyncExitStack() as stack:
             try:
-                async with asyncio.timeout(None if deadline is None else self._left(deadline)):
+                async with asyncio.timeout(self._left(deadline)) as bound:
                     await stack.enter_async_context(self._transfers)
+                    if deadline is None:
+                        bound.reschedule(None)  # its steps have bounds of their own
                     response = await self._send(
                         stack, method, url, environment, headers=headers, content=content
                     )
@@ -129,8 +132,8 @@ class Storage:
                 clock=self._clock,
             )
 
-    def _left(self, deadline: float) -> float:
-        return max(0.0, deadline - self._clock())
+    def _left(self, deadline: float | None) -> float:
+        return _TURN_SECONDS if deadline is None else max(0.0, deadline - self._clock())
 
     async def _send(
         self,

@@ -29,7 +29,7 @@ class Flights:
         """Begin *work*; callers wait for the future with ``asyncio.shield``.
 
         Args:
-            precious: Let it end when the agent stops: what it uses up is lost otherwise.
+            precious: Let it end when the agent stops; work may also say so later (`commit`).
         """
         future: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
         future.add_done_callback(_look_at)
@@ -37,6 +37,17 @@ class Flights:
         self._precious[task] = precious
         task.add_done_callback(self._precious.pop)
         return future
+
+    def commit(self) -> None:
+        """Let the running work end from here on: it is about to use something up.
+
+        Raises:
+            SourceUnavailableError: If the agent stops, so that it had better not.
+        """
+        task = asyncio.current_task()
+        if self.stopping or task not in self._precious:
+            raise SourceUnavailableError("The agent is stopping.")
+        self._precious[task] = True
 
     def stop(self, *, urgent: bool = False) -> None:
         """Cancel what may be cancelled; *urgent* cancels the rest, too."""

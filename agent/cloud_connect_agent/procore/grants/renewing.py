@@ -6,10 +6,7 @@ from typing import Final
 import structlog
 from pydantic import SecretStr
 
-from cloud_connect.errors import (
-    SignInRequiredError,
-    SourceUnavailableError,
-)
+from cloud_connect.errors import SignInRequiredError
 from cloud_connect_agent.procore.grants.known import KnownAccount
 from cloud_connect_agent.procore.grants.refresh import (
     Age,
@@ -78,9 +75,12 @@ async def obtain(known: KnownAccount, login: LoginHost) -> AccessToken:
 
 
 async def refresh(
-    known: KnownAccount, login: LoginHost, vault: SharedVault, *, stopping: Callable[[], bool]
+    known: KnownAccount, login: LoginHost, vault: SharedVault, *, commit: Callable[[], None]
 ) -> AccessToken:
     """Get a token with the grant's refresh token, as the refresh protocol allows.
+
+    Args:
+        commit: Called before the refresh token goes out; raises if the agent stops.
 
     Raises:
         SignInRequiredError: If somebody has to sign in again.
@@ -102,8 +102,7 @@ async def refresh(
             return token  # another process was quicker
         if move is not Move.PRESENT:
             raise sign_in_again(known, move)
-        if stopping():
-            raise SourceUnavailableError("The agent is stopping.")
+        commit()
         return await _present(known, login, app, token.stored)
 
 

@@ -1,9 +1,11 @@
 """A company's metadata: read when it is asked for, kept in versions, held against its use."""
 
 import asyncio
+import itertools
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -25,6 +27,7 @@ from cloud_connect_agent.procore.metadata.store import SnapshotStore, Stored
 from cloud_connect_agent.procore.metadata.usage import Usage
 from cloud_connect_agent.procore.observed import ObservedFields
 from cloud_connect_agent.procore.rows import CUSTOM_FIELD
+from cloud_connect_agent.procore.values import FieldType
 
 __all__ = ["Metadata"]
 
@@ -47,6 +50,7 @@ class _Company:
         self.own: CompanyFields | None = None
         self.due = 0.0
         self.snapshot: Snapshot | None = None
+        self.revision = 0
         self.usage = Usage()
         self.loaded = False
         self.dirty = False
@@ -76,6 +80,13 @@ class Metadata:
         self._now: Final = now
         self._clock: Final = clock
         self._companies: Final[OrderedDict[_Key, _Company]] = OrderedDict()
+        self._revisions: Final = itertools.count(1)  # also of companies that were let go meanwhile
+        self._base: Final = {
+            resource.name: {
+                spec.name: Field(type=spec.type, origin=Origin.CATALOG) for spec in resource.fields
+            }
+            for resource in catalog
+        }
 
     def note_use(self, source: Source, table: str, names: Iterable[str]) -> None:
         """Note that a call names fields of a table."""
@@ -91,34 +102,56 @@ class Metadata:
             if force or self._clock() >= company.due:
                 names = frozenset(resource.name for resource in self._catalog)
                 read = await read_company_fields(fetcher, names)
-                if read is not None:
+                if read is not None and read != company.own:
                     company.own = read
+                    company.revision = next(self._revisions)
                 pause = _RETRY_SECONDS if read is None else _FRESH_SECONDS
                 company.due = self._clock() + pause
-            before = company.snapshot
-            company.snapshot = evolved(before, self._tables(company), at=self._now())
-            if before is None or before.version != company.snapshot.version:
-                log.info(
-                    "metadata_version",
-                    company_id=company.source.company_id,
-                    version=company.snapshot.version,
-                )
-                await self._save(company)
+            await self._look(company)
+
+    async def _look(self, company: _Company) -> None:
+        """Take a new version if what there is has changed."""
+        before, tables = company.snapshot, self._tables(company)
+        if before is not None and before.fields == tables:
+            company.snapshot = replace(before, checked_at=self._now())
+            return
+        company.revision = next(self._revisions)
+        company.snapshot = evolved(before, tables, at=self._now())
+        if before is None or before.version != company.snapshot.version:
+            log.info(
+                "metadata_version",
+                company_id=company.source.company_id,
+                version=company.snapshot.version,
+            )
+            await self._save(company)
+
+    def revision(self, source: Source) -> int:
+        """A number that is another one after each change of what is known of a company."""
+        return self._company(source).revision
 
     def fields(self, source: Source, resource: Resource) -> list[FieldSpec]:
         """The fields beyond the catalogue, as it would list them."""
         snapshot = self._company(source).snapshot
         known = {} if snapshot is None else snapshot.fields.get(resource.name, {})
+        writes = resource.create is not None or resource.update is not None
         return [
             FieldSpec(
                 name=name,
                 type=one.type,
-                direction=Direction.BOTH if CUSTOM_FIELD.fullmatch(name) else Direction.OUT,
+                direction=(
+                    Direction.BOTH if writes and CUSTOM_FIELD.fullmatch(name) else Direction.OUT
+                ),
                 label=one.label or name.replace("_", " ").capitalize(),
             )
             for name, one in known.items()
             if one.origin is not Origin.CATALOG
         ]
+
+    def type_of(self, source: Source, resource: Resource, name: str) -> FieldType | None:
+        """The type of a field beyond the catalogue, as far as it is known."""
+        snapshot = self._company(source).snapshot
+        known = None if snapshot is None else snapshot.fields.get(resource.name, {}).get(name)
+        return self._observed.type_of(source, resource, name) if known is None else known.type
 
     def required(self, source: Source, resource: Resource) -> frozenset[str]:
         """The fields that one of the company's field sets requires."""
@@ -175,11 +208,9 @@ class Metadata:
         """All fields there are now, those included that nothing says are gone."""
         tables = {}
         for resource in self._catalog:
-            fields = {
-                spec.name: Field(type=spec.type, origin=Origin.CATALOG) for spec in resource.fields
-            }
-            fields.update(self._beyond(company, resource, fields))
-            tables[resource.name] = fields
+            base = self._base[resource.name]
+            beyond = self._beyond(company, resource, base)
+            tables[resource.name] = {**base, **beyond} if beyond else base
         return tables
 
     def _beyond(

@@ -37,7 +37,13 @@ def field_set(**fields: object) -> Row:
 def procore() -> ScriptedProcore:
     return ScriptedProcore(
         {
-            SETS: [field_set(custom_field_7=effort(), location={"required": True})],
+            SETS: [
+                field_set(
+                    custom_field_7=effort(),
+                    location={"required": True},
+                    distributions={"required": True},
+                )
+            ],
             DEFINITIONS: [{"id": 7, "label": "Effort", "data_type": "decimal", "active": True}],
             RFIS: [{"id": 1, "subject": "A", "custom_fields": {}}],
         }
@@ -94,6 +100,7 @@ async def test_field_of_the_catalogue_that_a_field_set_requires_is_marked(
         if one["inout"] == "IMPORT"
     }
     assert fields["location_id"]["required"] is True
+    assert fields["distribution_ids"]["required"] is True
     assert fields["subject"]["required"] is True
     assert fields["subject"]["desc"] == "Procore needs it for a new record"
     assert fields["due_date"]["required"] is False
@@ -283,6 +290,29 @@ async def test_custom_field_that_records_stop_showing_is_gone_in_the_end(
     assert await drift_items(executor) == []
     await listed(executor, params())
     assert [item["field"] for item in await drift_items(executor)] == ["custom_field_9"]
+
+
+async def test_tree_is_made_when_something_has_changed(procore: ScriptedProcore) -> None:
+    executor = executor_of(procore)
+    first = await executor.tree(source(), soon())
+    assert await executor.tree(source(), soon()) is first
+    assert await executor.tree(source(), soon(), refresh=True) is first
+    procore.tables[SETS] = [field_set(custom_field_7=effort(required=False))]
+    second = await executor.tree(source(), soon(), refresh=True)
+    assert second is not first
+    for company in range(1, 5):
+        await executor.tree(source().model_copy(update={"company_id": company}), soon())
+    again = await executor.tree(source(), soon())
+    assert again is not second
+    assert again == second
+
+
+async def test_custom_field_of_a_table_that_cannot_be_written_only_comes_out(
+    procore: ScriptedProcore,
+) -> None:
+    procore.tables[SETS] = [{"class_name": "Commitment", "fields": {"custom_field_7": effort()}}]
+    fields = await fields_of(executor_of(procore), "commitments")
+    assert [one["inout"] for one in fields if one["name"] == "custom_field_7"] == ["EXPORT"]
 
 
 async def test_companies_are_kept_apart_and_bounded(procore: ScriptedProcore) -> None:

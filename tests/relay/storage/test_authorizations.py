@@ -1,0 +1,34 @@
+from cloud_connect_relay.storage.authorizations import AuthorizationsOfAll
+from doubles.relay_node import NOW, Founded
+
+
+async def begin(store: Founded, state: str, *, expires_at: float = NOW + 600) -> None:
+    await store.storage.of(store.subscription_id).authorizations.add(
+        state,
+        datasource_id="ds_1",
+        connector_id="con_1",
+        source={"company_id": 1},
+        actor="key:key_1",
+        expires_at=expires_at,
+    )
+
+
+async def test_a_state_is_used_once_and_in_time(store: Founded) -> None:
+    everybody = AuthorizationsOfAll(store.storage)
+    await begin(store, "one")
+    await begin(store, "late", expires_at=NOW - 1)
+    found = await everybody.use("one", now=NOW)
+    assert found is not None
+    assert (found.subscription_id, found.connector_id) == (store.subscription_id, "con_1")
+    assert found.source == {"company_id": 1}
+    assert await everybody.use("one", now=NOW) is None
+    assert await everybody.use("late", now=NOW) is None
+    assert await everybody.use("never", now=NOW) is None
+
+
+async def test_what_is_over_is_forgotten(store: Founded) -> None:
+    everybody = AuthorizationsOfAll(store.storage)
+    await begin(store, "one")
+    await begin(store, "late", expires_at=NOW - 1)
+    assert await everybody.forget(expired_before=NOW) == 1
+    assert await everybody.use("one", now=NOW) is not None
