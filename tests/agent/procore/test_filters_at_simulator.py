@@ -1,4 +1,4 @@
-"""Every filter that is sent along leaves the answer what reading everything would give.
+"""Every filter and order that is sent along leaves the answer what reading everything gives.
 
 The simulator applies Procore's filters by itself; it shares no table with the catalogue.
 """
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cloud_connect.calls import Environment, RecordParams, Source
+from cloud_connect.calls import Environment, Operation, RecordParams, Source
 from cloud_connect.query import Condition, Group, Operator, Query
 from cloud_connect_agent.procore.catalog import FilterKind, Resource, ServerFilter, load_catalog
 from cloud_connect_agent.procore.executor import RecordExecutor
@@ -32,13 +32,22 @@ NOT_PLAYED = frozenset(
         "specification_uploads",
     }
 )
-FILTERS = [
-    pytest.param(resource, spec, id=f"{resource.name}-{spec.field}-{spec.kind}")
+PLAYED = [
+    resource
     for resource in load_catalog()
     if resource.list_ is not None and resource.name not in NOT_PLAYED
     if resource.scope_fields in {(), ("project_id",)}
     if all(spec.kind is not FilterKind.DAY for spec in resource.list_.filters)
-    for spec in resource.list_.filters
+]
+ORDERS = [
+    pytest.param(resource.name, field, id=f"{resource.name}-{field}")
+    for resource in PLAYED
+    for field in resource.needed(Operation.LIST).sorts
+]
+FILTERS = [
+    pytest.param(resource, spec, id=f"{resource.name}-{spec.field}-{spec.kind}")
+    for resource in PLAYED
+    for spec in resource.needed(Operation.LIST).filters
 ]
 
 
@@ -109,6 +118,25 @@ async def test_answer_is_what_reading_everything_would_give(
         stream = await executor.query(HERE, asked, time.monotonic() + 30)
         found = await rows_of(stream)
         assert [_key(row) for row in found] == [_key(row) for row in rows if meets(row)], condition
+
+
+@pytest.mark.parametrize(("name", "field"), ORDERS)
+async def test_few_in_order_are_those_that_come_first_of_all(
+    name: str, field: str, executor: RecordExecutor
+) -> None:
+    for ascending in (True, False):
+        document: Row = {
+            "action": "select",
+            "info": {"name": name},
+            "orderBy": field,
+            "orderAscending": ascending,
+        }
+        found = []
+        for limit in (None, 3):
+            query = Query.parse({**document, "rowLimit": limit})
+            stream = await executor.query(HERE, query, time.monotonic() + 30)
+            found.append([_key(row) for row in await rows_of(stream)])
+        assert found[1] == found[0][:3]
 
 
 def _key(row: Mapping[str, object]) -> object:
