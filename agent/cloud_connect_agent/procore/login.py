@@ -181,7 +181,7 @@ class LoginHost:
         failure = read_failure(status, headers, body)
         if status in {400, 401}:
             log.info("code_grant_refused", status=status, code=failure.code)
-            refusal = _refusal(account, failure)
+            refusal = _refusal(account, failure, code="code" in form)
             if failure.code == "invalid_grant":
                 raise GrantRefusedError(refusal)
             raise SignInRequiredError(refusal)
@@ -304,8 +304,13 @@ def _not_revoked(reason: str) -> SourceUnavailableError:
     )
 
 
-def _refusal(account: Account, failure: Failure) -> str:
+def _refusal(account: Account, failure: Failure, *, code: bool = False) -> str:
     said = clean_header(failure.message).rstrip(".")
+    if failure.code == "invalid_grant" and code:  # of the grant that is there it says nothing
+        return (
+            f"Procore did not accept the code for {account.label} ({said}). A code works once, for "
+            "ten minutes: begin the sign-in again. Who was signed in before still is."
+        )
     if failure.code == "invalid_grant":
         return (
             f"Procore no longer accepts the sign-in for {account.label} ({said}). Run "
