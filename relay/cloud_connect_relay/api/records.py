@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from cloud_connect.calls import Operation
 from cloud_connect_relay.api.call_response import CallResponse, Reply, answer_headers
-from cloud_connect_relay.api.call_specs import target_for, timeout_for
+from cloud_connect_relay.api.call_specs import interactive_for, target_for, timeout_for
 from cloud_connect_relay.api.record_parameters import dry_run_of, list_params, resource_params
 from cloud_connect_relay.api.request_body import read_object, read_records
 from cloud_connect_relay.api.row_text import LineCounter, RowJoiner
@@ -39,6 +39,12 @@ _DEADLINE: Final = {
     "in": "header",
     "schema": {"type": "integer", "minimum": 1, "maximum": 300000, "default": 60000},
 }
+_PRIORITY: Final = {
+    "name": "Priority",
+    "in": "header",
+    "description": "RFC 9218: `u=5` to `u=7` lets the calls that people wait for go first.",
+    "schema": {"type": "string", "example": "u=7"},
+}
 _SCOPE: Final = {
     "name": "project_id",
     "in": "query",
@@ -64,6 +70,7 @@ _LIST_PARAMETERS: Final = {
     "parameters": [
         _SCOPE,
         _DEADLINE,
+        _PRIORITY,
         {
             "name": "filter",
             "in": "query",
@@ -81,8 +88,8 @@ _LIST_PARAMETERS: Final = {
         {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 0}},
     ]
 }
-_READ_PARAMETERS: Final = {"parameters": [_SCOPE, _DEADLINE]}
-_DELETE_PARAMETERS: Final = {"parameters": [_SCOPE, _DRY_RUN, _KEY, _DEADLINE]}
+_READ_PARAMETERS: Final = {"parameters": [_SCOPE, _DEADLINE, _PRIORITY]}
+_DELETE_PARAMETERS: Final = {"parameters": [_SCOPE, _DRY_RUN, _KEY, _DEADLINE, _PRIORITY]}
 _WRITE_PARAMETERS: Final = {
     **_DELETE_PARAMETERS,
     "requestBody": {"required": True, "content": {_JSON: {"schema": _RECORD}}},
@@ -126,6 +133,7 @@ async def list_records(
         params=list_params(resource, request.query_params.multi_items()),
         resource=resource,
         timeout=timeout_for(services, request),
+        interactive=interactive_for(request),
     )
     as_lines = _LINES in request.headers.get("Accept", "")
 
@@ -160,6 +168,7 @@ async def show_record(
         params=resource_params(resource, record_id, request.query_params.multi_items()),
         resource=resource,
         timeout=timeout_for(services, request),
+        interactive=interactive_for(request),
     )
 
     async def run(reply: Reply) -> None:
@@ -259,6 +268,7 @@ class _Write:
             writes=True,
             body=body,
             timeout=timeout_for(services, request),
+            interactive=interactive_for(request),
             idempotency_key=key,
             fingerprint=fingerprint(
                 operation,
@@ -294,6 +304,7 @@ class _Write:
             headers=(("content-type", _JSON),) if body else (),
             body=body,
             timeout=timeout_for(services, self.request),
+            interactive=interactive_for(self.request),
         )
 
         async def answer_with(reply: Reply) -> None:
