@@ -75,7 +75,7 @@ async def test_a_company_that_refused_is_asked_again_after_a_sign_in(
 ) -> None:
     del login
     grant = Grant(SANDBOX, "app", SOURCE.company_id)
-    for _ in range(5):
+    for _ in range(8):
         desk.client.circuits.answered(grant, b"/rest/v1.0/me", 401)
     assert desk.client.circuits.open_ones() != []
     await redeem(desk, await state(desk))

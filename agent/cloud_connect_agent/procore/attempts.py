@@ -156,7 +156,7 @@ class Attempts:
                 await self._close()
                 await asyncio.sleep(again)
                 continue
-            if status != 401 or renewed:
+            if status != 401 or (renewed and not out.probe):  # a person may try as often as need be
                 self._circuits.answered(grant, out.target, status)
             return StreamedResponse(
                 response,
@@ -170,7 +170,8 @@ class Attempts:
 
     def explained(self, error: CloudConnectError) -> None:
         """Learn from what the answer that is open says in words."""
-        if isinstance(error, SourceRejectedError) and self._grant is not None:
+        probed = self._out.probe and error.status == 403
+        if isinstance(error, SourceRejectedError) and self._grant is not None and not probed:
             self._circuits.explained(self._grant, error)
 
     def _pause_after(self, grant: Grant, status: int) -> float | None:

@@ -89,7 +89,7 @@ async def test_the_client_tells_what_its_answers_said(
     assert budget.resets_at is not None
     assert abs(budget.resets_at.timestamp() - time.time() - 10) < 3
     procore.api.default = lambda _: Reply(status=401, body={"errors": "No."})
-    for _ in range(5):
+    for _ in range(8):
         with pytest.raises(SourceRejectedError):
             await client.request(RFIS, source=SOURCE, deadline=time.monotonic() + 10)
     (grant,) = await client.grants()
