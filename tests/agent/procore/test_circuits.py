@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -229,6 +230,27 @@ async def test_a_token_that_stays_refused_is_not_presented_for_ever(
     procore.api.default = lambda _: Reply(body={"id": 1})
     client.reload()
     assert await ask(client) == {"id": 1}
+
+
+@pytest.mark.parametrize(
+    ("answer", "sent"),
+    [
+        ({"errors": ["App is not connected to this company."]}, MANY),
+        ({"errors": ["No access to the tool."]}, MANY + 3),
+        ({"errors": ["App is not connected to this company."], "more": "x" * 5000}, MANY + 3),
+    ],
+)
+async def test_raw_requests_to_a_company_without_the_app_are_left_out_too(
+    client: ProcoreClient, procore: FakeProcore, answer: object, sent: int
+) -> None:
+    procore.api.default = lambda _: Reply(status=403, body=answer)
+    for _ in range(MANY + 3):
+        raw = client.stream("GET", "/rest/v1.0/rfis", source=SOURCE, deadline=time.monotonic() + 10)
+        with suppress(SourceRejectedError):
+            async with raw as response:
+                async for _chunk in response.chunks():
+                    pass
+    assert len(procore.api.seen) == sent
 
 
 async def test_refused_pages_in_parallel_open_the_circuit_once(
