@@ -44,6 +44,20 @@ def test_the_browser_comes_back_to_this_pc(
     assert grant["state"] == "no_grant"
 
 
+def test_a_browser_is_opened_where_there_is_a_screen(
+    login_on: Logins, tmp_path: Path, person: str
+) -> None:
+    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}.part && mv {opened}.part {opened}\n')
+    browser.chmod(0o700)
+    login = login_on("--json", browser=browser)
+    url = login.url()
+    approve(url)
+    ended = login.end()
+    assert ended.document["login"] == person
+    assert opened.read_text() == url
+
+
 def test_a_person_who_denies_is_told_on_both_sides(login_on: Logins, person: str) -> None:
     assert person
     login = login_on()
