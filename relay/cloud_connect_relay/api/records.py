@@ -61,7 +61,7 @@ _KEY: Final = {
     "schema": {"type": "string", "maxLength": 255},
 }
 _DRY_RUN: Final = {
-    "name": "dry_run",
+    "name": "dryRun",
     "in": "query",
     "description": "`true` tells what the write would change, and writes nothing.",
     "schema": {"type": "boolean", "default": False},
