@@ -146,6 +146,7 @@ def test_failure_in_the_middle_of_a_write_says_what_is_not_known(
         json={"subject": "Door"},
     )
     assert answer.json()["code"] == "outcome_unknown"
+    assert answer.json()["source"] == {"error": {"code": "E", "message": "Broken"}}
     assert answer.json()["detail"] == (
         "Procore failed at the new RFI with status 500: Broken. "
         "Whether the change was carried out is not known."
