@@ -269,7 +269,7 @@ def _id_text(value: object, kind: IdType) -> str | None:
         if number is None or number != number.to_integral_value():
             return None
         value = int(number)
-    text = str(value)
+    text = "" if value is None else str(value)
     return text if kind.accepts(text) else None
 
 

@@ -186,6 +186,10 @@ async def test_text_ids_lead_to_records_letter_by_letter(
     procore.answers["GET", path] = {"data": [{"id": "A"}, {"id": "a"}, {"id": "7"}, {"id": "07"}]}
     six = [condition("id", "in", ["A", 7, "x1", "x2", "x3", "x4"]), *where]
     assert [row["id"] for row in await select(executor, "activities", conditions=six)] == ["A", "7"]
+    procore.requests.clear()
+    nobody = [condition("id", "eq", None), *where]
+    assert await select(executor, "activities", conditions=nobody) == []
+    assert procore.requests == []
     with pytest.raises(InvalidRequestError, match="“schedule_id” must be an id of letters"):
         await executor.list(params("activities", scope={"schedule_id": "a/b"}), 20)
 
