@@ -179,6 +179,13 @@ def test_requests_put_each_id_where_procore_wants_it() -> None:
 def test_order_and_comparison_need_one_value() -> None:
     with pytest.raises(InvalidRequestError, match=r"“rfi_manager” .* “rfi_manager\.name”"):
         listed(sort=("rfi_manager",))
+    for several in ("assignees", "assignees.name"):
+        with pytest.raises(InvalidRequestError, match="cannot be sorted by; name one"):
+            listed(sort=(several,))
+    assert listed(sort=("assignees.0.name",)).selection.order
+    with pytest.raises(InvalidRequestError, match=r"cannot be compared.*“assignees\.name”"):
+        listed(filters=(Filter(field="assignees", value="Ada"),))
+    assert listed("vendors", filters=(Filter(field="trade_ids", value="7"),)).filtered
     with pytest.raises(InvalidRequestError, match="cannot be compared"):
         listed(filters=(Filter(field="rfi_manager", value="Ada"),))
     assert listed(filters=(Filter(field="rfi_manager", operator="isblank"),)).filtered
