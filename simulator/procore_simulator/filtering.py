@@ -121,7 +121,7 @@ def selected_rows(
         if window is not None:
             name, first, last = window
             found = [row for row in found if first <= (row.get(name) or "") <= last]
-        return _sifted(found, tests, order)
+        return _sifted(resource, found, tests, order)
 
     return rows.selection(key, make)
 
@@ -130,16 +130,19 @@ def select_among(
     resource: Resource, rows: list[Record], query: list[tuple[str, str]]
 ) -> list[Record]:
     """Filter and sort rows that are derived and have no collection of their own."""
-    return _sifted(rows, _tests(resource, query), _order(resource, query))
+    return _sifted(resource, rows, _tests(resource, query), _order(resource, query))
 
 
 def _sifted(
+    resource: Resource,
     rows: list[Record],
     tests: list[tuple[Filter, tuple[str, ...]]],
     order: list[tuple[str, bool]],
 ) -> list[Record]:
+    # A row holds what differs from the template only; a filter judges what an answer shows.
+    shown = {name: value for name, value in resource.template.items() if value}
     for test, values in tests:
-        rows = [row for row in rows if test(row, values)]
+        rows = [row for row in rows if test({**shown, **row} if shown else row, values)]
     for name, descending in reversed(order):
         rows = sorted(rows, key=_sort_key(name), reverse=descending)
     return rows
