@@ -53,7 +53,7 @@ class CurrentProcore:
 
     @property
     def max_spool_bytes(self) -> int:
-        """Of one file that has to be on disk before it can be uploaded."""
+        """Of the files that have to be on disk before they can be uploaded."""
         return self.settings.max_spool_bytes
 
     @property

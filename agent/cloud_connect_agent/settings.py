@@ -179,7 +179,7 @@ class ProcoreSettings(_Section):
     """How the agent talks to Procore.
 
     Attributes:
-        max_spool_bytes: Of one file that has to be on disk before it can be uploaded.
+        max_spool_bytes: Of the files that have to be on disk before they can be uploaded.
         tree_cache_seconds: How long a tree is used again; 0 makes each anew.
         remote_authorize: Whether a person may sign this PC in through the relay.
     """

@@ -139,10 +139,10 @@ def _sifted(
     tests: list[tuple[Filter, tuple[str, ...]]],
     order: list[tuple[str, bool]],
 ) -> list[Record]:
-    # A row holds what differs from the template only; a filter judges what an answer shows.
-    shown = {name: value for name, value in resource.template.items() if value}
-    for test, values in tests:
-        rows = [row for row in rows if test({**shown, **row} if shown else row, values)]
+    if tests:
+        # A row holds only what differs from the template; a filter asks for what is shown.
+        shown = (({**resource.template, **row}, row) for row in rows)
+        rows = [row for whole, row in shown if all(test(whole, values) for test, values in tests)]
     for name, descending in reversed(order):
         rows = sorted(rows, key=_sort_key(name), reverse=descending)
     return rows

@@ -15,6 +15,7 @@ from doubles.simulator_process import (
     UNCONNECTED,
     Simulator,
 )
+from procore_simulator.resources import ROUTES
 
 RFIS = f"/rest/v1.0/projects/{PROJECT}/rfis"
 LARGE_PROJECT = LARGE_COMPANY + 501
@@ -218,6 +219,16 @@ def test_permissions_tell_the_levels(simulator: Simulator, api: httpx.Client) ->
     assert "photos" not in tools
     assert api.get(path, params={"company_id": COMPANY}).status_code == 200
     assert api.get(path).json()["error"]["code"] == 400
+
+
+def test_permissions_tell_of_every_tool_that_a_path_belongs_to(
+    simulator: Simulator, api: httpx.Client
+) -> None:
+    path = "/rest/v1.0/settings/permissions"
+    told = {tool["name"] for tool in api.get(path, params={"project_id": PROJECT}).json()["tools"]}
+    assert {route.tool for route in ROUTES if route.tool} <= told
+    simulator.state(tools=[{"company_id": COMPANY, "tool": "budget", "level": "none"}])
+    assert api.get(f"/rest/v1.0/projects/{PROJECT}/budget").status_code == 403
 
 
 def test_zone_of_a_company_is_told(simulator: Simulator, api: httpx.Client) -> None:

@@ -99,6 +99,38 @@ def test_a_file_for_document_management_is_uploaded_and_available(
     assert told["upload_id"]
 
 
+@pytest.mark.parametrize("told", [{}, {"tool": "estimating"}])
+def test_the_tool_is_named_where_procore_wants_its_name(
+    api: httpx.Client, running: Running, project: dict[str, str], told: dict[str, str]
+) -> None:
+    behave(running, uploader_tool=True, processing_word="scanning")
+    try:
+        assert upload(api, running, flow="unified", **told, **project)["status"] == "available"
+    finally:
+        behave(running, uploader_tool=False, processing_word="complete")
+
+
+def test_a_file_that_fails_its_scan_is_refused(
+    api: httpx.Client, running: Running, project: dict[str, str]
+) -> None:
+    named = {**PDF, "filename": "infected.pdf", "flow": "unified", **project}
+    answer = api.post(f"{running.base}/uploads", params=named, content=FILE)
+    assert (answer.status_code, answer.json()["code"]) == (422, "source_rejected")
+
+
+def test_links_straight_to_storage_are_renewed_when_they_age(
+    api: httpx.Client, running: Running, project: dict[str, str]
+) -> None:
+    made = new_file(api, running, project, upload(api, running, **project)["uuid"])
+    behave(running, link_host="storage")
+    try:
+        fault(running, {"kind": "status", "status": 403}, origin="storage", method="GET", times=1)
+        answer = api.get(f"{running.base}/records/files/{made['id']}/content", params=project)
+        assert answer.content == FILE
+    finally:
+        behave(running, link_host="api")
+
+
 def test_a_file_is_attached_listed_and_fetched(
     api: httpx.Client, running: Running, project: dict[str, str]
 ) -> None:

@@ -128,7 +128,7 @@ class Changing:
                     target,
                     fetcher,
                     record_id=str(row["id"]) if "id" in row else None,
-                    record=record,
+                    record=None if record is None else _with_needed(resource, record, row),
                     begun=bool(changed),
                 )
             except CloudConnectError as exc:
@@ -166,6 +166,13 @@ class Changing:
             # Procore may answer a change with nothing.
             row.setdefault("id", resource.id_type.typed(record_id))
         return scoped(row, resource, target)
+
+
+def _with_needed(resource: Resource, record: Row, row: Row) -> Row:
+    """Repeat from the record as it is what Procore asks for on every update."""
+    given = {name.partition(".")[0] for name in record}
+    needed = (name for name in resource.needed(Operation.UPDATE).required if name not in given)
+    return {**{name: row[name] for name in needed if row.get(name) is not None}, **record}
 
 
 def checked_one(

@@ -80,7 +80,7 @@ class RecordExecutor:
         self._answering: Final = Answering(catalog, observed)
         self._changing: Final = Changing(catalog, self._answering)
         self._bulk: Final = BulkCreating(catalog)
-        self._rehearsing: Final = Rehearsing(catalog, self._answering)
+        self._rehearsing: Final = Rehearsing(catalog, self._answering, self.metadata)
 
     def accesses(
         self,
@@ -210,7 +210,8 @@ class RecordExecutor:
             if operation is Operation.CREATE:
                 resource = self._catalog.resource(params.resource)
                 new = new_records_of(resource, params, records)
-                return self._rehearsing.creation(resource, new, ceiling)
+                fetcher = self._fetcher(params.source, deadline, params)
+                return await self._rehearsing.creation(resource, new, fetcher, ceiling=ceiling)
             self._rehearsing.check(operation, params, next(iter(records), None))
             return self._rehearsing.change(operation, await self.get(params, deadline))
 

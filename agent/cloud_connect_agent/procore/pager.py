@@ -9,7 +9,7 @@ from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, islice
 from typing import Final, Self
 
 import orjson
@@ -196,7 +196,8 @@ class ListReader:
         self._enough: Final = enough
         self._page_size: Final = page_size
         self._delivered = 0
-        self._finished: list[int] = []
+        self._finished_lists = 0
+        self._finished_records = 0
         self._refusal: SourceRejectedError | None = None
         self._accepted = False
         self._clock: Final = clock
@@ -242,7 +243,8 @@ class ListReader:
             self._read_ahead()
             if not current.under_way and not self._start_next(current):
                 self._lists.popleft()
-                self._finished.append(current.delivered)
+                self._finished_lists += 1
+                self._finished_records += current.delivered
                 continue
             result = _opened(await current.under_way[0])
             current.under_way.popleft()
@@ -270,9 +272,10 @@ class ListReader:
 
     def _read_ahead(self) -> None:
         """Start as many pages as the window allows, the current list's first."""
-        free = self._window.pages - sum(len(waiting.under_way) for waiting in self._lists)
-        for position, waiting in enumerate(self._lists):
-            if free <= 0 or position > _LISTS_AHEAD:
+        near = list(islice(self._lists, _LISTS_AHEAD + 1))
+        free = self._window.pages - sum(len(waiting.under_way) for waiting in near)
+        for waiting in near:
+            if free <= 0:
                 break
             while free > 0 and self._falls_short and self._start_next(waiting):
                 free -= 1
@@ -290,15 +293,16 @@ class ListReader:
         """Whether what came and what is under way may be less than enough."""
         if self._enough is None:
             return True
-        coming = sum(len(one.under_way) * self._expected(one) for one in self._lists)
+        near = islice(self._lists, _LISTS_AHEAD + 1)
+        coming = sum(len(one.under_way) * self._expected(one) for one in near)
         return self._delivered + coming < self._enough
 
     def _expected(self, waiting: _List) -> int:
         """The records that a page of a list will hold, by what came before."""
         if waiting.size is not None:
             return waiting.size
-        if self._finished:
-            return min(self._page_size, 1 + sum(self._finished) // len(self._finished))
+        if self._finished_lists:
+            return min(self._page_size, 1 + self._finished_records // self._finished_lists)
         return self._page_size
 
     def _start(self, target: Target, number: int) -> "asyncio.Task[Page | Unread | Exception]":

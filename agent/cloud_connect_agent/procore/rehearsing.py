@@ -20,11 +20,12 @@ from cloud_connect_agent.procore.changing import (
 )
 from cloud_connect_agent.procore.extent import MAX_CHANGED, too_many, too_many_new
 from cloud_connect_agent.procore.fetching import Fetcher
+from cloud_connect_agent.procore.metadata import Metadata
 from cloud_connect_agent.procore.planner import scoped
 from cloud_connect_agent.procore.records import write_request
 from cloud_connect_agent.procore.rows import Row
 from cloud_connect_agent.procore.rowstream import FixedRows, RowStream
-from cloud_connect_agent.procore.sent import check_required, sent_record
+from cloud_connect_agent.procore.sent import asked_for, check_required, sent_record
 from cloud_connect_agent.procore.values import Calendar
 
 __all__ = ["Rehearsing"]
@@ -37,9 +38,10 @@ class Rehearsing:
     their number, the message a sentence that says what would become of them.
     """
 
-    def __init__(self, catalog: Catalog, answering: Answering) -> None:
+    def __init__(self, catalog: Catalog, answering: Answering, metadata: Metadata) -> None:
         self._catalog: Final = catalog
         self._answering: Final = answering
+        self._metadata: Final = metadata
 
     async def query(
         self, query: Query, fetcher: Fetcher, calendar: Calendar, *, ceiling: Ceiling | None
@@ -56,7 +58,8 @@ class Rehearsing:
         if operation is not Operation.DELETE and not query.mappings and query.records is None:
             raise InvalidRequestError("There is nothing to write: “mappings” is empty.")
         if operation is Operation.CREATE:
-            return self.creation(resource, new_records(resource, query, fetcher.source), ceiling)
+            new = new_records(resource, query, fetcher.source)
+            return await self.creation(resource, new, fetcher, ceiling=ceiling)
         selection, _ = checked_change(resource, query, fetcher.source)
         selection = replace(selection, limit=MAX_CHANGED + 1)
         rows = await self._answering.records(selection, fetcher, calendar)
@@ -65,21 +68,32 @@ class Rehearsing:
         more = len(rows) > MAX_CHANGED  # no further ones were read
         return _told(rows, verb, None if refused is None else refused.message, more=more)
 
-    def creation(
-        self, resource: Resource, records: Sequence[NewRecord], ceiling: Ceiling | None
+    async def creation(
+        self,
+        resource: Resource,
+        records: Sequence[NewRecord],
+        fetcher: Fetcher,
+        *,
+        ceiling: Ceiling | None,
     ) -> RowStream:
-        """Say what would be sent for new records.
+        """Say what would be sent for new records, and what the company asks for besides.
 
         Raises:
             InvalidRequestError: If one lacks what Procore documents as needed.
         """
         endpoint = self._catalog.endpoint(resource, Operation.CREATE)
+        await self._metadata.refresh(fetcher)
+        required = self._metadata.required(fetcher.source, resource)
         rows: list[Row] = []
+        asked: dict[str, None] = {}
         for one in records:
             check_required(resource, endpoint, one.record)
+            asked.update(dict.fromkeys(asked_for(resource, required, one.record)))
             rows.append(scoped(sent_record(one.request, endpoint), resource, one.target))
         refused = too_many_new(resource, len(rows), ceiling=ceiling)
-        return _told(rows, "created", None if refused is None else refused.message)
+        named = ", ".join(f"“{name}”" for name in asked)
+        hint = f" One of the company's field sets asks for {named} as well." if asked else ""
+        return _told(rows, "created", None if refused is None else refused.message, hint=hint)
 
     def check(
         self, operation: Operation, params: RecordParams, record: Mapping[str, object] | None
@@ -100,7 +114,9 @@ class Rehearsing:
         return _told([row], VERBS[operation], None)
 
 
-def _told(rows: Sequence[Row], verb: str, refused: str | None, *, more: bool = False) -> RowStream:
+def _told(
+    rows: Sequence[Row], verb: str, refused: str | None, *, more: bool = False, hint: str = ""
+) -> RowStream:
     count = len(rows)
     if refused is not None:
         named = f"More than {MAX_CHANGED} records" if more else _number(count)
@@ -109,7 +125,7 @@ def _told(rows: Sequence[Row], verb: str, refused: str | None, *, more: bool = F
         message = f"{_number(count)} would be {verb}; nothing was written."
     else:
         message = f"{NOTHING[:-1]}; nothing was written."
-    return RowStream(FixedRows(rows), message=message)
+    return RowStream(FixedRows(rows), message=message + hint)
 
 
 def _number(count: int) -> str:

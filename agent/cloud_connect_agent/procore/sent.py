@@ -3,9 +3,10 @@
 from cloud_connect.errors import InvalidRequestError
 from cloud_connect_agent.procore.catalog import Endpoint, Resource
 from cloud_connect_agent.procore.messages import ApiRequest
-from cloud_connect_agent.procore.rows import Path, Row
+from cloud_connect_agent.procore.metadata import names_in_sets
+from cloud_connect_agent.procore.rows import CUSTOM_FIELD, Path, Row
 
-__all__ = ["check_required", "sent_record"]
+__all__ = ["asked_for", "check_required", "sent_record"]
 
 
 def sent_record(request: ApiRequest, endpoint: Endpoint) -> Row:
@@ -25,8 +26,32 @@ def check_required(resource: Resource, endpoint: Endpoint, record: Row) -> None:
     missing = [
         name
         for name in endpoint.required
-        if name not in resource.scope_fields and Path(name).of(record) in (None, "", [])
+        if name not in resource.scope_fields and _is_blank(record, name)
     ]
     if missing:
         named = ", ".join(f"“{name}”" for name in missing)
         raise InvalidRequestError(f"The new {resource.one} lacks what Procore needs: {named}.")
+
+
+def asked_for(resource: Resource, required: frozenset[str], record: Row) -> list[str]:
+    """The fields that a new record lacks and that one of the company's field sets requires.
+
+    Args:
+        required: As the field sets name them.
+    """
+    missing = []
+    for name in sorted(required):
+        meant = [
+            spec.name
+            for spec in resource.fields
+            if spec.direction.goes_in and name in names_in_sets(spec.name)
+        ]
+        if CUSTOM_FIELD.fullmatch(name):
+            meant = [name]
+        if meant and all(_is_blank(record, one) for one in meant):
+            missing.append(meant[0])
+    return missing
+
+
+def _is_blank(record: Row, name: str) -> bool:
+    return Path(name).of(record) in (None, "", [])

@@ -14,7 +14,7 @@ from cloud_connect_agent.procore.catalog import (
     Resource,
     label_of,
 )
-from cloud_connect_agent.procore.metadata import Metadata
+from cloud_connect_agent.procore.metadata import Metadata, names_in_sets
 from cloud_connect_agent.procore.values import FieldType
 
 __all__ = ["Trees", "tree_of"]
@@ -140,17 +140,11 @@ def _fields(
     needed = {*(resource.create.required if resource.create else ()), *resource.scope_fields}
     for spec in specs:
         if spec.direction.goes_in:
-            by_set = not required.isdisjoint(_names(spec.name))
+            by_set = not required.isdisjoint(names_in_sets(spec.name))
             desc = _NEEDED if spec.name in needed else _REQUIRED if by_set else ""
             yield _field(spec, "IMPORT", desc=desc)
         if spec.direction.comes_out:
             yield _field(spec, "EXPORT")
-
-
-def _names(name: str) -> frozenset[str]:
-    """What a field set may call a field: its object, or the things whose ids are sent."""
-    several = f"{name.removesuffix('_ids')}s" if name.endswith("_ids") else name
-    return frozenset({name, name.partition(".")[0], name.removesuffix("_id"), several})
 
 
 def _field(spec: FieldSpec, inout: Literal["IMPORT", "EXPORT"], *, desc: str = "") -> TreeField:

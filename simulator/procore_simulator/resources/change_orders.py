@@ -207,6 +207,18 @@ def _creating(resource: Resource) -> Route:
     )
 
 
+def _updating(resource: Resource) -> Route:
+    """Change one, whose contract must be named again beside the envelope."""
+    (route,) = crud_routes(resource, f"/rest/v1.0/{resource.name}", "U")
+
+    def handle(call: Call) -> Reply:
+        if resource is not PACKAGES and call.body.get("contract_id") in (None, ""):
+            raise missing_parameter("contract_id")
+        return route.handler(call)
+
+    return replace(route, handler=handle)
+
+
 def _syncing(resource: Resource) -> Route:
     """Upsert in one contract, which the query names."""
     route = sync_route(resource, f"/rest/v1.0/{resource.name}/sync")
@@ -233,7 +245,11 @@ ROUTES: tuple[Route, ...] = (
     *(
         route
         for tier in (PACKAGES, REQUESTS, POTENTIAL)
-        for route in (*crud_routes(tier, f"/rest/v1.0/{tier.name}", "LSU"), _creating(tier))
+        for route in (
+            *crud_routes(tier, f"/rest/v1.0/{tier.name}", "LS"),
+            _creating(tier),
+            _updating(tier),
+        )
     ),
     _syncing(REQUESTS),
     _syncing(POTENTIAL),

@@ -21,9 +21,11 @@ __all__ = ["RESOURCES", "ROUTES", "TOOLS"]
 TOOLS = (
     "directory", "projects", "rfis", "submittals", "punch_list", "observations", "daily_log",
     "documents", "photos", "commitments", "cost_codes", "locations", "tasks", "meetings",
-    "change_events",
+    "change_events", "admin", "bidding", "budget", "change_orders", "coordination_issues",
+    "correspondence", "direct_costs", "drawings", "equipment", "forms", "incidents", "inspections",
+    "prime_contracts", "schedule", "specifications", "timecard", "webhooks",
 )  # fmt: skip
-"""The tools whose levels can be set."""
+"""The tools that a caller's permissions tell of."""
 
 COMPANIES = Resource(
     name="companies",

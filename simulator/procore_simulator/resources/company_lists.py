@@ -40,7 +40,7 @@ def _list(
     return Resource(
         name=name,
         block=block,
-        tool="companies",
+        tool="admin",
         envelope=envelope,
         template={"id": None, "name": None, **(template or {})},
         inputs={"name": text("name"), **(inputs or {})},

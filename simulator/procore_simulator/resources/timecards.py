@@ -12,7 +12,7 @@ from procore_simulator.crud import (
     show_reply,
 )
 from procore_simulator.failures import blank, missing_parameter, not_found
-from procore_simulator.filtering import among, ranged, select_among
+from procore_simulator.filtering import ranged, referring, select_among
 from procore_simulator.inputs import (
     day,
     flag,
@@ -103,7 +103,7 @@ ENTRIES = Resource(
         "origin_id": integer("origin_id"),
         "origin_data": text("origin_data"),
     },
-    filters={"created_by_id": among("created_by_id"), "updated_at": ranged("updated_at")},
+    filters={"created_by_id": referring("created_by"), "updated_at": ranged("updated_at")},
     date_field="date",
     count=60,
     seed=_seed,

@@ -142,7 +142,13 @@ async def test_change_order_names_its_contract_beside_the_envelope(
     for name in ("change_order_packages", "change_order_requests", "potential_change_orders"):
         made = await executor.create(params(name), new, soon())
         one = params(name, record_id=str(made["id"]))
-        changed = await executor.update(one, {"status": "void"}, soon())
+        whole: Row = {"status": "pending", "contract_id": contract["id"]}
+        assert (await executor.update(one, whole, soon()))["status"] == "pending"
+        # Found by conditions, its contract is known and need not be named again.
+        chosen = [condition("id", "eq", made["id"])]
+        (changed,) = await queried(
+            executor, "update", name, mappings={"status": "void"}, conditions=chosen
+        )
         assert (changed["contract_id"], changed["status"]) == (contract["id"], "void")
         with pytest.raises(UnsupportedOperationError, match="“status” to void"):
             await executor.delete(one, soon())

@@ -16,7 +16,7 @@ from cloud_connect_agent.procore.catalog import load_catalog
 from cloud_connect_agent.procore.executor import RecordExecutor
 from cloud_connect_agent.procore.rowstream import RowStream
 from doubles.record_calls import SOON, condition, params, rows_of
-from doubles.scripted_procore import PROJECT, ScriptedProcore, source
+from doubles.scripted_procore import COMPANY, PROJECT, ScriptedProcore, source
 
 PUNCH = "/rest/v1.1/punch_items"
 THREE = Ceiling(records=3, rule="small")
@@ -115,7 +115,7 @@ async def test_new_record_is_told_as_it_would_be_sent(
     assert stream.message == "1 record would be created; nothing was written."
     assert row["project_id"] == PROJECT
     assert (row["name"], row["due"], row["private"]) == ("Door", "2026-12-01", True)
-    assert procore.requests == []
+    assert procore.written == []
 
 
 async def test_new_records_are_held_against_the_ceiling(executor: RecordExecutor) -> None:
@@ -124,6 +124,24 @@ async def test_new_records_are_held_against_the_ceiling(executor: RecordExecutor
     )
     assert stream.total_items == 4
     assert "at most 3 records" in (stream.message or "")
+
+
+async def test_what_the_company_asks_for_besides_is_told(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    wanted = {"required": True, "visible": True}
+    fields = {"name": wanted, "due": wanted, "location": wanted, "custom_field_7": wanted}
+    procore.tables[f"/rest/v1.0/companies/{COMPANY}/configurable_field_sets"] = [
+        {"class_name": "PunchItem", "fields": {**fields, "nothing_we_know": wanted}}
+    ]
+    stream = await rehearsed(executor, "insert", mappings={"name": "Door", "due": "2026-12-01"})
+    assert stream.message == (
+        "1 record would be created; nothing was written. One of the company's field sets asks for "
+        "“custom_field_7”, “location_id” as well."
+    )
+    full = {"name": "Door", "due": "2026-12-01", "location_id": 1, "custom_field_7": "x"}
+    stream = await rehearsed(executor, "insert", mappings=full)
+    assert stream.message == "1 record would be created; nothing was written."
 
 
 async def test_what_procore_needs_is_named(executor: RecordExecutor) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cloud_connect.errors import BodyTooLargeError
 from cloud_connect_agent.procore.files import spool
 from cloud_connect_agent.procore.files.spool import Spool
 
@@ -44,3 +45,15 @@ async def test_a_file_that_shrank_is_not_read_beyond_its_end(tmp_path: Path) -> 
     async with Spool(tmp_path, max_bytes=lambda: 100).keep(pieces([b"abc"])) as kept:
         with pytest.raises(EOFError):
             _ = [part async for part in kept.read(2, 5)]
+
+
+async def test_all_files_together_have_one_limit_and_give_their_room_back(tmp_path: Path) -> None:
+    keeping = Spool(tmp_path, max_bytes=lambda: 100)
+    async with keeping.keep(pieces([b"x" * 60])):
+        with pytest.raises(BodyTooLargeError, match="max_spool_bytes"):
+            async with keeping.keep(pieces([b"x" * 30, b"x" * 30])):
+                pytest.fail("there was no room")
+        async with keeping.keep(pieces([b"x" * 40])):
+            pass
+    async with keeping.keep(pieces([b"x" * 100])) as kept:
+        assert kept.size == 100

@@ -89,6 +89,12 @@ def test_error_that_echoes_only_some_fields_finds_its_record() -> None:
     assert second.reason == "Procore refused the record: is locked."
 
 
+def test_error_that_is_about_none_of_them_is_passed_over() -> None:
+    errors: list[Row] = [{"code": "9", "errors": {"base": ["is locked"]}}]
+    (only,) = synced([{"code": "1"}], SYNC, answer([{"id": 1, "code": "1"}], errors))
+    assert only.record == {"id": 1, "code": "1"}
+
+
 def test_what_the_answer_does_not_tell_is_not_guessed() -> None:
     items: list[Row] = [{"code": "1"}, {"code": "2"}]
     assert synced(items, SYNC, None) == [Synced(), Synced()]

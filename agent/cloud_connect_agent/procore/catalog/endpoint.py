@@ -152,7 +152,8 @@ class Endpoint(_Call):
         unwrap: Where the records are in the answer, see :func:`..rows.unwrap`; the second
             generation has them under ``data`` where nothing else is said.
         success: What Procore documents; any 2xx is taken.
-        required: Fields that Procore asks for. It judges, not we.
+        required: Fields that Procore asks for. It judges, not we; an update repeats them from
+            the record as it is, if that was read to find it.
         sorts: Fields that Procore can sort by, and what it calls them.
     """
 

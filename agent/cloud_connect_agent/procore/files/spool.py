@@ -31,11 +31,16 @@ class Segment:
 
 
 class Spool:
-    """The folder of files that wait for their upload."""
+    """The folder of files that wait for their upload, and how much of the disk they take.
+
+    Args:
+        max_bytes: Of all files together.
+    """
 
     def __init__(self, folder: Path, *, max_bytes: Callable[[], int]) -> None:
         self._folder: Final = folder
         self._max_bytes: Final = max_bytes
+        self._used = 0
 
     @asynccontextmanager
     async def keep(self, body: AsyncIterator[bytes]) -> AsyncIterator["SpooledFile"]:
@@ -50,7 +55,7 @@ class Spool:
         spooled = SpooledFile(file)
         try:
             try:
-                await spooled.fill(body, max_bytes=self._max_bytes())
+                await spooled.fill(body, self._take_room)
             except OSError as exc:
                 raise BodyTooLargeError(
                     f"The connector's disk did not take the file: {exc.strerror}. Send it with "
@@ -58,7 +63,17 @@ class Spool:
                 ) from exc
             yield spooled
         finally:
+            self._used -= spooled.claimed
             await asyncio.to_thread(spooled.close)
+
+    def _take_room(self, size: int) -> None:
+        most = self._max_bytes()
+        if self._used + size > most:
+            raise BodyTooLargeError(
+                f"The connector keeps {most} bytes of uploads on disk at most (max_spool_bytes), "
+                "and this one goes beyond. Send it with its Content-Length in the simple flow."
+            )
+        self._used += size
 
 
 class SpooledFile:
@@ -66,6 +81,7 @@ class SpooledFile:
 
     Attributes:
         size: Its bytes.
+        claimed: Those for which room was taken.
         sha256: Of all of it, in hex.
         segments: Its pieces, in order.
     """
@@ -78,24 +94,25 @@ class SpooledFile:
         self._piece = (hashlib.sha256(), hashlib.md5(usedforsecurity=False))
         self._piece_size = 0
         self.size = 0
+        self.claimed = 0
         self.sha256 = ""
         self.segments: list[Segment] = []
 
-    async def fill(self, body: AsyncIterator[bytes], *, max_bytes: int) -> None:
+    async def fill(self, body: AsyncIterator[bytes], take_room: Callable[[int], None]) -> None:
         """Write a body down.
 
+        Args:
+            take_room: Called with the size of each piece; raises if there is no room for it.
+
         Raises:
-            BodyTooLargeError: If it is longer than *max_bytes*.
+            BodyTooLargeError: If there is no room.
             OSError: If the disk does not take it.
         """
         block = bytearray()
         async for chunk in body:
+            take_room(len(chunk))
+            self.claimed += len(chunk)
             block += chunk
-            if self.size + len(block) > max_bytes:
-                raise BodyTooLargeError(
-                    f"The file is over {max_bytes} bytes, the most that the connector keeps on "
-                    "disk (max_spool_bytes). Send it with its Content-Length in the simple flow."
-                )
             if len(block) >= _BLOCK:
                 await asyncio.to_thread(self._take, bytes(block))
                 block.clear()

@@ -10,7 +10,7 @@ from cloud_connect_agent.procore.observed import CUSTOM_TYPES
 from cloud_connect_agent.procore.rows import CUSTOM_FIELD
 from cloud_connect_agent.procore.values import FieldType
 
-__all__ = ["CompanyFields", "company_fields", "resources_of"]
+__all__ = ["CompanyFields", "company_fields", "names_in_sets", "resources_of"]
 
 _MAX_FIELDS: Final = 300  # custom fields of one table
 _MAX_LABEL: Final = 200  # characters of a field's label
@@ -64,6 +64,12 @@ def resources_of(class_name: str, names: frozenset[str]) -> tuple[str, ...]:
             if found:
                 return found
     return ()
+
+
+def names_in_sets(name: str) -> frozenset[str]:
+    """What a field set may call a field: its object, or the things whose ids are sent."""
+    several = f"{name.removesuffix('_ids')}s" if name.endswith("_ids") else name
+    return frozenset({name, name.partition(".")[0], name.removesuffix("_id"), several})
 
 
 def company_fields(

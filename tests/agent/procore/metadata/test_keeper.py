@@ -292,6 +292,28 @@ async def test_custom_field_that_records_stop_showing_is_gone_in_the_end(
     assert [item["field"] for item in await drift_items(executor)] == ["custom_field_9"]
 
 
+async def test_new_label_is_shown_without_a_new_version(procore: ScriptedProcore) -> None:
+    executor = executor_of(procore)
+    before = await executor.drift(source(), soon())
+    procore.tables[SETS] = [field_set(custom_field_7=effort(label="Hours"))]
+    fields = await fields_of(executor, refresh=True)
+    assert {one["text"] for one in fields if one["name"] == "custom_field_7"} == {"Hours"}
+    assert (await executor.drift(source(), soon()))["version"] == before["version"]
+
+
+async def test_custom_field_that_the_company_lacks_is_not_listed_for_what_records_show(
+    procore: ScriptedProcore,
+) -> None:
+    shown: Row = {"custom_field_9": {"data_type": "string", "value": "x"}}
+    procore.tables[RFIS] = [{"id": 1, "subject": "A", "custom_fields": shown}]
+    executor = executor_of(procore)
+    await listed(executor, params())
+    assert "custom_field_9" not in {one["name"] for one in await fields_of(executor)}
+    procore.tables[DEFINITIONS].append({"id": 9, "label": "Nine", "data_type": "string"})
+    fields = await fields_of(executor, refresh=True)
+    assert "custom_field_9" in {one["name"] for one in fields}
+
+
 async def test_tree_is_made_when_something_has_changed(procore: ScriptedProcore) -> None:
     executor = executor_of(procore)
     first = await executor.tree(source(), soon())
