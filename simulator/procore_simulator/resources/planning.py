@@ -157,7 +157,7 @@ MEETINGS = Resource(
         "title": text("title"),
         "location": text("location"),
         "time_zone": text("time_zone"),
-        "description": text("description"),
+        "overview": text("description"),
         "conclusion": text("conclusion"),
         "starts_at": instant("starts_at"),
         "ends_at": instant("ends_at"),
