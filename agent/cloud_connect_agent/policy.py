@@ -105,10 +105,8 @@ class Ceiling:
         """Why a call that changes *count* records is refused; ``None`` if it is not."""
         if count <= self.records:
             return None
-        return (
-            f"Rule {self.rule!r} of the policy on this PC lets one call change at most "
-            f"{self.records} records."
-        )
+        records = "1 record" if self.records == 1 else f"{self.records} records"
+        return f"The policy on this PC lets one call change at most {records}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

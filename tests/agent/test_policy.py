@@ -11,6 +11,7 @@ from cloud_connect.calls import Environment
 from cloud_connect.errors import ConfigurationError
 from cloud_connect_agent.policy import (
     Access,
+    Ceiling,
     Effect,
     FixedPolicy,
     PolicyClass,
@@ -308,7 +309,8 @@ def test_ceiling_is_reached_before_it_is_passed() -> None:
     )
     assert decision.ceiling is not None
     assert decision.ceiling.refusal(2) is None
-    assert "at most 2 records" in (decision.ceiling.refusal(3) or "")
+    assert "at most 2 records." in (decision.ceiling.refusal(3) or "")
+    assert "at most 1 record." in (Ceiling(records=1, rule="one").refusal(2) or "")
 
 
 @pytest.mark.parametrize(

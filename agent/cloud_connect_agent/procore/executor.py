@@ -130,7 +130,7 @@ class RecordExecutor:
         """
         resource = self._catalog.resource(params.resource)
         if params.record_id is None:
-            raise InvalidRequestError(f"Say which of the {resource.text} is meant by its id.")
+            raise InvalidRequestError(f"Say which of the {resource.many} is meant by its id.")
         chosen = Condition.of("id", Operator.EQ, params.record_id)
         selection = replace(
             selection_of_params(resource, params),
@@ -148,7 +148,7 @@ class RecordExecutor:
                 raise
             said = refused.body
         raise SourceRejectedError(
-            f"Procore has no such record among the {resource.text}, or does not show it.",
+            f"Procore has no such record among the {resource.many}, or does not show it.",
             status=404,
             body=said,
         )

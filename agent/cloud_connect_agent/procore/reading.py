@@ -154,7 +154,7 @@ class Reading:
         for name in selection.unknown:
             found = {Path(name).exists_in(row) for row in rows}
             if not self._known(name, found):
-                raise InvalidRequestError(f"{selection.resource.text} have no field “{name}”.")
+                raise InvalidRequestError(selection.resource.no_field(name))
 
     def _known(self, name: str, found: AbstractSet[bool | None]) -> bool:
         """Whether a name beyond the catalogue is a field.
