@@ -252,7 +252,9 @@ class RecordExecutor:
             PolicyDeniedError: If it would change more records than *ceiling* allows.
             UnsupportedOperationError: If Procore has no such operation.
         """
-        fetcher = Fetcher(self._client, source, deadline=deadline, interactive=interactive)
+        fetcher = Fetcher(
+            self._client, source, deadline=deadline, interactive=interactive, seed=seed
+        )
         calendar = Calendar(now=self._now(), zone=self._zone)
         resource = self._catalog.resource(query.info.name)
         self.metadata.note_use(source, resource.name, names_of_query(query))
@@ -318,4 +320,10 @@ class RecordExecutor:
         self.metadata.note_use(params.source, params.resource, names)
 
     def _fetcher(self, source: Source, deadline: float, params: RecordParams) -> Fetcher:
-        return Fetcher(self._client, source, deadline=deadline, interactive=params.interactive)
+        return Fetcher(
+            self._client,
+            source,
+            deadline=deadline,
+            interactive=params.interactive,
+            seed=params.seed,
+        )

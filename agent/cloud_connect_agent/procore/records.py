@@ -78,6 +78,7 @@ def write_request(
         path=path,
         query=(*query, *endpoint.always),
         json=body,
+        idempotent=endpoint.idempotent,
         about=_about(resource, operation, record_id),
     )
 
