@@ -1,6 +1,7 @@
 """Tests of ``cloud_connect_agent.policy``."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -222,6 +223,8 @@ def test_the_reason_names_rule_verb_and_place() -> None:
     assert "'look'" in allowed
     assert "read of rfis in project 5 of company 1 (live)" in allowed
     assert policy.decide(access(Verb.DELETE)).reason.endswith("delete in company 1 (live).")
+    anywhere = policy.decide(replace(access(Verb.DELETE), company_id=0)).reason
+    assert anywhere.endswith("delete in any company (live).")
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def check(
     access = Access(
         verb=verb,
         environment=environment,
-        company_id=company or 1,
+        company_id=company or 0,
         project_id=project,
         resource=None if verb.raw else resource,
         path=path if verb.raw else None,

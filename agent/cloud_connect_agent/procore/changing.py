@@ -193,6 +193,8 @@ def checked_one(
         raise InvalidRequestError(f"Say which of the {resource.many} is meant by its id.")
     target = write_target(resource, params.source, params.scope, record or {})
     own = None if record is None else own_fields(resource, record, params.record_id)
+    if operation is Operation.UPDATE and not own:
+        raise InvalidRequestError("There is nothing to write: the record has no field to change.")
     return resource, target, own
 
 

@@ -199,13 +199,17 @@ class Resource(Table):
         """The type of a field; ``None`` if the catalogue does not tell."""
         return self._types.get(name)
 
-    def no_field(self, name: str) -> str:
-        """The sentence that *name* is no field, with the one that may be meant."""
+    def no_field(self, name: str, *, beside: Iterable[str] = ()) -> str:
+        """The sentence that *name* is no field, with the one that may be meant.
+
+        Args:
+            beside: Names that records have, whether the catalogue knows them or not.
+        """
         said = f"{self.text} have no field “{name}”"
         for ours, theirs in self.sends.items():
             if theirs == name:
                 return f"{said}; it is called “{ours}” here, in both directions."
-        near = difflib.get_close_matches(name, self._types, n=1)
+        near = difflib.get_close_matches(name, {*self._types, *beside}, n=1)
         return f"{said}. Did you mean “{near[0]}”?" if near else f"{said}."
 
     def holds_several(self, name: str) -> bool:
