@@ -198,6 +198,11 @@ def ids_of(resource: Resource, scope: Mapping[str, str], source: Source) -> dict
     given: dict[str, str] = {}
     for name, value in scope.items():
         if name != "company_id" and name not in resource.scope_fields:
+            if resource.type_of(name) is not None:
+                raise InvalidRequestError(
+                    f"{resource.text} are not kept by “{name}”; a condition on it chooses among "
+                    f"them, such as filter[{name}]=…."
+                )
             raise InvalidRequestError(f"{resource.text} have no “{name}”.")
         kind = resource.scope_type(name)
         text = _id_text(value, kind)

@@ -83,14 +83,15 @@ def test_a_code_is_pasted_where_no_browser_can_come_back(
     again.url()
     ended = again.end(found[1] + "\n")  # a code works once
     assert ended.status == 5
-    assert "no longer accepts" in ended.errors
+    assert "did not accept the code" in ended.errors
     (grant,) = cli("procore", "list", "--json").document["items"]
     assert grant["state"] == "ready"  # what was there is as it was
 
 
 def test_somebody_else_than_the_expected_user_is_refused(
-    login_on: Logins, cli: Cli, person: str, procore: Simulator
+    login_on: Logins, cli: Cli, home: Path, person: str, procore: Simulator
 ) -> None:
+    settings = (home / "agent.toml").read_text()
     login = login_on("--user", "boss@example.com")
     before = Counter(procore.counters())["tokens_revoked"]
     page = approve(login.url())
@@ -105,6 +106,7 @@ def test_somebody_else_than_the_expected_user_is_refused(
     page = approve(login.url())
     assert login.end().status == 5
     assert f"does not see company {HIDDEN}" in page.text
+    assert (home / "agent.toml").read_text() == settings
 
 
 def test_accounts_live_side_by_side(login_on: Logins, cli: Cli, person: str) -> None:

@@ -123,6 +123,7 @@ def test_reply_needs_its_rfi() -> None:
         ({"project_id": "0"}, "“project_id” must be a number"),
         ({"project_id": "1.5"}, "“project_id” must be a number"),
         ({"rfi_id": "1"}, "RFIs have no “rfi_id”"),
+        ({"subject": "1"}, r"RFIs are not kept by “subject”.*filter\[subject\]"),
         ({"company_id": "1"}, "not the company"),
     ],
 )

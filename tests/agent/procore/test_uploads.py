@@ -322,6 +322,16 @@ async def test_the_disk_is_not_filled(agent: Bench, monkeypatch: pytest.MonkeyPa
     assert (code, "No space left" in detail) == ("payload_too_large", True)
 
 
+async def test_a_file_that_is_too_long_is_refused_before_its_bytes_come(agent: Bench) -> None:
+    for size, flow, hint in ((6 * 10**9, "simple", "segmented"), (2000, "segmented", "spool")):
+        agent.max_spool_bytes = 1000
+        headers = (("content-length", str(size)),)
+        params = {**NAME, "flow": flow}
+        exchange = await agent.start(Operation.UPLOAD, params, b"begun", headers=headers, end=False)
+        code, detail = problem(await agent.finish(exchange))
+        assert (code, hint in detail) == ("payload_too_large", True)
+
+
 async def test_a_slow_upload_gives_signs_of_life(
     agent: Bench, storage: FakeStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
