@@ -81,6 +81,7 @@ class Access:
     """One thing that a call wants to touch.
 
     Attributes:
+        company_id: 0 stands for any, where no rule tells companies apart.
         project_id: ``None`` if it is not confined to one project.
         resource: ``None`` if it is not one resource, as for a raw path.
         path: Of a raw call: the normalised path, from ``rest/`` on.
@@ -105,10 +106,8 @@ class Ceiling:
         """Why a call that changes *count* records is refused; ``None`` if it is not."""
         if count <= self.records:
             return None
-        return (
-            f"Rule {self.rule!r} of the policy on this PC lets one call change at most "
-            f"{self.records} records."
-        )
+        records = "1 record" if self.records == 1 else f"{self.records} records"
+        return f"The policy on this PC lets one call change at most {records}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -359,7 +358,8 @@ def _path_matches(patterns: tuple[str, ...], path: str) -> bool:
 
 def _describe(access: Access) -> str:
     what = access.resource or access.path
-    where = f"company {access.company_id} ({access.environment.flag})"
+    company = f"company {access.company_id}" if access.company_id else "any company"
+    where = f"{company} ({access.environment.flag})"
     if access.project_id is not None:
         where = f"project {access.project_id} of {where}"
     return (

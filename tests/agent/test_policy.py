@@ -1,6 +1,7 @@
 """Tests of ``cloud_connect_agent.policy``."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from cloud_connect.calls import Environment
 from cloud_connect.errors import ConfigurationError
 from cloud_connect_agent.policy import (
     Access,
+    Ceiling,
     Effect,
     FixedPolicy,
     PolicyClass,
@@ -221,6 +223,8 @@ def test_the_reason_names_rule_verb_and_place() -> None:
     assert "'look'" in allowed
     assert "read of rfis in project 5 of company 1 (live)" in allowed
     assert policy.decide(access(Verb.DELETE)).reason.endswith("delete in company 1 (live).")
+    anywhere = policy.decide(replace(access(Verb.DELETE), company_id=0)).reason
+    assert anywhere.endswith("delete in any company (live).")
 
 
 @pytest.mark.parametrize(
@@ -308,7 +312,8 @@ def test_ceiling_is_reached_before_it_is_passed() -> None:
     )
     assert decision.ceiling is not None
     assert decision.ceiling.refusal(2) is None
-    assert "at most 2 records" in (decision.ceiling.refusal(3) or "")
+    assert "at most 2 records." in (decision.ceiling.refusal(3) or "")
+    assert "at most 1 record." in (Ceiling(records=1, rule="one").refusal(2) or "")
 
 
 @pytest.mark.parametrize(

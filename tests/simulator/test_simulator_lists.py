@@ -183,3 +183,15 @@ def test_long_list_and_long_single_answer() -> None:
         tree = api.get("/rest/v1.0/folders", params={"project_id": PROJECT})
         assert len(tree.content) >= 20 * 1024 * 1024
         assert "total" not in tree.headers
+
+
+def test_filters_judge_what_an_answer_shows_also_where_it_is_the_usual_value(
+    api: httpx.Client,
+) -> None:
+    trades = f"/rest/v1.0/companies/{COMPANY}/trades"
+    every = api.get(trades).json()
+    assert {row["active"] for row in every} == {True}
+    assert api.get(trades, params={"filters[active]": "true"}).json() == every
+    logs = f"/rest/v1.0/projects/{PROJECT}/delivery_logs?start_date=2020-01-01&end_date=2030-01-01"
+    assert api.get(f"{logs}&filters[status]=approved").json() == api.get(logs).json() != []
+    assert api.get(f"{logs}&filters[status]=pending").json() == []

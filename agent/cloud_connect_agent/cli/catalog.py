@@ -19,6 +19,7 @@ __all__ = ["catalog"]
 _MIN_WIDTH: Final = 80  # columns; narrower terminals wrap by themselves
 _MAX_WIDTH: Final = 120
 _GAP: Final = "  "
+_MAX_NAME: Final = 30  # columns that a name leaves the words beside it; longer ones stand alone
 
 
 @click.group()
@@ -170,6 +171,8 @@ def _operations(resource: "Resource") -> Iterator[tuple[str, str]]:
                 yield "", f"views that are not used: {', '.join(others)}"
         elif verb in {"create", "update"}:
             yield "", f"body: {body_of(endpoint)}"
+        if endpoint.idempotent:
+            yield "", "a repeat with the same Idempotency-Token is carried out once"
         if endpoint.required:
             yield "", f"needs: {', '.join(endpoint.required)}"
         if endpoint.success:
@@ -179,23 +182,29 @@ def _operations(resource: "Resource") -> Iterator[tuple[str, str]]:
 def _fields(resource: "Resource") -> Iterator[tuple[str, str]]:
     ways = {"in": "send", "out": "receive", "both": "both"}
     needed = set(resource.create.required) if resource.create else set()
-    for name in resource.scope_fields:
-        kind = "text id" if name in resource.text_scope else "integer"
-        yield name, f"{kind.ljust(14)}{_GAP}{'both'.ljust(7)}{_GAP}where it lives"
+    rows = [
+        (name, "text id" if name in resource.text_scope else "integer", "both", "where it lives")
+        for name in resource.scope_fields
+    ]
     for spec in resource.fields:
         kind = f"{spec.type.value}/{spec.sent.value}" if spec.sent else spec.type.value
         label = f"{spec.label} (needed)" if spec.name in needed else spec.label
-        way = ways[spec.direction.value]
-        yield spec.name, f"{kind.ljust(14)}{_GAP}{way.ljust(7)}{_GAP}{label}"
+        rows.append((spec.name, kind, ways[spec.direction.value], label))
+    widest = max(len(kind) for _, kind, _, _ in rows)
+    longest = max(len(way) for way in ways.values())
+    for name, kind, way, label in rows:
+        yield name, f"{kind.ljust(widest)}{_GAP}{way.ljust(longest)}{_GAP}{label}"
 
 
 def _section(title: str, rows: "Sequence[tuple[str, str]] | Iterator[tuple[str, str]]") -> None:
     """Print rows in two columns below a title, the second one wrapped."""
     shown = list(rows)
-    longest = max((len(name) for name, _ in shown), default=0)
+    longest = min(max((len(name) for name, _ in shown), default=0), _MAX_NAME)
     click.echo(f"\n{click.style(title, bold=True)}")
     for name, words in shown:
-        _wrapped(f"  {name.ljust(longest)}{_GAP}", words)
+        if len(name) > longest:
+            click.echo(f"  {name}")
+        _wrapped(f"  {(name if len(name) <= longest else '').ljust(longest)}{_GAP}", words)
 
 
 def _wrapped(head: str, words: str) -> None:

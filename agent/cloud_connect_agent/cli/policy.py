@@ -125,7 +125,7 @@ def check(
     access = Access(
         verb=verb,
         environment=environment,
-        company_id=company or 1,
+        company_id=company or 0,
         project_id=project,
         resource=None if verb.raw else resource,
         path=path if verb.raw else None,
@@ -133,7 +133,9 @@ def check(
     decision = current.decide(access)
     ceiling = decision.ceiling
     over = ceiling.refusal(records or 1) if ceiling is not None else None
-    allowed, reason = decision.allowed and over is None, over or decision.reason
+    allowed, reason = decision.allowed and over is None, decision.reason
+    if ceiling is not None and over is not None:
+        reason = f"{over} (rule {ceiling.rule})"
     if invocation.json:
         most = ceiling.records if ceiling is not None else None
         told = {"allowed": allowed, "rule": decision.rule, "reason": reason}

@@ -158,6 +158,7 @@ def describe_grant(grant: dict[str, Any]) -> str:
     if grant.get("login"):
         facts.insert(1, f"as {grant['login']}")
     if grant.get("expires_at") and grant["state"] != "no_grant":
-        facts.append(f"token until {grant['expires_at']}")
+        until = str(grant["expires_at"]).removesuffix("Z").partition(".")[0]
+        facts.append(f"token until {until}Z")
     name = environment if account == "default" else f"{environment}, account {account}"
     return f"{name}: {state} ({', '.join(facts)})"

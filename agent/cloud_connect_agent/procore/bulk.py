@@ -150,7 +150,8 @@ class BulkCreating:
                 if not results.failed(places, exc):
                     return
                 continue
-            for place, told in zip(places, synced(items, sync, response.json), strict=True):
+            known = synced(items, sync, response.json, one=resource.one)
+            for place, told in zip(places, known, strict=True):
                 if told.record is not None:
                     row = scoped(told.record, resource, target)
                     results.done(place, row, status="updated" if told.updated else "created")

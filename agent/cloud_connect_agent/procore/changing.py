@@ -190,9 +190,11 @@ def checked_one(
     resource = catalog.resource(params.resource)
     catalog.endpoint(resource, operation)
     if operation is not Operation.CREATE and params.record_id is None:
-        raise InvalidRequestError(f"Say which of the {resource.text} is meant by its id.")
+        raise InvalidRequestError(f"Say which of the {resource.many} is meant by its id.")
     target = write_target(resource, params.source, params.scope, record or {})
     own = None if record is None else own_fields(resource, record, params.record_id)
+    if operation is Operation.UPDATE and not own:
+        raise InvalidRequestError("There is nothing to write: the record has no field to change.")
     return resource, target, own
 
 
@@ -250,7 +252,7 @@ def selection_for_change(resource: Resource, query: Query, source: Source) -> Se
     verb = VERBS[operation]
     if query.condition is None:
         raise InvalidRequestError(
-            f"No conditions say which {resource.text} are to be {verb}, and all is too many."
+            f"No conditions say which {resource.many} are to be {verb}, and all is too many."
         )
     empty = compares_with_nothing(query.condition)
     if empty is not None:
@@ -269,7 +271,7 @@ def selection_for_change(resource: Resource, query: Query, source: Source) -> Se
     _, everywhere = targets_of(selection, source)
     if everywhere:
         raise InvalidRequestError(
-            f"Say in which project the {resource.text} are to be {verb}: a condition on "
+            f"Say in which project the {resource.many} are to be {verb}: a condition on "
             "“project_id” is missing."
         )
     return selection

@@ -212,7 +212,8 @@ class _Test:
                 await host.reach()
             except (OSError, TimeoutError) as exc:
                 raise _Stop(describe_failure(exc, host.host)) from exc
-        return f"{login.host} and {api.host} can be reached."
+        hosts = dict.fromkeys((login.host, api.host))
+        return f"{' and '.join(hosts)} can be reached."
 
     async def sign_in(self) -> str:
         """Step 1: the account that serves the company is signed in to this environment."""

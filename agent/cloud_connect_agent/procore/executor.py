@@ -133,7 +133,7 @@ class RecordExecutor:
         """
         resource = self._catalog.resource(params.resource)
         if params.record_id is None:
-            raise InvalidRequestError(f"Say which of the {resource.text} is meant by its id.")
+            raise InvalidRequestError(f"Say which of the {resource.many} is meant by its id.")
         chosen = Condition.of("id", Operator.EQ, params.record_id)
         selection = replace(
             selection_of_params(resource, params),
@@ -151,7 +151,7 @@ class RecordExecutor:
                 raise
             said = refused.body
         raise SourceRejectedError(
-            f"Procore has no such record among the {resource.text}, or does not show it.",
+            f"Procore has no such record among the {resource.many}, or does not show it.",
             status=404,
             body=said,
         )
@@ -255,7 +255,9 @@ class RecordExecutor:
             PolicyDeniedError: If it would change more records than *ceiling* allows.
             UnsupportedOperationError: If Procore has no such operation.
         """
-        fetcher = Fetcher(self._client, source, deadline=deadline, interactive=interactive)
+        fetcher = Fetcher(
+            self._client, source, deadline=deadline, interactive=interactive, seed=seed
+        )
         calendar = Calendar(now=self._now(), zone=self._zone)
         resource = self._catalog.resource(query.info.name)
         self.metadata.note_use(source, resource.name, names_of_query(query))
@@ -321,4 +323,10 @@ class RecordExecutor:
         self.metadata.note_use(params.source, params.resource, names)
 
     def _fetcher(self, source: Source, deadline: float, params: RecordParams) -> Fetcher:
-        return Fetcher(self._client, source, deadline=deadline, interactive=params.interactive)
+        return Fetcher(
+            self._client,
+            source,
+            deadline=deadline,
+            interactive=params.interactive,
+            seed=params.seed,
+        )

@@ -27,13 +27,13 @@ def too_many(
     """
     if count > 1 and not multiple:
         return InvalidRequestError(
-            f"The conditions match more than one of the {resource.text}; nothing was {verb}. "
+            f"The conditions match more than one of the {resource.many}; nothing was {verb}. "
             "Narrow them, or set “multiple” to true."
         )
     refused = _above(ceiling, count, verb=verb)
     if refused is None and count > MAX_CHANGED:
         return InvalidRequestError(
-            f"The conditions match more than {MAX_CHANGED} of the {resource.text}; nothing "
+            f"The conditions match more than {MAX_CHANGED} of the {resource.many}; nothing "
             f"was {verb}. Narrow them."
         )
     return refused

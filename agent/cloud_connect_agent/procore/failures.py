@@ -42,6 +42,10 @@ _ADJECTIVE: Final = re.compile(
     r"(required|invalid|missing|blank|empty|taken|unknown|duplicate|reserved|unsupported|not|too)\b",
     re.IGNORECASE,
 )
+# How Rails, and so Procore, says that a parameter is not there.
+_MISSING: Final = re.compile(
+    r"param is missing or the value is empty(?: or invalid)?: ([\w.\[\]-]{1,100})(?: \(\1\))?"
+)
 _NAMES: Final = re.compile(r"[A-Za-z_][\w.]*(\s*,\s*[A-Za-z_][\w.]*)*", re.ASCII)
 
 
@@ -83,7 +87,8 @@ def read_failure(status: int, headers: Mapping[str, str], body: bytes) -> Failur
         return Failure(
             status=status,
             code=code,
-            message=_one_line(message) or _fallback(headers),
+            message=_MISSING.sub(r"“\1” is missing or empty", _one_line(message))
+            or _fallback(headers),
             fields=fields,
             raw=document if len(body) <= _MAX_RAW else text[:_MAX_RAW],
             request_id=request_id,

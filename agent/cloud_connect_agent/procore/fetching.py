@@ -1,8 +1,13 @@
 """Sends the requests of one call, whatever they are for."""
 
+import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, Protocol
+
+import orjson
 
 from cloud_connect.calls import Source
 from cloud_connect.errors import CloudConnectError
@@ -29,6 +34,7 @@ class Fetcher:
 
     Args:
         deadline: On *clock*, for the requests that come before the answer begins.
+        seed: What is the same for each repeat of the call; ``None`` if nothing is.
     """
 
     def __init__(
@@ -38,12 +44,15 @@ class Fetcher:
         *,
         deadline: float,
         interactive: bool,
+        seed: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client: Final = client
         self.source: Final = source
         self._deadline: Final = deadline
         self._interactive: Final = interactive
+        self._seed: Final = seed
+        self._sent: Final[Counter[str]] = Counter()
         self._clock: Final = clock
 
     async def send(self, request: ApiRequest, *, answering: bool = False) -> ApiResponse:
@@ -59,6 +68,9 @@ class Fetcher:
         deadline = self._deadline
         if answering:
             deadline = max(deadline, self._clock() + _PAGE_TIMEOUT)
+        if request.idempotent and self._seed is not None:
+            token = self._token_of(request, self._seed)
+            request = replace(request, headers=(*request.headers, ("Idempotency-Token", token)))
         try:
             return await self._client.request(
                 request,
@@ -71,3 +83,13 @@ class Fetcher:
             if told is error:
                 raise
             raise told from error
+
+    def _token_of(self, request: ApiRequest, seed: str) -> str:
+        """A token that a repeat of the call gives to the same request, and nothing else gets.
+
+        One call may mean to make two records that are alike, so the count is part of it.
+        """
+        said = orjson.dumps([seed, request.method, request.path, request.query, request.json])
+        digest = hashlib.sha256(said).hexdigest()[:32]
+        self._sent[digest] += 1
+        return f"cc-{digest}-{self._sent[digest]}"

@@ -141,6 +141,9 @@ def _test(
     if operator in _DAYS:
         return _in_days(condition, operator, calendar)
     values = operands(condition)
+    if operator in {Operator.EQ, Operator.IN} and kind is not None and kind.is_moment:
+        # No day is equal to what is none, and every day is not: a change would reach too far.
+        _check(condition, [value for value in values if not is_blank(value)], kind)
     if operator is Operator.EQ:
         return _equal(values[0], kind, calendar)
     if operator is Operator.IN:

@@ -37,6 +37,7 @@ class ApiRequest:
         json: The body, if it is not ``None``.
         form: The body as ``application/x-www-form-urlencoded``, if there is no *json*.
         headers: Beside those that the client sets itself.
+        idempotent: Procore carries it out once for each ``Idempotency-Token``.
         about: What is asked for, as a noun, so that a refusal can say what was refused.
         read_ahead: Its answer waits for its turn, and is decoded then, to take less memory.
     """
@@ -47,6 +48,7 @@ class ApiRequest:
     json: object = None
     form: tuple[tuple[str, str], ...] | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    idempotent: bool = False
     about: str = ""
     read_ahead: bool = False
 

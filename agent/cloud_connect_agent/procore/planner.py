@@ -179,7 +179,7 @@ def targets_of(selection: Selection, source: Source) -> tuple[tuple[Target, ...]
             chosen = (str(source.project_id),)
         if chosen is None:
             raise InvalidRequestError(
-                f"Say where the {resource.text} are: a condition or parameter on “{name}” is "
+                f"Say where the {resource.many} are: a condition or parameter on “{name}” is "
                 "missing."
             )
         found[name] = chosen

@@ -154,7 +154,8 @@ class Reading:
         for name in selection.unknown:
             found = {Path(name).exists_in(row) for row in rows}
             if not self._known(name, found):
-                raise InvalidRequestError(f"{selection.resource.text} have no field “{name}”.")
+                shown = rows[0] if rows else ()
+                raise InvalidRequestError(selection.resource.no_field(name, beside=shown))
 
     def _known(self, name: str, found: AbstractSet[bool | None]) -> bool:
         """Whether a name beyond the catalogue is a field.

@@ -78,6 +78,7 @@ def write_request(
         path=path,
         query=(*query, *endpoint.always),
         json=body,
+        idempotent=endpoint.idempotent,
         about=_about(resource, operation, record_id),
     )
 
@@ -147,8 +148,8 @@ def _check(resource: Resource, name: str) -> None:
     if resource.knows(name, WRITABLE):
         return
     if resource.knows(name, Direction):
-        raise InvalidRequestError(f"“{name}” of {resource.text} can be read but not written.")
-    raise InvalidRequestError(f"{resource.text} have no field “{name}”.")
+        raise InvalidRequestError(f"“{name}” of {resource.many} can be read but not written.")
+    raise InvalidRequestError(resource.no_field(name))
 
 
 def _nest(record: Row, name: str, value: object) -> None:

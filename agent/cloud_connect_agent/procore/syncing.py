@@ -84,30 +84,35 @@ def shared_of(sync: Sync, item: Row) -> tuple[tuple[str, object], ...]:
     return tuple((name, item[name]) for name in sync.query_fields if item.get(name) is not None)
 
 
-def synced(items: Sequence[Row], sync: Sync, answer: object) -> list[Synced]:
+def synced(
+    items: Sequence[Row], sync: Sync, answer: object, *, one: str = "record"
+) -> list[Synced]:
     """Tell from a sync's answer what became of each of *items*.
 
     Procore echoes what it refused, and lists what it took without saying which is which: an
     ``origin_id`` tells, else the first one that does not contradict what was sent. Where
     that leaves a doubt, the answer is that nobody knows.
+
+    Args:
+        one: What one of them is called.
     """
     entities, errors = _parts(sync, answer)
     told: list[Synced | None] = [None] * len(items)
     for error in errors:
         place = _place_of(error, items, told)
         if place is not None:
-            told[place] = _refused(error)
-    open_places = [place for place, one in enumerate(told) if one is None]
+            told[place] = _refused(error, one)
+    open_places = [place for place, known in enumerate(told) if known is None]
     for place, entity in _pairs(open_places, items, entities):
         told[place] = Synced(record=entity, updated=_was_there(items[place], entity))
-    return [one or Synced() for one in told]
+    return [known or Synced() for known in told]
 
 
-def _refused(error: Row) -> Synced:
+def _refused(error: Row, one: str) -> Synced:
     said = {"errors": error.get("errors")}
     reason = read_failure(422, {}, orjson.dumps(said)).message
     end = "" if reason.endswith((".", "!", "?", "…")) else "."
-    return Synced(reason=f"Procore refused the record: {reason}{end}", source=said)
+    return Synced(reason=f"Procore refused the {one}: {reason}{end}", source=said)
 
 
 def _parts(sync: Sync, answer: object) -> tuple[list[Row], list[Row]]:

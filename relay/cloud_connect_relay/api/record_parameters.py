@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from cloud_connect.calls import Filter
 from cloud_connect.errors import InvalidRequestError
 
-__all__ = ["dry_run_of", "list_params", "resource_params"]
+__all__ = ["dry_run_of", "list_params", "resource_params", "show_params"]
 
 _FILTER: Final = re.compile(r"filter\[([^\[\]]{1,200})\](?:\[([A-Za-z_]{1,20})\])?", re.ASCII)
 _SCOPE: Final = re.compile(r"[a-z][a-z0-9_]{0,60}_id", re.ASCII)
@@ -23,6 +23,7 @@ _MAX_VALUE: Final = 4096  # characters of one value
 _MAX_LIMIT: Final = 2**53  # what every JSON reader takes for a whole number
 
 _KNOWN_OF_RECORDS: Final = "scope ids such as project_id, and dryRun for writes"
+_KNOWN_OF_ONE: Final = "fields and scope ids such as project_id"
 _KNOWN_OF_LISTS: Final = "filter[field], sort, fields, limit and scope ids such as project_id"
 
 Pairs = Iterable[tuple[str, str]]
@@ -40,6 +41,26 @@ def resource_params(resource: str, record_id: str | None, pairs: Pairs) -> dict[
         _add_scope(scope, name, value, known=_KNOWN_OF_RECORDS)
     if scope:
         params["scope"] = scope
+    return params
+
+
+def show_params(resource: str, record_id: str, pairs: Pairs) -> dict[str, Any]:
+    """Return the parameters of a call that reads one record: scope ids, and ``fields``.
+
+    Raises:
+        InvalidRequestError: Naming what is malformed or not known.
+    """
+    params = _place(resource, record_id)
+    scope: dict[str, str] = {}
+    fields: list[str] = []
+    for name, value in pairs:
+        if name == "fields":
+            fields += _listed(name, value)
+        else:
+            _add_scope(scope, name, value, known=_KNOWN_OF_ONE)
+    if len(fields) > _MAX_FIELDS:
+        raise InvalidRequestError(f"The parameter 'fields' names more than {_MAX_FIELDS} fields.")
+    params.update({name: value for name, value in (("scope", scope), ("fields", fields)) if value})
     return params
 
 

@@ -10,7 +10,12 @@ from starlette.responses import Response
 from cloud_connect.calls import Operation
 from cloud_connect_relay.api.call_response import CallResponse, Reply, answer_headers
 from cloud_connect_relay.api.call_specs import interactive_for, target_for, timeout_for
-from cloud_connect_relay.api.record_parameters import dry_run_of, list_params, resource_params
+from cloud_connect_relay.api.record_parameters import (
+    dry_run_of,
+    list_params,
+    resource_params,
+    show_params,
+)
 from cloud_connect_relay.api.request_body import read_object, read_records
 from cloud_connect_relay.api.row_text import LineCounter, RowJoiner
 from cloud_connect_relay.api.security import Principal, require, services
@@ -66,6 +71,12 @@ _DRY_RUN: Final = {
     "description": "`true` tells what the write would change, and writes nothing.",
     "schema": {"type": "boolean", "default": False},
 }
+_FIELDS: Final = {
+    "name": "fields",
+    "in": "query",
+    "description": "Fields to return, separated by commas; all without it.",
+    "schema": {"type": "string"},
+}
 _LIST_PARAMETERS: Final = {
     "parameters": [
         _SCOPE,
@@ -84,11 +95,11 @@ _LIST_PARAMETERS: Final = {
             "description": "Fields, separated by commas; `-` before one sorts descending.",
             "schema": {"type": "string"},
         },
-        {"name": "fields", "in": "query", "schema": {"type": "string"}},
+        _FIELDS,
         {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 0}},
     ]
 }
-_READ_PARAMETERS: Final = {"parameters": [_SCOPE, _DEADLINE, _PRIORITY]}
+_READ_PARAMETERS: Final = {"parameters": [_SCOPE, _FIELDS, _DEADLINE, _PRIORITY]}
 _DELETE_PARAMETERS: Final = {"parameters": [_SCOPE, _DRY_RUN, _KEY, _DEADLINE, _PRIORITY]}
 _WRITE_PARAMETERS: Final = {
     **_DELETE_PARAMETERS,
@@ -159,13 +170,13 @@ async def show_record(
     principal: Reads,
     services: Shared,
 ) -> Response:
-    """Return one record."""
+    """Return one record, or the fields of it that were asked for."""
     spec = CallSpec(
         subscription_id=principal.subscription_id,
         key_id=principal.key_id,
         target=await target_for(services, principal, datasource_id),
         operation=Operation.GET,
-        params=resource_params(resource, record_id, request.query_params.multi_items()),
+        params=show_params(resource, record_id, request.query_params.multi_items()),
         resource=resource,
         timeout=timeout_for(services, request),
         interactive=interactive_for(request),

@@ -5,6 +5,7 @@ from procore_simulator.resources import (
     bidding,
     budget,
     change_orders,
+    comments,
     commitments,
     companies,
     company_lists,
@@ -22,6 +23,7 @@ from procore_simulator.resources import (
     financials,
     inactive,
     locations,
+    meeting_topics,
     photos,
     planning,
     prime_contracts,
@@ -76,6 +78,8 @@ _AREAS = (
     correspondence,
     daily_log_days,
     inactive,
+    comments,
+    meeting_topics,
 )
 
 RESOURCES: dict[str, Resource] = {

@@ -19,6 +19,7 @@ from procore_simulator.inputs import (
 from procore_simulator.messages import Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import UNPAGED, Refusal, Resource
+from procore_simulator.resources.meeting_topics import categories_of
 from procore_simulator.routing import Route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
@@ -120,6 +121,12 @@ def _seed_meetings(seeder: Seeder) -> Iterator[Record]:
         }
 
 
+def _with_topics(call: Call, shown: Record, listed: bool) -> Record:  # noqa: FBT001 - Resource.present's shape
+    if not listed:
+        shown["meeting_categories"] = categories_of(call, shown)
+    return shown
+
+
 MEETINGS = Resource(
     name="meetings",
     block=50,
@@ -140,6 +147,7 @@ MEETINGS = Resource(
         "is_draft": False,
         "mode": "agenda",
         "attendees": [],
+        "meeting_categories": [],
         "created_by_id": None,
         "created_at": None,
         "updated_at": None,
@@ -149,7 +157,7 @@ MEETINGS = Resource(
         "title": text("title"),
         "location": text("location"),
         "time_zone": text("time_zone"),
-        "description": text("description"),
+        "overview": text("description"),
         "conclusion": text("conclusion"),
         "starts_at": instant("starts_at"),
         "ends_at": instant("ends_at"),
@@ -160,15 +168,17 @@ MEETINGS = Resource(
     },
     required=("position", "starts_at", "ends_at"),
     refusal=Refusal.MESSAGE,
+    list_omits=frozenset({"meeting_categories"}),
     count=12,
     seed=_seed_meetings,
+    present=_with_topics,
 )
 
 
 def _grouped_meetings(call: Call) -> Reply:
     groups: dict[str, list[Record]] = {}
     for row in call.collection("meetings").rows():
-        shown = present(MEETINGS, call, row)
+        shown = present(MEETINGS, call, row, listed=True)
         groups.setdefault(row.get("title") or "Untitled", []).append(shown)
     return json_reply(
         [{"group_title": title, "meetings": meetings} for title, meetings in groups.items()]

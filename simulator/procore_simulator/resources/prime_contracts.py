@@ -1,6 +1,7 @@
 """Prime contracts: listed in the plural, shown in the singular; and their second generation."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from procore_simulator.calls import Call
 from procore_simulator.crud import crud_routes, show_reply
@@ -151,6 +152,16 @@ LINE_ITEMS = line_items(
     holder="prime_contracts",
     holder_id="prime_contract_id",
 )
+# Told by the second generation without an envelope, page by page of its size.
+LINE_ITEMS_2 = replace(
+    LINE_ITEMS,
+    resource=replace(
+        LINE_ITEMS.resource,
+        envelope=None,
+        required=("wbs_code_id",),
+        paging=Paging(default=10, maximum=100),
+    ),
+)
 
 
 def _first(call: Call) -> Reply:
@@ -177,4 +188,5 @@ ROUTES: tuple[Route, ...] = (
     *LINE_ITEMS.routes(f"{_MANY}/{{prime_contract_id}}/line_items"),
     sync_route(LINE_ITEMS.resource, f"{_MANY}/{{prime_contract_id}}/line_items/sync"),
     *crud_routes(CONTRACTS_2, _SECOND, "LSCUD", v2=True, deleted=204),
+    *LINE_ITEMS_2.routes(f"{_SECOND}/{{prime_contract_id}}/line_items", v2=True, created=200),
 )

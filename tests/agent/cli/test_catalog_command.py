@@ -79,3 +79,18 @@ def test_unknown_table_is_status_2_and_says_what_was_meant(
     ended = cli("catalog", "show", "rfi", *options)
     assert (ended.status, ended.output) == (2, "")
     assert "Did you mean “rfis”?" in ended.errors
+
+
+def test_fields_stand_in_a_line_each_on_an_ordinary_terminal(cli: Cli) -> None:
+    shown = cli("catalog", "show", "rfis", COLUMNS="80").output
+    assert max(map(len, shown.splitlines())) <= 80
+    lines = shown.partition("\nFields\n")[2].splitlines()
+    assert next(line for line in lines if "subject" in line).split() == [
+        "subject", "string", "both", "Subject", "(needed)",
+    ]  # fmt: skip
+    long = next(line for line in lines if "question.document_management" in line)
+    assert long.split() == ["question.document_management_document_revision_ids"]
+
+
+def test_operation_whose_repeat_procore_knows_says_so(cli: Cli) -> None:
+    assert cli("catalog", "show", "distribution_groups").output.count("Idempotency-Token") == 2

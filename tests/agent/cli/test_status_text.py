@@ -31,6 +31,13 @@ def test_budgets_and_refusals_stand_below_their_account() -> None:
     assert lines[3] == "company 8089: 600 of 600 requests left"
 
 
+def test_the_end_of_a_token_is_told_to_the_second() -> None:
+    (_, line), *_ = rows_of({**GRANT, "expires_at": "2027-01-01T01:30:00.123456Z"})
+    assert line.endswith("token until 2027-01-01T01:30:00Z)")
+    (_, line), *_ = rows_of({**GRANT, "expires_at": "2027-01-01T01:30:00Z"})
+    assert line.endswith("token until 2027-01-01T01:30:00Z)")
+
+
 def test_an_account_that_tells_no_more_has_one_line() -> None:
     bare = {key: value for key, value in GRANT.items() if key not in {"budget", "circuits"}}
     assert len(list(rows_of(bare))) == 1

@@ -201,7 +201,7 @@ async def test_failures_inside_a_sync_are_told_by_record(procore: ScriptedProcor
     stream = await created(executor_of(procore, SYNC), records)
     rows = await rows_of(stream)
     assert [row["status"] for row in rows] == ["created", "failed", "unknown"]
-    assert rows[1]["error"] == "Procore refused the record: “code” has been taken."
+    assert rows[1]["error"] == "Procore refused the cost code: “code” has been taken."
     assert rows[1]["source"] == {"errors": {"code": ["has been taken"]}}
     assert stream.unclear
 

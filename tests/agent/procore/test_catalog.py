@@ -96,6 +96,8 @@ def test_lists_that_do_not_page_are_marked() -> None:
 
 
 def test_unknown_table_is_named_with_what_was_meant() -> None:
+    with pytest.raises(InvalidRequestError, match=r"“Punch Items”.*Did you mean “punch_items”"):
+        CATALOG.resource("Punch Items")
     with pytest.raises(InvalidRequestError, match=r"“rfi”.*Did you mean “rfis”"):
         CATALOG.resource("rfi")
     with pytest.raises(InvalidRequestError, match=r"“zzzzz” in Procore\.$"):

@@ -137,6 +137,10 @@ FACTS = """
   create POST v1.0/observations/items =project_id {observation}
   update PATCH v1.0/observations/items/:id =project_id {observation}
   delete DELETE v1.0/projects/:p/observations/items/:id [204]
+21 observation_response_logs
+  list GET v1.0/observations/items/{item_id}/response_logs ?project_id
+  get GET v1.0/observations/items/{item_id}/response_logs/:id ?project_id
+  create POST v1.0/observations/items/{item_id}/response_logs =project_id {response_log}
 21 observation_types
   list GET v1.0/observations/types ?project_id ?company_id
 22 checklist_lists
@@ -149,6 +153,11 @@ FACTS = """
   create POST v1.0/task_items ?project_id {task_item}
   update PATCH v1.0/task_items/:id ?project_id {task_item}
   delete DELETE v1.0/task_items/:id ?project_id [204]
+24 task_item_comments
+  list GET v1.0/companies/:c/projects/:p/task_item_comments
+  create POST v1.0/companies/:c/projects/:p/task_item_comments {task_item_comment}
+  update PATCH v1.0/companies/:c/projects/:p/task_item_comments/:id {task_item_comment}
+  delete DELETE v1.0/companies/:c/projects/:p/task_item_comments/:id
 25 coordination_issues
   list GET v1.0/coordination_issues ?project_id
   get GET v1.0/coordination_issues/:id ?project_id
@@ -245,6 +254,7 @@ submittals: number
 punch_items: name
 observations: name type_id
 checklist_lists: list_template_id
+task_item_comments: task_item_id
 coordination_issues: title
 coordination_issues_v2: title
 meetings: position starts_at ends_at

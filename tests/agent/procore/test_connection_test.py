@@ -151,6 +151,11 @@ async def test_a_page_of_something_else_is_no_success(
     assert "not its API" in (await run(client)).message
 
 
+async def test_a_host_that_does_both_is_named_once(client: ProcoreClient) -> None:
+    first = (await run(client)).steps[0]
+    assert first.message == "127.0.0.1 can be reached."
+
+
 async def test_the_company_is_looked_for_on_every_page(
     client: ProcoreClient, procore: FakeProcore, answers: Answers
 ) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cloud_connect.errors import SourceRejectedError
+from cloud_connect.errors import InvalidRequestError, SourceRejectedError
 from cloud_connect_agent.procore.catalog import Direction, load_catalog
 from cloud_connect_agent.procore.executor import RecordExecutor
 from doubles.record_executor import Row, listed, params, scope_of, soon
@@ -166,3 +166,12 @@ async def test_records_are_created_changed_and_deleted(
     counted = simulator.counters()
     assert not counted.get("wrong_company")
     assert not counted.get("missing_company_header")
+
+
+async def test_column_that_a_view_lacks_is_refused_with_the_one_that_is_meant(
+    executor: RecordExecutor,
+) -> None:
+    (view, *_) = await listed(executor, "budget_views")
+    scope = {"budget_view_id": str(view["id"])}
+    with pytest.raises(InvalidRequestError, match=r"“Cost to date”\. Did you mean “Cost to Date”"):
+        await listed(executor, "budget_detail_rows", scope=scope, fields=["Cost to date"])

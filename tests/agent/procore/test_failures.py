@@ -60,6 +60,16 @@ SHAPES = [
     ({"error": "invalid_client"}, "invalid_client", "invalid_client"),
     (V2, "INVALID_PROPERTY", "Invalid request (Something else; and more; “title” must be a name)"),
     ({"error": {"details": [{"message": "m", "source": "s"}]}}, None, "“s”: m"),
+    (
+        {"message": "param is missing or the value is empty: rfi", "fields": "rfi"},
+        None,
+        "“rfi” is missing or empty",
+    ),
+    (
+        {"errors": ["param is missing or the value is empty: filters[id]"]},
+        None,
+        "“filters[id]” is missing or empty",
+    ),
     (["one", "two"], None, "one; two"),
     ("just text", None, "just text"),
     ({"message": True, "code": ""}, None, "no reason given"),

@@ -106,8 +106,10 @@ def test_without_a_project_all_are_read() -> None:
 
 
 def test_reply_needs_its_rfi() -> None:
-    with pytest.raises(InvalidRequestError, match="“rfi_id”"):
+    with pytest.raises(InvalidRequestError, match=r"Say where the RFI replies are: .*“rfi_id”"):
         listed("rfi_replies")
+    with pytest.raises(InvalidRequestError, match="Say where the bids are"):
+        listed("bids")
     assert listed("rfi_replies", scope={"rfi_id": "3"}).targets == (
         {"project_id": "5001", "rfi_id": "3"},
     )

@@ -44,7 +44,7 @@ MADE: dict[str, tuple[Row, Row]] = {
     "coordination_issues_v2": ({"title": "Pipe meets wall"}, {"priority": "low"}),
     "meetings": (
         {"position": 1, "starts_at": f"{DAY}T09:00:00Z", "ends_at": f"{DAY}T10:00:00Z"},
-        {"title": "Kick-off"},
+        {"title": "Kick-off", "description": "Who does what"},
     ),
     "forms": (
         {"name": "Permit 9", "description": "Crane", "fillable_pdf": "x"},

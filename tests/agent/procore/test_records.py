@@ -127,7 +127,8 @@ def test_numbers_in_text_become_numbers() -> None:
 @pytest.mark.parametrize(
     ("record", "said"),
     [
-        ({"subjekt": "x"}, "RFIs have no field “subjekt”"),
+        ({"subjekt": "x"}, "RFIs have no field “subjekt”. Did you mean “subject”?"),
+        ({"zzz": "x"}, "RFIs have no field “zzz”."),
         ({"created_at": "x"}, "“created_at” of RFIs can be read but not written"),
         ({"id": 7}, "“id” of RFIs can be read but not written"),
         ({"rfi_manager_id": "Ada"}, "“rfi_manager_id” must be a whole number"),
@@ -145,6 +146,15 @@ def test_what_procore_would_lose_is_refused_by_name(record: dict[str, object], s
     with pytest.raises(InvalidRequestError) as refusal:
         request("rfis", record)
     assert said in refusal.value.message
+
+
+def test_name_that_procore_takes_and_we_do_not_leads_to_ours() -> None:
+    with pytest.raises(InvalidRequestError) as refusal:
+        request("tasks", {"start": "2026-12-01"})
+    assert refusal.value.message == (
+        "Schedule tasks have no field “start”; it is called “start_datetime” here, in both "
+        "directions."
+    )
 
 
 @pytest.mark.parametrize("operation", [Operation.CREATE, Operation.UPDATE])

@@ -86,8 +86,8 @@ async def test_what_would_be_refused_is_counted_all_the_same(
     above = await rehearsed(executor, "delete", conditions=chosen, multiple=True, ceiling=THREE)
     assert above.total_items == 5
     assert above.message == (
-        "5 records would be deleted, but that would be refused: Rule 'small' of the policy on "
-        "this PC lets one call change at most 3 records. Nothing was deleted. (rule small)"
+        "5 records would be deleted, but that would be refused: The policy on this PC lets "
+        "one call change at most 3 records. Nothing was deleted. (rule small)"
     )
     assert procore.written == []
 

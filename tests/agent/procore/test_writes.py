@@ -127,6 +127,8 @@ async def test_record_may_carry_its_ids_as_ordinary_fields(
         ({"name": "x", "company_id": 1}, "company"),
         ({"name": "x", "id": 4}, "“id” of the record"),
         ({"nam": "x"}, "“nam”"),
+        ({}, "nothing to write"),
+        ({"project_id": PROJECT, "id": 3}, "nothing to write"),
     ],
 )
 async def test_record_that_contradicts_the_request_is_refused(

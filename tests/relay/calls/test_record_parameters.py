@@ -1,7 +1,12 @@
 import pytest
 
 from cloud_connect.errors import InvalidRequestError
-from cloud_connect_relay.api.record_parameters import dry_run_of, list_params, resource_params
+from cloud_connect_relay.api.record_parameters import (
+    dry_run_of,
+    list_params,
+    resource_params,
+    show_params,
+)
 
 
 def test_parameters_that_are_not_given_are_left_out() -> None:
@@ -109,3 +114,17 @@ def test_dry_run_is_told_from_the_scope_ids() -> None:
 def test_dry_run_that_may_be_none_is_refused(pairs: list[tuple[str, str]]) -> None:
     with pytest.raises(InvalidRequestError, match="'dryRun' must be true or false"):
         dry_run_of(pairs)
+
+
+def test_one_record_is_shown_whole_or_in_some_fields() -> None:
+    assert show_params("rfis", "7", []) == {"resource": "rfis", "record_id": "7"}
+    assert show_params("rfis", "7", [("fields", "id, subject"), ("project_id", "1")]) == {
+        "resource": "rfis",
+        "record_id": "7",
+        "fields": ["id", "subject"],
+        "scope": {"project_id": "1"},
+    }
+    with pytest.raises(InvalidRequestError, match="'sort' is not known; there are fields and"):
+        show_params("rfis", "7", [("sort", "id")])
+    with pytest.raises(InvalidRequestError, match="'fields' names more than"):
+        show_params("rfis", "7", [("fields", "a," * 600)])

@@ -152,6 +152,8 @@ class Endpoint(_Call):
         unwrap: Where the records are in the answer, see :func:`..rows.unwrap`; the second
             generation has them under ``data`` where nothing else is said.
         success: What Procore documents; any 2xx is taken.
+        idempotent: Whether Procore carries a repeat with the same ``Idempotency-Token`` out
+            only once.
         required: Fields that Procore asks for. It judges, not we; an update repeats them from
             the record as it is, if that was read to find it.
         sorts: Fields that Procore can sort by, and what it calls them.
@@ -169,6 +171,7 @@ class Endpoint(_Call):
     per_page: int = Field(default=100, ge=1, le=2000)
     unwrap: str = Field(default="", pattern=r"^((tree|groups):)?[A-Za-z_]*$")
     success: tuple[int, ...] = ()
+    idempotent: bool = False
     required: tuple[str, ...] = ()
     filters: tuple[ServerFilter, ...] = ()
     sorts: Annotated[Mapping[str, str], BeforeValidator(_as_mapping)] = Field(default_factory=dict)

@@ -32,7 +32,7 @@ class Catalog:
         """
         found = self._tables.get(name)
         if found is None:
-            near = difflib.get_close_matches(name, self._tables, n=1)
+            near = difflib.get_close_matches(name.lower().replace(" ", "_"), self._tables, n=1)
             hint = f" Did you mean “{near[0]}”?" if near else ""
             raise InvalidRequestError(f"There is no table “{name[:64]}” in Procore.{hint}")
         return found

@@ -1,5 +1,6 @@
 """What a table of the catalogue says about one resource."""
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -197,6 +198,19 @@ class Resource(Table):
     def type_of(self, name: str) -> FieldType | None:
         """The type of a field; ``None`` if the catalogue does not tell."""
         return self._types.get(name)
+
+    def no_field(self, name: str, *, beside: Iterable[str] = ()) -> str:
+        """The sentence that *name* is no field, with the one that may be meant.
+
+        Args:
+            beside: Names that records have, whether the catalogue knows them or not.
+        """
+        said = f"{self.text} have no field “{name}”"
+        for ours, theirs in self.sends.items():
+            if theirs == name:
+                return f"{said}; it is called “{ours}” here, in both directions."
+        near = difflib.get_close_matches(name, {*self._types, *beside}, n=1)
+        return f"{said}. Did you mean “{near[0]}”?" if near else f"{said}."
 
     def holds_several(self, name: str) -> bool:
         """Whether a field is a list, or lies in the elements of one, not in a certain one."""
