@@ -223,6 +223,8 @@ def describe_failure(exc: BaseException, host: str) -> str:  # noqa: C901 - a se
                 return f"The request to {host} could not be sent: {_short(seen)}."
             case httpx.RemoteProtocolError():
                 return f"{host} broke off its answer or sent none: {_short(seen)}."
+            case httpx.ReadError() | httpx.WriteError() if not str(seen):
+                return f"The connection to {host} was cut before an answer came."
             case _:
                 seen = seen.__cause__ or seen.__context__
     return f"The connection to {host} failed: {_short(exc)}."
