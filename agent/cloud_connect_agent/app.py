@@ -81,7 +81,12 @@ async def run_agent(
         stack.enter_context(_signals(stop, operator))
         catalog = load_catalog()
         store = SnapshotStore(paths.metadata_dir)
-        executor = RecordExecutor(client, catalog, store=store)
+        executor = RecordExecutor(
+            client,
+            catalog,
+            store=store,
+            tree_cache_seconds=lambda: procore.tree_cache_seconds,
+        )
         stack.push_async_callback(executor.metadata.flush)
         files = ProcoreFiles.of(
             client,

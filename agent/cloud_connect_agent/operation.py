@@ -58,7 +58,7 @@ class CurrentProcore:
 
     @property
     def tree_cache_seconds(self) -> float:
-        """How long a tree is used again."""
+        """For how long what a company defines is used again."""
         return self.settings.tree_cache_seconds
 
 

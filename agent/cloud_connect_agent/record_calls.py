@@ -154,7 +154,7 @@ class RecordCalls:
                 operation, params, records, call.deadline, ceiling=ceiling
             )
             items = await _rows_of(rows)
-        document = {"dry_run": True, "count": len(items), "message": rows.message, "items": items}
+        document = {"dryRun": True, "count": len(items), "message": rows.message, "items": items}
         await call.reply.send(_told(rows, JSON_HEADERS), orjson.dumps(document))
 
     async def _create_many(

@@ -14,7 +14,6 @@ from cloud_connect.errors import (
     DeadlineExceededError,
     InvalidRequestError,
     Outcome,
-    SourceRejectedError,
 )
 from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import Problem, ResponseHead, Trailers
@@ -136,9 +135,7 @@ async def read_all(call: Call) -> bytes:
 
 def problem_of(error: CloudConnectError) -> Problem:
     """Return an error as it crosses the tunnel."""
-    source = None
-    if isinstance(error, SourceRejectedError) and error.body is not None:
-        source = _small(error.body)
+    source = None if error.body is None else _small(error.body)
     detail = error.message.encode("utf-8", "replace").decode()
     return Problem(
         code=error.code.value,

@@ -180,7 +180,8 @@ class ProcoreSettings(_Section):
 
     Attributes:
         max_spool_bytes: Of the files that have to be on disk before they can be uploaded.
-        tree_cache_seconds: How long a tree is used again; 0 makes each anew.
+        tree_cache_seconds: For how long the custom fields that a company told of are used again;
+            0 asks for each tree.
         remote_authorize: Whether a person may sign this PC in through the relay.
     """
 

@@ -88,6 +88,8 @@ class CloudConnectError(Exception):
         retry_after: Seconds to wait before a repeat, where known.
         call_id: The call that failed, once it has one.
         replayed: Whether this is the stored answer to an earlier request.
+        body: The source's answer, where that is the reason: decoded JSON, or text of at most
+            4 kB.
     """
 
     code: ClassVar[ErrorCode] = ErrorCode.INTERNAL_ERROR
@@ -107,6 +109,7 @@ class CloudConnectError(Exception):
         self.retry_after: float | None = retry_after
         self.call_id: str | None = None
         self.replayed: bool = False
+        self.body: object = None
 
 
 class ConfigurationError(CloudConnectError):
@@ -301,7 +304,6 @@ class SourceRejectedError(SourceError):
 
     Attributes:
         status: Procore's own status.
-        body: Procore's answer: decoded JSON, or text of at most 4 kB.
     """
 
     code = ErrorCode.SOURCE_REJECTED
@@ -309,7 +311,7 @@ class SourceRejectedError(SourceError):
     def __init__(self, message: str, *, status: int, body: object = None) -> None:
         super().__init__(message, outcome=Outcome.COMPLETED)
         self.status = status
-        self.body: Final = body
+        self.body = body
 
 
 class SourceUnavailableError(SourceError):

@@ -11,6 +11,7 @@ import pytest
 
 from cloud_connect.calls import Operation
 from cloud_connect_agent.policy import Verb
+from cloud_connect_agent.procore.scheduler import Grant
 from doubles.agent_bench import Answered, Bench, bench
 from doubles.fake_procore import SANDBOX, SOURCE, Reply
 from doubles.rotating_login import RotatingLogin
@@ -67,6 +68,18 @@ async def test_a_code_that_comes_back_signs_the_pc_in(desk: Bench, login: Rotati
     assert token.header == b"Bearer access-1"
     assert token.header.removeprefix(b"Bearer ") not in answered.body
     assert b"refresh" not in answered.body
+
+
+async def test_a_company_that_refused_is_asked_again_after_a_sign_in(
+    desk: Bench, login: RotatingLogin
+) -> None:
+    del login
+    grant = Grant(SANDBOX, "app", SOURCE.company_id)
+    for _ in range(8):
+        desk.client.circuits.answered(grant, b"/rest/v1.0/me", 401)
+    assert desk.client.circuits.open_ones() != []
+    await redeem(desk, await state(desk))
+    assert desk.client.circuits.open_ones() == []
 
 
 async def test_a_repeated_request_of_the_relay_spends_the_code_once(

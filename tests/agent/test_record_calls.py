@@ -62,7 +62,7 @@ async def test_dry_run_is_answered_without_a_write(
 ) -> None:
     answer = await agent.call(Operation.DRY_RUN, {**RFIS, "verb": verb}, body, call_id="one")
     assert answer.json == {
-        "dry_run": True,
+        "dryRun": True,
         "count": 1,
         "message": "Nothing was written.",
         "items": [{"would": f"records.{verb}", "records": records}],

@@ -1,5 +1,6 @@
 """``procore login`` as a process, and a browser that follows Procore's pages."""
 
+import os
 import re
 import socket
 import subprocess
@@ -42,10 +43,14 @@ def approve(url: str, *, button: str = "approve") -> httpx.Response:
 class Login:
     """``procore login`` in a process of its own."""
 
-    def __init__(self, home: Path, *arguments: str) -> None:
+    def __init__(self, home: Path, *arguments: str, browser: Path | None = None) -> None:
         command = [sys.executable, "-m", "cloud_connect_agent", "--home", str(home), *CODE]
+        if browser is None:
+            command.append("--no-browser")
+        screen = {} if browser is None else {"DISPLAY": ":0", "BROWSER": f"{browser} %s"}
         self.process = subprocess.Popen(
-            [*command, "--no-browser", *arguments],
+            [*command, *arguments],
+            env={**os.environ, **screen},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

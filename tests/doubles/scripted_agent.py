@@ -195,7 +195,7 @@ class ScriptedAgent:
                     await self.write(exchange, b'{"ok":true}', head=head)
 
     async def _rehearse(self, exchange: Exchange) -> None:
-        told = {"dry_run": True, "count": 1, "items": [{"id": 7}]}
+        told = {"dryRun": True, "count": 1, "items": [{"id": 7}]}
         head = ResponseHead(status=200, outcome=Outcome.COMPLETED, total_items=1)
         await exchange.send_head(head)
         await exchange.send(orjson.dumps(told), end_stream=True)

@@ -1,8 +1,10 @@
 """An authenticator against a login host, with clocks that tests move."""
 
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 
 from cloud_connect_agent.procore.grants.accounts import AccountBook
 from cloud_connect_agent.procore.grants.identity import IdentityHost
@@ -28,6 +30,11 @@ class Clocks:
         self.wall += seconds
 
 
+@cache
+def _trust() -> ssl.SSLContext:
+    return client_context()  # it loads the whole store
+
+
 @asynccontextmanager
 async def opened(
     procore: FakeProcore,
@@ -35,8 +42,8 @@ async def opened(
     clocks: Clocks,
     **accounts: AccountSettings,
 ) -> AsyncIterator[Authenticator]:
-    origin = Origin(procore.login.url, client_context(), timeouts=Timeouts())
-    api = Origin(procore.api.url, client_context(), timeouts=Timeouts())
+    origin = Origin(procore.login.url, _trust(), timeouts=Timeouts())
+    api = Origin(procore.api.url, _trust(), timeouts=Timeouts())
     sections = {SANDBOX.flag: EnvironmentSettings(accounts=accounts)}
 
     def hosts(environment: object) -> Hosts:

@@ -146,6 +146,7 @@ def test_failure_in_the_middle_of_a_write_says_what_is_not_known(
         json={"subject": "Door"},
     )
     assert answer.json()["code"] == "outcome_unknown"
+    assert answer.json()["source"] == {"error": {"code": "E", "message": "Broken"}}
     assert answer.json()["detail"] == (
         "Procore failed at the new RFI with status 500: Broken. "
         "Whether the change was carried out is not known."
@@ -165,3 +166,25 @@ def test_malformed_date_is_refused_before_procore_could_store_nothing(
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
     assert answer.json()["detail"] == "“due_date” must be a date such as 2026-01-31."
     assert sum(request["method"] == "POST" for request in running.requests()) == before
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (401, {"error": "invalid_client", "error_description": "Client authentication failed."}),
+        (400, {"error": "invalid_client"}),
+    ],
+)
+def test_login_that_refuses_the_app_is_told_and_gets_over_it(
+    status: int, body: Any, running: Running, api: httpx.Client, admin: httpx.Client
+) -> None:
+    fail_once(admin, "GET", 401, {"error": "invalid_token", "error_description": "It expired."})
+    refusing = {"kind": "status", "status": status, "body": body}
+    rule = {"origin": "login", "path": "/oauth/token", "times": 1, "action": refusing}
+    assert admin.post("/faults", json=rule).status_code == 201
+    place = f"{running.base}/records/rfis"
+    parameters = {"project_id": running.project["id"], "limit": "1"}
+    refused = api.get(place, params=parameters)
+    assert refused.json()["code"] == "sign_in_required"
+    assert "cloud-connect" in refused.json()["detail"]
+    assert api.get(place, params=parameters).status_code == 200

@@ -77,7 +77,7 @@ def test_change_is_rehearsed_then_made(
     assert (told["success"], told["dryRun"], told["count"]) == (True, True, 3)
     assert told["message"] == "3 records would be deleted; nothing was written."
     one = f"{running.base}/records/punch_items/{ids[0]}"
-    shown = api.delete(one, params={**project, "dry_run": "true"}).json()
+    shown = api.delete(one, params={**project, "dryRun": "true"}).json()
     assert [item["id"] for item in shown["items"]] == ids[:1]
     assert writes(running) == before
     done = api.post(f"{running.base}/query", json=query).json()
@@ -112,7 +112,7 @@ def test_policy_of_the_pc_bounds_what_one_call_changes(
     place = f"{running.base}/records/punch_items"
 
     def refused() -> bool:
-        rehearsed = api.post(place, params={**project, "dry_run": "true"}, json=records).json()
+        rehearsed = api.post(place, params={**project, "dryRun": "true"}, json=records).json()
         return "would be refused" in rehearsed["message"]
 
     running_out = 200

@@ -1,18 +1,18 @@
 """``--account``, ``--company`` and ``--user``: which identity a command is about."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from cloud_connect.calls import MAX_ID, Environment
-from cloud_connect_agent.paths import AgentPaths
 
 if TYPE_CHECKING:
+    from cloud_connect_agent.settings import AgentSettings
     from cloud_connect_agent.toml_text import Value
 
-__all__ = ["account_option", "bind_account", "binding_options"]
+__all__ = ["account_option", "as_flags", "binding", "binding_options"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -50,31 +50,34 @@ def binding_options(function: _Function) -> _Function:
     return company(user(function))
 
 
-def bind_account(
-    paths: AgentPaths,
+def binding(
+    settings: "AgentSettings",
     environment: Environment,
     account: str,
     *,
     companies: tuple[int, ...],
     user: str | None,
-) -> None:
-    """Write what the account is for to the settings, which makes it if it is new.
-
-    Raises:
-        ConfigurationError: If a company is another account's already.
-    """
-    from cloud_connect_agent.config_file import change_settings
-    from cloud_connect_agent.settings import load_settings
-
-    section = load_settings(paths.config_file).procore.environment(environment)
+) -> dict[tuple[str, ...], "Value"]:
+    """Return the settings that say what the account is for, and make it if it is new."""
+    known = settings.procore.environment(environment).accounts
     changes: dict[tuple[str, ...], Value] = {}
     place = ("procore", "environments", environment.flag, "accounts", account)
-    if companies or (account != _DEFAULT and account not in section.accounts):
+    if companies or (account != _DEFAULT and account not in known):
         changes[*place, "companies"] = tuple(dict.fromkeys(companies))
     if user is not None:
         changes[*place, "login"] = user.strip() or None
-    if changes:
-        change_settings(paths, changes)
+    return changes
+
+
+def as_flags(changes: Mapping[tuple[str, ...], "Value"]) -> dict[str, Any]:
+    """Return changes in the shape of flags, to try them before they are written."""
+    tree: dict[str, Any] = {}
+    for path, value in changes.items():
+        node = tree
+        for part in path[:-1]:
+            node = node.setdefault(part, {})
+        node[path[-1]] = value
+    return tree
 
 
 def _check_name(_: click.Context, __: click.Parameter, value: str) -> str:

@@ -9,7 +9,7 @@ import click
 
 from cloud_connect.calls import Environment
 from cloud_connect.terminal import print_json
-from cloud_connect_agent.cli.accounts import account_option, bind_account, binding_options
+from cloud_connect_agent.cli.accounts import account_option, as_flags, binding, binding_options
 from cloud_connect_agent.cli.environments import environment_option
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
 from cloud_connect_agent.cli.terminal import ask_secret, note
@@ -17,6 +17,7 @@ from cloud_connect_agent.control import AgentNotRunningError, ask
 
 if TYPE_CHECKING:
     from cloud_connect_agent.procore.client import ProcoreClient
+    from cloud_connect_agent.settings import AgentSettings
     from cloud_connect_agent.toml_text import Value
 
 __all__ = ["procore"]
@@ -83,6 +84,7 @@ def app(
     from cloud_connect_agent.config_file import change_settings
     from cloud_connect_agent.procore.grants.accounts import Account
     from cloud_connect_agent.procore.tokens import app_secret_name
+    from cloud_connect_agent.settings import load_settings
     from cloud_connect_agent.vault import open_vault
 
     if not client_id.strip():
@@ -97,9 +99,11 @@ def app(
     changes: dict[tuple[str, ...], Value] = {
         (*table, key): value or None for key, value in given.items() if value is not None
     }
+    changes |= binding(
+        load_settings(paths.config_file), environment, account, companies=companies, user=user
+    )
     if changes:
         change_settings(paths, changes)
-    bind_account(paths, environment, account, companies=companies, user=user)
     invocation.settings()  # what is there must be usable, too
     made = Account(environment=environment, name=account)
     credentials = {"client_id": client_id.strip(), "client_secret": secret}
@@ -162,18 +166,26 @@ def login(
 ) -> None:
     """Sign in to Procore with the stored app, and keep the grant."""
     from cloud_connect_agent.cli.signing_in import Ways, sign_in
+    from cloud_connect_agent.config_file import change_settings
+    from cloud_connect_agent.settings import load_settings
 
     ways = Ways(grant=grant, oob=oob, browser=not no_browser, redirect_uri=redirect_uri)
     ways.check()
-    bind_account(invocation.paths, environment, account, companies=companies, user=user)
-    section = invocation.settings().procore.environment(environment)
+    paths = invocation.paths
+    changes = binding(
+        load_settings(paths.config_file), environment, account, companies=companies, user=user
+    )
+    settings = invocation.settings(as_flags(changes))
+    section = settings.procore.environment(environment)
 
     async def run(client: "ProcoreClient") -> dict[str, Any]:
         chosen = client.authenticator.accounts.named(environment, account)
         report = await sign_in(client.authenticator, chosen, ways, configured=section.redirect_uri)
         return report.model_dump(mode="json")
 
-    report = _with_client(invocation, run)
+    report = _with_client(invocation, run, settings)
+    if changes:  # a sign-in that was refused changes nothing
+        change_settings(paths, changes)
     _tell_running(invocation)
     if invocation.json:
         print_json(report)
@@ -228,15 +240,19 @@ def list_grants(invocation: Invocation) -> None:
             click.echo(describe_grant(grant))
 
 
-def _with_client(invocation: Invocation, work: Any) -> Any:
-    """Run *work* with a client of this PC's vault."""
+def _with_client(invocation: Invocation, work: Any, settings: "AgentSettings | None" = None) -> Any:
+    """Run *work* with a client of this PC's vault.
+
+    Args:
+        settings: Instead of those that are written down.
+    """
     import asyncio
 
     from cloud_connect_agent.procore.client import ProcoreClient
     from cloud_connect_agent.vault import open_vault
 
     invocation.configure_logs()
-    settings = invocation.settings()
+    settings = settings or invocation.settings()
 
     async def run() -> Any:
         async with (

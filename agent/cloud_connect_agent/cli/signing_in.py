@@ -71,14 +71,14 @@ async def sign_in(
         return await authenticator.sign_in(account.environment, account=account.name)
     if ways.oob:
         authorization = await authenticator.authorize(account, redirect_uri=OOB_URI)
-        _show(authorization, browser=ways.browser)
+        await _show(authorization, browser=ways.browser)
         code = await asyncio.to_thread(ask_secret, "Code", what="The code", max_characters=4096)
         return await authenticator.redeem(authorization, code.strip())
     authorization = await authenticator.authorize(
         account, redirect_uri=ways.redirect_uri or configured
     )
     async with listen(authorization) as loopback:
-        _show(authorization, browser=ways.browser)
+        await _show(authorization, browser=ways.browser)
         callback = await loopback.callback()
         try:
             report = await authenticator.redeem(authorization, callback.code)
@@ -93,11 +93,12 @@ async def sign_in(
         return report
 
 
-def _show(authorization: "Authorization", *, browser: bool) -> None:
+async def _show(authorization: "Authorization", *, browser: bool) -> None:
     note("Open this address in a browser, sign in to Procore and approve the app:")
     note(authorization.url)
     if browser and _has_screen():
-        webbrowser.open(authorization.url)
+        # Some browsers end only when they are closed; meanwhile they have to be answered.
+        await asyncio.to_thread(webbrowser.open, authorization.url)
 
 
 def _has_screen() -> bool:

@@ -19,7 +19,7 @@ from cloud_connect.errors import (
 )
 from cloud_connect_agent.procore.budget import own_limit, retry_after_of
 from cloud_connect_agent.procore.circuits import Circuits
-from cloud_connect_agent.procore.failures import is_throttled
+from cloud_connect_agent.procore.failures import error_of, is_throttled, read_failure
 from cloud_connect_agent.procore.messages import READ_METHODS, plain_headers
 from cloud_connect_agent.procore.oauth import Authenticator
 from cloud_connect_agent.procore.scheduler import Grant, RateScheduler, Slot
@@ -45,6 +45,7 @@ class Outgoing:
     Attributes:
         content: An iterator can be sent once only.
         probe: Send it even where Procore keeps refusing the app.
+        raw: Whoever sends it reads the answer's body untouched.
     """
 
     method: str
@@ -55,6 +56,7 @@ class Outgoing:
     deadline: float
     interactive: bool
     probe: bool = False
+    raw: bool = False
 
     @property
     def writes(self) -> bool:
@@ -156,7 +158,7 @@ class Attempts:
                 await self._close()
                 await asyncio.sleep(again)
                 continue
-            if status != 401 or renewed:
+            if status != 401 or (renewed and not out.probe):  # a person may try as often as need be
                 self._circuits.answered(grant, out.target, status)
             return StreamedResponse(
                 response,
@@ -166,11 +168,19 @@ class Attempts:
                 hold=self._hold,
                 deadline=out.deadline + (_WRITE_GRACE if out.writes else 0.0),
                 clock=self._clock,
+                heard=self._hear if out.raw and status == 403 else None,
             )
+
+    def _hear(self, body: bytes) -> None:
+        """Learn from the reason of a refusal that goes by."""
+        if self._headers.get("content-encoding", "identity") == "identity":
+            failure = read_failure(403, self._headers, body)
+            self.explained(error_of(failure, write=self._out.writes, throttled=False))
 
     def explained(self, error: CloudConnectError) -> None:
         """Learn from what the answer that is open says in words."""
-        if isinstance(error, SourceRejectedError) and self._grant is not None:
+        probed = self._out.probe and error.status == 403
+        if isinstance(error, SourceRejectedError) and self._grant is not None and not probed:
             self._circuits.explained(self._grant, error)
 
     def _pause_after(self, grant: Grant, status: int) -> float | None:

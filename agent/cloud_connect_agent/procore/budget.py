@@ -103,6 +103,7 @@ class RateBudget:
         self._windows: Final[dict[int, _Window]] = {}
         self._blocked_until = 0.0
         self._probing = False
+        self._probes = 1
         self._answered = False
         self._last_sent = 0.0
         self._rivals_until = 0.0
@@ -128,6 +129,8 @@ class RateBudget:
                 # What a window holds after its reset, only an answer can tell.
                 window.over = True
                 self._probing = True
+                idle = now - self._last_sent > _SHORT
+                self._probes = _UNKNOWN_BURST if idle else 1
             elif self._left(window) <= self._reserve(window, now, interactive=interactive):
                 longest = max(longest, window.ends_at - now)
         return longest
@@ -202,7 +205,7 @@ class RateBudget:
             self._blocked_until = max(
                 self._blocked_until, now + wait + spread * min(1.0, 0.1 * wait)
             )
-            self._probing = True
+            self._probing, self._probes = True, 1
             self.overloaded = status == 503  # Procore as a whole, not this grant's quota
             if not self.overloaded:
                 self._neighbours.refused(now)
@@ -216,7 +219,7 @@ class RateBudget:
         if not self._answered:
             return _UNKNOWN_BURST
         if self._probing:
-            return 1
+            return self._probes
         share = self._neighbours.share(now)
         lefts = [one.limit - one.used for one in self._windows.values() if not one.over]
         return math.inf if share == 1.0 or not lefts else max(1.0, min(lefts) * share)

@@ -232,9 +232,8 @@ class _Results:
             status = Outcome.UNKNOWN.value
         else:
             status = "failed" if rejected else Outcome.NOT_EXECUTED.value
-        source = error.body if isinstance(error, SourceRejectedError) else None
         for place in places:
-            self.told(place, status, error.message, source=source)
+            self.told(place, status, error.message, source=error.body)
         return about_it
 
     def told(self, place: int, status: str, reason: str, *, source: object = None) -> None:

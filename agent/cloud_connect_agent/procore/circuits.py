@@ -18,8 +18,8 @@ __all__ = ["Circuits", "OpenCircuit"]
 
 log = structlog.get_logger(__name__)
 
-_REFUSALS: Final = 5  # in a row, before the circuit opens
-_FIRST_PAUSE: Final = 2.0  # seconds; doubles with every refused probe
+_REFUSALS: Final = 8  # in a row, before the circuit opens
+_FIRST_PAUSE: Final = 1.0  # seconds; doubles with every refused probe
 _MAX_PAUSE: Final = 300.0  # seconds; twelve refusals an hour harm no app's health
 _MAX_GRANTS: Final = 1024
 _NOT_CONNECTED: Final = re.compile(r"\bnot (connected|installed)\b.*\bcompany\b", re.IGNORECASE)

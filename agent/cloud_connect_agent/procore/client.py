@@ -362,6 +362,7 @@ class ProcoreClient:
             source=source,
             deadline=deadline,
             interactive=interactive,
+            raw=True,
         )
         return self._attempts(outgoing, self._retries())
 

@@ -56,6 +56,7 @@ class RecordExecutor:
         now: The current point in time.
         zone: Where days are counted, and so what "today" is; ``None`` is this PC's own zone.
         store: Where versions of the metadata outlive the process.
+        tree_cache_seconds: For how long what a company defines is used again.
 
     Attributes:
         metadata: What there is to pick from, and what calls pick.
@@ -69,13 +70,15 @@ class RecordExecutor:
         now: Callable[[], datetime] = _now,
         zone: tzinfo | None = None,
         store: SnapshotStore | None = None,
+        tree_cache_seconds: Callable[[], float] | None = None,
     ) -> None:
         self._client: Final = client
         self._catalog: Final = catalog
         self._now: Final = now
         self._zone: Final = zone
         observed = ObservedFields()
-        self.metadata: Final = Metadata(catalog, observed, store=store)
+        fresh = {} if tree_cache_seconds is None else {"fresh": tree_cache_seconds}
+        self.metadata: Final = Metadata(catalog, observed, store=store, **fresh)
         self._trees: Final = Trees(catalog, self.metadata)
         self._answering: Final = Answering(catalog, observed)
         self._changing: Final = Changing(catalog, self._answering)

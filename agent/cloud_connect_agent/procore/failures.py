@@ -143,6 +143,7 @@ def error_of(
         error = OutcomeUnknownError(f"{said} {UNCLEAR}")
     else:
         error = SourceUnavailableError(said, outcome=Outcome.NOT_EXECUTED)
+    error.body = failure.raw
     error.__cause__ = ProcoreAnswerError(failure)
     return error
 
@@ -160,16 +161,21 @@ def restated(error: CloudConnectError, about: str) -> CloudConnectError:
     reason = said.message
     if reason == _NO_WORDS:
         reason = _MEANINGS.get(said.status, reason)
+    told: CloudConnectError
     if isinstance(error, SourceRejectedError):
         refused = _sentence(f"Procore refused {about}: {reason}")
-        return SourceRejectedError(refused, status=error.status, body=error.body)
-    if isinstance(error, RateLimitedError):
+        told = SourceRejectedError(refused, status=error.status)
+    elif isinstance(error, RateLimitedError):
         put_off = _sentence(f"Procore put off {about}: {reason}")
-        return RateLimitedError(put_off, retry_after=error.retry_after)
-    failed = _sentence(f"Procore failed at {about} with status {said.status}: {reason}")
-    if isinstance(error, OutcomeUnknownError):
-        return OutcomeUnknownError(f"{failed} {UNCLEAR}")
-    return SourceUnavailableError(failed, outcome=error.outcome)
+        told = RateLimitedError(put_off, retry_after=error.retry_after)
+    else:
+        failed = _sentence(f"Procore failed at {about} with status {said.status}: {reason}")
+        if isinstance(error, OutcomeUnknownError):
+            told = OutcomeUnknownError(f"{failed} {UNCLEAR}")
+        else:
+            told = SourceUnavailableError(failed, outcome=error.outcome)
+    told.body = error.body
+    return told
 
 
 def _read_document(

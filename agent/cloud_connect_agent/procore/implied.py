@@ -57,7 +57,7 @@ def implied_values(
     if isinstance(tree, Condition):
         if tree.field != field or tree.operator not in {Operator.EQ, Operator.IN}:
             return None
-        plain = as_key if kind is FieldType.KEY else _plain
+        plain = _text if kind is FieldType.KEY else _plain
         return tuple(dict.fromkeys(plain(value) for value in operands(tree)))
     parts = [implied_values(part, field, kind=kind, several=several) for part in tree.conditions]
     known = [part for part in parts if part is not None]
@@ -121,6 +121,10 @@ _VALUELESS: Final = frozenset(
         Operator.ISAFTERTODAY,
     }
 )
+
+
+def _text(value: object) -> object:
+    return None if is_blank(value) else as_key(value)
 
 
 def _plain(value: object) -> object:

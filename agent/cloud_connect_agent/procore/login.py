@@ -99,7 +99,7 @@ class LoginHost:
         failure = read_failure(status, headers, body)
         if status in {400, 401}:
             raise SignInRequiredError(_refusal(account, failure))
-        raise SourceUnavailableError(f"{self.host} answered {status}: {failure.message}.")
+        raise SourceUnavailableError(self._said(status, failure))
 
     async def redeem(
         self, account: Account, app: AppCredentials, *, code: str, redirect_uri: str, verifier: str
@@ -119,7 +119,11 @@ class LoginHost:
             "code_verifier": verifier,  # Procore documents no PKCE and ignores it
             **_client(app),
         }
-        stored = await self._once(account, app, form)
+        try:
+            stored = await self._once(account, app, form)
+        except AnswerLostError as exc:
+            again = "The code may be used up by that; begin the sign-in again."
+            raise AnswerLostError(f"{exc.message} {again}") from exc
         return stored.model_copy(update={"grant": AUTHORIZATION_CODE})
 
     async def refresh(
@@ -181,11 +185,11 @@ class LoginHost:
         failure = read_failure(status, headers, body)
         if status in {400, 401}:
             log.info("code_grant_refused", status=status, code=failure.code)
-            refusal = _refusal(account, failure)
+            refusal = _refusal(account, failure, code="code" in form)
             if failure.code == "invalid_grant":
                 raise GrantRefusedError(refusal)
             raise SignInRequiredError(refusal)
-        raise AnswerLostError(f"{self.host} answered {status}: {failure.message}.")
+        raise AnswerLostError(self._said(status, failure))
 
     def _read(self, app: AppCredentials, headers: httpx.Headers, body: bytes) -> StoredToken:
         stored = read_answer(body, date=headers.get("date"), wall=self._wall(), app=app)
@@ -213,8 +217,7 @@ class LoginHost:
     async def _revoke(self, app: AppCredentials, token: str) -> None:
         status, headers, body = await self._post(b"/oauth/revoke", {"token": token, **_client(app)})
         if status >= 400:
-            said = read_failure(status, headers, body).message.rstrip(".")
-            raise SourceUnavailableError(f"{self.host} answered {status}: {said}.")
+            raise SourceUnavailableError(self._said(status, read_failure(status, headers, body)))
 
     async def seconds_left(self, token: AccessToken) -> float | None:
         """Ask how long *token* still holds; ``None`` if the answer does not say.
@@ -234,13 +237,16 @@ class LoginHost:
         except (httpx.TransportError, TimeoutError) as exc:
             raise SourceUnavailableError(describe_failure(exc, self._origin.host)) from exc
         if status != 200:
-            said = read_failure(status, answer_headers, body).message.rstrip(".")
-            raise SourceUnavailableError(f"{self._origin.host} answered {status}: {said}.")
+            failure = read_failure(status, answer_headers, body)
+            raise SourceUnavailableError(self._said(status, failure))
         try:
             left = orjson.loads(body).get("expires_in_seconds")
         except (orjson.JSONDecodeError, AttributeError):
             return None
         return float(left) if isinstance(left, (int, float)) else None
+
+    def _said(self, status: int, failure: Failure) -> str:
+        return f"{self.host} answered {status}: {failure.message.rstrip('.')}."
 
     async def _post(
         self, target: bytes, form: Mapping[str, str]
@@ -304,8 +310,13 @@ def _not_revoked(reason: str) -> SourceUnavailableError:
     )
 
 
-def _refusal(account: Account, failure: Failure) -> str:
+def _refusal(account: Account, failure: Failure, *, code: bool = False) -> str:
     said = clean_header(failure.message).rstrip(".")
+    if failure.code == "invalid_grant" and code:  # of the grant that is there it says nothing
+        return (
+            f"Procore did not accept the code for {account.label} ({said}). A code works once, for "
+            "ten minutes: begin the sign-in again. Who was signed in before still is."
+        )
     if failure.code == "invalid_grant":
         return (
             f"Procore no longer accepts the sign-in for {account.label} ({said}). Run "

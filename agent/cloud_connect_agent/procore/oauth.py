@@ -161,15 +161,17 @@ class Authenticator:
     async def renew(self, environment: Environment, rejected: AccessToken) -> AccessToken:
         """Return another token than *rejected*, which Procore answered with 401.
 
-        However many requests were rejected with one token, one renewal is made. A token that
-        replaced a rejected one a moment ago comes back as it is: 401 then means something else,
-        such as an app that is not installed, and no renewal would help.
+        However many requests were rejected with one token, one renewal is made. A person's token
+        that replaced a rejected one a moment ago comes back as it is: 401 then means something
+        else, such as an app that is not installed, and refresh tokens are not spent on that.
         """
         known = self._of(rejected.account)
         token, key = known.token, (environment, rejected.account.name)
         if token is not None and token.generation > rejected.generation:
             return token
-        if self._clock() - self._replaced_at.get(key, -_REJECTION_SECONDS) < _REJECTION_SECONDS:
+        replaced_at = self._replaced_at.get(key)
+        lately = replaced_at is not None and self._clock() - replaced_at < _REJECTION_SECONDS
+        if lately and rejected.stored.by_code:
             return rejected
         known.rejected = rejected.generation
         renewed = await self._renewed(known)

@@ -28,11 +28,13 @@ class _Table:
     """What records of one resource of one company showed.
 
     Attributes:
+        listed: Names met that the catalogue knows; looking them up costs more than decoding them.
         pages: How many answers had custom fields.
         last: The last of them that had a certain one.
     """
 
     fields: dict[str, FieldType] = field(default_factory=dict)
+    listed: set[str] = field(default_factory=set)
     pages: int = 0
     last: dict[str, int] = field(default_factory=dict)
 
@@ -55,7 +57,12 @@ class ObservedFields:
             for name, value in row.items():
                 if name == "custom_fields" and isinstance(value, dict):
                     custom.update(value)
-                elif name not in table.fields and not resource.knows(name, READABLE):
+                elif name in table.listed or name in table.fields:
+                    continue
+                elif resource.knows(name, READABLE):
+                    if len(table.listed) < _MAX_FIELDS:
+                        table.listed.add(name)
+                else:
                     _note(table.fields, name, _type_of(value), any_name=resource.dynamic)
         if custom:
             table.pages += 1

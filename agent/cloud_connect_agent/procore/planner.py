@@ -79,8 +79,13 @@ def plan_read(selection: Selection, source: Source, calendar: Calendar) -> ReadP
     resource, condition = selection.resource, selection.condition
     matches = predicate(condition, resource.type_of, calendar)
     for order in selection.order:
-        if resource.type_of(order.field) in {FieldType.OBJECT, FieldType.LIST}:
+        if resource.type_of(order.field) is FieldType.OBJECT:
             raise InvalidRequestError(_several(order.field, "sorted by"))
+        if resource.holds_several(order.field):
+            raise InvalidRequestError(
+                f"“{order.field}” holds several values and cannot be sorted by; name one of them "
+                "by its place, from 0, behind the list."
+            )
     _check_conditions(resource, condition)
     targets, everywhere = targets_of(selection, source)
     endpoint = resource.list_
@@ -193,6 +198,11 @@ def ids_of(resource: Resource, scope: Mapping[str, str], source: Source) -> dict
     given: dict[str, str] = {}
     for name, value in scope.items():
         if name != "company_id" and name not in resource.scope_fields:
+            if resource.type_of(name) is not None:
+                raise InvalidRequestError(
+                    f"{resource.text} are not kept by “{name}”; a condition on it chooses among "
+                    f"them, such as filter[{name}]=…."
+                )
             raise InvalidRequestError(f"{resource.text} have no “{name}”.")
         kind = resource.scope_type(name)
         text = _id_text(value, kind)
@@ -269,7 +279,7 @@ def _id_text(value: object, kind: IdType) -> str | None:
         if number is None or number != number.to_integral_value():
             return None
         value = int(number)
-    text = str(value)
+    text = "" if value is None else str(value)
     return text if kind.accepts(text) else None
 
 
@@ -289,7 +299,8 @@ def _check_conditions(resource: Resource, tree: Condition | Group | None) -> Non
         for part in tree.conditions:
             _check_conditions(resource, part)
         return
-    nests = resource.type_of(tree.field) is FieldType.OBJECT
+    kind = resource.type_of(tree.field)
+    nests = kind is FieldType.OBJECT or (kind is FieldType.LIST and resource.has_parts(tree.field))
     if nests and tree.operator not in {Operator.ISBLANK, Operator.ISNOTBLANK}:
         raise InvalidRequestError(_several(tree.field, "compared"))
 

@@ -120,7 +120,7 @@ def _procore_name(spec: ServerFilter, kind: FieldType | None, value: object) -> 
     if spec.values:
         return next((name for name in spec.values if name.casefold() == text), None)
     if kind is FieldType.KEY:
-        return str(value) or None
+        return value if isinstance(value, str) else None
     # Other text Procore may compare more strictly than we do.
     return text if isinstance(value, int) and 0 < value <= MAX_ID else None
 

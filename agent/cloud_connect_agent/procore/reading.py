@@ -149,8 +149,8 @@ class Reading:
         """Refuse names that neither the catalogue nor a record knows, before the first row."""
         if self._checked:
             return
-        self._checked = True
         selection = self.plan.selection
+        self._checked = bool(rows) or not selection.resource.dynamic
         for name in selection.unknown:
             found = {Path(name).exists_in(row) for row in rows}
             if not self._known(name, found):

@@ -1,6 +1,6 @@
 """Pure: from flat records, as callers write them, to the bodies that Procore takes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -95,7 +95,7 @@ def _take_apart(resource: Resource, endpoint: Endpoint, record: Mapping[str, obj
     inside: Row = {}
     beside: Row = {}
     query: list[tuple[str, str]] = []
-    for field, value in _flattened(record).items():
+    for field, value in _spread(resource, _flattened(record)):
         _check(resource, field)
         sent = converted(field, value, resource.sent_type_of)
         name = resource.sends.get(field, field)
@@ -106,6 +106,16 @@ def _take_apart(resource: Resource, endpoint: Endpoint, record: Mapping[str, obj
         else:
             _nest(inside, name, sent)
     return _Parts(inside=inside, beside=beside, query=tuple(query))
+
+
+def _spread(resource: Resource, record: Row) -> Iterator[tuple[str, object]]:
+    """The fields of a record; of an object whose parts are sent under other names, the parts."""
+    renamed = {name.rpartition(".")[0] for name in resource.sends}
+    for field, value in record.items():
+        if isinstance(value, dict) and field in renamed:
+            yield from ((f"{field}.{key}", inner) for key, inner in value.items())
+        else:
+            yield field, value
 
 
 def _flattened(record: Mapping[str, object]) -> Row:

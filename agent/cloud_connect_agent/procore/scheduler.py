@@ -200,7 +200,7 @@ class RateScheduler:
     ) -> RateBudget:
         budget = self._budget(grant)
         now = self._clock()
-        if interactive and lane.has_bulk(grant):
+        if interactive and (lane.bulk or lane.queues) and lane.has_bulk(grant):
             budget.rivalled(now)
         hold = budget.hold(now, interactive=interactive)
         if not hold and lane.running < lane.limit and grant not in lane.queues:

@@ -17,6 +17,8 @@ from cloud_connect_agent.procore.transport import describe_failure
 
 __all__ = ["StreamedResponse", "TruncatedAnswerError", "broken_off"]
 
+_MAX_HEARD: Final = 4096  # bytes of a body; reasons are shorter
+
 
 class TruncatedAnswerError(SourceUnavailableError):
     """Procore's answer to a read broke off: what came of it is not the whole."""
@@ -28,6 +30,9 @@ class StreamedResponse:
     Attributes:
         headers: By lower-case name, without control characters.
         hold: Seconds for which Procore's limits keep the next request back.
+
+    Args:
+        heard: Told the body once it has come whole, if it is short.
     """
 
     def __init__(
@@ -40,7 +45,9 @@ class StreamedResponse:
         hold: float,
         deadline: float,
         clock: Callable[[], float],
+        heard: Callable[[bytes], None] | None = None,
     ) -> None:
+        self._heard: Final = heard
         self._response: Final = response
         self._write: Final = write
         self._host: Final = host
@@ -74,11 +81,16 @@ class StreamedResponse:
         """
         stream = self._response.stream
         assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101 - async transports give nothing else
+        kept = bytearray()
         try:
             async for chunk in stream:
+                if self._heard is not None and len(kept) <= _MAX_HEARD:
+                    kept += chunk
                 yield chunk
         except httpx.TransportError as exc:
             raise broken_off(exc, self._host, write=self._write) from exc
+        if self._heard is not None and len(kept) <= _MAX_HEARD:
+            self._heard(bytes(kept))
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:

@@ -175,8 +175,6 @@ def equals(value: object, operand: object, kind: FieldType | None, calendar: Cal
 
     Two texts of digits are equal only letter by letter: 007 is another number than 7.
     """
-    if kind is FieldType.KEY:
-        return compare(value, operand, kind, calendar) == 0
     if isinstance(value, str) and isinstance(operand, str) and not _is_typed(value, operand, kind):
         return value.casefold() == operand.casefold()
     return compare(value, operand, kind, calendar) == 0

@@ -156,7 +156,8 @@ async def callback(request: Request, services: Shared) -> Response:
         return _page(400, "Not signed in", *_NOT_KNOWN)
     except CloudConnectError as error:
         await _record(services, begun, succeeded=False, detail={"reason": error.code.value})
-        return _page(error.status, "Not signed in", error.message)
+        again = "To try again, go back to the data source and choose Authorize."
+        return _page(error.status, "Not signed in", error.message, again)
     await _record(services, begun, succeeded=True, detail={"login": redeemed.login})
     return _page(
         200,

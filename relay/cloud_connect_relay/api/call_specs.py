@@ -7,12 +7,13 @@ from fastapi.security import HTTPAuthorizationCredentials
 
 from cloud_connect_relay.api.security import BEARER, Principal, authenticate_request, services
 from cloud_connect_relay.calls.deadline import timeout_of
+from cloud_connect_relay.calls.priority import is_interactive
 
 if TYPE_CHECKING:
     from cloud_connect_relay.calls.spec import Target
     from cloud_connect_relay.services import Services
 
-__all__ = ["signed_in", "target_for", "timeout_for"]
+__all__ = ["interactive_for", "signed_in", "target_for", "timeout_for"]
 
 
 async def signed_in(
@@ -44,3 +45,8 @@ def timeout_for(services: "Services", request: Request) -> float:
     """
     header = request.headers.get("Cloud-Connect-Deadline-Ms")
     return timeout_of(header, services.calls.settings)
+
+
+def interactive_for(request: Request) -> bool:
+    """Whether a person waits for the call, which its ``Priority`` tells."""
+    return is_interactive(request.headers.get("Priority"))

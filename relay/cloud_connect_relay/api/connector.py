@@ -18,7 +18,12 @@ from cloud_connect.errors import (
 from cloud_connect.query import is_dry_run
 from cloud_connect_relay.api.bodies import to_json
 from cloud_connect_relay.api.call_response import CallResponse, Reply, answer_headers, call_problem
-from cloud_connect_relay.api.call_specs import signed_in, target_for, timeout_for
+from cloud_connect_relay.api.call_specs import (
+    interactive_for,
+    signed_in,
+    target_for,
+    timeout_for,
+)
 from cloud_connect_relay.api.problems import error_response
 from cloud_connect_relay.api.query_reply import write_query_answer
 from cloud_connect_relay.api.request_body import read_object
@@ -245,6 +250,7 @@ async def query(
         writes=writes,
         body=body,
         timeout=timeout,
+        interactive=interactive_for(request),
     )
     if rehearsal:
         spec = replace(spec, operation=Operation.QUERY_DRY_RUN, writes=False)

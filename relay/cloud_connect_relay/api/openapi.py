@@ -31,7 +31,7 @@ _PROBLEM: Final[dict[str, Any]] = {
             "type": ["string", "null"],
             "description": "Where the call's fate can be read.",
         },
-        "source": {"description": "Procore's own answer, if it refused."},
+        "source": {"description": "Procore's own answer, if it refused or failed."},
     },
 }
 _DATASOURCE: Final = {

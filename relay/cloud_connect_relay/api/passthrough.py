@@ -27,6 +27,7 @@ from cloud_connect_relay.api.security import authenticate_request, check_scope
 from cloud_connect_relay.api.uploads import Intake, take_in
 from cloud_connect_relay.calls.deadline import timeout_of
 from cloud_connect_relay.calls.idempotency import checked_key, fingerprint
+from cloud_connect_relay.calls.priority import is_interactive
 from cloud_connect_relay.calls.spec import CallSpec
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ class Passthrough:
             writes=writes,
             body=intake.body,
             timeout=timeout,
+            interactive=is_interactive(own.get(b"priority")),
             idempotency_key=key,
             fingerprint=digest,
         )
@@ -194,7 +196,7 @@ def _headers(scope: "Scope") -> tuple[tuple[tuple[str, str], ...], dict[bytes, s
                 )
             size += len(name) + len(text)
             passed.append((name.decode("latin-1"), text))
-        elif name in {b"idempotency-key", b"cloud-connect-deadline-ms"}:
+        elif name in {b"idempotency-key", b"cloud-connect-deadline-ms", b"priority"}:
             own[name] = value.decode("latin-1")
     if size > _MAX_HEADERS:
         raise InvalidRequestError(

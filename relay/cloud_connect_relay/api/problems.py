@@ -108,7 +108,7 @@ def describe(
         "retry_safe": error.outcome is Outcome.NOT_EXECUTED,
         "lookup": lookup,
     }
-    if isinstance(error, SourceRejectedError):
+    if isinstance(error, SourceRejectedError) or error.body is not None:
         document["source"] = error.body
     return {**document, **(extra or {})}
 

@@ -22,7 +22,7 @@ _MAX_FIELDS: Final = 500
 _MAX_VALUE: Final = 4096  # characters of one value
 _MAX_LIMIT: Final = 2**53  # what every JSON reader takes for a whole number
 
-_KNOWN_OF_RECORDS: Final = "scope ids such as project_id, and dry_run for writes"
+_KNOWN_OF_RECORDS: Final = "scope ids such as project_id, and dryRun for writes"
 _KNOWN_OF_ONE: Final = "fields and scope ids such as project_id"
 _KNOWN_OF_LISTS: Final = "filter[field], sort, fields, limit and scope ids such as project_id"
 
@@ -65,7 +65,9 @@ def show_params(resource: str, record_id: str, pairs: Pairs) -> dict[str, Any]:
 
 
 def dry_run_of(pairs: Pairs) -> tuple[list[tuple[str, str]], bool]:
-    """Return the parameters of a write without ``dry_run``, and whether it is one.
+    """Return the parameters of a write without ``dryRun``, and whether it is one.
+
+    However it is spelt, it is meant: to take ``dry_run`` for a scope id would write.
 
     Raises:
         InvalidRequestError: If that is neither true nor false, or comes twice.
@@ -73,12 +75,12 @@ def dry_run_of(pairs: Pairs) -> tuple[list[tuple[str, str]], bool]:
     rest: list[tuple[str, str]] = []
     wishes: list[str] = []
     for name, value in pairs:
-        if name == "dry_run":
+        if name.replace("_", "").lower() == "dryrun":
             wishes.append(value)
         else:
             rest.append((name, value))
     if len(wishes) > 1 or not {"true", "false"}.issuperset(wishes):
-        raise InvalidRequestError("The parameter 'dry_run' must be true or false, and come once.")
+        raise InvalidRequestError("The parameter 'dryRun' must be true or false, and come once.")
     return rest, wishes == ["true"]
 
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from cloud_connect.calls import Operation
 from cloud_connect_relay.api.call_response import CallResponse, Reply, answer_headers
-from cloud_connect_relay.api.call_specs import target_for, timeout_for
+from cloud_connect_relay.api.call_specs import interactive_for, target_for, timeout_for
 from cloud_connect_relay.api.record_parameters import (
     dry_run_of,
     list_params,
@@ -44,6 +44,12 @@ _DEADLINE: Final = {
     "in": "header",
     "schema": {"type": "integer", "minimum": 1, "maximum": 300000, "default": 60000},
 }
+_PRIORITY: Final = {
+    "name": "Priority",
+    "in": "header",
+    "description": "RFC 9218: `u=5` to `u=7` lets the calls that people wait for go first.",
+    "schema": {"type": "string", "example": "u=7"},
+}
 _SCOPE: Final = {
     "name": "project_id",
     "in": "query",
@@ -60,7 +66,7 @@ _KEY: Final = {
     "schema": {"type": "string", "maxLength": 255},
 }
 _DRY_RUN: Final = {
-    "name": "dry_run",
+    "name": "dryRun",
     "in": "query",
     "description": "`true` tells what the write would change, and writes nothing.",
     "schema": {"type": "boolean", "default": False},
@@ -75,6 +81,7 @@ _LIST_PARAMETERS: Final = {
     "parameters": [
         _SCOPE,
         _DEADLINE,
+        _PRIORITY,
         {
             "name": "filter",
             "in": "query",
@@ -92,8 +99,8 @@ _LIST_PARAMETERS: Final = {
         {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 0}},
     ]
 }
-_READ_PARAMETERS: Final = {"parameters": [_SCOPE, _FIELDS, _DEADLINE]}
-_DELETE_PARAMETERS: Final = {"parameters": [_SCOPE, _DRY_RUN, _KEY, _DEADLINE]}
+_READ_PARAMETERS: Final = {"parameters": [_SCOPE, _FIELDS, _DEADLINE, _PRIORITY]}
+_DELETE_PARAMETERS: Final = {"parameters": [_SCOPE, _DRY_RUN, _KEY, _DEADLINE, _PRIORITY]}
 _WRITE_PARAMETERS: Final = {
     **_DELETE_PARAMETERS,
     "requestBody": {"required": True, "content": {_JSON: {"schema": _RECORD}}},
@@ -137,6 +144,7 @@ async def list_records(
         params=list_params(resource, request.query_params.multi_items()),
         resource=resource,
         timeout=timeout_for(services, request),
+        interactive=interactive_for(request),
     )
     as_lines = _LINES in request.headers.get("Accept", "")
 
@@ -171,6 +179,7 @@ async def show_record(
         params=show_params(resource, record_id, request.query_params.multi_items()),
         resource=resource,
         timeout=timeout_for(services, request),
+        interactive=interactive_for(request),
     )
 
     async def run(reply: Reply) -> None:
@@ -270,6 +279,7 @@ class _Write:
             writes=True,
             body=body,
             timeout=timeout_for(services, request),
+            interactive=interactive_for(request),
             idempotency_key=key,
             fingerprint=fingerprint(
                 operation,
@@ -305,6 +315,7 @@ class _Write:
             headers=(("content-type", _JSON),) if body else (),
             body=body,
             timeout=timeout_for(services, self.request),
+            interactive=interactive_for(self.request),
         )
 
         async def answer_with(reply: Reply) -> None:

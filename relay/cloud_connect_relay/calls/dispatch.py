@@ -121,7 +121,11 @@ def _request(call: "RunningCall") -> RequestHead:
         operation=spec.operation,
         call_id=call.id,
         deadline_ms=hop_deadline_ms(call.deadline - asyncio.get_running_loop().time()),
-        params={"source": spec.target.source, **spec.params},
+        params={
+            "source": spec.target.source,
+            **({} if spec.interactive else {"interactive": False}),
+            **spec.params,
+        },
         headers=spec.headers,
     )
 

@@ -70,6 +70,7 @@ def error_of(problem: Problem, *, call_id: str) -> CloudConnectError:
         error = _CLASSES.get(problem.code, InternalError)(
             problem.detail, retry_after=problem.retry_after
         )
+    error.body = problem.source
     error.outcome = problem.outcome
     error.call_id = call_id
     return error

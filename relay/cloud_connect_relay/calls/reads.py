@@ -107,6 +107,10 @@ class _Reading:
             async with asyncio.timeout_at(call.deadline) as timeout:
                 call.timeouts.append(timeout)
                 exchange, head = await self._dispatcher.dispatch(call, upload=self._upload)
+        except AgentOfflineError as error:
+            if self._upload is not None and self._upload.failure is not None:
+                raise self._upload.failure from error
+            raise
         except TimeoutError:
             if not call.started:
                 raise AgentOfflineError("No connector took the call in time.") from None

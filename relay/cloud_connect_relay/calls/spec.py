@@ -38,6 +38,7 @@ class CallSpec:
         params: The operation's parameters beside the source, as heads carry them.
         writes: Whether it may change something at the source.
         timeout: Seconds until its caller stops waiting.
+        interactive: A person waits for it; else it may wait behind those of people.
         body: The whole body, kept for a second attempt; ``None`` is no body.
         fingerprint: What a repeat with the same idempotency key must equal.
     """
@@ -52,6 +53,7 @@ class CallSpec:
     writes: bool = False
     body: bytes | None = None
     timeout: float
+    interactive: bool = True
     idempotency_key: str | None = None
     fingerprint: str | None = None
 

@@ -193,8 +193,8 @@ def login_on(home: Path) -> Iterator[Logins]:
     """Begin to sign in on the home."""
     begun: list[Login] = []
 
-    def begin(*arguments: str) -> Login:
-        begun.append(Login(home, *arguments))
+    def begin(*arguments: str, browser: Path | None = None) -> Login:
+        begun.append(Login(home, *arguments, browser=browser))
         return begun[-1]
 
     yield begin

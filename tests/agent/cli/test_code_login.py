@@ -44,6 +44,20 @@ def test_the_browser_comes_back_to_this_pc(
     assert grant["state"] == "no_grant"
 
 
+def test_a_browser_is_opened_where_there_is_a_screen(
+    login_on: Logins, tmp_path: Path, person: str
+) -> None:
+    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}.part && mv {opened}.part {opened}\n')
+    browser.chmod(0o700)
+    login = login_on("--json", browser=browser)
+    url = login.url()
+    approve(url)
+    ended = login.end()
+    assert ended.document["login"] == person
+    assert opened.read_text() == url
+
+
 def test_a_person_who_denies_is_told_on_both_sides(login_on: Logins, person: str) -> None:
     assert person
     login = login_on()
@@ -69,14 +83,15 @@ def test_a_code_is_pasted_where_no_browser_can_come_back(
     again.url()
     ended = again.end(found[1] + "\n")  # a code works once
     assert ended.status == 5
-    assert "no longer accepts" in ended.errors
+    assert "did not accept the code" in ended.errors
     (grant,) = cli("procore", "list", "--json").document["items"]
     assert grant["state"] == "ready"  # what was there is as it was
 
 
 def test_somebody_else_than_the_expected_user_is_refused(
-    login_on: Logins, cli: Cli, person: str, procore: Simulator
+    login_on: Logins, cli: Cli, home: Path, person: str, procore: Simulator
 ) -> None:
+    settings = (home / "agent.toml").read_text()
     login = login_on("--user", "boss@example.com")
     before = Counter(procore.counters())["tokens_revoked"]
     page = approve(login.url())
@@ -91,6 +106,7 @@ def test_somebody_else_than_the_expected_user_is_refused(
     page = approve(login.url())
     assert login.end().status == 5
     assert f"does not see company {HIDDEN}" in page.text
+    assert (home / "agent.toml").read_text() == settings
 
 
 def test_accounts_live_side_by_side(login_on: Logins, cli: Cli, person: str) -> None:

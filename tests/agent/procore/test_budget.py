@@ -124,6 +124,15 @@ def test_what_is_left_is_shown_with_the_tightest_window_first() -> None:
     assert budget.view(9001.0) == []
 
 
+def test_after_a_rest_a_few_ask_at_once() -> None:
+    budget = RateBudget()
+    learned(budget, 0.0, headers(20))
+    for _ in range(4):
+        assert budget.hold(30.0, interactive=True) == 0.0
+        budget.sent(30.0)
+    assert budget.hold(30.0, interactive=True) > 0
+
+
 def test_a_window_that_lasts_longer_than_thought_holds_again() -> None:
     budget = RateBudget()
     learned(budget, 0.0, headers(0))

@@ -270,5 +270,6 @@ def test_fields_of_lists_are_told_from_others() -> None:
     rfis = CATALOG.resource("rfis")
     assert rfis.holds_several("assignees")
     assert rfis.holds_several("assignees.id")
+    assert not rfis.holds_several("assignees.0.id")
     assert not rfis.holds_several("rfi_manager.id")
     assert not rfis.holds_several("subject")

@@ -5,9 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from cloud_connect.errors import (
-    SignInRequiredError,
-)
+from cloud_connect.errors import SignInRequiredError, SourceUnavailableError
 from cloud_connect_agent.procore.grants.accounts import Account
 from cloud_connect_agent.procore.grants.authorization import OOB_URI
 from cloud_connect_agent.procore.oauth import Authenticator
@@ -124,6 +122,16 @@ async def test_through_the_relay_a_person_has_to_see_the_company(
     with pytest.raises(SignInRequiredError, match="does not see company 8089"):
         await sign_in(authenticator, remote=True, company_id=8089)
     assert NAME not in vault.secrets
+
+
+@pytest.mark.parametrize("reply", [LOST, Reply(status=500, body=b"oops.")])
+async def test_a_code_whose_answer_is_lost_is_not_sent_again(
+    authenticator: Authenticator, procore: FakeProcore, reply: Reply
+) -> None:
+    procore.login.then(reply)
+    with pytest.raises(SourceUnavailableError, match=r"[^.]\. The code may be used up .* again"):
+        await sign_in(authenticator)
+    assert len(procore.login.seen) == 1
 
 
 async def test_a_used_code_is_refused(authenticator: Authenticator) -> None:

@@ -237,9 +237,7 @@ def test_what_was_refused_is_named_in_the_sentence(
         plain.status,
         plain.retry_after,
     )
-    if isinstance(plain, SourceRejectedError):
-        assert isinstance(error, SourceRejectedError)
-        assert error.body == plain.body
+    assert error.body == plain.body
 
 
 def test_error_that_is_not_procores_answer_stays_as_it_is() -> None:

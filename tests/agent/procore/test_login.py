@@ -50,7 +50,7 @@ async def test_a_struggling_login_host_is_asked_again(
         ([Reply(status=500, body=b"oops")] * 3, "answered 500: oops"),
         ([Reply(drop=True)] * 3, "broke off"),
         ([Reply(status=429, body=b"later", headers={"retry-after": "600"})], "answered 429"),
-        ([Reply(status=403, body={"message": "blocked"})], "answered 403: blocked"),
+        ([Reply(status=403, body={"message": "blocked."})], r"answered 403: blocked\.$"),
         ([Reply(body={"token": "x"})], "without a token"),
         ([Reply(body={"access_token": "a b"})], "without a token"),
     ],

@@ -301,3 +301,42 @@ async def test_a_damaged_token_counts_as_none(
     vault.secrets[TOKEN_NAME] = b"[]"
     with pytest.raises(SignInRequiredError, match="procore login"):
         await authenticator.token(SANDBOX)
+
+
+async def test_an_app_whose_token_keeps_dying_gets_another_each_time(
+    authenticator: Authenticator, procore: FakeProcore
+) -> None:
+    await authenticator.sign_in(SANDBOX)
+    token = await authenticator.token(SANDBOX)
+    for _ in range(3):
+        token = await authenticator.renew(SANDBOX, token)
+    assert token.header == b"Bearer token-4"
+    assert procore.tokens == 4
+
+
+async def test_a_reading_that_is_overtaken_does_not_bring_an_old_token_back(
+    procore: FakeProcore, clocks: Clocks
+) -> None:
+    class Slow(MemoryVault):
+        held: asyncio.Event | None = None
+
+        async def get(self, name: str) -> bytes | None:
+            found = await super().get(name)
+            if name == TOKEN_NAME and self.held is not None:
+                held, self.held = self.held, None
+                await held.wait()
+            return found
+
+    vault = Slow()
+    vault.store_app()
+    async with opened(procore, vault, clocks) as authenticator:
+        await authenticator.sign_in(SANDBOX)
+        rejected = await authenticator.token(SANDBOX)
+        clocks.advance(6)
+        vault.held = held = asyncio.Event()
+        reading = asyncio.create_task(authenticator.token(SANDBOX))
+        await until(lambda: vault.held is None)
+        renewed = await authenticator.renew(SANDBOX, rejected)
+        held.set()
+        assert (await reading).header == renewed.header == b"Bearer token-2"
+        assert (await authenticator.token(SANDBOX)).header == b"Bearer token-2"

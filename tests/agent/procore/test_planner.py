@@ -123,6 +123,7 @@ def test_reply_needs_its_rfi() -> None:
         ({"project_id": "0"}, "“project_id” must be a number"),
         ({"project_id": "1.5"}, "“project_id” must be a number"),
         ({"rfi_id": "1"}, "RFIs have no “rfi_id”"),
+        ({"subject": "1"}, r"RFIs are not kept by “subject”.*filter\[subject\]"),
         ({"company_id": "1"}, "not the company"),
     ],
 )
@@ -180,6 +181,13 @@ def test_requests_put_each_id_where_procore_wants_it() -> None:
 def test_order_and_comparison_need_one_value() -> None:
     with pytest.raises(InvalidRequestError, match=r"“rfi_manager” .* “rfi_manager\.name”"):
         listed(sort=("rfi_manager",))
+    for several in ("assignees", "assignees.name"):
+        with pytest.raises(InvalidRequestError, match="cannot be sorted by; name one"):
+            listed(sort=(several,))
+    assert listed(sort=("assignees.0.name",)).selection.order
+    with pytest.raises(InvalidRequestError, match=r"cannot be compared.*“assignees\.name”"):
+        listed(filters=(Filter(field="assignees", value="Ada"),))
+    assert listed("vendors", filters=(Filter(field="trade_ids", value="7"),)).filtered
     with pytest.raises(InvalidRequestError, match="cannot be compared"):
         listed(filters=(Filter(field="rfi_manager", value="Ada"),))
     assert listed(filters=(Filter(field="rfi_manager", operator="isblank"),)).filtered

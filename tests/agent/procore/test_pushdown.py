@@ -131,6 +131,9 @@ def test_text_ids_are_sent_as_they_are() -> None:
     ids = ServerFilter(field="id", kind=FilterKind.MANY, parameters=("ids[]",))
     chosen = Group(conditions=(Condition.of("id", Operator.IN, ["01J9aB", 7]),))
     assert server_query(things(ids), chosen, CALENDAR) == (("ids[]", "01J9aB"), ("ids[]", "7"))
+    for blank in (None, ""):
+        nothing = Group(conditions=(Condition.of("id", Operator.EQ, blank),))
+        assert server_query(things(ids), nothing, CALENDAR) == ()
 
 
 def test_conditions_on_a_list_may_each_be_met_by_another_of_its_values() -> None:

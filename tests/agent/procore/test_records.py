@@ -223,6 +223,18 @@ def test_companys_own_fields_are_sent_as_their_type_takes_them() -> None:
             with_own_values(malformed, types.get)
 
 
+def test_fields_are_sent_under_the_names_that_procore_takes() -> None:
+    assert request("punch_items", {"due_date": "2026-12-01", "name": "Door"}).json == {
+        "project_id": 5001,
+        "punch_item": {"due": "2026-12-01", "name": "Door"},
+    }
+    parts = {"cost_impact": {"status": "yes", "value": "5"}}
+    target = {**IN_PROJECT, "generic_tool_id": "3"}
+    for record in (parts, {"cost_impact.status": "yes", "cost_impact.value": "5"}):
+        made = request("generic_tool_items", dict(record), target=target).json
+        assert made == {"generic_tool_item": {"cost_impact": "yes", "cost_impact_value": "5"}}
+
+
 def test_record_nested_without_end_is_refused() -> None:
     value: object = "x"
     for _ in range(40):

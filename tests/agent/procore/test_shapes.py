@@ -126,6 +126,18 @@ async def test_column_that_no_row_has_is_refused_by_name(
     assert await select(executor, "rows", fields=["Cost to Date"]) == []
 
 
+async def test_column_is_looked_for_where_the_first_rows_are(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    procore.tables["/rest/v1.0/rows?project_id=5001"] = []
+    procore.tables["/rest/v1.0/rows?project_id=5002"] = BUDGET
+    where = [condition("project_id", "in", [5001, 5002])]
+    with pytest.raises(InvalidRequestError, match="no field “Cost to Date”"):
+        await select(executor, "rows", fields=["Cost to Date"], conditions=where)
+    found = await select(executor, "rows", fields=["% Complete"], conditions=where)
+    assert found == [{"% Complete": "12.5"}, {"% Complete": None}]
+
+
 async def test_columns_that_were_seen_are_offered(
     procore: ScriptedProcore, executor: RecordExecutor
 ) -> None:
@@ -186,6 +198,10 @@ async def test_text_ids_lead_to_records_letter_by_letter(
     procore.answers["GET", path] = {"data": [{"id": "A"}, {"id": "a"}, {"id": "7"}, {"id": "07"}]}
     six = [condition("id", "in", ["A", 7, "x1", "x2", "x3", "x4"]), *where]
     assert [row["id"] for row in await select(executor, "activities", conditions=six)] == ["A", "7"]
+    procore.requests.clear()
+    nobody = [condition("id", "eq", None), *where]
+    assert await select(executor, "activities", conditions=nobody) == []
+    assert procore.requests == []
     with pytest.raises(InvalidRequestError, match="“schedule_id” must be an id of letters"):
         await executor.list(params("activities", scope={"schedule_id": "a/b"}), 20)
 

@@ -42,6 +42,14 @@ def test_each_account_gets_its_own_budgets_the_tightest_first() -> None:
     assert sandbox == SANDBOX
 
 
+def test_accounts_of_one_app_are_told_apart() -> None:
+    window = WindowView(limit=25, remaining=3, resets_in=None)
+    ann = LIVE.model_copy(update={"account": "ann"})
+    budgets = [(Grant(Environment.LIVE, "app", 1, "ann"), [window])]
+    shown = with_standing([LIVE, ann], budgets, [], wall=EPOCH)
+    assert [len(grant.budget) for grant in shown] == [0, 1]
+
+
 def test_a_company_that_refuses_the_app_is_named_with_its_reason() -> None:
     circuit = OpenCircuit(
         grant=Grant(Environment.LIVE, "app", 7), status=403, reason="x" * 900, retry_in=4.0
@@ -81,7 +89,7 @@ async def test_the_client_tells_what_its_answers_said(
     assert budget.resets_at is not None
     assert abs(budget.resets_at.timestamp() - time.time() - 10) < 3
     procore.api.default = lambda _: Reply(status=401, body={"errors": "No."})
-    for _ in range(5):
+    for _ in range(8):
         with pytest.raises(SourceRejectedError):
             await client.request(RFIS, source=SOURCE, deadline=time.monotonic() + 10)
     (grant,) = await client.grants()

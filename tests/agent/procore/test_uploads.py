@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
 from cloud_connect.calls import Operation
@@ -16,8 +15,9 @@ from cloud_connect.tunnel import ResetCode
 from cloud_connect_agent.policy import Access, Verb
 from cloud_connect_agent.procore.files import spool
 from doubles.agent_bench import Answered, Bench, bench
-from doubles.fake_procore import Reply, Seen, until
+from doubles.fake_procore import Reply, until
 from doubles.fake_storage import FakeStorage, fake_storage
+from doubles.uploading import Uploading
 
 FILE = b"%PDF-1.7\r\n" + bytes(range(256)) * 1000
 NAME = {"filename": 'plan "a".pdf', "content_type": "application/pdf"}
@@ -36,47 +36,6 @@ async def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 async def storage() -> AsyncIterator[FakeStorage]:
     async with fake_storage() as made:
         yield made
-
-
-class Uploading:
-    """Procore's side of uploads."""
-
-    def __init__(self, agent: Bench, storage: FakeStorage) -> None:
-        self.storage = storage
-        self.asked: list[tuple[str, str, Any]] = []
-        self.statuses = ["complete", "scanning", "available"]
-        agent.procore.api.default = self.answer
-
-    def answer(self, seen: Seen) -> Reply:
-        body = orjson.loads(seen.body) if seen.body else None
-        self.asked.append((seen.method, seen.target, body))
-        if "/rest/v2.1/" in seen.target:
-            return Reply(status=201, body={"data": self.unified(seen.method, body)})
-        if seen.method == "PATCH":
-            return Reply(body={"uuid": "01UUID", "status": "complete"})
-        if body and "segments" in body:
-            return Reply(status=201, body={"uuid": "01UUID", "segments": self.parts(body)})
-        fields = {"key": "k/1", "Content-Type": "application/pdf", "policy": "p=="}
-        url = f"{self.storage.url}/bucket"
-        return Reply(status=201, body={"uuid": "01UUID", "url": url, "fields": fields})
-
-    def unified(self, method: str, body: Any) -> dict[str, Any]:
-        if method == "POST":
-            return {"upload_id": "01ULID", "status": "ready", "segments": self.parts(body)}
-        return {"upload_id": "01ULID", "status": self.statuses.pop(0)}
-
-    def parts(self, body: Any) -> list[dict[str, Any]]:
-        return [
-            {
-                "url": f"{self.storage.url}/part/{number}?sig=x",
-                "headers": {
-                    "Host": "127.0.0.1",
-                    "content-length": str(one["size"]),
-                    "x-amz-sha": one["sha256"],
-                },
-            }
-            for number, one in enumerate(body["segments"])
-        ]
 
 
 @pytest.fixture(autouse=True)
@@ -320,6 +279,16 @@ async def test_the_disk_is_not_filled(agent: Bench, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(spool.SpooledFile, "_take", full)
     code, detail = problem(await upload(agent, known=False))
     assert (code, "No space left" in detail) == ("payload_too_large", True)
+
+
+async def test_a_file_that_is_too_long_is_refused_before_its_bytes_come(agent: Bench) -> None:
+    for size, flow, hint in ((6 * 10**9, "simple", "segmented"), (2000, "segmented", "spool")):
+        agent.max_spool_bytes = 1000
+        headers = (("content-length", str(size)),)
+        params = {**NAME, "flow": flow}
+        exchange = await agent.start(Operation.UPLOAD, params, b"begun", headers=headers, end=False)
+        code, detail = problem(await agent.finish(exchange))
+        assert (code, hint in detail) == ("payload_too_large", True)
 
 
 async def test_a_slow_upload_gives_signs_of_life(

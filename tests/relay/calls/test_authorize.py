@@ -194,6 +194,7 @@ async def test_a_refusal_of_the_connector_is_told_to_the_person(relay: CallRelay
     page = await come_back(relay, code=CODE, state="state-0")
     assert page.status_code == 409
     assert "but eve signed in" in page.text
+    assert "choose Authorize" in page.text
 
 
 async def test_a_person_who_denies_reaches_nobody(relay: CallRelay) -> None:

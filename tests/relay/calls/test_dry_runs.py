@@ -31,9 +31,9 @@ async def test_dry_run_of_a_record_needs_no_key_and_writes_nothing(
 ) -> None:
     agent, base = await relay.ready()
     answer = await relay.api.request(
-        method, f"{base}/records/{place}?project_id=5&dry_run=true", json=body
+        method, f"{base}/records/{place}?project_id=5&dryRun=true", json=body
     )
-    assert (answer.status_code, answer.json()["dry_run"]) == (200, True), answer.text
+    assert (answer.status_code, answer.json()["dryRun"]) == (200, True), answer.text
     (heard,) = agent.calls
     assert heard.head.operation == "records.dry_run"
     assert heard.params["verb"] == verb
@@ -46,15 +46,23 @@ async def test_dry_run_of_a_record_needs_no_key_and_writes_nothing(
 
 async def test_dry_run_false_is_a_write(relay: CallRelay) -> None:
     agent, base = await relay.ready()
-    place = f"{base}/records/rfis/7?dry_run=false"
+    place = f"{base}/records/rfis/7?dryRun=false"
     assert (await relay.api.delete(place)).json()["code"] == "idempotency_key_required"
     assert (await relay.api.delete(place, headers=KEY)).status_code == 200
     assert [one.head.operation for one in agent.calls] == ["records.delete"]
 
 
-async def test_dry_run_that_is_misspelt_is_refused(relay: CallRelay) -> None:
+@pytest.mark.parametrize("name", ["dryRun", "dryrun", "dry_run"])
+async def test_dry_run_is_meant_however_it_is_spelt(relay: CallRelay, name: str) -> None:
     agent, base = await relay.ready()
-    for query in ("dry_run=yes", "dryRun=true", "dryrun=true"):
+    answer = await relay.api.delete(f"{base}/records/rfis/7?{name}=true", headers=KEY)
+    assert answer.json()["dryRun"] is True
+    assert [one.head.operation for one in agent.calls] == ["records.dry_run"]
+
+
+async def test_dry_run_that_is_not_true_or_false_is_refused(relay: CallRelay) -> None:
+    agent, base = await relay.ready()
+    for query in ("dryRun=yes", "dry_run=1", "dryRun=true&dry_run=true"):
         answer = await relay.api.delete(f"{base}/records/rfis/7?{query}", headers=KEY)
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
     assert agent.heard == []

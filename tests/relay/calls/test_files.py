@@ -1,6 +1,7 @@
 """Files at the relay's API: passed on as they come, attached once."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import httpx
@@ -263,3 +264,21 @@ async def test_a_caller_that_hangs_up_ends_its_upload(
     async with asyncio.timeout(5):
         while not agent.cancelled:
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.slow
+async def test_a_file_that_stops_coming_is_no_fault_of_the_connector(
+    relay: CallRelay, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def pausing() -> AsyncIterator[bytes]:
+        yield FILE
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await asyncio.Event().wait()
+
+    monkeypatch.setattr("cloud_connect_relay.api.request_body._STALL_SECONDS", 0.1)
+    answer = await relay.api.post(f"{base}/uploads", params=NAMED, content=pausing())
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (400, "invalid_request")
+    assert "stopped coming" in problem["detail"]
+    assert problem["outcome"] == Outcome.NOT_EXECUTED

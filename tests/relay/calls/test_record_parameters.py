@@ -105,14 +105,14 @@ def test_dry_run_is_told_from_the_scope_ids() -> None:
 @pytest.mark.parametrize(
     "pairs",
     [
-        [("dry_run", "1")],
-        [("dry_run", "")],
-        [("dry_run", "True")],
-        [("dry_run", "true"), ("dry_run", "false")],
+        [("dryRun", "1")],
+        [("dryRun", "")],
+        [("dryRun", "True")],
+        [("dryRun", "true"), ("dry_run", "false")],
     ],
 )
 def test_dry_run_that_may_be_none_is_refused(pairs: list[tuple[str, str]]) -> None:
-    with pytest.raises(InvalidRequestError, match="'dry_run' must be true or false"):
+    with pytest.raises(InvalidRequestError, match="'dryRun' must be true or false"):
         dry_run_of(pairs)
 
 

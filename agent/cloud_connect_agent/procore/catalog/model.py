@@ -213,12 +213,17 @@ class Resource(Table):
         return f"{said}. Did you mean “{near[0]}”?" if near else f"{said}."
 
     def holds_several(self, name: str) -> bool:
-        """Whether a field is a list, or lies in the elements of one."""
+        """Whether a field is a list, or lies in the elements of one, not in a certain one."""
         parts = name.split(".")
         return any(
             self._types.get(".".join(parts[:length])) is FieldType.LIST
+            and not "".join(parts[length : length + 1]).isdigit()
             for length in range(1, len(parts) + 1)
         )
+
+    def has_parts(self, name: str) -> bool:
+        """Whether the catalogue lists fields below one."""
+        return any(spec.name.startswith(f"{name}.") for spec in self.fields)
 
     def sent_type_of(self, name: str) -> FieldType | None:
         """The type that a field is sent as; ``None`` if the catalogue does not tell."""

@@ -43,12 +43,18 @@ class Spool:
         self._used = 0
 
     @asynccontextmanager
-    async def keep(self, body: AsyncIterator[bytes]) -> AsyncIterator["SpooledFile"]:
+    async def keep(
+        self, body: AsyncIterator[bytes], *, size: int = 0
+    ) -> AsyncIterator["SpooledFile"]:
         """Take a body in; its file has no name anybody could open, and goes with the block.
+
+        Args:
+            size: What it is said to have, to refuse it before its bytes come.
 
         Raises:
             BodyTooLargeError: If it is over the limit, or the disk is full.
         """
+        self._check_room(size)
         # Not in a thread: one that is not waited for would leave a file open.
         make_private_dir(self._folder)
         file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 - closed below
@@ -67,13 +73,16 @@ class Spool:
             await asyncio.to_thread(spooled.close)
 
     def _take_room(self, size: int) -> None:
+        self._check_room(size)
+        self._used += size
+
+    def _check_room(self, size: int) -> None:
         most = self._max_bytes()
         if self._used + size > most:
             raise BodyTooLargeError(
                 f"The connector keeps {most} bytes of uploads on disk at most (max_spool_bytes), "
                 "and this one goes beyond. Send it with its Content-Length in the simple flow."
             )
-        self._used += size
 
 
 class SpooledFile:

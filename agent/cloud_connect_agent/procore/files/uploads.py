@@ -14,6 +14,7 @@ import structlog
 
 from cloud_connect.calls import UploadFlow
 from cloud_connect.errors import (
+    BodyTooLargeError,
     InvalidRequestError,
     SourceRejectedError,
     SourceUnavailableError,
@@ -34,6 +35,7 @@ __all__ = ["Uploads"]
 
 log = structlog.get_logger(__name__)
 
+_MAX_SIMPLE_BYTES: Final = 5 * 1024**3  # what object stores take in one form
 _POLL_PAUSE: Final = 0.25  # seconds before an uploaded file is asked about again; doubles
 _POLL_SECONDS: Final = 30.0  # for which it is asked about until it is available
 _TOOL: Final = "document_management"  # of those that Procore knows, the one for any file
@@ -65,8 +67,13 @@ class Uploads:
         """
         steps = UploadSteps(self._client, self._storage, file, progress, clock=self._clock)
         if file.flow is UploadFlow.SIMPLE and file.size is not None:
+            if file.size > _MAX_SIMPLE_BYTES:
+                raise BodyTooLargeError(
+                    "Procore takes files up to 5 GB in the simple flow; send it in the segmented "
+                    "one."
+                )
             return await self._simple(steps, _Passing(body, file.size))
-        async with self._spool.keep(body) as spooled:
+        async with self._spool.keep(body, size=file.size or 0) as spooled:
             if file.size not in {None, spooled.size}:
                 raise InvalidRequestError("The file is not as long as its Content-Length says.")
             if file.flow is UploadFlow.SIMPLE:

@@ -61,6 +61,7 @@ class KnownAccount:
         self._clock: Final = clock
         self._wall: Final = wall
         self._generation = 0
+        self._changes = 0
         self._read_at: float | None = None
         self._refusal: str | None = None
         self._refusal_mark = ""
@@ -106,7 +107,8 @@ class KnownAccount:
 
     def mark(self, stored: StoredToken) -> None:
         """Note the phase of the grant in use; its access token stays the same."""
-        if self.token is not None:
+        if self.token is not None and self.token.stored != stored:
+            self._changes += 1
             self.token = AccessToken.of(
                 stored,
                 account=self.account,
@@ -122,19 +124,22 @@ class KnownAccount:
             SignInRequiredError: If the app's credentials are damaged.
             VaultLockedError: If the vault cannot be read.
         """
-        await self.read_app()
-        data = await self._vault.get(token_secret_name(self.account))
+        while True:
+            before = self._changes
+            await self.read_app()
+            data = await self._vault.get(token_secret_name(self.account))
+            if self._changes == before:
+                break  # else a newer grant came meanwhile, and this one is out of date
         stored = StoredToken.parse(data) if data else None
         if stored is None:
             self.token = None
         else:
             stored = self._fitting(stored)
-            if self.token is None or self.token.stored != stored:
-                same = self.token is not None and _same_token(self.token.stored, stored)
-                if same:
-                    self.mark(stored)
-                else:
-                    self._use(stored)
+            known = self.token.stored if self.token else None
+            if known is not None and _same_token(known, stored):
+                self.mark(stored)
+            else:
+                self._use(stored)
         self._read_at = self._clock()
 
     async def read_app(self) -> None:
@@ -170,6 +175,7 @@ class KnownAccount:
     async def delete(self) -> None:
         """Forget the grant."""
         await self._vault.delete(token_secret_name(self.account))
+        self._changes += 1
         self.token, self.unsaved, self._read_at = None, None, None
 
     def report(self) -> ReportedGrant:
@@ -204,6 +210,7 @@ class KnownAccount:
         return "sign_in_required" if ended else "at_risk"
 
     def _use(self, stored: StoredToken) -> AccessToken:
+        self._changes += 1
         self._generation += 1
         self.token = AccessToken.of(
             stored,

@@ -9,6 +9,7 @@ from cloud_connect.errors import (
     SignInRequiredError,
     SourceRejectedError,
     SourceUnavailableError,
+    VaultLockedError,
 )
 from cloud_connect_agent.procore.grants.authorization import Authorization
 from cloud_connect_agent.procore.grants.identity import Identity, IdentityHost
@@ -88,7 +89,11 @@ async def sign_in_by_code(
     if authorization.remote and not trusted:
         log.warning("first_person_trusted", account=account.label, login=identity.login)
     fresh = fresh.model_copy(update={"login": identity.login, "user_id": identity.user_id})
-    await _replace(known, hosts, vault, app, fresh)
+    try:
+        await _replace(known, hosts, vault, app, fresh)
+    except VaultLockedError:
+        await _drop(hosts.login, app, fresh)  # nobody else knows these tokens
+        raise
 
 
 async def sign_out(known: KnownAccount, hosts: Hosts, vault: SharedVault) -> None:

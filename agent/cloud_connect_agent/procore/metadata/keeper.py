@@ -33,7 +33,7 @@ __all__ = ["Metadata"]
 
 log = structlog.get_logger(__name__)
 
-_FRESH_SECONDS: Final = 600.0  # a company changes its fields by hand
+_FRESH_SECONDS: Final = 60.0  # a company changes its fields by hand
 _RETRY_SECONDS: Final = 60.0  # after definitions that could not be read
 _KEEP_SECONDS: Final = 60.0  # of use that a crash may lose
 _MAX_COMPANIES: Final = 200
@@ -63,6 +63,7 @@ class Metadata:
         store: Where that outlives the process; ``None`` keeps it in memory.
         now: Seconds since the epoch.
         clock: Monotonic seconds.
+        fresh: For how many seconds what a company defines is used again, asked at each reading.
     """
 
     def __init__(
@@ -73,12 +74,14 @@ class Metadata:
         store: SnapshotStore | None = None,
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
+        fresh: Callable[[], float] = lambda: _FRESH_SECONDS,
     ) -> None:
         self._catalog: Final = catalog
         self._observed: Final = observed
         self._store: Final = store
         self._now: Final = now
         self._clock: Final = clock
+        self._fresh: Final = fresh
         self._companies: Final[OrderedDict[_Key, _Company]] = OrderedDict()
         self._revisions: Final = itertools.count(1)  # also of companies that were let go meanwhile
         self._base: Final = {
@@ -105,7 +108,7 @@ class Metadata:
                 if read is not None and read != company.own:
                     company.own = read
                     company.revision = next(self._revisions)
-                pause = _RETRY_SECONDS if read is None else _FRESH_SECONDS
+                pause = _RETRY_SECONDS if read is None else self._fresh()
                 company.due = self._clock() + pause
             await self._look(company)
 

@@ -117,6 +117,16 @@ async def test_definitions_are_asked_for_once_until_a_refresh(procore: ScriptedP
     assert len(procore.requests) == 4
 
 
+@pytest.mark.parametrize(("seconds", "asked"), [(0.0, 3), (60.0, 1)])
+async def test_settings_say_for_how_long_definitions_are_used_again(
+    procore: ScriptedProcore, seconds: float, asked: int
+) -> None:
+    executor = RecordExecutor(procore, load_catalog(), tree_cache_seconds=lambda: seconds)
+    for _ in range(3):
+        await executor.tree(source(), soon())
+    assert len(procore.requests) == 2 * asked
+
+
 @pytest.mark.parametrize(
     "error",
     [
