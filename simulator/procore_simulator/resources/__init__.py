@@ -11,6 +11,7 @@ from procore_simulator.resources import (
     company_lists,
     coordination,
     correspondence,
+    correspondence_batches,
     costs,
     daily_log_clones,
     daily_log_days,
@@ -79,6 +80,7 @@ _AREAS = (
     daily_log_days,
     inactive,
     comments,
+    correspondence_batches,
     meeting_topics,
 )
 
