@@ -237,7 +237,8 @@ def list_grants(invocation: Invocation) -> None:
         )
     else:
         for grant in found:
-            click.echo(describe_grant(grant))
+            head, facts = describe_grant(grant)
+            click.echo("\n  ".join((head, *facts)))
 
 
 def _with_client(invocation: Invocation, work: Any, settings: "AgentSettings | None" = None) -> Any:

@@ -134,7 +134,10 @@ def _show(document: dict[str, Any]) -> None:
 
 def rows_of(grant: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the lines of one Procore account: itself, who refuses it, what is left."""
-    yield "Procore", describe_grant(grant)
+    head, facts = describe_grant(grant)
+    yield "Procore", head
+    for fact in facts:
+        yield "", fact
     for circuit in grant.get("circuits", ()):
         company, until = circuit["company_id"], circuit["retry_at"]
         yield "", f"company {company} is not asked before {until}: {circuit['reason']}"
@@ -144,8 +147,8 @@ def rows_of(grant: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "", f"company {budget['company_id']}: {left} of {limit} requests left{until}"
 
 
-def describe_grant(grant: dict[str, Any]) -> str:
-    """Return one Procore account in a line."""
+def describe_grant(grant: dict[str, Any]) -> tuple[str, list[str]]:
+    """Return how one Procore account stands, and what it is, a line each."""
     environment = str(grant["environment"]).replace("_", "-")
     account = str(grant.get("account") or "default")
     state = {
@@ -154,11 +157,10 @@ def describe_grant(grant: dict[str, Any]) -> str:
         "no_grant": "app stored, not signed in",
         "at_risk": "signed in, but renewal fails",
     }.get(str(grant["state"]), str(grant["state"]))
-    facts = [str(grant["grant"]), f"app {grant['client_id'] or 'none'}"]
-    if grant.get("login"):
-        facts.insert(1, f"as {grant['login']}")
+    login = f" as {grant['login']}" if grant.get("login") else ""
+    facts = [f"{grant['grant']}{login}", f"app {grant['client_id'] or 'none'}"]
     if grant.get("expires_at") and grant["state"] != "no_grant":
         until = str(grant["expires_at"]).removesuffix("Z").partition(".")[0]
         facts.append(f"token until {until}Z")
     name = environment if account == "default" else f"{environment}, account {account}"
-    return f"{name}: {state} ({', '.join(facts)})"
+    return f"{name}: {state}", facts

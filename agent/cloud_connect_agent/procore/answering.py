@@ -8,7 +8,7 @@ from cloud_connect_agent.procore.catalog import Catalog
 from cloud_connect_agent.procore.cursor import Position, read_cursor
 from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.observed import ObservedFields
-from cloud_connect_agent.procore.planner import ReadPlan, Target, plan_read
+from cloud_connect_agent.procore.planner import ReadPlan, Target, plan_read, unseen_rows
 from cloud_connect_agent.procore.reading import Reading
 from cloud_connect_agent.procore.rows import Row
 from cloud_connect_agent.procore.rowstream import Batches, RowStream
@@ -82,7 +82,13 @@ class Answering:
     async def records(
         self, selection: Selection, fetcher: Fetcher, calendar: Calendar
     ) -> list[Row]:
-        """Read all that a selection finds and that can be written, up to its limit."""
+        """Read all that a selection finds and that can be written, up to its limit.
+
+        Of a table whose records Procore does not show, those whose ids are given count as found.
+        """
+        unseen = unseen_rows(selection, fetcher.source, calendar)
+        if unseen is not None:
+            return unseen
         async with RowStream(await self.answer(selection, fetcher, calendar)) as stream:
             return [row async for row in stream if "id" in row or selection.resource.single]
 

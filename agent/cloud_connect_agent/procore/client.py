@@ -19,13 +19,14 @@ from cloud_connect.errors import (
     InternalError,
     OutcomeUnknownError,
     SourceRejectedError,
+    SourceUnavailableError,
 )
 from cloud_connect_agent.procore.attempts import Attempts, Outgoing, Retries
 from cloud_connect_agent.procore.bodies import BodyLimits, read_body
 from cloud_connect_agent.procore.circuits import Circuits
 from cloud_connect_agent.procore.encoding import Answer, body_of, decode, target_of
 from cloud_connect_agent.procore.environments import EndpointOverride, Endpoints
-from cloud_connect_agent.procore.failures import error_of, is_throttled, read_failure
+from cloud_connect_agent.procore.failures import UNCLEAR, error_of, is_throttled, read_failure
 from cloud_connect_agent.procore.grants.accounts import AccountBook, AccountSection
 from cloud_connect_agent.procore.grants.identity import IdentityHost
 from cloud_connect_agent.procore.grants.signing_in import Hosts
@@ -294,11 +295,16 @@ class ProcoreClient:
         async with attempts as answer:
             status, headers = answer.status, answer.headers
             async with answer.reading():
-                body = await read_body(
-                    answer.chunks(),
-                    encoding=headers.get("content-encoding"),
-                    limits=self._limits,
-                )
+                try:
+                    body = await read_body(
+                        answer.chunks(),
+                        encoding=headers.get("content-encoding"),
+                        limits=self._limits,
+                    )
+                except SourceUnavailableError as exc:
+                    if not outgoing.writes:
+                        raise
+                    raise OutcomeUnknownError(f"{exc.message} {UNCLEAR}") from exc
             if 200 <= status < 300:
                 return Answer(status, headers, body)
             throttled = is_throttled(status, headers)

@@ -8,8 +8,9 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from cloud_connect.errors import InternalError, SourceUnavailableError
-from cloud_connect_agent.procore.messages import ApiRequest, ApiResponse
+from cloud_connect.errors import InternalError, OutcomeUnknownError, SourceUnavailableError
+from cloud_connect_agent.procore.failures import UNCLEAR
+from cloud_connect_agent.procore.messages import NOT_THE_API, ApiRequest, ApiResponse
 
 __all__ = ["Answer", "body_of", "decode", "target_of"]
 
@@ -52,12 +53,13 @@ def body_of(request: ApiRequest) -> tuple[bytes | None, tuple[tuple[bytes, bytes
 
 
 def decode(answer: Answer, *, write: bool, later: bool = False) -> ApiResponse:
-    """Read a 2xx answer; a write's was carried out, whatever its body looks like.
+    """Read a 2xx answer; a write's was carried out, unless it is a web page that answers.
 
     Args:
         later: Decode a read's body at its first use.
 
     Raises:
+        OutcomeUnknownError: If a write's is a page, such as a proxy's: it says 200, too.
         SourceUnavailableError: If a read's is not the JSON that it says it is.
     """
     status, headers, body = answer
@@ -71,6 +73,8 @@ def decode(answer: Answer, *, write: bool, later: bool = False) -> ApiResponse:
     if declared or body.lstrip()[:1] in {b"[", b"{"}:
         with suppress(orjson.JSONDecodeError):
             return ApiResponse(status=status, headers=headers, json=orjson.loads(body))
+    if write and body.lstrip().startswith(b"<"):
+        raise OutcomeUnknownError(f"{NOT_THE_API} {UNCLEAR}")
     return ApiResponse(status=status, headers=headers, text=body.decode("utf-8", "replace"))
 
 

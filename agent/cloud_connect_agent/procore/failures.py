@@ -16,7 +16,15 @@ from cloud_connect.errors import (
     SourceUnavailableError,
 )
 
-__all__ = ["Failure", "ProcoreAnswerError", "error_of", "is_throttled", "read_failure", "restated"]
+__all__ = [
+    "UNCLEAR",
+    "Failure",
+    "ProcoreAnswerError",
+    "error_of",
+    "is_throttled",
+    "read_failure",
+    "restated",
+]
 
 _MAX_RAW: Final = 4096  # characters of a body that are kept
 _MAX_PARSED: Final = 64 * 1024  # bytes of a body that is read as an error message
@@ -24,7 +32,7 @@ _MAX_DEPTH: Final = 8  # levels below which nobody hides a reason
 _MAX_MESSAGE: Final = 600  # characters of Procore's words in a sentence of ours
 _MAX_FIELDS: Final = 50  # fields of a validation error that are kept
 _NO_WORDS: Final = "no reason given"
-_UNCLEAR: Final = "Whether the change was carried out is not known."
+UNCLEAR: Final = "Whether the change was carried out is not known."
 _MEANINGS: Final = {
     401: "the account is not signed in any more",
     403: "the account may not do this, or the app is not connected to the company",
@@ -32,6 +40,8 @@ _MEANINGS: Final = {
     409: "something in Procore stands against it, such as another record of that name",
     413: "it is too much at once",
     429: "the limit of calls is used up",
+    **dict.fromkeys((301, 302, 303, 307, 308), "it points elsewhere, which is not followed"),
+    **dict.fromkeys((502, 503, 504), "it is not available at the moment"),
 }
 _VERB: Final = re.compile(
     r"(is|are|was|has|have|had|can|can't|cannot|could|must|may|should|does|do|did|doesn't|needs?"
@@ -130,7 +140,7 @@ def error_of(
     elif 400 <= failure.status < 500 and failure.status != 408:
         error = SourceRejectedError(said, status=failure.status, body=failure.raw)
     elif write:
-        error = OutcomeUnknownError(f"{said} {_UNCLEAR}")
+        error = OutcomeUnknownError(f"{said} {UNCLEAR}")
     else:
         error = SourceUnavailableError(said, outcome=Outcome.NOT_EXECUTED)
     error.body = failure.raw
@@ -161,7 +171,7 @@ def restated(error: CloudConnectError, about: str) -> CloudConnectError:
     else:
         failed = _sentence(f"Procore failed at {about} with status {said.status}: {reason}")
         if isinstance(error, OutcomeUnknownError):
-            told = OutcomeUnknownError(f"{failed} {_UNCLEAR}")
+            told = OutcomeUnknownError(f"{failed} {UNCLEAR}")
         else:
             told = SourceUnavailableError(failed, outcome=error.outcome)
     told.body = error.body

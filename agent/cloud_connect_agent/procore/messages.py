@@ -8,9 +8,20 @@ import httpx
 
 from cloud_connect.errors import SourceUnavailableError
 
-__all__ = ["READ_METHODS", "ApiRequest", "ApiResponse", "clean_header", "plain_headers"]
+__all__ = [
+    "NOT_THE_API",
+    "READ_METHODS",
+    "ApiRequest",
+    "ApiResponse",
+    "clean_header",
+    "plain_headers",
+]
 
 READ_METHODS: Final = frozenset({"GET", "HEAD"})
+NOT_THE_API: Final = (
+    "Procore's host answered with something that is not its API; check the address and whether a "
+    "proxy asks for a sign-in."
+)
 _CONTROLS: Final = dict.fromkeys((*range(32), 127))
 
 
@@ -106,10 +117,7 @@ class ApiResponse:
         """
         decoded = self.json
         if decoded is None and self.text:
-            raise SourceUnavailableError(
-                "Procore's host answered with something that is not its API; check the address "
-                "and whether a proxy asks for a sign-in."
-            )
+            raise SourceUnavailableError(NOT_THE_API)
         return decoded
 
     @property

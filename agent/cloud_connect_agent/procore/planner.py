@@ -9,7 +9,7 @@ from cloud_connect.calls import Operation, Source
 from cloud_connect.errors import InvalidRequestError
 from cloud_connect.query import Condition, Group, Junction, Operator
 from cloud_connect_agent.procore.catalog import Endpoint, IdType, Pager, Resource
-from cloud_connect_agent.procore.filters import Predicate, predicate
+from cloud_connect_agent.procore.filters import Predicate, fields_of, predicate
 from cloud_connect_agent.procore.implied import implied_values
 from cloud_connect_agent.procore.messages import ApiRequest
 from cloud_connect_agent.procore.pushdown import server_query, server_sort
@@ -26,6 +26,7 @@ __all__ = [
     "record_request",
     "scoped",
     "targets_of",
+    "unseen_rows",
 ]
 
 _SHOWN_ONE_BY_ONE: Final = 5  # ids that are read one by one rather than from the list
@@ -108,6 +109,32 @@ def plan_read(selection: Selection, source: Source, calendar: Calendar) -> ReadP
         filtered=filtered,
         per_page=1 if endpoint is None else _page_size(endpoint, selection, filtered=filtered),
     )
+
+
+def unseen_rows(selection: Selection, source: Source, calendar: Calendar) -> list[Row] | None:
+    """The records that conditions name by their ids alone, of a table that shows none.
+
+    Returns:
+        ``None`` if Procore shows the table's records, or if the ids do not say it all.
+
+    Raises:
+        InvalidRequestError: If an id is missing that says where the records are.
+    """
+    resource = selection.resource
+    wanted = implied_values(selection.condition, "id", kind=resource.type_of("id"))
+    if resource.list_ is not None or resource.get is not None or wanted is None:
+        return None
+    if not fields_of(selection.condition) <= {"id", *resource.scope_fields}:
+        return None
+    targets, _ = targets_of(selection, source)
+    ids = [text for value in wanted if (text := _id_text(value, resource.id_type))]
+    rows = [
+        scoped({"id": resource.id_type.typed(text)}, resource, target)
+        for target in targets
+        for text in ids
+    ]
+    matches = predicate(selection.condition, resource.type_of, calendar)
+    return [row for row in rows if matches(row)][: selection.limit]
 
 
 def _ids_to_show(selection: Selection, *, everywhere: bool) -> tuple[str, ...] | None:

@@ -233,7 +233,7 @@ async def query(
         return _refused(error)
     if not writes and action not in _READS:
         return _unsuccessful(
-            f"The action '{action[:60]}' is not known; it is one of select, insert, update, delete."
+            f"The action “{action[:60]}” is not known; it is one of select, insert, update, delete."
         )
     try:
         rehearsal = writes and is_dry_run(document)

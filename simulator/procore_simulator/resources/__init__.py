@@ -12,6 +12,7 @@ from procore_simulator.resources import (
     company_lists,
     coordination,
     correspondence,
+    correspondence_batches,
     costs,
     daily_log_clones,
     daily_log_days,
@@ -81,6 +82,7 @@ _AREAS = (
     daily_log_days,
     inactive,
     comments,
+    correspondence_batches,
     meeting_topics,
 )
 

@@ -89,7 +89,7 @@ def _seed_responses(seeder: Seeder) -> Iterator[Record]:
             "comment": "See the photo for how it was mended.",
             "status": _titled(observation["status"]),
             "created_by": seeder.person(),
-            **seeder.times(-60, -1),
+            "created_at": seeder.instant(-60, -1),
         }
 
 

@@ -24,20 +24,21 @@ GRANT = {
 
 def test_budgets_and_refusals_stand_below_their_account() -> None:
     names, lines = zip(*rows_of(GRANT), strict=True)
-    assert names == ("Procore", "", "", "")
-    assert lines[0] == "developer-sandbox: signed in (client-credentials, app app)"
-    assert lines[1].startswith("company 9 is not asked before 2027-01-01T00:05:00Z: Procore")
-    assert lines[2] == "company 8089: 4 of 25 requests left until 2027-01-01T00:00:10Z"
-    assert lines[3] == "company 8089: 600 of 600 requests left"
+    assert names == ("Procore", *[""] * 5)
+    assert lines[:3] == ("developer-sandbox: signed in", "client-credentials", "app app")
+    assert lines[3].startswith("company 9 is not asked before 2027-01-01T00:05:00Z: Procore")
+    assert lines[4] == "company 8089: 4 of 25 requests left until 2027-01-01T00:00:10Z"
+    assert lines[5] == "company 8089: 600 of 600 requests left"
 
 
 def test_the_end_of_a_token_is_told_to_the_second() -> None:
-    (_, line), *_ = rows_of({**GRANT, "expires_at": "2027-01-01T01:30:00.123456Z"})
-    assert line.endswith("token until 2027-01-01T01:30:00Z)")
-    (_, line), *_ = rows_of({**GRANT, "expires_at": "2027-01-01T01:30:00Z"})
-    assert line.endswith("token until 2027-01-01T01:30:00Z)")
+    for until in ("2027-01-01T01:30:00.123456Z", "2027-01-01T01:30:00Z"):
+        rows = list(rows_of({**GRANT, "expires_at": until}))
+        assert rows[3] == ("", "token until 2027-01-01T01:30:00Z")
 
 
-def test_an_account_that_tells_no_more_has_one_line() -> None:
+def test_an_account_that_tells_no_more_has_its_own_lines_only() -> None:
     bare = {key: value for key, value in GRANT.items() if key not in {"budget", "circuits"}}
-    assert len(list(rows_of(bare))) == 1
+    assert len(list(rows_of(bare))) == 3
+    person = {**bare, "grant": "authorization-code", "login": "ann@example.com"}
+    assert ("", "authorization-code as ann@example.com") in list(rows_of(person))

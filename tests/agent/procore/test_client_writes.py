@@ -59,6 +59,26 @@ async def test_a_write_that_was_carried_out_is_done_whatever_the_body(
     assert (answer.status, answer.json, answer.text) == (201, None, "{not json")
 
 
+@pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE"])
+async def test_a_proxys_page_is_not_taken_for_what_procore_says_of_a_write(
+    client: ProcoreClient, procore: FakeProcore, method: str
+) -> None:
+    page = Reply(status=200, body=b"\n<html>Sign in</html>", headers={"content-type": "text/html"})
+    procore.api.default = lambda _: page
+    body = {"rfi": {"subject": "x"}} if method != "DELETE" else None
+    with pytest.raises(OutcomeUnknownError, match=r"not its API.*carried out is not known"):
+        await ask(client, ApiRequest(method=method, path="/rest/v1.0/rfis/7", json=body))
+
+
+async def test_a_write_whose_answer_cannot_be_unpacked_is_unknown(
+    client: ProcoreClient, procore: FakeProcore
+) -> None:
+    packed = Reply(status=201, body=b"no gzip", headers={"content-encoding": "gzip"})
+    procore.api.then(packed)
+    with pytest.raises(OutcomeUnknownError, match=r"damaged.*carried out is not known"):
+        await ask(client, CREATE)
+
+
 async def test_a_write_that_finds_nobody_was_not_executed(
     procore: FakeProcore, vault: MemoryVault
 ) -> None:

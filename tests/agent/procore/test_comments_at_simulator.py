@@ -5,7 +5,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from cloud_connect.calls import Environment, RecordParams, Source
-from cloud_connect.errors import SourceRejectedError
+from cloud_connect.errors import (
+    InvalidRequestError,
+    SourceRejectedError,
+    UnsupportedOperationError,
+)
 from cloud_connect.query import Query
 from cloud_connect_agent.procore.executor import RecordExecutor
 from doubles.record_executor import Row, executor_at, rows_of, soon
@@ -35,9 +39,13 @@ async def listed(executor: RecordExecutor, resource: str, **more: object) -> lis
     return await rows_of(await executor.list(params(resource, **more), soon()))
 
 
+def condition(field: str, operator: str, value: object) -> Row:
+    return {"arg1": {"name": field}, "operator": operator, "arg2": {"value": value}}
+
+
 async def chosen(executor: RecordExecutor, table: str, field: str, value: object) -> list[Row]:
-    condition = {"arg1": {"name": field}, "operator": "eq", "arg2": {"value": value}}
-    query = Query.parse({"action": "select", "info": {"name": table}, "conditions": [condition]})
+    conditions = [condition(field, "eq", value)]
+    query = Query.parse({"action": "select", "info": {"name": table}, "conditions": conditions})
     return await rows_of(await executor.query(params(table).source, query, soon()))
 
 
@@ -116,6 +124,50 @@ async def test_topic_is_written_and_read_with_its_meeting(executor: RecordExecut
     assert (found["title"], found["due_date"], found["minutes"], found["status"]) == (
         "Cranes", "2026-12-01", "Agreed", "Closed",
     )  # fmt: skip
+
+
+async def test_topics_that_are_never_shown_are_changed_by_their_ids(
+    executor: RecordExecutor,
+) -> None:
+    meeting = (await listed(executor, "meetings"))[1]
+    scope = {"meeting_id": str(meeting["id"])}
+    made = [
+        await executor.create(params("meeting_topics", scope=scope), {"title": title}, soon())
+        for title in ("Cranes", "Lifts")
+    ]
+
+    async def update(*conditions: Row, **more: object) -> list[Row]:
+        query = Query.parse(
+            {
+                "action": "update",
+                "info": {"name": "meeting_topics"},
+                "conditions": list(conditions),
+                "mappings": {"status": "Closed"},
+                **more,
+            }
+        )
+        return await rows_of(await executor.query(params("rfis").source, query, soon()))
+
+    of_meeting = condition("meeting_id", "eq", meeting["id"])
+    (rehearsed,) = await update(of_meeting, condition("id", "eq", made[0]["id"]), dryRun=True)
+    assert (rehearsed["id"], "status" in rehearsed) == (made[0]["id"], False)
+    (changed,) = await update(of_meeting, condition("id", "eq", str(made[0]["id"])))
+    assert (changed["id"], changed["title"], changed["status"]) == (
+        made[0]["id"], "Cranes", "Closed",
+    )  # fmt: skip
+    both = condition("id", "in", [row["id"] for row in made])
+    with pytest.raises(InvalidRequestError, match="“multiple”"):
+        await update(of_meeting, both)
+    others = await update(of_meeting, both, condition("id", "ne", made[0]["id"]), multiple=True)
+    assert [row["title"] for row in others] == ["Lifts"]
+    with pytest.raises(InvalidRequestError, match="“meeting_id” is missing"):
+        await update(condition("id", "eq", made[0]["id"]))
+    with pytest.raises(UnsupportedOperationError, match="Topics cannot be listed"):
+        await update(of_meeting, condition("title", "eq", "Lifts"))
+    with pytest.raises(UnsupportedOperationError, match="Topics cannot be listed"):
+        await chosen(executor, "meeting_topics", "meeting_id", meeting["id"])
+    with pytest.raises(SourceRejectedError, match="meeting topic 1"):
+        await update(of_meeting, condition("id", "eq", 1))
 
 
 async def test_line_items_of_the_second_generation_are_the_same_with_ids_as_text(

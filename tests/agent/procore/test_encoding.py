@@ -2,7 +2,7 @@
 
 import pytest
 
-from cloud_connect.errors import SourceUnavailableError
+from cloud_connect.errors import OutcomeUnknownError, SourceUnavailableError
 from cloud_connect_agent.procore.encoding import Answer, decode
 
 JSON = {"content-type": "application/json; charset=utf-8"}
@@ -29,6 +29,14 @@ def test_what_does_not_wait_is_decoded_at_once() -> None:
 
 def test_a_write_was_carried_out_whatever_its_answer_looks_like() -> None:
     assert decode(Answer(201, JSON, b"{no"), write=True).text == "{no"
+    plain = Answer(200, {"content-type": "text/plain"}, b"OK")
+    assert decode(plain, write=True).text == "OK"
+
+
+@pytest.mark.parametrize("kind", ["text/html", "application/json"])
+def test_a_page_says_nothing_of_a_write(kind: str) -> None:
+    with pytest.raises(OutcomeUnknownError, match="not its API"):
+        decode(Answer(200, {"content-type": kind}, b" <html>Sign in</html>"), write=True)
 
 
 @pytest.mark.parametrize("later", [False, True])

@@ -203,6 +203,8 @@ def test_the_error_says_what_is_certain(
         (403, False, b"", "refused the new RFI: the account may not do this, or the app"),
         (404, True, b"<html>", "refused the new RFI: there is no such thing, or the account"),
         (418, True, b"", "refused the new RFI: no reason given."),
+        (502, False, b"<html>", "with status 502: it is not available at the moment."),
+        (302, False, b"", "with status 302: it points elsewhere, which is not followed."),
         (
             500,
             False,

@@ -122,10 +122,15 @@ def condition(field: str, operator: str, value: object = None) -> Row:
 
 
 async def scope_of(executor: RecordExecutor, name: str) -> dict[str, str]:
-    if name != "rfi_replies":
+    holders = {
+        "rfi_replies": ("rfi_id", "rfis"),
+        "observation_response_logs": ("item_id", "observations"),
+    }
+    if name not in holders:
         return {}
-    (rfi,) = await listed(executor, "rfis", limit=1)
-    return {"rfi_id": str(rfi["id"])}
+    scope_id, holder = holders[name]
+    (found,) = await listed(executor, holder, limit=1)
+    return {scope_id: str(found["id"])}
 
 
 @pytest.mark.parametrize("name", PLAYED)
