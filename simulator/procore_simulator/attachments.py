@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["attached", "link", "linked", "made_attachment", "sent_attachments", "uploaded"]
 
 _KEYS = ("upload_ids", "upload_uuids", "attachments", "attachment_ids")
+_BY_UUID = "attachments_by_uuid"  # the same as objects, for change events
 
 
 def uploaded(value: Json, call: "Call") -> JsonObject:
@@ -56,6 +57,8 @@ def sent_attachments(call: "Call", sent: Mapping[str, Json]) -> list[JsonObject]
     for source in (sent, call.body) if sent is not call.body else (sent,):
         for key in _KEYS:
             found += attached(source.get(key), call)
+        for item in source.get(_BY_UUID) or ():
+            found += attached(item.get("upload_uuid"), call)
     return found
 
 

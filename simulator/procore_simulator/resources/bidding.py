@@ -127,6 +127,7 @@ BIDS = Resource(
         "bidder_comments": None,
         "invitation_last_sent_at": None,
         "due_date": None,
+        "attachments": [],
         "created_at": None,
         "updated_at": None,
     },

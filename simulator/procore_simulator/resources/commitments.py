@@ -93,6 +93,7 @@ SUBCONTRACTS = Resource(
         "vendor": None,
         "project": None,
         "line_items": [],
+        "attachments": [],
         "origin_id": None,
         "origin_data": None,
         "origin_code": None,

@@ -101,6 +101,7 @@ PURCHASE_ORDERS = Resource(
         "assignee": None,
         "project": None,
         "line_items": [],
+        "attachments": [],
         "origin_id": None,
         "origin_data": None,
         "origin_code": None,
