@@ -84,7 +84,7 @@ class Dispatcher:
         self._raw: Final = RawCalls(client, files.downloads, self._writes, allow=self._allow)
         self._records: Final = RecordCalls(executor, self._writes, allow=self._allow)
         self._files: Final = FileCalls(
-            executor, files, allow=self._allow, journaled=self._records.journaled
+            executor, files, tasks, allow=self._allow, journaled=self._records.journaled
         )
         self._authorizing: Final = AuthorizeCalls(client, allow=self._allow, clock=clock)
         self._paused: Final = paused
@@ -134,7 +134,10 @@ class Dispatcher:
             try:
                 yield dispatcher
             finally:
-                await dispatcher._writes.close(linger())
+                try:
+                    await dispatcher._writes.close(linger())
+                finally:
+                    files.held.close()
 
     @property
     def in_flight(self) -> int:

@@ -27,9 +27,14 @@ from cloud_connect.errors import (
 )
 from cloud_connect.tunnel import ResponseHead
 from cloud_connect_agent.policy import Access, Verb
-from cloud_connect_agent.procore.catalog import Catalog
-from cloud_connect_agent.procore.files.attaching import check_takes_uploads, reference_to
+from cloud_connect_agent.procore.catalog import Catalog, Resource
+from cloud_connect_agent.procore.files.attaching import (
+    check_takes_files,
+    form_key_of,
+    reference_to,
+)
 from cloud_connect_agent.procore.files.downloads import Download, Downloads, Wanted
+from cloud_connect_agent.procore.files.holding import HeldFiles
 from cloud_connect_agent.procore.files.links import attachments_of, link_at, main_field, name_at
 from cloud_connect_agent.procore.files.steps import NewFile
 from cloud_connect_agent.procore.files.uploads import Uploads
@@ -68,6 +73,11 @@ class FileParts(Protocol):
         ...
 
     @property
+    def held(self) -> HeldFiles:
+        """Keeps files for the changes that they are a part of."""
+        ...
+
+    @property
     def catalog(self) -> Catalog:
         """The resources that files hang on."""
         ...
@@ -77,6 +87,7 @@ class FileCalls:
     """Serves calls for files.
 
     Args:
+        tasks: Whose lifetime bounds that of files that are kept.
         allow: Refuses what the policy does not allow.
         journaled: Runs a write under the journal, and answers.
     """
@@ -86,10 +97,17 @@ class FileCalls:
     )
 
     def __init__(
-        self, executor: RecordSource, parts: FileParts, *, allow: Allow, journaled: Journaled
+        self,
+        executor: RecordSource,
+        parts: FileParts,
+        tasks: asyncio.TaskGroup,
+        *,
+        allow: Allow,
+        journaled: Journaled,
     ) -> None:
         self._executor: Final = executor
         self._parts: Final = parts
+        self._tasks: Final = tasks
         self._allow: Final = allow
         self._journaled: Final = journaled
 
@@ -153,11 +171,17 @@ class FileCalls:
 
     async def _attach(self, call: Call, params: AttachParams) -> None:
         resource = self._parts.catalog.resource(params.resource)
-        record = reference_to(resource, params.upload)
+        by_form = bool(form_key_of(resource))
+        record = {} if by_form else reference_to(resource, params.upload)
         self._allow(self._executor.accesses(Operation.UPDATE, params, record))
 
         async def work(_: Settle) -> Answer:
-            done = await self._executor.update(params, record, call.deadline)
+            if by_form:
+                taken = self._parts.held.taken(params.upload, params.source, resource)
+                async with taken as file:
+                    done = await self._executor.attach(params, file, call.deadline)
+            else:
+                done = await self._executor.update(params, record, call.deadline)
             return Answer(head=_head(200), body=orjson.dumps(done))
 
         await self._journaled(call, Operation.ATTACH, params, b"", work)
@@ -165,9 +189,10 @@ class FileCalls:
     async def _upload(self, call: Call, params: UploadParams) -> None:
         source = params.source
         project = params.project_id or source.project_id
+        resource = None
         if params.resource is not None:
             resource = self._parts.catalog.resource(params.resource)
-            check_takes_uploads(resource)  # before all the bytes go there for nothing
+            check_takes_files(resource)  # before all the bytes go there for nothing
             if "project_id" not in resource.scope_fields:
                 project = None
         self._allow_upload(params, project)
@@ -185,7 +210,7 @@ class FileCalls:
         async with asyncio.TaskGroup() as tasks:
             beating = tasks.create_task(_beat(call), name="upload-beat")
             try:
-                told = await self._parts.uploads.run(file, _body_of(call), call)
+                told = await self._taken_in(call, file, resource)
             except CloudConnectError as error:
                 failure = error
             finally:
@@ -197,6 +222,14 @@ class FileCalls:
             await call.reply.send(_head(201), body)
         else:
             await call.exchange.send(body, end_stream=True)
+
+    async def _taken_in(
+        self, call: Call, file: NewFile, resource: Resource | None
+    ) -> dict[str, object]:
+        body = _body_of(call)
+        if resource is not None and form_key_of(resource):
+            return await self._parts.held.keep(self._tasks, file, resource, body)
+        return await self._parts.uploads.run(file, body, call)
 
     def _allow_upload(self, params: UploadParams, project: int | None) -> None:
         """Allow what the file is for; if that is not known, creating files of any kind."""

@@ -6,6 +6,7 @@ from typing import Protocol
 from cloud_connect.calls import Operation, RecordParams, Source
 from cloud_connect.query import Query
 from cloud_connect_agent.policy import Access, Ceiling
+from cloud_connect_agent.procore.files.forms import FormFile
 
 __all__ = ["RecordSource", "Rows"]
 
@@ -114,6 +115,12 @@ class RecordSource(Protocol):
         self, params: RecordParams, record: Mapping[str, object], deadline: float
     ) -> Mapping[str, object]:
         """Change a record."""
+        ...
+
+    async def attach(
+        self, params: RecordParams, file: FormFile, deadline: float
+    ) -> Mapping[str, object]:
+        """Hang a file on a record, within a form."""
         ...
 
     async def delete(self, params: RecordParams, deadline: float) -> Mapping[str, object]:

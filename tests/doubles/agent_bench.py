@@ -20,6 +20,8 @@ from cloud_connect_agent.journal import Journal
 from cloud_connect_agent.policy import Access, Ceiling, Decision, Verb
 from cloud_connect_agent.procore.catalog import load_catalog
 from cloud_connect_agent.procore.client import ApiRequest, ProcoreClient
+from cloud_connect_agent.procore.executor import RecordExecutor
+from cloud_connect_agent.procore.files.forms import FormFile
 from cloud_connect_agent.procore.files.parts import ProcoreFiles
 from cloud_connect_agent.procore.rowstream import FixedRows, RowStream
 from cloud_connect_agent.procore.transport import Timeouts
@@ -137,6 +139,12 @@ class Executor:
         self, params: RecordParams, record: Mapping[str, object], deadline: float
     ) -> dict[str, object]:
         return await self._ask("PATCH", params.source, deadline, record)
+
+    async def attach(
+        self, params: RecordParams, file: FormFile, deadline: float
+    ) -> dict[str, object]:
+        real = RecordExecutor(self.client, load_catalog())
+        return await real.attach(params, file, deadline)
 
     async def delete(self, params: RecordParams, deadline: float) -> dict[str, object]:
         return await self._ask("DELETE", params.source, deadline)

@@ -194,6 +194,59 @@ def test_each_tool_takes_attachments_its_own_way(
 
 
 @pytest.mark.parametrize(
+    ("resource", "kind"),
+    [
+        ("purchase_order_contracts", "multipart/form-data"),
+        ("work_order_contracts", "multipart/form-data"),
+        ("direct_costs", "multipart/form-data"),
+        ("prime_contracts", "multipart/form-data"),
+        ("bids", "multipart/form-data"),
+        ("change_events", "application/json"),
+    ],
+)
+def test_financial_tools_take_attachments_once_and_change_nothing_else(
+    api: httpx.Client, running: Running, project: dict[str, str], resource: str, kind: str
+) -> None:
+    scope = dict(project)
+    if resource == "bids":
+        packages = f"{running.base}/records/bid_packages"
+        (package,) = api.get(packages, params={**project, "limit": "1"}).json()
+        scope["bid_package_id"] = str(package["id"])
+    place = f"{running.base}/records/{resource}"
+    (record,) = api.get(place, params={**scope, "limit": "1"}).json()
+    place = f"{place}/{record['id']}"
+    before = api.get(place, params=scope).json()
+    once = key()
+    for turn in range(2):
+        answer = api.post(
+            f"{place}/attachments", params={**PDF, **scope}, content=FILE, headers=once
+        )
+        assert answer.status_code == 201, answer.text
+        assert answer.headers.get("idempotency-replayed") == ("true" if turn else None)
+    other = api.post(
+        f"{place}/attachments", params={**PDF, **scope}, content=FILE[1:], headers=once
+    )
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
+    found = api.get(f"{place}/attachments", params=scope).json()
+    (field,) = [one["field"] for one in found if one["name"] == PDF["filename"]]
+    content = api.get(f"{place}/content", params={**scope, "field": field})
+    assert content.content == FILE
+    assert content.headers["content-type"] == PDF["content_type"]
+    after = api.get(place, params=scope).json()
+    changing = {"attachments", "attachments_count", "updated_at"}
+    assert {name: after[name] for name in after if name not in changing} == {
+        name: before[name] for name in before if name not in changing
+    }
+    ledger = httpx.get(
+        f"{running.ensemble.simulator['admin_url']}/ledger",
+        params={"method": "PATCH", "path": f"/{record['id']}$"},
+        trust_env=False,
+    ).json()
+    (execution,) = ledger["items"]
+    assert kind in dict(execution["headers"])["content-type"]
+
+
+@pytest.mark.parametrize(
     ("resource", "field"),
     [("drawing_revisions", None), ("drawing_revisions", "pdf_url"), ("images", "thumbnail_url")],
 )
@@ -282,4 +335,13 @@ def test_long_files_pass_both_ways_without_staying_in_memory(
     with growth_of(running.ensemble.pids) as grown:
         assert there_and_back(size, "simple") == expected
         assert there_and_back(size, "segmented") == expected
+        orders = f"{running.base}/records/purchase_order_contracts"
+        (order,) = api.get(orders, params={**project, "limit": "1"}).json()
+        answer = api.post(
+            f"{orders}/{order['id']}/attachments",
+            params={**PDF, **project},
+            content=blocks(16),
+            headers=key(),
+        )
+        assert answer.status_code == 201, answer.text
     assert all(grown[name] <= MAX_GROWTH for name in grown), grown

@@ -43,7 +43,7 @@ class Outgoing:
     """A request as it goes out, but for its credentials.
 
     Attributes:
-        content: An iterator can be sent once only.
+        content: An iterator can be sent once only; what makes one, as often as need be.
         probe: Send it even where Procore keeps refusing the app.
         raw: Whoever sends it reads the answer's body untouched.
     """
@@ -51,7 +51,7 @@ class Outgoing:
     method: str
     target: bytes
     headers: tuple[tuple[bytes, bytes], ...]
-    content: bytes | AsyncIterator[bytes] | None
+    content: bytes | AsyncIterator[bytes] | Callable[[], AsyncIterator[bytes]] | None
     source: Source
     deadline: float
     interactive: bool
@@ -66,7 +66,8 @@ class Outgoing:
     @property
     def repeatable(self) -> bool:
         """Whether its body can be sent again."""
-        return self.content is None or isinstance(self.content, bytes)
+        content = self.content
+        return content is None or isinstance(content, bytes) or callable(content)
 
 
 class Retries:
@@ -257,7 +258,7 @@ class Attempts:
             raise DeadlineExceededError("The call's deadline passed before it went to Procore.")
         if out.writes:
             left += _WRITE_GRACE
-        content = out.content
+        content = out.content() if callable(out.content) else out.content
         try:
             async with asyncio.timeout(left) as bound:
                 if content is not None and not isinstance(content, bytes):

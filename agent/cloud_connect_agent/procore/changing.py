@@ -17,7 +17,10 @@ from cloud_connect_agent.procore.answering import Answering
 from cloud_connect_agent.procore.catalog import Catalog, Resource
 from cloud_connect_agent.procore.extent import MAX_CHANGED, most_changed, too_many
 from cloud_connect_agent.procore.fetching import Fetcher
+from cloud_connect_agent.procore.files.attaching import with_file
+from cloud_connect_agent.procore.files.forms import FormFile
 from cloud_connect_agent.procore.implied import compares_with_nothing, implied_values
+from cloud_connect_agent.procore.messages import ApiResponse
 from cloud_connect_agent.procore.planner import Target, ids_of, scoped, targets_of
 from cloud_connect_agent.procore.records import write_request
 from cloud_connect_agent.procore.rows import Row, unwrap
@@ -75,6 +78,24 @@ class Changing:
         return await self._send(
             resource, operation, target, fetcher, record_id=params.record_id, record=own
         )
+
+    async def attach(self, params: RecordParams, file: FormFile, fetcher: Fetcher) -> Row:
+        """Hang a file on the record with an id, as a part of Procore's own form.
+
+        Raises:
+            InvalidRequestError: If a scope id is unknown or missing; it is named.
+        """
+        resource = self._catalog.resource(params.resource)
+        record_id = params.record_id
+        if record_id is None:
+            raise InvalidRequestError(f"Say which of the {resource.many} is meant by its id.")
+        update = Operation.UPDATE
+        target = write_target(resource, params.source, params.scope, {})
+        plain = write_request(
+            resource, update, fetcher.source, target, record_id=record_id, record={}
+        )
+        response = await fetcher.send(with_file(resource, plain, file, record_id))
+        return self._answered(resource, update, target, response, record_id=record_id)
 
     async def query(
         self, query: Query, fetcher: Fetcher, calendar: Calendar, *, ceiling: Ceiling | None
@@ -160,6 +181,17 @@ class Changing:
         response = await fetcher.send(request, answering=begun)
         if operation is Operation.DELETE:
             return {"already_absent": True} if response.already_absent else {}
+        return self._answered(resource, operation, target, response, record_id=record_id)
+
+    def _answered(
+        self,
+        resource: Resource,
+        operation: Operation,
+        target: Target,
+        response: ApiResponse,
+        *,
+        record_id: str | None,
+    ) -> Row:
         endpoint = self._catalog.endpoint(resource, operation)
         row = next(iter(unwrap(response.json, endpoint.unwrap)), {})
         if record_id is not None:

@@ -1,6 +1,6 @@
 """Requests as bytes on their way to Procore, and answers as they come back."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Final, NamedTuple
@@ -39,7 +39,9 @@ def target_of(request: ApiRequest) -> bytes:
     return target.encode("ascii")
 
 
-def body_of(request: ApiRequest) -> tuple[bytes | None, tuple[tuple[bytes, bytes], ...]]:
+def body_of(
+    request: ApiRequest,
+) -> tuple[bytes | Callable[[], AsyncIterator[bytes]] | None, tuple[tuple[bytes, bytes], ...]]:
     """Return the body, if there is one, and the headers that belong to the request."""
     headers = tuple(
         (name.encode("ascii"), value.encode("latin-1")) for name, value in request.headers
@@ -49,7 +51,7 @@ def body_of(request: ApiRequest) -> tuple[bytes | None, tuple[tuple[bytes, bytes
     if request.form is not None:
         kind = (b"content-type", b"application/x-www-form-urlencoded")
         return urlencode(request.form).encode("ascii"), (*headers, kind)
-    return None, headers
+    return request.content, headers
 
 
 def decode(answer: Answer, *, write: bool, later: bool = False) -> ApiResponse:

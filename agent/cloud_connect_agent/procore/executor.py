@@ -22,6 +22,7 @@ from cloud_connect_agent.procore.catalog import Catalog
 from cloud_connect_agent.procore.changing import Changing
 from cloud_connect_agent.procore.extent import too_many_new
 from cloud_connect_agent.procore.fetching import Client, Fetcher
+from cloud_connect_agent.procore.files.forms import FormFile
 from cloud_connect_agent.procore.metadata import (
     Metadata,
     SnapshotStore,
@@ -226,6 +227,13 @@ class RecordExecutor:
         record = self._typed(params.source, params.resource, record)
         return await self._changing.one(
             Operation.UPDATE, params, record, self._fetcher(params.source, deadline, params)
+        )
+
+    async def attach(self, params: RecordParams, file: FormFile, deadline: float) -> Row:
+        """Hang a file on a record, within a form, and return the record as it is then."""
+        self._note(params)
+        return await self._changing.attach(
+            params, file, self._fetcher(params.source, deadline, params)
         )
 
     async def delete(self, params: RecordParams, deadline: float) -> Row:

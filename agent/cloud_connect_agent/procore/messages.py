@@ -1,6 +1,6 @@
 """A request to Procore's API and its answer, as the rest of the agent sees them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -47,6 +47,7 @@ class ApiRequest:
         query: In order, repeated names as they are.
         json: The body, if it is not ``None``.
         form: The body as ``application/x-www-form-urlencoded``, if there is no *json*.
+        content: Gives the body anew for each attempt, if there is neither; *headers* describe it.
         headers: Beside those that the client sets itself.
         idempotent: Procore carries it out once for each ``Idempotency-Token``.
         about: What is asked for, as a noun, so that a refusal can say what was refused.
@@ -58,6 +59,7 @@ class ApiRequest:
     query: tuple[tuple[str, str], ...] = ()
     json: object = None
     form: tuple[tuple[str, str], ...] | None = None
+    content: Callable[[], AsyncIterator[bytes]] | None = None
     headers: tuple[tuple[str, str], ...] = ()
     idempotent: bool = False
     about: str = ""

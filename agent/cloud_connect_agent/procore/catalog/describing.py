@@ -93,7 +93,8 @@ def body_of(endpoint: Endpoint) -> str:
     words = f"{inside} beside {', '.join(beside)}" if beside else inside
     if endpoint.query_fields:
         words += f"; {', '.join(endpoint.query_fields)} in the query"
-    return f"{words}; a form if a file is in it" if endpoint.content is Content.MULTIPART else words
+    form = endpoint.content is Content.MULTIPART or endpoint.attach
+    return f"{words}; a form if a file is in it" if form else words
 
 
 def paging_of(endpoint: Endpoint) -> str:

@@ -143,6 +143,7 @@ class Endpoint(_Call):
     Attributes:
         envelope: The key that the record is sent under; ``""`` sends it bare.
         content: What the reference lists as a body.
+        attach: The key of files, where an update takes them within a form and not by reference.
         top_level: Fields of the record that stand beside the envelope instead.
         query_fields: Fields of the record that are sent as query parameters instead.
         fixed: Query parameters that are always sent.
@@ -161,6 +162,7 @@ class Endpoint(_Call):
 
     envelope: str = Field(default="", pattern=r"^[a-z_]*$")
     content: Content = Content.JSON
+    attach: str = Field(default="", pattern=r"^([a-z_]+(\[[a-z_]*\])*)?$")
     top_level: tuple[str, ...] = ()
     query_fields: tuple[str, ...] = ()
     fixed: tuple[tuple[str, str], ...] = ()

@@ -87,7 +87,8 @@ def _notes(resource: Resource) -> Iterator[str]:
                 yield f"Ask for one day, with a condition on `{spec.field}`."
             elif spec.kind is FilterKind.DAYS:
                 yield f"Without a condition on `{spec.field}` all days are read."
-    if any(endpoint.content is Content.MULTIPART for _, endpoint in operations_of(resource)):
+    calls = [endpoint for _, endpoint in operations_of(resource)]
+    if any(call.content is Content.MULTIPART or call.attach for call in calls):
         yield "Takes files."
     if resource.sync is not None:
         yield f"Procore upserts up to {resource.sync.max_items:,} in one request."

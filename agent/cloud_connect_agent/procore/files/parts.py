@@ -8,6 +8,7 @@ from typing import Self
 from cloud_connect_agent.procore.catalog import Catalog
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.files.downloads import Downloads
+from cloud_connect_agent.procore.files.holding import HeldFiles
 from cloud_connect_agent.procore.files.spool import Spool
 from cloud_connect_agent.procore.files.storage import Storage
 from cloud_connect_agent.procore.files.uploads import Uploads
@@ -23,6 +24,7 @@ class ProcoreFiles:
     catalog: Catalog
     downloads: Downloads
     uploads: Uploads
+    held: HeldFiles
 
     @classmethod
     def of(
@@ -45,4 +47,5 @@ class ProcoreFiles:
             catalog=catalog,
             downloads=Downloads(client, storage),
             uploads=Uploads(client, storage, spool),
+            held=HeldFiles(spool),
         )

@@ -1,0 +1,128 @@
+"""Files that wait on disk for the change that they are a part of."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from cloud_connect.calls import Source
+from cloud_connect.errors import (
+    InvalidRequestError,
+    SourceUnavailableError,
+    UnsupportedOperationError,
+)
+from cloud_connect_agent.procore.catalog import Resource
+from cloud_connect_agent.procore.files.forms import FormFile
+from cloud_connect_agent.procore.files.spool import Spool, SpooledFile
+from cloud_connect_agent.procore.files.steps import NewFile
+
+__all__ = ["HeldFiles"]
+
+_HELD_SECONDS: Final = 120.0  # the change comes right behind its file
+_PREFIX: Final = "held-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """One of them.
+
+    Attributes:
+        over: Set when it waits no longer.
+    """
+
+    file: NewFile
+    resource: str
+    spooled: SpooledFile
+    stack: AsyncExitStack
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class HeldFiles:
+    """Keeps files for resources that take them within a form only, not by reference.
+
+    Args:
+        seconds: For how long one waits.
+    """
+
+    def __init__(self, spool: Spool, *, seconds: float = _HELD_SECONDS) -> None:
+        self._spool: Final = spool
+        self._seconds: Final = seconds
+        self._held: Final[dict[str, _Held]] = {}
+
+    async def keep(
+        self,
+        tasks: asyncio.TaskGroup,
+        file: NewFile,
+        resource: Resource,
+        body: AsyncIterator[bytes],
+    ) -> dict[str, object]:
+        """Take a file in and return how the change refers to it.
+
+        Args:
+            tasks: Whose lifetime bounds that of the file.
+
+        Raises:
+            CloudConnectError: If it is not there.
+        """
+        async with AsyncExitStack() as stack:
+            spooled = await stack.enter_async_context(self._spool.keep(body, size=file.size or 0))
+            if file.size not in {None, spooled.size}:
+                raise InvalidRequestError("The file is not as long as its Content-Length says.")
+            held = _Held(file=file, resource=resource.name, spooled=spooled, stack=stack.pop_all())
+        reference = f"{_PREFIX}{secrets.token_hex(16)}"
+        self._held[reference] = held
+        tasks.create_task(self._wait(reference, held), name="held-file")
+        return {
+            "uuid": reference,
+            "filename": file.filename,
+            "content_type": file.content_type,
+            "size": spooled.size,
+            "sha256": spooled.sha256,
+        }
+
+    @asynccontextmanager
+    async def taken(
+        self, reference: str, source: Source, resource: Resource
+    ) -> AsyncIterator[FormFile]:
+        """Take a file out; it is gone with the block.
+
+        Raises:
+            SourceUnavailableError: If it is not here any more.
+            UnsupportedOperationError: If the reference is to an upload at Procore.
+        """
+        if not reference.startswith(_PREFIX):
+            raise UnsupportedOperationError(
+                f"{resource.text} take no files in Procore that were uploaded before; send the "
+                "file itself, with its “filename”."
+            )
+        held = self._held.get(reference)
+        if held is None or (held.file.source, held.resource) != (source, resource.name):
+            raise SourceUnavailableError(
+                "The connector does not have the file any more; send it again."
+            )
+        del self._held[reference]
+        held.over.set()
+        async with held.stack.pop_all():
+            yield FormFile(
+                filename=held.file.filename,
+                content_type=held.file.content_type,
+                size=held.spooled.size,
+                read=partial(held.spooled.read, 0, held.spooled.size),
+            )
+
+    def close(self) -> None:
+        """Let go of all that wait."""
+        for held in self._held.values():
+            held.over.set()
+
+    async def _wait(self, reference: str, held: _Held) -> None:
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._seconds):
+                    await held.over.wait()
+        finally:
+            self._held.pop(reference, None)
+            await held.stack.aclose()  # empty, if somebody took the file
