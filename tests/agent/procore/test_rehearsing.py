@@ -66,6 +66,48 @@ async def test_change_is_told_and_not_made(
     assert procore.written == []
 
 
+async def test_fields_and_limit_choose_what_is_shown_and_not_what_is_counted(
+    executor: RecordExecutor,
+) -> None:
+    stream = await rehearsed(
+        executor,
+        "delete",
+        conditions=[condition("id", "gt", 1)],
+        fields=["name", "priority"],
+        rowLimit=2,
+        multiple=True,
+    )
+    assert stream.message == "4 records would be deleted; nothing was written."
+    assert stream.total_items == 4
+    place = {"project_id": PROJECT, "priority": "low"}
+    assert await rows_of(stream) == [
+        {"id": 2, "name": "Door 2", **place},
+        {"id": 3, "name": "Door 3", **place},
+    ]
+    new = await rehearsed(
+        executor, "insert", records=[{"name": "A"}, {"name": "B"}], fields=["name"], rowLimit=1
+    )
+    assert new.total_items == 2
+    assert await rows_of(new) == [{"project_id": PROJECT, "name": "A"}]
+
+
+async def test_limit_of_none_shows_nothing_and_counts(executor: RecordExecutor) -> None:
+    stream = await rehearsed(
+        executor, "delete", conditions=[condition("id", "gt", 1)], rowLimit=0, multiple=True
+    )
+    assert stream.total_items == 4
+    assert await rows_of(stream) == []
+
+
+async def test_field_to_show_that_no_record_has_is_refused(executor: RecordExecutor) -> None:
+    chosen = [condition("id", "eq", 1)]
+    with pytest.raises(InvalidRequestError, match="“nmae”"):
+        await rehearsed(executor, "delete", conditions=chosen, fields=["nmae"])
+    nothing = [condition("id", "eq", 99)]
+    none = await rehearsed(executor, "delete", conditions=nothing, fields=["nmae"])
+    assert none.total_items == 0
+
+
 async def test_one_record_and_none_are_told_as_such(executor: RecordExecutor) -> None:
     one = await rehearsed(executor, "delete", conditions=[condition("id", "eq", 1)])
     assert one.message == "1 record would be deleted; nothing was written."
