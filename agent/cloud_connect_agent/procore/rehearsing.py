@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from cloud_connect.calls import Operation, RecordParams
+from cloud_connect.calls import Operation, RecordParams, Source
 from cloud_connect.errors import InvalidRequestError
 from cloud_connect.query import Query
 from cloud_connect_agent.policy import Ceiling
@@ -89,11 +89,11 @@ class Rehearsing:
         """
         endpoint = self._catalog.endpoint(resource, Operation.CREATE)
         await self._metadata.refresh(fetcher)
-        required = self._metadata.required(fetcher.source, resource)
         rows: list[Row] = []
         asked: dict[str, None] = {}
         for one in records:
             check_required(resource, endpoint, one.record)
+            required = self._metadata.required(_place_of(one, fetcher.source), resource)
             asked.update(dict.fromkeys(asked_for(resource, required, one.record)))
             rows.append(scoped(sent_record(one.request, endpoint), resource, one.target))
         refused = too_many_new(resource, len(rows), ceiling=ceiling)
@@ -120,6 +120,13 @@ class Rehearsing:
     def change(self, operation: Operation, row: Row) -> RowStream:
         """Say which one record would be changed or deleted."""
         return _told([row], VERBS[operation], None)
+
+
+def _place_of(new: NewRecord, source: Source) -> Source:
+    """The source as it is for a new record: its project's field sets hold in no other one."""
+    if new.target.get("project_id") == str(source.project_id):
+        return source
+    return source.model_copy(update={"project_id": None})
 
 
 def _shown(resource: Resource, query: Query, rows: Sequence[Row]) -> Sequence[Row]:

@@ -18,8 +18,9 @@ from cloud_connect_agent.procore.executor import RecordExecutor
 from cloud_connect_agent.procore.messages import ApiRequest
 from cloud_connect_agent.procore.metadata import SnapshotStore
 from doubles.record_calls import RFIS, SOON, condition, listed, params, queried, rows_of
-from doubles.scripted_procore import COMPANY, ScriptedProcore, source
+from doubles.scripted_procore import COMPANY, PROJECT, ScriptedProcore, source
 
+PROJECT_SETS = f"/rest/v1.0/projects/{PROJECT}/configurable_field_sets"
 SETS = f"/rest/v1.0/companies/{COMPANY}/configurable_field_sets"
 DEFINITIONS = f"/rest/v1.1/companies/{COMPANY}/custom_field_definitions"
 Row = dict[str, object]
@@ -45,6 +46,7 @@ def procore() -> ScriptedProcore:
                 )
             ],
             DEFINITIONS: [{"id": 7, "label": "Effort", "data_type": "decimal", "active": True}],
+            PROJECT_SETS: [],
             RFIS: [{"id": 1, "subject": "A", "custom_fields": {}}],
         }
     )
@@ -106,15 +108,74 @@ async def test_field_of_the_catalogue_that_a_field_set_requires_is_marked(
     assert fields["due_date"]["required"] is False
 
 
+async def required_of(executor: RecordExecutor, table: str, *, refresh: bool = True) -> set[str]:
+    fields = await fields_of(executor, table, refresh=refresh)
+    return {str(one["name"]) for one in fields if one.get("required") is True}
+
+
+async def test_field_set_of_the_default_project_decides_what_is_required(
+    procore: ScriptedProcore,
+) -> None:
+    procore.tables[SETS] += [{"class_name": "Vendor", "fields": {"city": {"required": True}}}]
+    procore.tables[PROJECT_SETS] = [
+        field_set(custom_field_7=effort(required=False), due_date={"required": True}),
+        {"class_name": "Vendor", "fields": {"zip": {"required": True}}},
+    ]
+    executor = executor_of(procore)
+    found = await required_of(executor, "rfis", refresh=False)
+    assert "due_date" in found
+    assert found.isdisjoint({"custom_field_7", "location_id"})
+    assert {"city"} <= await required_of(executor, "vendors")
+    assert "zip" not in await required_of(executor, "vendors")
+    elsewhere = source(project=None)
+    for group in await executor.tree(elsewhere, soon()):
+        for node in group["nodes"]:  # type: ignore[attr-defined]  # a tree is plain JSON
+            if node["name"] == "rfis":
+                marked = {one["name"] for one in node["fields"] if one.get("required")}
+    assert {"custom_field_7", "location_id"} <= marked
+
+
+async def test_project_that_does_not_tell_leaves_it_to_the_company(
+    procore: ScriptedProcore,
+) -> None:
+    executor = executor_of(procore)
+    assert "location_id" in await required_of(executor, "rfis")
+    procore.tables[PROJECT_SETS] = []
+    assert "location_id" in await required_of(executor, "rfis")
+    procore.tables[PROJECT_SETS] = [field_set()]
+    assert "location_id" not in await required_of(executor, "rfis")
+    del procore.tables[PROJECT_SETS]
+    assert "location_id" not in await required_of(executor, "rfis")
+
+
+async def test_projects_are_asked_once_until_a_refresh_and_bounded(
+    procore: ScriptedProcore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud_connect_agent.procore.metadata.keeper._MAX_PROJECTS", 1)
+    executor = executor_of(procore)
+
+    def asked() -> int:
+        return sum("/projects/" in request.path for request in procore.requests)
+
+    await executor.tree(source(project=1), soon())
+    await executor.tree(source(project=1), soon())
+    assert asked() == 1
+    await executor.tree(source(project=2), soon())
+    await executor.tree(source(project=1), soon())
+    assert asked() == 3
+    await executor.tree(source(project=1), soon(), refresh=True)
+    assert asked() == 4
+
+
 async def test_definitions_are_asked_for_once_until_a_refresh(procore: ScriptedProcore) -> None:
     executor = executor_of(procore)
     await executor.tree(source(), soon())
     async with asyncio.TaskGroup() as tasks:
         for _ in range(5):
             tasks.create_task(executor.tree(source(), soon()))
-    assert len(procore.requests) == 2
+    assert len(procore.requests) == 3
     await executor.tree(source(), soon(), refresh=True)
-    assert len(procore.requests) == 4
+    assert len(procore.requests) == 6
 
 
 @pytest.mark.parametrize(("seconds", "asked"), [(0.0, 3), (60.0, 1)])
@@ -124,7 +185,7 @@ async def test_settings_say_for_how_long_definitions_are_used_again(
     executor = RecordExecutor(procore, load_catalog(), tree_cache_seconds=lambda: seconds)
     for _ in range(3):
         await executor.tree(source(), soon())
-    assert len(procore.requests) == 2 * asked
+    assert len(procore.requests) == 3 * asked
 
 
 @pytest.mark.parametrize(
