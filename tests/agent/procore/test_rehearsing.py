@@ -186,6 +186,21 @@ async def test_what_the_company_asks_for_besides_is_told(
     assert stream.message == "1 record would be created; nothing was written."
 
 
+async def test_field_sets_of_the_project_speak_for_its_own_records_only(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    def asks_for(name: str) -> list[dict[str, object]]:
+        return [{"class_name": "PunchItem", "fields": {name: {"required": True}}}]
+
+    procore.tables[f"/rest/v1.0/companies/{COMPANY}/configurable_field_sets"] = asks_for("due")
+    procore.tables[f"/rest/v1.0/projects/{PROJECT}/configurable_field_sets"] = asks_for("priority")
+    here = await rehearsed(executor, "insert", mappings={"name": "Door"})
+    assert "asks for “priority” as well" in (here.message or "")
+    elsewhere = {"name": "Door", "project_id": PROJECT + 1}
+    there = await rehearsed(executor, "insert", mappings=elsewhere)
+    assert "asks for “due” as well" in (there.message or "")
+
+
 async def test_what_procore_needs_is_named(executor: RecordExecutor) -> None:
     with pytest.raises(InvalidRequestError, match=r"“question\.body”"):
         await rehearsed(executor, "insert", table="rfis", mappings={"subject": "x"})
