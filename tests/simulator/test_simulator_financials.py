@@ -2,7 +2,7 @@
 
 import httpx
 
-from doubles.simulator_process import COMPANY, PROJECT
+from doubles.simulator_process import COMPANY, PROJECT, Simulator
 
 QUERY = {"project_id": PROJECT}
 IN_PROJECT = f"/rest/v1.0/projects/{PROJECT}"
@@ -112,3 +112,23 @@ def test_line_items_belong_to_one_contract(api: httpx.Client) -> None:
     ).json()
     assert [entity["amount"] for entity in answer["entities"]] == ["10.00"]
     assert answer["errors"][0]["errors"] == {"id": ["Entity with this ID not found"]}
+
+
+def test_snapshots_of_a_budget_view_have_a_limit_of_their_own(
+    api: httpx.Client, simulator: Simulator
+) -> None:
+    first, second = api.get("/rest/v1.0/budget_views", params=QUERY).json()
+
+    def take(view: dict[str, object]) -> httpx.Response:
+        body = {**QUERY, "budget_view_snapshot": {"budget_view_id": view["id"], "name": "June"}}
+        return api.post("/rest/v1.0/budget_view_snapshots", json=body)
+
+    assert take(first).json()["budget_view"]["id"] == first["id"]
+    refused = take(first)
+    assert refused.status_code == 429
+    assert "last hour" in refused.json()["error"]["error"]
+    assert int(refused.headers["X-Rate-Limit-Remaining"]) > 0
+    assert take(second).status_code == 201
+    simulator.state(advance_seconds=3601)
+    assert take(first).status_code == 201
+    assert len(api.get("/rest/v1.0/budget_view_snapshots", params=QUERY).json()) == 3

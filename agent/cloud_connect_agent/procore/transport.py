@@ -213,6 +213,8 @@ def describe_failure(exc: BaseException, host: str) -> str:  # noqa: C901 - a se
                 return f"The name {host} cannot be resolved; check DNS, the proxy and the address."
             case ConnectionRefusedError():
                 return f"{host} refused the connection; check the address and the firewall."
+            case ConnectionResetError() | BrokenPipeError():
+                return f"{host} cut the connection."
             case httpx.ProxyError():
                 return f"The proxy did not connect to {host}: {_short(seen)}."
             case httpx.ConnectTimeout() | httpx.PoolTimeout():
@@ -223,10 +225,10 @@ def describe_failure(exc: BaseException, host: str) -> str:  # noqa: C901 - a se
                 return f"The request to {host} could not be sent: {_short(seen)}."
             case httpx.RemoteProtocolError():
                 return f"{host} broke off its answer or sent none: {_short(seen)}."
-            case httpx.ReadError() | httpx.WriteError() if not str(seen):
-                return f"The connection to {host} was cut before an answer came."
             case _:
                 seen = seen.__cause__ or seen.__context__
+    if isinstance(exc, (httpx.ReadError, httpx.WriteError)) and not str(exc):
+        return f"{host} cut the connection."  # httpx keeps no reason of a reset
     return f"The connection to {host} failed: {_short(exc)}."
 
 

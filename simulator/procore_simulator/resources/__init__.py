@@ -4,6 +4,7 @@ from procore_simulator.resource import Resource
 from procore_simulator.resources import (
     bidding,
     budget,
+    budget_snapshots,
     change_orders,
     comments,
     commitments,
@@ -61,6 +62,7 @@ _AREAS = (
     uploads,
     field_sets,
     budget,
+    budget_snapshots,
     daily_log_clones,
     prime_contracts,
     commitments,

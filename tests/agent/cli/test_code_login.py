@@ -98,6 +98,7 @@ def test_somebody_else_than_the_expected_user_is_refused(
     ended = login.end()
     assert ended.status == 5
     assert f"{person} signed in" in ended.errors
+    assert len(ended.errors.splitlines()) == 1
     assert "is for boss@example.com" in page.text
     assert Counter(procore.counters())["tokens_revoked"] > before
     (grant,) = cli("procore", "list", "--json").document["items"]

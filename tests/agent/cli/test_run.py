@@ -95,7 +95,7 @@ def test_a_connected_agent_shows_its_round_trip(
 def test_an_idle_agent_is_small(agent: Agent) -> None:
     text = Path(f"/proc/{agent.process.pid}/status").read_text()
     (line,) = (line for line in text.splitlines() if line.startswith("VmRSS:"))
-    assert int(line.split()[1]) <= 80 * 1024
+    assert int(line.split()[1]) <= 90 * 1024
 
 
 def test_it_stops_in_order(agent: Agent, cli: Cli, relay: Relay, connector_id: str) -> None:

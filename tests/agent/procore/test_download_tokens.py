@@ -16,7 +16,7 @@ from cloud_connect_agent.procore.files.storage import Storage
 from cloud_connect_agent.procore.messages import plain_headers
 from cloud_connect_agent.procore.streaming import StreamedResponse
 from cloud_connect_agent.procore.transport import RawHeaders
-from cloud_connect_agent.settings import ProcoreSettings
+from cloud_connect_agent.settings import AccountSettings, ProcoreSettings
 from doubles.fake_procore import FakeProcore, MemoryVault
 
 LIVE = Source(company_id=8089, environment=Environment.LIVE)
@@ -61,6 +61,8 @@ async def client() -> AsyncIterator[ProcoreClient]:
         vault.secrets["procore-app/live"] = b'{"client_id": "a", "client_secret": "s"}'
         section = procore.settings.environments["developer-sandbox"]
         login = section.model_copy(update={"api_url": None})
+        accounts = {"site": AccountSettings(companies=(7070,))}
+        login = login.model_copy(update={"accounts": accounts})
         settings = ProcoreSettings(environments={"live": login})
         async with ProcoreClient.open(settings, vault, spread=lambda: 0.0) as made:
             await made.authenticator.sign_in(Environment.LIVE)
@@ -79,6 +81,7 @@ async def status_of(
     *,
     deadline: float = 1e12,
     denied: bool = False,
+    source: Source = LIVE,
 ) -> int:
     def allow(_: str) -> None:
         if denied:
@@ -87,7 +90,7 @@ async def status_of(
     async def renew(_: float) -> str:
         return link
 
-    wanted = Wanted(source=LIVE, headers=(), deadline=deadline, allow=allow, renew=renew)
+    wanted = Wanted(source=source, headers=(), deadline=deadline, allow=allow, renew=renew)
     async with Downloads(client, storage).open(wanted, link) as file:
         return file.status
 
@@ -107,6 +110,16 @@ async def test_procores_domain_is_shown_the_token_and_its_object_store_is_not(
     ]
 
 
+async def test_the_token_is_of_the_account_that_the_company_is_bound_to(
+    client: ProcoreClient, storage: Recorded
+) -> None:
+    await client.authenticator.sign_in(Environment.LIVE, account="site")
+    theirs = Source(company_id=7070, environment=Environment.LIVE)
+    for source in (theirs, LIVE):
+        await status_of(client, storage, "https://storage.procore.com/v4/1", source=source)
+    assert [shown for _, shown in storage.asked] == [b"Bearer token-2", b"Bearer token-1"]
+
+
 async def test_a_token_is_got_if_there_is_none_yet(
     client: ProcoreClient, storage: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,7 +127,7 @@ async def test_a_token_is_got_if_there_is_none_yet(
     await status_of(client, storage, "https://us02.procore.com/x")
     assert storage.asked[0][1] is not None
 
-    async def never(_: Environment) -> None:
+    async def never(_: Environment, __: int) -> None:
         await asyncio.Event().wait()
 
     client.reload()

@@ -167,6 +167,10 @@ def test_addresses_of_the_internet_are_connected_to(address: str) -> None:
         "::ffff:10.0.0.1",
         "::ffff:127.0.0.1",
         "64:ff9b::a00:1",
+        "64:ff9b:1::a00:1",  # a site's own NAT64
+        "::10.0.0.1",
+        "::ffff:0:10.0.0.1",
+        "fec0::1",
         "2002:a00:1::1",
     ],
 )

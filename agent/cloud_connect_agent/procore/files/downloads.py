@@ -192,12 +192,13 @@ class Downloads:
             await asyncio.sleep(pause or 0.0)
 
     async def _token(self, wanted: Wanted) -> bytes:
-        authenticator, environment = self._client.authenticator, wanted.source.environment
-        token = authenticator.ready(environment)
+        authenticator = self._client.authenticator
+        whose = (wanted.source.environment, wanted.source.company_id)
+        token = authenticator.ready(*whose)
         if token is None:
             try:
                 async with asyncio.timeout(max(0.0, wanted.deadline - self._clock())):
-                    token = await authenticator.token(environment)
+                    token = await authenticator.token(*whose)
             except TimeoutError as exc:
                 raise DeadlineExceededError(
                     "Procore's login host gave no token before the call's deadline."

@@ -21,6 +21,7 @@ _HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,251}[a-z0-9])?", re.ASCII)
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 _MAX_URL: Final = 8192  # characters; signed links are long
 _NAT64: Final = ip_network("64:ff9b::/96")
+_UNICAST: Final = ip_network("2000::/3")  # of IPv6, all that is on the internet
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -141,7 +142,7 @@ class HostRules:
             allowed = found.is_loopback
         else:
             internal = url.private and found.is_private and not _special(found)
-            allowed = internal or (found.is_global and not found.is_multicast)
+            allowed = internal or _on_internet(found)
         if not allowed:
             raise _refused(url.host, "stands for an address that is not on the internet")
 
@@ -192,6 +193,12 @@ def _unwrapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or address
+
+
+def _on_internet(address: IPv4Address | IPv6Address) -> bool:
+    if isinstance(address, IPv6Address) and address not in _UNICAST:
+        return False  # some of what is left stands for addresses of a site, such as ::10.0.0.1
+    return address.is_global and not address.is_multicast
 
 
 def _special(address: IPv4Address | IPv6Address) -> bool:

@@ -80,7 +80,8 @@ async def sign_in_by_code(
         if reason is not None:
             raise SignInRequiredError(f"{reason} The sign-in is refused and nothing was changed.")
     except CloudConnectError as error:
-        log.warning("sign_in_refused", account=account.label, remote=authorization.remote)
+        told = log.warning if authorization.remote else log.info  # the person here reads why
+        told("sign_in_refused", account=account.label, remote=authorization.remote)
         await _drop(hosts.login, app, fresh)
         if isinstance(error, SourceRejectedError):
             raise SignInRequiredError(error.message) from error
