@@ -9,19 +9,11 @@ from procore_simulator.crud import (
     crud_routes,
     envelope_of,
     insert,
-    list_reply,
     show_reply,
     stored,
 )
 from procore_simulator.failures import blank, conflict, not_found
-from procore_simulator.filtering import (
-    among,
-    containing,
-    flagged,
-    ranged,
-    referring,
-    selected_rows,
-)
+from procore_simulator.filtering import among, containing, flagged, ranged, referring
 from procore_simulator.inputs import (
     flag,
     instant,
@@ -192,18 +184,6 @@ COMPANY_USERS = Resource(
 )
 
 
-def _active_users(call: Call) -> Reply:
-    """List who is active; the others have a list of their own."""
-    rows = selected_rows(
-        COMPANY_USERS,
-        call.collection(COMPANY_USERS.name),
-        call.request.query,
-        today=call.world.clock.today(),
-    )
-    active = [row for row in rows if row.get("is_active") is not False]
-    return list_reply(COMPANY_USERS, call, active)
-
-
 def _seed_project_users(seeder: Seeder) -> Iterator[Record]:
     for user in seeder.world.rows("company_users", company=seeder.company)[: seeder.count]:
         yield dict(user)
@@ -336,17 +316,6 @@ RESOURCES = (COMPANY_USERS, PROJECT_USERS, PROJECT_ROLES)
 _TEAM = "/rest/v1.0/projects/{project_id}/users"
 ROUTES: tuple[Route, ...] = (
     *crud_routes(COMPANY_USERS, "/rest/v1.3/companies/{company_id}/users", "SCU"),
-    *(
-        Route(
-            method="GET",
-            template=f"/rest/{version}/companies/{{company_id}}/users",
-            handler=_active_users,
-            resource="company_users",
-            reach=Reach.COMPANY,
-            tool="directory",
-        )
-        for version in ("v1.0", "v1.1", "v1.3")
-    ),
     Route(
         method="PATCH",
         template="/rest/v1.0/companies/{company_id}/users/inactive/{id}",

@@ -108,65 +108,6 @@ async def test_field_of_the_catalogue_that_a_field_set_requires_is_marked(
     assert fields["due_date"]["required"] is False
 
 
-async def required_of(executor: RecordExecutor, table: str, *, refresh: bool = True) -> set[str]:
-    fields = await fields_of(executor, table, refresh=refresh)
-    return {str(one["name"]) for one in fields if one.get("required") is True}
-
-
-async def test_field_set_of_the_default_project_decides_what_is_required(
-    procore: ScriptedProcore,
-) -> None:
-    procore.tables[SETS] += [{"class_name": "Vendor", "fields": {"city": {"required": True}}}]
-    procore.tables[PROJECT_SETS] = [
-        field_set(custom_field_7=effort(required=False), due_date={"required": True}),
-        {"class_name": "Vendor", "fields": {"zip": {"required": True}}},
-    ]
-    executor = executor_of(procore)
-    found = await required_of(executor, "rfis", refresh=False)
-    assert "due_date" in found
-    assert found.isdisjoint({"custom_field_7", "location_id"})
-    assert {"city"} <= await required_of(executor, "vendors")
-    assert "zip" not in await required_of(executor, "vendors")
-    elsewhere = source(project=None)
-    for group in await executor.tree(elsewhere, soon()):
-        for node in group["nodes"]:  # type: ignore[attr-defined]  # a tree is plain JSON
-            if node["name"] == "rfis":
-                marked = {one["name"] for one in node["fields"] if one.get("required")}
-    assert {"custom_field_7", "location_id"} <= marked
-
-
-async def test_project_that_does_not_tell_leaves_it_to_the_company(
-    procore: ScriptedProcore,
-) -> None:
-    executor = executor_of(procore)
-    assert "location_id" in await required_of(executor, "rfis")
-    procore.tables[PROJECT_SETS] = []
-    assert "location_id" in await required_of(executor, "rfis")
-    procore.tables[PROJECT_SETS] = [field_set()]
-    assert "location_id" not in await required_of(executor, "rfis")
-    del procore.tables[PROJECT_SETS]
-    assert "location_id" not in await required_of(executor, "rfis")
-
-
-async def test_projects_are_asked_once_until_a_refresh_and_bounded(
-    procore: ScriptedProcore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("cloud_connect_agent.procore.metadata.keeper._MAX_PROJECTS", 1)
-    executor = executor_of(procore)
-
-    def asked() -> int:
-        return sum("/projects/" in request.path for request in procore.requests)
-
-    await executor.tree(source(project=1), soon())
-    await executor.tree(source(project=1), soon())
-    assert asked() == 1
-    await executor.tree(source(project=2), soon())
-    await executor.tree(source(project=1), soon())
-    assert asked() == 3
-    await executor.tree(source(project=1), soon(), refresh=True)
-    assert asked() == 4
-
-
 async def test_definitions_are_asked_for_once_until_a_refresh(procore: ScriptedProcore) -> None:
     executor = executor_of(procore)
     await executor.tree(source(), soon())
