@@ -8,9 +8,9 @@ import orjson
 from procore_simulator.attachments import linked, sent_attachments
 from procore_simulator.calls import Call
 from procore_simulator.custom_fields import (
+    as_defined,
     demand_custom_fields,
     read_custom_fields,
-    without_retired,
 )
 from procore_simulator.failures import ApiError, bad_request, blank, missing_parameter, not_found
 from procore_simulator.filtering import demand_known_filters, selected_rows
@@ -46,10 +46,9 @@ def present(resource: Resource, call: Call, row: Record, *, listed: bool = False
     shown = {**resource.template, **row}
     if resource.present is not None:
         shown = resource.present(call, shown, listed)
-    if resource.custom_fields and call.company is not None and call.company.retired_custom_fields:
-        shown["custom_fields"] = without_retired(
-            shown["custom_fields"], call.company.retired_custom_fields
-        )
+    company = call.company
+    if resource.custom_fields and company is not None and company.changed_custom_fields:
+        shown["custom_fields"] = as_defined(shown["custom_fields"], company)
     if shown.get("attachments"):
         shown["attachments"] = linked(call, shown["attachments"])
     shown.pop(CONTENT, None)
@@ -176,7 +175,7 @@ def apply(resource: Resource, call: Call, sent: Mapping[str, Json], row: Record)
         if read is not None:
             changed.update(read(value, call))
     if resource.custom_fields:
-        custom = read_custom_fields(sent)
+        custom = read_custom_fields(sent, call.company)
         if custom:
             changed["custom_fields"] = {**row.get("custom_fields", {}), **custom}
     if "attachments" in resource.template:

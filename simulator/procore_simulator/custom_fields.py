@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
-from procore_simulator.failures import invalid
+from procore_simulator.failures import ApiError, invalid
 from procore_simulator.messages import Json, JsonObject
+from procore_simulator.tenancy import Company
 
 __all__ = [
     "CHOICES",
+    "DATA_TYPES",
     "DEFINITIONS",
     "Definition",
+    "as_defined",
     "custom_field_template",
     "demand_custom_fields",
     "read_custom_fields",
-    "without_retired",
 ]
 
 _NAME = re.compile(r"^custom_field_(\d+)$")
@@ -51,7 +53,15 @@ DEFINITIONS: Final = (
 )  # fmt: skip
 CHOICES: Final = {1: "Open", 2: "Waiting", 3: "Done"}
 """The entries of every list of values."""
+DATA_TYPES: Final = frozenset(definition.data_type for definition in DEFINITIONS)
 _TYPES: Final = {definition.name: definition.data_type for definition in DEFINITIONS}
+
+
+def _types_in(company: Company | None) -> Mapping[str, str]:
+    if company is None or not company.retyped_custom_fields:
+        return _TYPES
+    retyped = company.retyped_custom_fields.items()
+    return {**_TYPES, **{f"custom_field_{number}": kind for number, kind in retyped}}
 
 
 def custom_field_template() -> JsonObject:
@@ -62,16 +72,17 @@ def custom_field_template() -> JsonObject:
     }
 
 
-def read_custom_fields(sent: Mapping[str, Json]) -> JsonObject:
+def read_custom_fields(sent: Mapping[str, Json], company: Company | None) -> JsonObject:
     """Read the known custom fields among the keys of a record; others are ignored.
 
     Raises:
         ApiError: 422 if a value is not of the field's type.
     """
     found: JsonObject = {}
+    types = _types_in(company)
     for name, value in sent.items():
-        if _NAME.match(name) and name in _TYPES:
-            kind = _TYPES[name]
+        if _NAME.match(name) and name in types:
+            kind = types[name]
             found[name] = {"data_type": kind, "value": _value(name, kind, value)}
     return found
 
@@ -115,7 +126,22 @@ def demand_custom_fields(sent: Mapping[str, Json]) -> None:
         raise invalid({name: ["can't be blank"] for name in empty})
 
 
-def without_retired(fields: JsonObject, retired: frozenset[int]) -> JsonObject:
-    """Leave out the fields that the company's administrator has removed."""
-    names = {f"custom_field_{number}" for number in retired}
-    return {name: value for name, value in fields.items() if name not in names}
+def as_defined(fields: JsonObject, company: Company) -> JsonObject:
+    """Show a record's custom fields as its company's administrator defines them by now."""
+    gone = {f"custom_field_{number}" for number in company.retired_custom_fields}
+    types = _types_in(company)
+    return {
+        name: shown if shown["data_type"] == types[name] else _retyped(name, types[name], shown)
+        for name, shown in fields.items()
+        if name not in gone
+    }
+
+
+def _retyped(name: str, kind: str, shown: JsonObject) -> JsonObject:
+    """Show a value under another type; it is lost where that cannot hold it."""
+    value = shown["value"]
+    plain = value.get("label") if isinstance(value, dict) else value
+    try:
+        return {"data_type": kind, "value": _value(name, kind, plain)}
+    except ApiError:
+        return {"data_type": kind, "value": [] if kind == "lov_entries" else None}

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 
+from procore_simulator.custom_fields import DATA_TYPES, DEFINITIONS
 from procore_simulator.failures import bad_request
 from procore_simulator.inputs import to_integer
 from procore_simulator.messages import Json, JsonObject
@@ -41,6 +42,9 @@ def _company(company: Company) -> JsonObject:
         "connected": company.connected,
         "is_active": company.is_active,
         "retired_custom_fields": sorted(company.retired_custom_fields),
+        "retyped_custom_fields": {
+            str(number): kind for number, kind in company.retyped_custom_fields.items()
+        },
         "permitted_projects": None if permitted is None else sorted(permitted),
     }
 
@@ -111,9 +115,30 @@ def _change_company(world: World, item: JsonObject) -> None:
             setattr(company, name, bool(item[name]))
     if "retired_custom_fields" in item:
         company.retired_custom_fields = frozenset(item["retired_custom_fields"] or ())
+    if "retyped_custom_fields" in item:
+        company.retyped_custom_fields = _types(item["retyped_custom_fields"] or {})
     if "permitted_projects" in item:
         wanted = item["permitted_projects"]
         company.permitted_projects = None if wanted is None else frozenset(wanted)
+
+
+def _types(sent: Json) -> dict[int, str]:
+    """Read the types that custom fields are to have.
+
+    Raises:
+        ApiError: 400 if a field or a type is unknown.
+    """
+    known = {definition.id for definition in DEFINITIONS}
+    types: dict[int, str] = {}
+    for name, kind in (sent if isinstance(sent, dict) else {"": None}).items():
+        number = to_integer(name)
+        if number not in known or not isinstance(kind, str) or kind not in DATA_TYPES:
+            raise bad_request(
+                f"retyped_custom_fields gives custom fields one of {', '.join(sorted(DATA_TYPES))}",
+                fields="companies",
+            )
+        types[number] = kind
+    return types
 
 
 def _change_tool(world: World, item: JsonObject) -> None:

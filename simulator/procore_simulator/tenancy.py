@@ -1,5 +1,6 @@
 """Companies, projects and who may do what in them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -42,7 +43,14 @@ class Company:
     """What the service account may enter; ``None`` means every project."""
     retired_custom_fields: frozenset[int] = frozenset()
     """Custom fields its admin has removed since."""
+    retyped_custom_fields: Mapping[int, str] = field(default_factory=dict)
+    """Custom fields that have another type since, and which."""
     next_id: int = 0
+
+    @property
+    def changed_custom_fields(self) -> bool:
+        """Whether its admin has changed them since."""
+        return bool(self.retired_custom_fields or self.retyped_custom_fields)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -23,6 +23,24 @@ def test_company_user_that_exists_is_a_conflict_and_can_be_woken(api: httpx.Clie
     assert renamed["name"].startswith("Ada ")
 
 
+def test_person_who_is_inactive_stands_in_a_list_of_their_own_only(api: httpx.Client) -> None:
+    path = f"/rest/v1.3/companies/{COMPANY}/users"
+    inactive = f"/rest/v1.0/companies/{COMPANY}/users/inactive"
+
+    def listed(place: str) -> set[int]:
+        return {row["id"] for row in api.get(place, params={"sort": "name"}).json()}
+
+    assert listed(path).isdisjoint(listed(inactive))
+    (one, *_) = listed(path)
+    assert api.patch(f"{path}/{one}", json={"user": {"is_active": False}}).is_success
+    for version in ("v1.0", "v1.1", "v1.3"):
+        assert one not in listed(f"/rest/{version}/companies/{COMPANY}/users")
+    assert one in listed(inactive)
+    assert api.patch(f"{inactive}/{one}").is_success
+    assert one in listed(path)
+    assert one not in listed(inactive)
+
+
 def test_project_users_are_added_created_and_removed(api: httpx.Client) -> None:
     team = f"{IN_PROJECT}/users"
     members = {row["id"] for row in api.get(team).json()}

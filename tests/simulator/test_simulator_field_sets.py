@@ -97,3 +97,51 @@ def test_administrator_can_remove_a_custom_field_at_run_time(
     assert "custom_field_49418" not in api.get(SETS).json()[0]["fields"]
     found = simulator.state()["environments"]["developer_sandbox"]["companies"][0]
     assert found["retired_custom_fields"] == [49418]
+
+
+def test_administrator_can_change_the_type_of_a_custom_field_at_run_time(
+    simulator: Simulator, api: httpx.Client
+) -> None:
+    def values(record: dict[str, Any]) -> dict[str, Any]:
+        fields = record["custom_fields"]
+        return {name: (one["data_type"], one["value"]) for name, one in fields.items()}
+
+    sent = {
+        "custom_field_49417": "2.5",
+        "custom_field_49418": "North",
+        "custom_field_49419": 1,
+        "custom_field_49423": "7",
+    }
+    punch = {**QUERY, "punch_item": {"name": "x", **sent}}
+    made = api.post(PUNCH, json=punch).json()
+    before = values(made)
+    types = {"49417": "string", "49418": "lov_entries", "49419": "string", "49423": "decimal"}
+    simulator.state(companies=[{"id": COMPANY, "retyped_custom_fields": types}])
+    after = values(api.get(f"{PUNCH}/{made['id']}", params=QUERY).json())
+    assert after == {
+        **before,
+        "custom_field_49417": ("string", "2.5"),
+        "custom_field_49418": ("lov_entries", []),
+        "custom_field_49419": ("string", "Open"),
+        "custom_field_49423": ("decimal", 7.0),
+    }
+    defined = {row["id"]: row["data_type"] for row in api.get(DEFINITIONS).json()}
+    assert {str(number): defined[int(number)] for number in types} == types
+    assert api.get(SETS).json()[0]["fields"]["custom_field_49418"]["data_type"] == "lov_entries"
+    punch = {**QUERY, "punch_item": {"name": "y", "custom_field_49423": "none"}}
+    assert api.post(PUNCH, json=punch).status_code == 422
+    found = simulator.state()["environments"]["developer_sandbox"]["companies"][0]
+    assert found["retyped_custom_fields"] == types
+    simulator.state(companies=[{"id": COMPANY, "retyped_custom_fields": None}])
+    assert values(api.get(f"{PUNCH}/{made['id']}", params=QUERY).json()) == before
+
+
+@pytest.mark.parametrize(
+    "types", [{"49417": "colour"}, {"49417": []}, {"1": "string"}, {"x": "string"}, ["string"]]
+)
+def test_type_or_field_that_there_is_not_is_refused(simulator: Simulator, types: object) -> None:
+    company = {"id": COMPANY, "retyped_custom_fields": types}
+    place = f"{simulator.ready['admin_url']}/state"
+    answer = simulator.http.post(place, json={"companies": [company]})
+    assert answer.status_code == 400
+    assert "lov_entry" in answer.json()["message"]

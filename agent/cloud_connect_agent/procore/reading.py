@@ -7,8 +7,12 @@ from functools import partial
 from typing import Final, Self
 
 from cloud_connect.calls import Operation
-from cloud_connect.errors import InvalidRequestError, SourceRejectedError
-from cloud_connect_agent.procore.catalog import Pager
+from cloud_connect.errors import (
+    InvalidRequestError,
+    SourceRejectedError,
+    SourceUnavailableError,
+)
+from cloud_connect_agent.procore.catalog import Pager, Resource
 from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.messages import ApiResponse
 from cloud_connect_agent.procore.observed import ObservedFields
@@ -22,7 +26,7 @@ from cloud_connect_agent.procore.planner import (
     scoped,
 )
 from cloud_connect_agent.procore.pushdown import ignored_filters
-from cloud_connect_agent.procore.rows import Path, Row, unwrap
+from cloud_connect_agent.procore.rows import Path, Row, is_answer, unwrap
 from cloud_connect_agent.procore.selection import READABLE
 from cloud_connect_agent.procore.sightings import Sightings
 from cloud_connect_agent.procore.window import ReadAhead
@@ -190,7 +194,9 @@ class Reading:
 
     def _read_page(self, response: ApiResponse, number: int) -> Page:
         plan, resource = self.plan, self.plan.selection.resource
-        page = read_page(response, number=number, rule=resource.needed(Operation.LIST).unwrap)
+        rule = resource.needed(Operation.LIST).unwrap
+        _check_shape(response, resource, rule)
+        page = read_page(response, number=number, rule=rule)
         if page.per_page is not None and page.per_page < plan.per_page:
             self.sightings.note("procore_page_size_clamped", resource=resource.name)
         return page
@@ -218,4 +224,17 @@ class Reading:
             if exc.status != 404 or plan.selection.shown:
                 raise
             return Page(number=1, rows=[])
+        _check_shape(response, resource, rule)
         return Page(number=1, rows=unwrap(response.api_json(), rule))
+
+
+def _check_shape(response: ApiResponse, resource: Resource, rule: str) -> None:
+    """Refuse an answer of another shape: what it lacks must not count as not there.
+
+    Raises:
+        SourceUnavailableError: If it is none.
+    """
+    if not is_answer(response.api_json(), rule, resource.shows):
+        raise SourceUnavailableError(
+            f"Procore's answer is not what it documents for {resource.many}."
+        )

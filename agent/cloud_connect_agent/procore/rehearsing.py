@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from cloud_connect.calls import Operation, RecordParams
+from cloud_connect.calls import Operation, RecordParams, Source
 from cloud_connect.errors import InvalidRequestError
 from cloud_connect.query import Query
 from cloud_connect_agent.policy import Ceiling
 from cloud_connect_agent.procore.answering import Answering
 from cloud_connect_agent.procore.bulk import NewRecord, new_records
-from cloud_connect_agent.procore.catalog import Catalog, Resource
+from cloud_connect_agent.procore.catalog import Catalog, Direction, Resource
 from cloud_connect_agent.procore.changing import (
     NOTHING,
     OPERATIONS,
@@ -23,7 +23,7 @@ from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.metadata import Metadata
 from cloud_connect_agent.procore.planner import scoped
 from cloud_connect_agent.procore.records import write_request
-from cloud_connect_agent.procore.rows import Row
+from cloud_connect_agent.procore.rows import Path, Row, project
 from cloud_connect_agent.procore.rowstream import FixedRows, RowStream
 from cloud_connect_agent.procore.sent import asked_for, check_required, sent_record
 from cloud_connect_agent.procore.values import Calendar
@@ -35,7 +35,8 @@ class Rehearsing:
     """Tells of one catalogue's writes what they would do; it has no way to do it.
 
     The rows are the records as they are, of a creation as they would be sent; the total is
-    their number, the message a sentence that says what would become of them.
+    their number, the message a sentence that says what would become of them. A query's
+    fields and limit choose what is shown of them, never what is counted.
     """
 
     def __init__(self, catalog: Catalog, answering: Answering, metadata: Metadata) -> None:
@@ -59,14 +60,15 @@ class Rehearsing:
             raise InvalidRequestError("There is nothing to write: “mappings” is empty.")
         if operation is Operation.CREATE:
             new = new_records(resource, query, fetcher.source)
-            return await self.creation(resource, new, fetcher, ceiling=ceiling)
+            return await self.creation(resource, new, fetcher, ceiling=ceiling, query=query)
         selection, _ = checked_change(resource, query, fetcher.source)
         selection = replace(selection, limit=MAX_CHANGED + 1)
         rows = await self._answering.records(selection, fetcher, calendar)
         verb = VERBS[operation]
         refused = too_many(resource, len(rows), verb=verb, multiple=query.multiple, ceiling=ceiling)
         more = len(rows) > MAX_CHANGED  # no further ones were read
-        return _told(rows, verb, None if refused is None else refused.message, more=more)
+        told = None if refused is None else refused.message
+        return _told(rows, verb, told, more=more, shown=_shown(resource, query, rows))
 
     async def creation(
         self,
@@ -75,25 +77,31 @@ class Rehearsing:
         fetcher: Fetcher,
         *,
         ceiling: Ceiling | None,
+        query: Query | None = None,
     ) -> RowStream:
         """Say what would be sent for new records, and what the company asks for besides.
+
+        Args:
+            query: Where it comes from, if that chooses what is shown.
 
         Raises:
             InvalidRequestError: If one lacks what Procore documents as needed.
         """
         endpoint = self._catalog.endpoint(resource, Operation.CREATE)
         await self._metadata.refresh(fetcher)
-        required = self._metadata.required(fetcher.source, resource)
         rows: list[Row] = []
         asked: dict[str, None] = {}
         for one in records:
             check_required(resource, endpoint, one.record)
+            required = self._metadata.required(_place_of(one, fetcher.source), resource)
             asked.update(dict.fromkeys(asked_for(resource, required, one.record)))
             rows.append(scoped(sent_record(one.request, endpoint), resource, one.target))
         refused = too_many_new(resource, len(rows), ceiling=ceiling)
         named = ", ".join(f"“{name}”" for name in asked)
         hint = f" One of the company's field sets asks for {named} as well." if asked else ""
-        return _told(rows, "created", None if refused is None else refused.message, hint=hint)
+        told = None if refused is None else refused.message
+        shown = rows if query is None else _shown(resource, query, rows)
+        return _told(rows, "created", told, hint=hint, shown=shown)
 
     def check(
         self, operation: Operation, params: RecordParams, record: Mapping[str, object] | None
@@ -114,8 +122,42 @@ class Rehearsing:
         return _told([row], VERBS[operation], None)
 
 
+def _place_of(new: NewRecord, source: Source) -> Source:
+    """The source as it is for a new record: its project's field sets hold in no other one."""
+    if new.target.get("project_id") == str(source.project_id):
+        return source
+    return source.model_copy(update={"project_id": None})
+
+
+def _shown(resource: Resource, query: Query, rows: Sequence[Row]) -> Sequence[Row]:
+    """What a query's fields and limit leave of the records; which they are is always told.
+
+    Raises:
+        InvalidRequestError: If a name is no field of them; it is named.
+    """
+    paths = [Path(name) for name in query.fields]
+    for path in paths if rows else ():
+        unseen = all(path.exists_in(row) is False for row in rows)
+        if unseen and not resource.knows(path.name, Direction):
+            raise InvalidRequestError(resource.no_field(path.name, beside=rows[0]))
+    rows = rows[: query.row_limit]
+    if not paths:
+        return rows
+    where = ("id", *resource.scope_fields)
+    return [
+        {**{name: row[name] for name in where if name in row}, **project(row, paths)}
+        for row in rows
+    ]
+
+
 def _told(
-    rows: Sequence[Row], verb: str, refused: str | None, *, more: bool = False, hint: str = ""
+    rows: Sequence[Row],
+    verb: str,
+    refused: str | None,
+    *,
+    more: bool = False,
+    hint: str = "",
+    shown: Sequence[Row] | None = None,
 ) -> RowStream:
     count = len(rows)
     if refused is not None:
@@ -125,7 +167,8 @@ def _told(
         message = f"{_number(count)} would be {verb}; nothing was written."
     else:
         message = f"{NOTHING[:-1]}; nothing was written."
-    return RowStream(FixedRows(rows), message=message + hint)
+    shown = rows if shown is None else shown
+    return RowStream(FixedRows(shown, total_items=count), message=message + hint)
 
 
 def _number(count: int) -> str:

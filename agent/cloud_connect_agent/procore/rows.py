@@ -1,10 +1,10 @@
 """Pure: the flat records that callers see, made from what Procore answers."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-__all__ = ["CUSTOM_FIELD", "Path", "Row", "flatten_tree", "project", "unwrap"]
+__all__ = ["CUSTOM_FIELD", "Path", "Row", "flatten_tree", "is_answer", "project", "unwrap"]
 
 Row = dict[str, object]
 
@@ -92,6 +92,35 @@ def unwrap(body: object, rule: str) -> list[Row]:
     if isinstance(body, dict) and shape in body:
         return _records(body[shape])
     return _records(body)
+
+
+def is_answer(body: object, rule: str, is_record: Callable[[Row], bool]) -> bool:
+    """Whether an answer to a read has the shape that *rule* says, so that nothing in it is lost.
+
+    Nothing at all is an answer: it has no records.
+
+    Args:
+        is_record: Whether an object that stands by itself can be one of the records.
+    """
+    shape, _, key = rule.partition(":")
+    if not body and not isinstance(body, (str, int, float)):
+        return True
+    if shape == "tree":
+        return isinstance(body, dict) and not {"id", "folders", "files"}.isdisjoint(body)
+    if shape == "groups":
+        groups = body if isinstance(body, list) else [body]
+        return all(
+            isinstance(group, dict) and key in group and _are_records(group[key])
+            for group in groups
+        )
+    inner = body[shape] if isinstance(body, dict) and shape in body else body
+    return _are_records(inner) or (isinstance(inner, dict) and is_record(inner))
+
+
+def _are_records(value: object) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(item, dict) for item in value)
+    return value is None or value == {}
 
 
 def _records(value: object) -> list[Row]:

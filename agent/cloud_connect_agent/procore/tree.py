@@ -48,11 +48,11 @@ class Trees:
     def __init__(self, catalog: Catalog, metadata: Metadata) -> None:
         self._catalog: Final = catalog
         self._metadata: Final = metadata
-        self._made: Final[OrderedDict[tuple[str, int], _Made]] = OrderedDict()
+        self._made: Final[OrderedDict[tuple[str, int, int | None], _Made]] = OrderedDict()
 
     def tree(self, source: Source) -> Sequence[Mapping[str, object]]:
-        """The tree of a company, by what is known of it now."""
-        key = (source.environment.value, source.company_id)
+        """The tree of a company and its project, by what is known of them now."""
+        key = (source.environment.value, source.company_id, source.project_id)
         revision = self._metadata.revision(source)
         known = self._made.get(key)
         if known is None or known[0] != revision:

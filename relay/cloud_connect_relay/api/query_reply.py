@@ -44,8 +44,7 @@ async def write_query_answer(answer: "Answer", reply: Reply, *, dry_run: bool = 
             break
     answer.rows = joiner.total
     if answer.ended:
-        count = joiner.rows if answer.total_items is None else answer.total_items
-        rehearsed = b',"dryRun":true,"count":%d' % count if dry_run else b""
+        rehearsed = _rehearsed(answer, joiner.rows) if dry_run else b""
         await _whole(answer, reply, pieces, rehearsed)
         return
     await reply.start(200, answer_headers(answer, media_type="application/json"))
@@ -56,7 +55,7 @@ async def write_query_answer(answer: "Answer", reply: Reply, *, dry_run: bool = 
         answer.rows = joiner.total
         await reply.write(joiner.feed(piece))
     answer.rows = joiner.total
-    rehearsed = b',"dryRun":true,"count":%d' % joiner.total if dry_run else b""
+    rehearsed = _rehearsed(answer, joiner.total) if dry_run else b""
     await reply.end(b"]" + rehearsed + _tail(answer) + b"}")
 
 
@@ -66,6 +65,11 @@ async def _whole(answer: "Answer", reply: Reply, pieces: list[bytes], rehearsed:
         [b'{"success":true', told, b',"items":[', *pieces, b"]", rehearsed, _tail(answer), b"}"]
     )
     await reply.whole(200, answer_headers(answer, media_type="application/json"), body)
+
+
+def _rehearsed(answer: "Answer", rows: int) -> bytes:
+    count = rows if answer.total_items is None else answer.total_items
+    return b',"dryRun":true,"count":%d' % count
 
 
 def _tail(answer: "Answer") -> bytes:

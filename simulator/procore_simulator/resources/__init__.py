@@ -22,6 +22,7 @@ from procore_simulator.resources import (
     drawings,
     equipment,
     field_sets,
+    filter_options,
     financials,
     inactive,
     locations,
@@ -84,6 +85,7 @@ _AREAS = (
     comments,
     correspondence_batches,
     meeting_topics,
+    filter_options,
 )
 
 RESOURCES: dict[str, Resource] = {

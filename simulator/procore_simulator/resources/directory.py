@@ -315,9 +315,7 @@ RESOURCES = (COMPANY_USERS, PROJECT_USERS, PROJECT_ROLES)
 
 _TEAM = "/rest/v1.0/projects/{project_id}/users"
 ROUTES: tuple[Route, ...] = (
-    *crud_routes(COMPANY_USERS, "/rest/v1.3/companies/{company_id}/users", "LSCU"),
-    *crud_routes(COMPANY_USERS, "/rest/v1.1/companies/{company_id}/users", "L"),
-    *crud_routes(COMPANY_USERS, "/rest/v1.0/companies/{company_id}/users", "L"),
+    *crud_routes(COMPANY_USERS, "/rest/v1.3/companies/{company_id}/users", "SCU"),
     Route(
         method="PATCH",
         template="/rest/v1.0/companies/{company_id}/users/inactive/{id}",

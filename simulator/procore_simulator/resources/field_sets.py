@@ -1,5 +1,7 @@
 """Custom fields as a company defines them, and the field sets that show and demand them."""
 
+from dataclasses import replace
+
 from procore_simulator.calls import Call
 from procore_simulator.crud import list_reply
 from procore_simulator.custom_fields import CHOICES, DEFINITIONS, Definition
@@ -68,8 +70,12 @@ FIELD_SETS = Resource(
 
 
 def _defined(call: Call) -> list[Definition]:
-    retired = call.home.retired_custom_fields
-    return [definition for definition in DEFINITIONS if definition.id not in retired]
+    home = call.home
+    return [
+        replace(one, data_type=home.retyped_custom_fields.get(one.id, one.data_type))
+        for one in DEFINITIONS
+        if one.id not in home.retired_custom_fields
+    ]
 
 
 def _entries() -> list[JsonObject]:

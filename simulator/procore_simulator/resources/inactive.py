@@ -1,7 +1,8 @@
-"""Who and what in a company's directory is inactive."""
+"""Who and what in a company's directory is active, and what is not."""
 
 from procore_simulator.calls import Call
 from procore_simulator.crud import list_reply
+from procore_simulator.filtering import selected_rows
 from procore_simulator.messages import Reply
 from procore_simulator.resource import Resource
 from procore_simulator.resources.companies import VENDORS
@@ -19,15 +20,39 @@ def _inactive(resource: Resource) -> Handler:
     return handle
 
 
-RESOURCES: tuple[Resource, ...] = ()
-ROUTES: tuple[Route, ...] = tuple(
-    Route(
+def _active_users(call: Call) -> Reply:
+    """List who is active: of the lists of users, none has everybody."""
+    rows = selected_rows(
+        COMPANY_USERS,
+        call.collection(COMPANY_USERS.name),
+        call.request.query,
+        today=call.world.clock.today(),
+    )
+    active = [row for row in rows if row.get("is_active") is not False]
+    return list_reply(COMPANY_USERS, call, active)
+
+
+def _route(template: str, handler: Handler, resource: Resource) -> Route:
+    return Route(
         method="GET",
-        template=f"/rest/v1.0/companies/{{company_id}}/{noun}/inactive",
-        handler=_inactive(resource),
+        template=template,
+        handler=handler,
         resource=resource.name,
         reach=Reach.COMPANY,
         tool="directory",
     )
-    for noun, resource in (("users", COMPANY_USERS), ("vendors", VENDORS))
+
+
+RESOURCES: tuple[Resource, ...] = ()
+ROUTES: tuple[Route, ...] = (
+    *(
+        _route(
+            f"/rest/v1.0/companies/{{company_id}}/{noun}/inactive", _inactive(resource), resource
+        )
+        for noun, resource in (("users", COMPANY_USERS), ("vendors", VENDORS))
+    ),
+    *(
+        _route(f"/rest/{version}/companies/{{company_id}}/users", _active_users, COMPANY_USERS)
+        for version in ("v1.0", "v1.1", "v1.3")
+    ),
 )

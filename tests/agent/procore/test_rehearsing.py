@@ -66,6 +66,48 @@ async def test_change_is_told_and_not_made(
     assert procore.written == []
 
 
+async def test_fields_and_limit_choose_what_is_shown_and_not_what_is_counted(
+    executor: RecordExecutor,
+) -> None:
+    stream = await rehearsed(
+        executor,
+        "delete",
+        conditions=[condition("id", "gt", 1)],
+        fields=["name", "priority"],
+        rowLimit=2,
+        multiple=True,
+    )
+    assert stream.message == "4 records would be deleted; nothing was written."
+    assert stream.total_items == 4
+    place = {"project_id": PROJECT, "priority": "low"}
+    assert await rows_of(stream) == [
+        {"id": 2, "name": "Door 2", **place},
+        {"id": 3, "name": "Door 3", **place},
+    ]
+    new = await rehearsed(
+        executor, "insert", records=[{"name": "A"}, {"name": "B"}], fields=["name"], rowLimit=1
+    )
+    assert new.total_items == 2
+    assert await rows_of(new) == [{"project_id": PROJECT, "name": "A"}]
+
+
+async def test_limit_of_none_shows_nothing_and_counts(executor: RecordExecutor) -> None:
+    stream = await rehearsed(
+        executor, "delete", conditions=[condition("id", "gt", 1)], rowLimit=0, multiple=True
+    )
+    assert stream.total_items == 4
+    assert await rows_of(stream) == []
+
+
+async def test_field_to_show_that_no_record_has_is_refused(executor: RecordExecutor) -> None:
+    chosen = [condition("id", "eq", 1)]
+    with pytest.raises(InvalidRequestError, match="“nmae”"):
+        await rehearsed(executor, "delete", conditions=chosen, fields=["nmae"])
+    nothing = [condition("id", "eq", 99)]
+    none = await rehearsed(executor, "delete", conditions=nothing, fields=["nmae"])
+    assert none.total_items == 0
+
+
 async def test_one_record_and_none_are_told_as_such(executor: RecordExecutor) -> None:
     one = await rehearsed(executor, "delete", conditions=[condition("id", "eq", 1)])
     assert one.message == "1 record would be deleted; nothing was written."
@@ -142,6 +184,21 @@ async def test_what_the_company_asks_for_besides_is_told(
     full = {"name": "Door", "due": "2026-12-01", "location_id": 1, "custom_field_7": "x"}
     stream = await rehearsed(executor, "insert", mappings=full)
     assert stream.message == "1 record would be created; nothing was written."
+
+
+async def test_field_sets_of_the_project_speak_for_its_own_records_only(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    def asks_for(name: str) -> list[dict[str, object]]:
+        return [{"class_name": "PunchItem", "fields": {name: {"required": True}}}]
+
+    procore.tables[f"/rest/v1.0/companies/{COMPANY}/configurable_field_sets"] = asks_for("due")
+    procore.tables[f"/rest/v1.0/projects/{PROJECT}/configurable_field_sets"] = asks_for("priority")
+    here = await rehearsed(executor, "insert", mappings={"name": "Door"})
+    assert "asks for “priority” as well" in (here.message or "")
+    elsewhere = {"name": "Door", "project_id": PROJECT + 1}
+    there = await rehearsed(executor, "insert", mappings=elsewhere)
+    assert "asks for “due” as well" in (there.message or "")
 
 
 async def test_what_procore_needs_is_named(executor: RecordExecutor) -> None:

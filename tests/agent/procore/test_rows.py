@@ -1,6 +1,6 @@
 import pytest
 
-from cloud_connect_agent.procore.rows import Path, flatten_tree, project, unwrap
+from cloud_connect_agent.procore.rows import Path, flatten_tree, is_answer, project, unwrap
 
 ROW = {
     "id": 1,
@@ -80,6 +80,51 @@ def test_fields_are_there_even_if_they_are_blank(name: str, *, there: bool | Non
 )
 def test_records_are_found_in_answers(body: object, rule: str, ids: list[int]) -> None:
     assert [row["id"] for row in unwrap(body, rule)] == ids
+
+
+@pytest.mark.parametrize(
+    ("body", "rule", "answers"),
+    [
+        (None, "", True),
+        ([], "", True),
+        ({}, "", True),
+        ([{"id": 1}], "", True),
+        ({"id": 1}, "", True),
+        ({"errors": ["no"]}, "", False),
+        ([1, 2], "", False),
+        ([{"id": 1}, "x"], "", False),
+        ("text", "", False),
+        ("", "", False),
+        (0, "", False),
+        (1.5, "", False),
+        (False, "", False),
+        (True, "", False),
+        ({"data": [{"id": 1}]}, "data", True),
+        ({"data": {"id": 1}}, "data", True),
+        ({"data": None}, "data", True),
+        ({"data": {}}, "data", True),
+        ([{"id": 1}], "data", True),
+        ({"id": 1}, "data", True),
+        ({"data": [1]}, "data", False),
+        ({"data": "x"}, "data", False),
+        ({"data": {"errors": []}}, "data", False),
+        ({"message": "no"}, "data", False),
+        ([{"meetings": [{"id": 1}]}, {"meetings": None}], "groups:meetings", True),
+        ({"meetings": [{"id": 1}]}, "groups:meetings", True),
+        ([], "groups:meetings", True),
+        ([{"meetings": [{"id": 1}]}, 7], "groups:meetings", False),
+        ([{"id": 1}], "groups:meetings", False),
+        ({"meetings": [1]}, "groups:meetings", False),
+        ({"errors": ["no"]}, "groups:meetings", False),
+        ({"id": 1, "folders": []}, "tree:files", True),
+        ({"files": []}, "tree:files", True),
+        ([{"id": 1}], "tree:files", False),
+        ({"errors": ["no"]}, "tree:files", False),
+        ("x", "tree:files", False),
+    ],
+)
+def test_answer_of_another_shape_is_none(body: object, rule: str, *, answers: bool) -> None:
+    assert is_answer(body, rule, lambda row: "id" in row) is answers
 
 
 def test_folder_tree_becomes_rows_with_parents() -> None:

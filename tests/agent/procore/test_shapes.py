@@ -11,6 +11,7 @@ from cloud_connect.errors import (
     CloudConnectError,
     InvalidRequestError,
     SourceRejectedError,
+    SourceUnavailableError,
     UnsupportedOperationError,
 )
 from cloud_connect.query import Query
@@ -97,6 +98,44 @@ async def select(executor: RecordExecutor, name: str, **members: object) -> list
 
 def params(resource: str, **more: object) -> RecordParams:
     return RecordParams.model_validate({"source": source(), "resource": resource, **more})
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "body"),
+    [
+        ("rows", "/rest/v1.0/rows", [1, 2]),
+        ("rows", "/rest/v1.0/rows", {"errors": ["Later."]}),
+        ("rows", "/rest/v1.0/rows", "Later."),
+        ("rows", "/rest/v1.0/rows", 7),
+        ("plan", "/rest/v1.0/projects/5001/plan", {"message": "Later."}),
+        ("plan", "/rest/v1.0/projects/5001/plan", {"error": {"code": 1}, "locked": True}),
+    ],
+)
+async def test_answer_that_is_no_list_of_records_is_not_taken_for_one(
+    procore: ScriptedProcore, executor: RecordExecutor, name: str, path: str, body: object
+) -> None:
+    procore.answers["GET", path] = body
+    with pytest.raises(SourceUnavailableError, match="not what it documents for things"):
+        await select(executor, name)
+
+
+async def test_record_that_is_shown_as_something_else_is_no_record(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    procore.answers["GET", "/rest/v1.1/lines/7"] = {"status": "later"}
+    with pytest.raises(SourceUnavailableError, match="not what it documents for things"):
+        await executor.get(params("lines", record_id="7"), time.monotonic() + 20)
+
+
+async def test_record_by_itself_is_a_list_of_one(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    procore.answers["GET", "/rest/v1.0/projects/5001/plan"] = {"locked": True}
+    (row,) = await select(executor, "plan")
+    assert row["locked"] is True
+    procore.answers["GET", "/rest/v1.0/rows"] = {"Est. Cost": "9.00"}
+    (row,) = await select(executor, "rows")
+    assert row["Est. Cost"] == "9.00"
 
 
 async def test_columns_of_a_budget_are_fields(

@@ -169,6 +169,21 @@ async def test_retired_custom_field_that_was_used_is_told(
     assert NUMBER not in {field["name"] for field in await _fields(executor, "punch_items")}
 
 
+async def test_used_custom_field_of_another_type_is_told(
+    simulator: Simulator, executor: RecordExecutor
+) -> None:
+    await executor.tree(SOURCE, soon())
+    await run(executor, action="select", conditions=[condition(NUMBER, "contains", "N")])
+    simulator.state(companies=[{"id": COMPANY, "retyped_custom_fields": {"49418": "decimal"}}])
+    items = (await executor.drift(SOURCE, soon(), refresh=True))["items"]
+    assert isinstance(items, list)
+    assert [(item["resource"], item["field"], item["kind"]) for item in items] == [
+        ("punch_items", NUMBER, "type_changed")
+    ]
+    (field, _) = [one for one in await _fields(executor, "punch_items") if one["name"] == NUMBER]
+    assert field["type"] == "number"
+
+
 async def _fields(executor: RecordExecutor, table: str) -> list[Row]:
     for group in await executor.tree(SOURCE, soon()):
         nodes = group["nodes"]

@@ -91,6 +91,18 @@ async def test_long_dry_run_is_streamed_and_counted(relay: CallRelay) -> None:
     assert (told["dryRun"], told["count"], len(told["items"])) == (True, 6000, 6000)
 
 
+async def test_long_dry_run_that_shows_a_part_counts_all(relay: CallRelay) -> None:
+    async def part(exchange: Exchange, _: bytes) -> None:
+        head = ResponseHead(status=200, outcome=Outcome.COMPLETED, total_items=7000)
+        await exchange.send_head(head)
+        await exchange.send(row_lines(6000))
+        await exchange.send_trailers(Trailers(outcome=Outcome.COMPLETED))
+
+    _, base = await relay.ready(ScriptedAgent(script={Operation.QUERY_DRY_RUN: part}))
+    told = (await relay.api.post(f"{base}/query", json=DELETE)).json()
+    assert (told["count"], len(told["items"])) == (7000, 6000)
+
+
 async def test_dry_run_that_is_neither_true_nor_false_is_refused(relay: CallRelay) -> None:
     agent, base = await relay.ready()
     answer = await relay.api.post(f"{base}/query", json={**DELETE, "dryRun": "perhaps"})

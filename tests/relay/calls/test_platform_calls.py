@@ -263,7 +263,7 @@ async def test_unknown_action_is_named_and_goes_nowhere(relay: CallRelay, action
     answer = await relay.api.post(f"{base}/query", json={**SELECT, "action": action})
     assert answer.status_code == 200
     assert answer.json()["success"] is False
-    assert f"'{action if isinstance(action, str) else ''}'" in answer.json()["message"]
+    assert f"“{action if isinstance(action, str) else ''}”" in answer.json()["message"]
     assert agent.heard == []
 
 

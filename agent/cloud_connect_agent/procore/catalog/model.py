@@ -199,6 +199,14 @@ class Resource(Table):
         """The type of a field; ``None`` if the catalogue does not tell."""
         return self._types.get(name)
 
+    def shows(self, body: Mapping[str, object]) -> bool:
+        """Whether an object that Procore answers can be a record, rather than an error."""
+        if self.identity in body:
+            return True
+        if "errors" in body or "error" in body:
+            return False
+        return self.dynamic or any(name in self._types for name in body)
+
     def no_field(self, name: str, *, beside: Iterable[str] = ()) -> str:
         """The sentence that *name* is no field, with the one that may be meant.
 

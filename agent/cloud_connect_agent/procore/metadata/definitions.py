@@ -42,6 +42,10 @@ class CompanyFields:
     covered: frozenset[str] = frozenset()
     active: frozenset[str] | None = None
 
+    def required_of(self, table: str) -> frozenset[str]:
+        """What the field sets of a table require."""
+        return self.required.get(table, frozenset())
+
     def lacks(self, name: str) -> bool:
         """Whether the company certainly has no such custom field."""
         return self.active is not None and name not in self.active

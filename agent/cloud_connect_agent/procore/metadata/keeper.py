@@ -15,7 +15,10 @@ from cloud_connect.calls import Source
 from cloud_connect_agent.procore.catalog import Catalog, Direction, FieldSpec, Resource
 from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.metadata.definitions import CompanyFields
-from cloud_connect_agent.procore.metadata.reading import read_company_fields
+from cloud_connect_agent.procore.metadata.reading import (
+    read_company_fields,
+    read_project_fields,
+)
 from cloud_connect_agent.procore.metadata.snapshot import (
     Field,
     Origin,
@@ -37,8 +40,17 @@ _FRESH_SECONDS: Final = 60.0  # a company changes its fields by hand
 _RETRY_SECONDS: Final = 60.0  # after definitions that could not be read
 _KEEP_SECONDS: Final = 60.0  # of use that a crash may lose
 _MAX_COMPANIES: Final = 200
+_MAX_PROJECTS: Final = 200  # of one company; each is the default one of some data source
 
 _Key = tuple[str, int]
+
+
+class _Project:
+    """What is known of one project: the field sets that hold in it."""
+
+    def __init__(self) -> None:
+        self.own: CompanyFields | None = None
+        self.due = 0.0
 
 
 class _Company:
@@ -49,6 +61,7 @@ class _Company:
         self.busy: Final = asyncio.Lock()
         self.own: CompanyFields | None = None
         self.due = 0.0
+        self.projects: Final[OrderedDict[int, _Project]] = OrderedDict()
         self.snapshot: Snapshot | None = None
         self.revision = 0
         self.usage = Usage()
@@ -84,6 +97,7 @@ class Metadata:
         self._fresh: Final = fresh
         self._companies: Final[OrderedDict[_Key, _Company]] = OrderedDict()
         self._revisions: Final = itertools.count(1)  # also of companies that were let go meanwhile
+        self._names: Final = frozenset(resource.name for resource in catalog)
         self._base: Final = {
             resource.name: {
                 spec.name: Field(type=spec.type, origin=Origin.CATALOG) for spec in resource.fields
@@ -102,15 +116,37 @@ class Metadata:
         company = self._company(fetcher.source)
         async with company.busy:
             await self._load(company)
-            if force or self._clock() >= company.due:
-                names = frozenset(resource.name for resource in self._catalog)
-                read = await read_company_fields(fetcher, names)
-                if read is not None and read != company.own:
-                    company.own = read
-                    company.revision = next(self._revisions)
-                pause = _RETRY_SECONDS if read is None else self._fresh()
-                company.due = self._clock() + pause
+            async with asyncio.TaskGroup() as tasks:
+                if force or self._clock() >= company.due:
+                    tasks.create_task(self._read(company, fetcher), name="company-fields")
+                tasks.create_task(
+                    self._read_project(company, fetcher, force=force), name="project-fields"
+                )
             await self._look(company)
+
+    async def _read(self, company: _Company, fetcher: Fetcher) -> None:
+        read = await read_company_fields(fetcher, self._names)
+        if read is not None and read != company.own:
+            company.own = read
+            company.revision = next(self._revisions)
+        company.due = self._clock() + (_RETRY_SECONDS if read is None else self._fresh())
+
+    async def _read_project(self, company: _Company, fetcher: Fetcher, *, force: bool) -> None:
+        """Read what holds in the project that the data source is for, if it is for one."""
+        project_id = fetcher.source.project_id
+        if project_id is None:
+            return
+        project = company.projects.setdefault(project_id, _Project())
+        company.projects.move_to_end(project_id)
+        while len(company.projects) > _MAX_PROJECTS:
+            company.projects.popitem(last=False)
+        if not force and self._clock() < project.due:
+            return
+        read = await read_project_fields(fetcher, project_id, self._names)
+        if read is not None and read != project.own:
+            project.own = read
+            company.revision = next(self._revisions)
+        project.due = self._clock() + (_RETRY_SECONDS if read is None else self._fresh())
 
     async def _look(self, company: _Company) -> None:
         """Take a new version if what there is has changed."""
@@ -157,9 +193,17 @@ class Metadata:
         return self._observed.type_of(source, resource, name) if known is None else known.type
 
     def required(self, source: Source, resource: Resource) -> frozenset[str]:
-        """The fields that one of the company's field sets requires."""
-        own = self._company(source).own
-        return frozenset() if own is None else own.required.get(resource.name, frozenset())
+        """The fields that the field set of the source's project requires.
+
+        Where that is not known, those that one of the company's field sets does.
+        """
+        company = self._company(source)
+        if source.project_id is not None and "project_id" in resource.scope:
+            project = company.projects.get(source.project_id)
+            own = None if project is None else project.own
+            if own is not None and resource.name in own.covered:
+                return own.required_of(resource.name)
+        return frozenset() if company.own is None else company.own.required_of(resource.name)
 
     async def drift(self, fetcher: Fetcher, *, force: bool = False) -> dict[str, object]:
         """Which fields that calls named are gone or have another type, as a document."""

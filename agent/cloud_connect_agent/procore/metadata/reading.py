@@ -12,11 +12,12 @@ from cloud_connect_agent.procore.messages import ApiRequest
 from cloud_connect_agent.procore.metadata.definitions import CompanyFields, company_fields
 from cloud_connect_agent.procore.rows import unwrap
 
-__all__ = ["read_company_fields"]
+__all__ = ["read_company_fields", "read_project_fields"]
 
 log = structlog.get_logger(__name__)
 
 _FIELD_SETS: Final = "/rest/v1.0/companies/{}/configurable_field_sets"
+_PROJECT_SETS: Final = "/rest/v1.0/projects/{}/configurable_field_sets"
 _DEFINITIONS: Final = "/rest/v1.1/companies/{}/custom_field_definitions"
 _PER_PAGE: Final = 100
 _MAX_PAGES: Final = 10  # of each list: a thousand field sets are more than anybody oversees
@@ -52,6 +53,29 @@ async def read_company_fields(fetcher: Fetcher, names: frozenset[str]) -> Compan
     defined, all_defined = definitions.result() or (None, False)
     fields = company_fields(items, defined if all_defined else None, names)
     return fields if whole else replace(fields, covered=frozenset())
+
+
+async def read_project_fields(
+    fetcher: Fetcher, project_id: int, names: frozenset[str]
+) -> CompanyFields | None:
+    """Read the field sets that hold in one project, those that nobody configured included.
+
+    Args:
+        names: All tables that there are.
+
+    Returns:
+        ``None`` if that could not be found out now.
+    """
+    query = (("include_lov_entries", "false"), ("include_default_configurable_field_sets", "true"))
+    found = None
+    try:
+        async with asyncio.timeout(_SECONDS):
+            found = await _listed(fetcher, _PROJECT_SETS.format(project_id), query)
+    except TimeoutError:
+        log.info("project_fields_not_read", project_id=project_id)
+    if found is None or not found[1]:
+        return None
+    return company_fields(found[0], None, names)
 
 
 async def _listed(

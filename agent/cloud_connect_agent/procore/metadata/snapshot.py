@@ -125,22 +125,22 @@ def evolved(snapshot: Snapshot | None, fields: Tables, *, at: float) -> Snapshot
 
 def drift_of(snapshot: Snapshot, usage: Usage) -> list[Drift]:
     """Which fields calls named that are gone or have another type, last used first."""
-    found: dict[Key, Drift] = {}
-    for (table, name), use in usage.items():
-        key = (table, _known_as(snapshot, table, name))
+    found = []
+    for key, use in usage.items():
         kind, last_seen = _fate(snapshot, key)
-        if kind is None:
-            continue
-        before = found.pop(key, None)
-        found[key] = Drift(
-            table=table,
-            name=key[1],
-            kind=kind,
-            last_seen=last_seen,
-            used=use.count + (0 if before is None else before.used),
-            last_used=max(use.last, 0.0 if before is None else before.last_used),
-        )
-    return sorted(found.values(), key=lambda drift: -drift.last_used)
+        if kind is not None:
+            table, name = key
+            found.append(
+                Drift(
+                    table=table,
+                    name=name,
+                    kind=kind,
+                    last_seen=last_seen,
+                    used=use.count,
+                    last_used=use.last,
+                )
+            )
+    return sorted(found, key=lambda drift: -drift.last_used)
 
 
 def _note_change(
@@ -158,19 +158,6 @@ def _fate(snapshot: Snapshot, key: Key) -> tuple[str | None, float]:
     if key in snapshot.changed:
         return "type_changed", snapshot.changed[key].last_seen
     return None, 0.0
-
-
-def _known_as(snapshot: Snapshot, table: str, name: str) -> str:
-    """The field that a name means: ``custom_fields.custom_field_7.value`` is one of them."""
-    fields = snapshot.fields.get(table, {})
-    parts = name.split(".")
-    if parts[0] == "custom_fields" and len(parts) > 1:
-        return parts[1]
-    for length in range(len(parts), 0, -1):
-        shorter = ".".join(parts[:length])
-        if shorter in fields or (table, shorter) in snapshot.gone:
-            return shorter
-    return parts[0]
 
 
 def _each(tables: Tables) -> Iterator[tuple[Key, Field]]:

@@ -13,6 +13,7 @@ __all__ = ["Usage", "Use", "names_of_params", "names_of_query"]
 
 _MAX_NAMES: Final = 2_000  # of one company; who has not been used for longest makes room
 _MAX_NAME: Final = 200  # characters of a field's name
+_MAX_PARTS: Final = 8  # of a name; nothing of Procore's nests so deep
 
 _Key = tuple[str, str]
 
@@ -32,8 +33,8 @@ class Usage:
         self._uses: Final[OrderedDict[_Key, Use]] = OrderedDict(known or {})
 
     def note(self, table: str, names: Iterable[str], *, at: float) -> None:
-        """Note one call that names fields of a table."""
-        for name in dict.fromkeys(names):
+        """Note one call that names fields of a table: each once, and what each lies in."""
+        for name in dict.fromkeys(meant for named in names for meant in _meant(named)):
             if not name or len(name) > _MAX_NAME or not name.isprintable():
                 continue
             key = (table, name)
@@ -61,6 +62,16 @@ class Usage:
     def _trim(self) -> None:
         while len(self._uses) > _MAX_NAMES:
             self._uses.popitem(last=False)
+
+
+def _meant(name: str) -> Iterator[str]:
+    """The fields that a name means: ``question.body`` is one, and so is ``question``."""
+    parts = name.split(".")[:_MAX_PARTS]
+    if parts[0] == "custom_fields" and len(parts) > 1:
+        yield parts[1]
+        return
+    for length in range(len(parts), 0, -1):
+        yield ".".join(parts[:length])
 
 
 def names_of_query(query: Query) -> Iterator[str]:

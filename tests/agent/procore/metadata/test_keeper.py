@@ -18,8 +18,9 @@ from cloud_connect_agent.procore.executor import RecordExecutor
 from cloud_connect_agent.procore.messages import ApiRequest
 from cloud_connect_agent.procore.metadata import SnapshotStore
 from doubles.record_calls import RFIS, SOON, condition, listed, params, queried, rows_of
-from doubles.scripted_procore import COMPANY, ScriptedProcore, source
+from doubles.scripted_procore import COMPANY, PROJECT, ScriptedProcore, source
 
+PROJECT_SETS = f"/rest/v1.0/projects/{PROJECT}/configurable_field_sets"
 SETS = f"/rest/v1.0/companies/{COMPANY}/configurable_field_sets"
 DEFINITIONS = f"/rest/v1.1/companies/{COMPANY}/custom_field_definitions"
 Row = dict[str, object]
@@ -45,6 +46,7 @@ def procore() -> ScriptedProcore:
                 )
             ],
             DEFINITIONS: [{"id": 7, "label": "Effort", "data_type": "decimal", "active": True}],
+            PROJECT_SETS: [],
             RFIS: [{"id": 1, "subject": "A", "custom_fields": {}}],
         }
     )
@@ -112,9 +114,9 @@ async def test_definitions_are_asked_for_once_until_a_refresh(procore: ScriptedP
     async with asyncio.TaskGroup() as tasks:
         for _ in range(5):
             tasks.create_task(executor.tree(source(), soon()))
-    assert len(procore.requests) == 2
+    assert len(procore.requests) == 3
     await executor.tree(source(), soon(), refresh=True)
-    assert len(procore.requests) == 4
+    assert len(procore.requests) == 6
 
 
 @pytest.mark.parametrize(("seconds", "asked"), [(0.0, 3), (60.0, 1)])
@@ -124,7 +126,7 @@ async def test_settings_say_for_how_long_definitions_are_used_again(
     executor = RecordExecutor(procore, load_catalog(), tree_cache_seconds=lambda: seconds)
     for _ in range(3):
         await executor.tree(source(), soon())
-    assert len(procore.requests) == 2 * asked
+    assert len(procore.requests) == 3 * asked
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,16 @@ def test_each_call_counts_once() -> None:
     assert list(usage.items()) == [(("rfis", "a"), Use(2, 2))]
 
 
+def test_call_that_names_a_field_in_several_parts_counts_once() -> None:
+    usage = Usage()
+    names = ["question.body", "question.id", "custom_fields.custom_field_7.value", "custom_field_7"]
+    usage.note("rfis", [*names, "custom_field_7.label", "custom_fields"], at=1)
+    usage.note("rfis", ["question.body"], at=2)
+    counts = {name: use.count for (_, name), use in usage.items()}
+    assert counts["question"] == counts["question.body"] == 2
+    assert counts["question.id"] == counts["custom_field_7"] == counts["custom_fields"] == 1
+
+
 def test_names_that_are_none_are_not_kept() -> None:
     usage = Usage()
     usage.note("rfis", ["", "x" * 201, "a\nb"], at=1)
