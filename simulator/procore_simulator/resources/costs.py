@@ -128,7 +128,7 @@ def _complete_cost(_call: Call, row: Record, _before: Record | None) -> None:
         amounts = [Decimal(str(item.get("manual_amount") or 0)) for item in items]
         row["grand_total"] = f"{sum(amounts):.2f}"
         row["line_items_count"] = len(items)
-    row["attachments_count"] = len(row["attachments"])
+    row["attachments_count"] = len(row.get("attachments", ()))
 
 
 COSTS = Resource(
