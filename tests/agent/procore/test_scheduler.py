@@ -195,7 +195,7 @@ async def test_a_wait_for_the_reset_ends_by_itself(held: Held) -> None:
     held.give_back(said=said)
     started = time.monotonic()
     await held.take("b")
-    assert 0.9 <= time.monotonic() - started <= 1.5
+    assert 0.9 <= time.monotonic() - started <= 3
 
 
 async def test_a_wait_that_ends_with_its_deadline_says_it_was_the_limit(held: Held) -> None:

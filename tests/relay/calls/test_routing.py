@@ -103,7 +103,7 @@ async def test_connector_that_will_not_come_is_told_at_once(
     loop = asyncio.get_running_loop()
     began = loop.time()
     answer = await relay.api.get(f"{base}/records/rfis")
-    assert loop.time() - began < 1
+    assert loop.time() - began < 5
     assert (answer.status_code, answer.json()["code"]) == (503, code)
     assert said in answer.json()["detail"]
     assert answer.json()["outcome"] == "not_executed"
