@@ -45,6 +45,7 @@ __all__ = ["ApiRequest", "ApiResponse", "ClientSettings", "ProcoreClient"]
 
 log = structlog.get_logger(__name__)
 
+_MAX_KEPT_BYTES: Final = 256 * 1024  # of an answer that a burst's latecomers get
 _ACCEPT: Final = ((b"accept", b"application/json"), (b"accept-encoding", b"gzip"))
 
 
@@ -104,7 +105,9 @@ class ProcoreClient:
             spread=spread,
         )
         self.circuits: Final = Circuits(clock=clock, spread=spread)
-        self._shared: Final[SharedReads[Answer]] = SharedReads(clock=clock)
+        self._shared: Final[SharedReads[Answer]] = SharedReads(
+            clock=clock, keeps=lambda answer: len(answer.body) <= _MAX_KEPT_BYTES
+        )
         self._authenticator: Authenticator | None = None
 
     @classmethod

@@ -3,13 +3,23 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from cloud_connect.errors import DeadlineExceededError, RateLimitedError
 
 __all__ = ["SharedReads"]
 
 _T = TypeVar("_T")
+
+_BURST_SECONDS: Final = 0.25  # for which those who come late to a burst get what it read
+_MAX_KEPT: Final = 32  # results of bursts
+
+
+class _Kept(NamedTuple, Generic[_T]):
+    """What a burst read, for those of it who come a moment late."""
+
+    result: _T
+    until: float
 
 
 class _Flight(Generic[_T]):
@@ -41,21 +51,29 @@ class _Flight(Generic[_T]):
 class SharedReads(Generic[_T]):
     """Gives the result of one read to all who ask for the same while it is under way.
 
-    Nothing is kept beyond that: whoever asks later gets an answer of that moment. The caller
-    that came first makes the read; when it goes away, or its own deadline ends the read, the
-    next one makes it anew.
+    Nothing is kept beyond that: whoever asks later gets an answer of that moment. Only where
+    several shared a read, the same burst's latecomers still get its result: a form that fifty
+    people open at once does so over some milliseconds, and Procore may be quicker than that.
+    The caller that came first makes the read; when it goes away, or its own deadline ends the
+    read, the next one makes it anew.
 
     Args:
         clock: Monotonic seconds, on which deadlines count.
+        keeps: Whether a result is small enough to be kept for latecomers.
     """
 
-    def __init__(self, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, *, clock: Callable[[], float], keeps: Callable[[_T], bool] = lambda _: True
+    ) -> None:
         self._flights: Final[dict[Hashable, _Flight[_T]]] = {}
+        self._kept: Final[dict[Hashable, _Kept[_T]]] = {}
         self._clock: Final = clock
+        self._keeps: Final = keeps
 
     def part(self) -> None:
-        """Let nobody else join what is under way: it may show what was before a write."""
+        """Let nobody else share what was read: it may show what was before a write."""
         self._flights.clear()
+        self._kept.clear()
 
     async def run(self, key: Hashable, read: Callable[[], Awaitable[_T]], *, deadline: float) -> _T:
         """Return what *read* does, or what the same read of another caller did.
@@ -67,6 +85,9 @@ class SharedReads(Generic[_T]):
             CloudConnectError: What the read failed with, also another caller's.
             DeadlineExceededError: The deadline passed first.
         """
+        kept = self._kept.get(key)
+        if kept is not None and self._clock() < kept.until:
+            return kept.result
         while (flight := self._flights.get(key)) is not None:
             shared = await self._join(flight, deadline)
             if shared is not None:
@@ -83,6 +104,8 @@ class SharedReads(Generic[_T]):
             self._leave(key, flight)
             flight.land(None)
             raise
+        if flight.waiters and self._flights.get(key) is flight:
+            self._keep(key, result)
         self._leave(key, flight)
         flight.land(result)
         return result
@@ -97,6 +120,16 @@ class SharedReads(Generic[_T]):
             raise DeadlineExceededError(
                 "Procore did not answer before the call's deadline."
             ) from exc
+
+    def _keep(self, key: Hashable, result: _T) -> None:
+        if len(self._kept) >= _MAX_KEPT or not self._keeps(result):
+            return
+        kept = self._kept[key] = _Kept(result, self._clock() + _BURST_SECONDS)
+        asyncio.get_running_loop().call_later(_BURST_SECONDS, self._forget, key, kept)
+
+    def _forget(self, key: Hashable, kept: _Kept[_T]) -> None:
+        if self._kept.get(key) is kept:
+            del self._kept[key]
 
     def _leave(self, key: Hashable, flight: _Flight[_T]) -> None:
         if self._flights.get(key) is flight:

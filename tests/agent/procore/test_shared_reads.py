@@ -19,7 +19,10 @@ class Source:
     """Answers when told, and counts how often it was asked."""
 
     def __init__(self) -> None:
-        self.shared: SharedReads[str] = SharedReads(clock=time.monotonic)
+        self.shared: SharedReads[str] = SharedReads(
+            clock=lambda: time.monotonic() + self.ahead, keeps=lambda text: text != "long"
+        )
+        self.ahead = 0.0
         self.asked = 0
         self.gates: list[asyncio.Future[str]] = []
 
@@ -74,6 +77,54 @@ async def test_nothing_is_kept_after_the_answer(source: Source) -> None:
         source.gates[-1].set_result(answer)
         assert await task == answer
     assert source.shared._flights == {}
+
+
+async def burst(source: Source, answer: str, key: str = "rfis") -> None:
+    tasks = await started(source.ask(key), source.ask(key))
+    source.gates[-1].set_result(answer)
+    assert [await task for task in tasks] == [answer] * 2
+
+
+async def test_latecomers_of_a_burst_get_what_it_read_for_a_moment(source: Source) -> None:
+    await burst(source, "rows")
+    assert await source.ask() == "rows"
+    assert source.asked == 1
+    source.ahead = 0.3
+    await burst(source, "new")
+    assert source.asked == 2
+
+
+async def test_what_a_burst_read_is_forgotten_soon(source: Source) -> None:
+    await burst(source, "rows")
+    await settle(lambda: source.shared._kept == {})
+
+
+async def test_a_later_burst_is_not_forgotten_with_an_earlier_one(source: Source) -> None:
+    await burst(source, "rows")
+    source.shared.part()
+    await burst(source, "new")
+    kept = source.shared._kept["rfis"]
+    source.shared._forget("rfis", kept._replace(result="rows"))
+    assert await source.ask() == "new"
+
+
+async def test_long_results_and_too_many_are_not_kept(source: Source) -> None:
+    await burst(source, "long")
+    assert source.shared._kept == {}
+    for number in range(40):
+        await burst(source, "rows", f"table-{number}")
+    assert len(source.shared._kept) == 32
+
+
+async def test_a_write_ends_what_a_burst_shared(source: Source) -> None:
+    await burst(source, "before")
+    source.shared.part()
+    await burst(source, "after")
+    early = await started(source.ask("vendors"), source.ask("vendors"))
+    source.shared.part()  # while it is under way
+    source.gates[-1].set_result("before")
+    assert [await task for task in early] == ["before"] * 2
+    await burst(source, "after", "vendors")
 
 
 async def test_after_a_write_nobody_joins_what_began_before_it(source: Source) -> None:
