@@ -243,8 +243,10 @@ async def test_other_credentials_take_effect_after_a_reload(
     vault.store_app(client_id="app-2", client_secret="another")
     authenticator.reload()
     (grant,) = await authenticator.grants()
-    assert grant.client_id == "app-2"
+    assert (grant.client_id, grant.state, grant.expires_at) == ("app-2", "sign_in_required", None)
     assert (await authenticator.token(SANDBOX)).stored.client_id == "app-2"
+    (grant,) = await authenticator.grants()
+    assert (grant.state, grant.expires_at is None) == ("ready", False)
 
 
 async def test_a_change_is_noticed_without_a_reload_too(

@@ -28,6 +28,7 @@ __all__ = ["KnownAccount"]
 log = structlog.get_logger(__name__)
 
 _REREAD_INTERVAL: Final = 5.0  # seconds after which the vault is looked at again
+_VOID: Final = 0.0  # when a token ends that was got with other credentials
 _REFUSAL_SECONDS: Final = 30.0  # how long a refusal is believed without asking again
 
 
@@ -189,7 +190,7 @@ class KnownAccount:
                 "client_id": (self.app.client_id if self.app else "")[:200],
                 "login": (stored.login if stored else "")[:320],
                 "state": self._state(stored),
-                "expires_at": stored.expires_at if stored else None,
+                "expires_at": None if stored is None or _void(stored) else stored.expires_at,
             }
         )
 
@@ -205,6 +206,8 @@ class KnownAccount:
             if ended and not stored.refresh_token.get_secret_value():
                 return "sign_in_required"
             return "ready" if stored.phase is Phase.SETTLED else "at_risk"
+        if _void(stored):
+            return "sign_in_required"  # nobody knows yet whether these credentials are good
         if self._refusal_mark != self.app.mark:
             return "ready"
         return "sign_in_required" if ended else "at_risk"
@@ -228,10 +231,14 @@ class KnownAccount:
             return stored
         if not stored.by_code:
             # Good for the grant, not for requests.
-            return stored.model_copy(update={"expires_at": 0.0})
+            return stored.model_copy(update={"expires_at": _VOID})
         if stored.client_id == app.client_id:
             return stored  # only the secret was changed
-        return stored.model_copy(update={"expires_at": 0.0, "phase": Phase.ENDED})
+        return stored.model_copy(update={"expires_at": _VOID, "phase": Phase.ENDED})
+
+
+def _void(stored: StoredToken) -> bool:
+    return stored.expires_at == _VOID
 
 
 def _same_token(one: StoredToken, other: StoredToken) -> bool:
