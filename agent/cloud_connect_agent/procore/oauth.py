@@ -303,7 +303,8 @@ class Authenticator:
         renewal = known.renewal
         if renewal is None:
             token = known.token
-            if token is not None and token.stored.by_code:
+            # A pair that waits for the vault is good, whatever the one that it replaces allows.
+            if token is not None and token.stored.by_code and known.unsaved is None:
                 move = step(known)
                 if move is Move.USE:
                     return token

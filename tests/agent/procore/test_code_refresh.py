@@ -240,27 +240,46 @@ async def test_a_mark_of_a_dead_process_allows_what_is_left(
     assert login.presented["refresh-1"] == times
 
 
+class Full(MemoryVault):
+    """A vault without space for the pair that the first refresh brings, while it is *full*."""
+
+    full = True
+
+    async def put(self, name: str, value: bytes) -> None:
+        if self.full and b"refresh-2" in value:
+            raise VaultLockedError("No space left.")
+        await super().put(name, value)
+
+
 async def test_a_vault_that_cannot_take_the_new_pair_gets_it_later(
     procore: FakeProcore, clocks: Clocks, login: RotatingLogin
 ) -> None:
-    class Full(MemoryVault):
-        full = False
-
-        async def put(self, name: str, value: bytes) -> None:
-            if self.full and b"refresh-2" in value:
-                raise VaultLockedError("No space left.")
-            await super().put(name, value)
-
     vault = Full()
     vault.store_app()
     async with opened(procore, vault, clocks) as authenticator:
         await sign_in(authenticator)
         clocks.advance(6000)
-        vault.full = True
         with pytest.raises(VaultLockedError, match="No space"):
             await authenticator.token(SANDBOX)
         vault.full = False
         assert (await authenticator.token(SANDBOX)).header == b"Bearer access-2"
+        assert stored(vault)["refresh_token"] == "refresh-2"
+    assert login.presented["refresh-1"] == 1
+
+
+async def test_a_pair_that_replaces_a_rejected_token_is_kept_once_the_vault_takes_it(
+    procore: FakeProcore, clocks: Clocks, login: RotatingLogin
+) -> None:
+    vault = Full()
+    vault.store_app()
+    async with opened(procore, vault, clocks) as authenticator:
+        await sign_in(authenticator)
+        rejected = await authenticator.token(SANDBOX)
+        with pytest.raises(VaultLockedError, match="No space"):
+            await authenticator.renew(SANDBOX, rejected)
+        vault.full = False
+        renewed = await authenticator.renew(SANDBOX, rejected)
+        assert renewed.header == b"Bearer access-2"
         assert stored(vault)["refresh_token"] == "refresh-2"
     assert login.presented["refresh-1"] == 1
 
