@@ -153,7 +153,7 @@ class Attempts:
             if status == 401 and out.repeatable and not renewed:
                 renewed = True
                 await self._close()
-                token = await self._in_time(self._authenticator.renew(environment, token))
+                token = await self._in_time(self._authenticator.renew(token))
                 continue
             if (again := self._pause_after(grant, status)) is not None and out.repeatable:
                 await self._close()

@@ -79,11 +79,6 @@ class LoginHost:
         """Its name, for sentences."""
         return self._origin.host
 
-    @property
-    def wall(self) -> float:
-        """Unix seconds of this machine."""
-        return self._wall()
-
     async def obtain(self, account: Account, app: AppCredentials) -> StoredToken:
         """Get a token with the app's own credentials.
 

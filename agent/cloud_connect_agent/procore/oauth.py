@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from cloud_connect.calls import Environment, ReportedGrant
-from cloud_connect.errors import CloudConnectError, ConfigurationError
+from cloud_connect.errors import CloudConnectError
 from cloud_connect_agent.procore.grants.accounts import DEFAULT_ACCOUNT, Account, AccountBook
 from cloud_connect_agent.procore.grants.authorization import Authorization
 from cloud_connect_agent.procore.grants.flights import Flights
@@ -29,7 +29,7 @@ from cloud_connect_agent.procore.grants.signing_in import (
     sign_in_by_secret,
     sign_out,
 )
-from cloud_connect_agent.procore.tokens import CLIENT_CREDENTIALS, AccessToken
+from cloud_connect_agent.procore.tokens import AccessToken
 from cloud_connect_agent.tasks import lasting_tasks
 from cloud_connect_agent.vault.base import SharedVault
 
@@ -67,7 +67,6 @@ class Authenticator:
         self._clock: Final = clock
         self._wall: Final = wall
         self._known: Final[dict[tuple[Environment, str], KnownAccount]] = {}
-        self._replaced_at: Final[dict[tuple[Environment, str], float]] = {}
 
     @classmethod
     @asynccontextmanager
@@ -158,42 +157,34 @@ class Authenticator:
                 )
         return known.token
 
-    async def renew(self, environment: Environment, rejected: AccessToken) -> AccessToken:
+    async def renew(self, rejected: AccessToken) -> AccessToken:
         """Return another token than *rejected*, which Procore answered with 401.
 
         However many requests were rejected with one token, one renewal is made. A person's token
         that replaced a rejected one a moment ago comes back as it is: 401 then means something
         else, such as an app that is not installed, and refresh tokens are not spent on that.
         """
-        known = self._of(rejected.account)
-        token, key = known.token, (environment, rejected.account.name)
+        known = self._known[rejected.account.environment, rejected.account.name]
+        token, replaced_at = known.token, known.replaced_at
         if token is not None and token.generation > rejected.generation:
             return token
-        replaced_at = self._replaced_at.get(key)
         lately = replaced_at is not None and self._clock() - replaced_at < _REJECTION_SECONDS
         if lately and rejected.stored.by_code:
             return rejected
         known.rejected = rejected.generation
         renewed = await self._renewed(known)
-        self._replaced_at[key] = self._clock()
+        known.replaced_at = self._clock()
         return renewed
 
     async def sign_in(
-        self,
-        environment: Environment,
-        grant: str = CLIENT_CREDENTIALS,
-        *,
-        account: str = DEFAULT_ACCOUNT,
+        self, environment: Environment, *, account: str = DEFAULT_ACCOUNT
     ) -> ReportedGrant:
         """Obtain a token with the app's credentials now, whatever is stored, and keep the grant.
 
         Raises:
-            ConfigurationError: If the grant is not one that needs nobody.
             SignInRequiredError: If the app's credentials are missing or refused.
             SourceUnavailableError: If the login host gives no answer.
         """
-        if grant != CLIENT_CREDENTIALS:
-            raise ConfigurationError(f"The grant {grant!r} needs a person: authorize and redeem.")
         known = self._of(self._accounts.named(environment, account))
         work = sign_in_by_secret(known, self._hosts(environment), self._vault)
         await asyncio.shield(self._flights.start(work, name=f"sign-in-{known.account.key}"))
@@ -233,15 +224,22 @@ class Authenticator:
         Raises:
             SignInRequiredError: If Procore refuses the code, or the wrong person signed in.
             SourceUnavailableError: If Procore gives no answer.
+            ConfigurationError: If the account is gone from the settings.
         """
         return await asyncio.shield(self.begin_redeem(authorization, code))
 
     def begin_redeem(
         self, authorization: Authorization, code: str
     ) -> "asyncio.Future[ReportedGrant]":
-        """Begin what :meth:`redeem` does; it goes on whoever stops waiting for it."""
-        known = self._of(authorization.account)
-        hosts = self._hosts(authorization.account.environment)
+        """Begin what :meth:`redeem` does; it goes on whoever stops waiting for it.
+
+        Raises:
+            ConfigurationError: If the account is gone from the settings.
+        """
+        # As it is meanwhile: whom it expects may have been set since the sign-in was begun.
+        begun = authorization.account
+        known = self._of(self._accounts.named(begun.environment, begun.name))
+        hosts = self._hosts(begun.environment)
 
         async def work() -> ReportedGrant:
             await sign_in_by_code(known, hosts, self._vault, authorization, code)

@@ -88,7 +88,7 @@ async def test_any_order_of_crashes_and_lost_answers_keeps_the_protocol(
                 with suppress(CloudConnectError, CrashError):
                     token = await authenticator.token(SANDBOX)
                     if dice.random() < 0.3:
-                        await authenticator.renew(SANDBOX, token)
+                        await authenticator.renew(token)
     vault.steps_left, login.faults = None, []
     async with opened(procore, vault, clocks) as authenticator:
         clocks.advance(6000)

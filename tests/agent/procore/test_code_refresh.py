@@ -61,7 +61,7 @@ async def test_fifty_rejections_of_one_token_cause_one_refresh(
 ) -> None:
     await sign_in(authenticator)
     rejected = await authenticator.token(SANDBOX)
-    renewed = await asyncio.gather(*[authenticator.renew(SANDBOX, rejected) for _ in range(50)])
+    renewed = await asyncio.gather(*[authenticator.renew(rejected) for _ in range(50)])
     assert {token.header for token in renewed} == {b"Bearer access-2"}
     assert login.presented["refresh-1"] == 1
 
@@ -80,11 +80,11 @@ async def test_a_second_rejection_in_a_row_is_no_matter_of_the_token(
     authenticator: Authenticator, login: RotatingLogin, clocks: Clocks
 ) -> None:
     await sign_in(authenticator)
-    second = await authenticator.renew(SANDBOX, await authenticator.token(SANDBOX))
-    assert await authenticator.renew(SANDBOX, second) is second
+    second = await authenticator.renew(await authenticator.token(SANDBOX))
+    assert await authenticator.renew(second) is second
     assert login.issued == 2
     clocks.advance(61)
-    assert (await authenticator.renew(SANDBOX, second)).header == b"Bearer access-3"
+    assert (await authenticator.renew(second)).header == b"Bearer access-3"
 
 
 async def test_a_refresh_that_never_went_out_costs_nothing(
@@ -180,10 +180,10 @@ async def test_a_rejected_token_in_doubt_waits_for_its_end(
     token = await authenticator.token(SANDBOX)
     login.faults.append(LOST)
     with pytest.raises(SourceUnavailableError):
-        await authenticator.renew(SANDBOX, token)
+        await authenticator.renew(token)
     for _ in range(3):
         with pytest.raises(SignInRequiredError, match="is not known"):
-            await authenticator.renew(SANDBOX, token)
+            await authenticator.renew(token)
     assert login.presented["refresh-1"] == 1
     clocks.advance(6000)
     with pytest.raises(SignInRequiredError, match="no longer accepts"):
@@ -276,9 +276,9 @@ async def test_a_pair_that_replaces_a_rejected_token_is_kept_once_the_vault_take
         await sign_in(authenticator)
         rejected = await authenticator.token(SANDBOX)
         with pytest.raises(VaultLockedError, match="No space"):
-            await authenticator.renew(SANDBOX, rejected)
+            await authenticator.renew(rejected)
         vault.full = False
-        renewed = await authenticator.renew(SANDBOX, rejected)
+        renewed = await authenticator.renew(rejected)
         assert renewed.header == b"Bearer access-2"
         assert stored(vault)["refresh_token"] == "refresh-2"
     assert login.presented["refresh-1"] == 1

@@ -1,10 +1,18 @@
 """Who signed in: what Procore may answer, and what the agent makes of it."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
-from cloud_connect.errors import CloudConnectError, SignInRequiredError, SourceUnavailableError
+from cloud_connect.errors import (
+    CloudConnectError,
+    SignInRequiredError,
+    SourceUnavailableError,
+    VaultLockedError,
+)
+from cloud_connect_agent.procore.grants.authorization import OOB_URI
 from cloud_connect_agent.procore.grants.identity import IdentityHost
 from cloud_connect_agent.procore.oauth import Authenticator
 from cloud_connect_agent.procore.transport import Origin, Timeouts
@@ -12,7 +20,7 @@ from cloud_connect_agent.settings import AccountSettings
 from cloud_connect_agent.tls import client_context
 from cloud_connect_agent.vault import DamagedSecretError
 from doubles.fake_procore import SANDBOX, FakeProcore, MemoryVault, Reply, Seen
-from doubles.rotating_login import GRANT_NAME, RotatingLogin, sign_in_by_code
+from doubles.rotating_login import GRANT_NAME, RotatingLogin, sign_in_by_code, stored
 from doubles.signing_in import Clocks, opened
 
 
@@ -129,6 +137,71 @@ async def test_a_damaged_grant_is_replaced(procore: FakeProcore, login: Rotating
     assert login.issued == 1
 
 
+async def test_of_two_people_who_sign_in_at_once_through_the_relay_one_is_trusted(
+    authenticator: Authenticator, procore: FakeProcore, vault: MemoryVault, login: RotatingLogin
+) -> None:
+    both_asked = asyncio.Event()
+    asked: list[str] = []
+
+    async def answer(seen: Seen) -> Reply:
+        if seen.target != "/rest/v1.0/me":
+            return login._api(seen)
+        asked.append(seen.headers["authorization"].removeprefix("Bearer access-"))
+        if len(asked) == 2:
+            both_asked.set()
+        await both_asked.wait()
+        number = int(seen.headers["authorization"][-1])
+        return Reply(body={"id": number, "login": f"person-{number}@example.com"})
+
+    procore.api.default = answer
+    ends = await asyncio.gather(
+        *[
+            sign_in_by_code(authenticator, code, remote=True, company_id=8089)
+            for code in ("code-1", "code-2")
+        ],
+        return_exceptions=True,
+    )
+    (refusal,) = [end for end in ends if end is not None]
+    assert isinstance(refusal, SignInRequiredError)
+    kept = stored(vault)
+    lost = 3 - int(str(kept["user_id"]))
+    assert f"but person-{lost}@example.com signed in" in refusal.message
+    assert kept["access_token"] == f"access-{kept['user_id']}"
+    assert login.revoked == [f"access-{lost}", f"refresh-{lost}"]
+
+
+async def test_tokens_that_the_vault_cannot_judge_are_revoked(
+    procore: FakeProcore, login: RotatingLogin
+) -> None:
+    class Locked(MemoryVault):
+        async def get(self, name: str) -> bytes | None:
+            if name == GRANT_NAME and login.issued:
+                raise VaultLockedError("The vault is locked.")
+            return await super().get(name)
+
+    vault = Locked()
+    vault.store_app()
+    async with opened(procore, vault, Clocks()) as authenticator:
+        with pytest.raises(VaultLockedError):
+            await sign_in_by_code(authenticator)
+    assert GRANT_NAME not in vault.secrets
+    assert login.revoked == ["access-1", "refresh-1"]
+
+
+async def test_who_is_expected_is_read_when_the_code_comes_back(
+    procore: FakeProcore, vault: MemoryVault, login: RotatingLogin
+) -> None:
+    expected = AccountSettings(login="boss@example.com")
+    async with opened(procore, vault, Clocks(), default=expected) as authenticator:
+        account = authenticator.accounts.named(SANDBOX, "default")
+        begun = await authenticator.authorize(account, redirect_uri=OOB_URI)
+        begun = replace(begun, account=replace(account, login=None))  # before it was set
+        with pytest.raises(SignInRequiredError, match=r"is for boss@example\.com, but ann"):
+            await authenticator.redeem(begun, "code-1")
+    assert GRANT_NAME not in vault.secrets
+    assert login.revoked == ["access-1", "refresh-1"]
+
+
 async def test_an_account_shows_that_its_app_is_gone(
     authenticator: Authenticator, vault: MemoryVault
 ) -> None:
@@ -185,8 +258,8 @@ async def test_a_renewal_by_another_process_is_taken_over(
     ):
         await sign_in_by_code(one)
         rejected = await other.token(SANDBOX)
-        assert (await one.renew(SANDBOX, await one.token(SANDBOX))).header == b"Bearer access-2"
-        assert (await other.renew(SANDBOX, rejected)).header == b"Bearer access-2"
+        assert (await one.renew(await one.token(SANDBOX))).header == b"Bearer access-2"
+        assert (await other.renew(rejected)).header == b"Bearer access-2"
         await one.sign_out(SANDBOX)
         clocks.advance(6000)
         with pytest.raises(SignInRequiredError, match="Nobody has signed in"):

@@ -139,13 +139,6 @@ async def test_a_refusal_is_not_repeated_at_once(
     assert grant.state == "ready"
 
 
-async def test_a_grant_that_needs_a_person_is_a_configuration_error(
-    authenticator: Authenticator,
-) -> None:
-    with pytest.raises(ConfigurationError, match="authorization-code"):
-        await authenticator.sign_in(SANDBOX, "authorization-code")
-
-
 async def test_a_token_is_renewed_after_four_fifths_of_its_life(
     authenticator: Authenticator, procore: FakeProcore, clocks: Clocks
 ) -> None:
@@ -192,9 +185,9 @@ async def test_many_callers_cause_one_renewal(
 ) -> None:
     await authenticator.sign_in(SANDBOX)
     rejected = await authenticator.token(SANDBOX)
-    renewed = await asyncio.gather(*[authenticator.renew(SANDBOX, rejected) for _ in range(100)])
+    renewed = await asyncio.gather(*[authenticator.renew(rejected) for _ in range(100)])
     assert {token.header for token in renewed} == {b"Bearer token-2"}
-    assert (await authenticator.renew(SANDBOX, rejected)).header == b"Bearer token-2"
+    assert (await authenticator.renew(rejected)).header == b"Bearer token-2"
     assert procore.tokens == 2
 
 
@@ -204,7 +197,7 @@ async def test_a_cancelled_caller_loses_no_token(
     await authenticator.sign_in(SANDBOX)
     rejected = await authenticator.token(SANDBOX)
     procore.login.then(Reply(body={"access_token": "late"}, delay=0.1))
-    task = asyncio.create_task(authenticator.renew(SANDBOX, rejected))
+    task = asyncio.create_task(authenticator.renew(rejected))
     await until(lambda: len(procore.login.seen) == 2)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -275,8 +268,8 @@ async def test_a_token_of_another_process_is_taken_instead_of_a_renewal(
     await authenticator.sign_in(SANDBOX)
     rejected = await authenticator.token(SANDBOX)
     async with opened(procore, vault, clocks) as other:
-        await other.renew(SANDBOX, await other.token(SANDBOX))
-    assert (await authenticator.renew(SANDBOX, rejected)).header == b"Bearer token-2"
+        await other.renew(await other.token(SANDBOX))
+    assert (await authenticator.renew(rejected)).header == b"Bearer token-2"
     assert procore.tokens == 2
 
 
@@ -311,7 +304,7 @@ async def test_an_app_whose_token_keeps_dying_gets_another_each_time(
     await authenticator.sign_in(SANDBOX)
     token = await authenticator.token(SANDBOX)
     for _ in range(3):
-        token = await authenticator.renew(SANDBOX, token)
+        token = await authenticator.renew(token)
     assert token.header == b"Bearer token-4"
     assert procore.tokens == 4
 
@@ -338,7 +331,7 @@ async def test_a_reading_that_is_overtaken_does_not_bring_an_old_token_back(
         vault.held = held = asyncio.Event()
         reading = asyncio.create_task(authenticator.token(SANDBOX))
         await until(lambda: vault.held is None)
-        renewed = await authenticator.renew(SANDBOX, rejected)
+        renewed = await authenticator.renew(rejected)
         held.set()
         assert (await reading).header == renewed.header == b"Bearer token-2"
         assert (await authenticator.token(SANDBOX)).header == b"Bearer token-2"

@@ -39,6 +39,7 @@ class KnownAccount:
         renewal: The renewal under way.
         retry_early_at: When an early renewal that failed may be tried again.
         rejected: The generation of the last token that Procore answered 401 to.
+        replaced_at: When another one was last got for such a token.
         unsaved: A new pair that the vault could not take, after the refresh token that it was
             got with: used for nothing until the vault does.
     """
@@ -57,6 +58,7 @@ class KnownAccount:
         self.renewal: asyncio.Future[AccessToken] | None = None
         self.retry_early_at = 0.0
         self.rejected = 0
+        self.replaced_at: float | None = None
         self.unsaved: tuple[SecretStr, StoredToken] | None = None
         self._vault: Final = vault
         self._clock: Final = clock

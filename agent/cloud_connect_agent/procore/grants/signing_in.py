@@ -1,5 +1,6 @@
 """Signing in: exchange a code, ask whom the token acts for, and refuse a foreign person."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -9,8 +10,8 @@ from cloud_connect.errors import (
     SignInRequiredError,
     SourceRejectedError,
     SourceUnavailableError,
-    VaultLockedError,
 )
+from cloud_connect_agent.procore.grants.accounts import Account
 from cloud_connect_agent.procore.grants.authorization import Authorization
 from cloud_connect_agent.procore.grants.identity import Identity, IdentityHost
 from cloud_connect_agent.procore.grants.known import KnownAccount
@@ -59,10 +60,10 @@ async def sign_in_by_code(
     Raises:
         SignInRequiredError: If Procore refuses the code, or it is the wrong person's.
         SourceUnavailableError: If Procore gives no answer.
+        VaultLockedError: If the vault cannot keep it.
     """
-    account = authorization.account
     await known.read_app()
-    app = credentials(known)
+    app, account = credentials(known), known.account
     fresh = await hosts.login.redeem(
         account,
         app,
@@ -70,31 +71,28 @@ async def sign_in_by_code(
         redirect_uri=authorization.redirect_uri,
         verifier=authorization.verifier,
     )
-    token = fresh.access_token.get_secret_value()
-    before = await known.read_replaced()
     try:
+        token = fresh.access_token.get_secret_value()
         identity = await hosts.identity.ask(token)
-        reason = _foreign(authorization, identity, before)
-        if reason is None:
-            reason = await _unseen(hosts.identity, token, authorization, identity)
-        if reason is not None:
-            raise SignInRequiredError(f"{reason} The sign-in is refused and nothing was changed.")
+        _accept(await _unseen(hosts.identity, token, account, authorization, identity))
+        before = await _replace(
+            known,
+            hosts,
+            vault,
+            app,
+            fresh.model_copy(update={"login": identity.login, "user_id": identity.user_id}),
+            check=lambda before: _accept(_foreign(account, authorization, identity, before)),
+        )
     except CloudConnectError as error:
         told = log.warning if authorization.remote else log.info  # the person here reads why
         told("sign_in_refused", account=account.label, remote=authorization.remote)
-        await _drop(hosts.login, app, fresh)
+        await _drop(hosts.login, app, fresh)  # nobody else knows these tokens
         if isinstance(error, SourceRejectedError):
             raise SignInRequiredError(error.message) from error
         raise
     trusted = account.login is not None or (before is not None and before.by_code)
     if authorization.remote and not trusted:
         log.warning("first_person_trusted", account=account.label, login=identity.login)
-    fresh = fresh.model_copy(update={"login": identity.login, "user_id": identity.user_id})
-    try:
-        await _replace(known, hosts, vault, app, fresh)
-    except VaultLockedError:
-        await _drop(hosts.login, app, fresh)  # nobody else knows these tokens
-        raise
 
 
 async def sign_out(known: KnownAccount, hosts: Hosts, vault: SharedVault) -> None:
@@ -112,17 +110,31 @@ async def sign_out(known: KnownAccount, hosts: Hosts, vault: SharedVault) -> Non
 
 
 async def _replace(
-    known: KnownAccount, hosts: Hosts, vault: SharedVault, app: AppCredentials, fresh: StoredToken
-) -> None:
-    """Keep a grant instead of the one before it, which ends at Procore if it lives on."""
+    known: KnownAccount,
+    hosts: Hosts,
+    vault: SharedVault,
+    app: AppCredentials,
+    fresh: StoredToken,
+    *,
+    check: Callable[[StoredToken | None], None] | None = None,
+) -> StoredToken | None:
+    """Keep a grant instead of the one before it, which ends at Procore if it lives on.
+
+    Args:
+        check: Raises if the grant that is there may not give way to this one. It is asked while
+            nobody else can change that: of two people who are the first, one is.
+    """
     async with vault.hold(token_secret_name(known.account), seconds=LOCK_SECONDS):
         before = await known.read_replaced()
+        if check is not None:
+            check(before)
         await known.save(fresh)
         known.unsaved = None
         known.use(fresh)
     log.info("signed_in", account=known.account.label, grant=fresh.grant, login=fresh.login)
     if before is not None and before.by_code and before.client_id == app.client_id:
         await _drop(hosts.login, app, before)
+    return before
 
 
 async def _drop(login: LoginHost, app: AppCredentials, stored: StoredToken) -> None:
@@ -132,15 +144,19 @@ async def _drop(login: LoginHost, app: AppCredentials, stored: StoredToken) -> N
         log.warning("token_not_revoked", host=login.host, reason=exc.message)
 
 
+def _accept(reason: str | None) -> None:
+    if reason is not None:
+        raise SignInRequiredError(f"{reason} The sign-in is refused and nothing was changed.")
+
+
 def _foreign(
-    authorization: Authorization, identity: Identity, before: StoredToken | None
+    account: Account, authorization: Authorization, identity: Identity, before: StoredToken | None
 ) -> str | None:
     """Return why *identity* is not the person whom the account is for.
 
     On the PC, its administrator may sign in as somebody else than before; through the relay
     nobody may.
     """
-    account = authorization.account
     who = identity.login or "a user whose login Procore does not tell"
     if account.login is not None:
         if account.login.casefold() == identity.login.casefold():
@@ -158,10 +174,14 @@ def _foreign(
 
 
 async def _unseen(
-    host: IdentityHost, token: str, authorization: Authorization, identity: Identity
+    host: IdentityHost,
+    token: str,
+    account: Account,
+    authorization: Authorization,
+    identity: Identity,
 ) -> str | None:
     """Return which company of the account, or of the data source, the person does not see."""
-    wanted = dict.fromkeys(authorization.account.companies)
+    wanted = dict.fromkeys(account.companies)
     if authorization.company_id is not None:
         wanted[authorization.company_id] = None
     missing = await host.unseen(token, wanted) if wanted else None
