@@ -27,16 +27,14 @@ from cloud_connect.calls import (
 from cloud_connect.errors import (
     DeadlineExceededError,
     InvalidRequestError,
-    Outcome,
     PolicyDeniedError,
     QuotaExceededError,
 )
-from cloud_connect.tunnel import ResponseHead
 from cloud_connect_agent.policy import Access, Verb
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.environments import is_loopback
 from cloud_connect_agent.procore.grants.authorization import Authorization
-from cloud_connect_agent.reply import JSON_HEADERS, Call, params_of, read_all
+from cloud_connect_agent.reply import JSON_HEADERS, Call, completed, params_of, read_all
 
 if TYPE_CHECKING:
     from cloud_connect.calls import ReportedGrant
@@ -121,7 +119,7 @@ class AuthorizeCalls:
         )
         log.info("authorization_begun", account=authorization.account.label)
         answer = AuthorizeAnswer(authorize_url=authorization.url)
-        await call.reply.send(_head(), answer.model_dump_json().encode())
+        await call.reply.send(completed(200, JSON_HEADERS), answer.model_dump_json().encode())
 
     async def redeem(self, call: Call, source: Source) -> None:
         """Exchange the code, and answer whom this PC acts for from here on.
@@ -157,10 +155,8 @@ class AuthorizeCalls:
                 "connectors shows."
             ) from exc
         self._client.reload()  # whom Procore refused may be let in as somebody else
-        answer = RedeemAnswer(
-            login=grant.login, account=grant.account, machine=platform.node()[:253]
-        )
-        await call.reply.send(_head(), answer.model_dump_json().encode())
+        answer = RedeemAnswer(login=grant.login, machine=platform.node()[:253])
+        await call.reply.send(completed(200, JSON_HEADERS), answer.model_dump_json().encode())
 
     def _check(self, source: Source) -> None:
         if not self._client.remote_authorize:
@@ -204,7 +200,3 @@ def _parse(body: bytes) -> RedeemBody:
 
 def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
-
-
-def _head() -> ResponseHead:
-    return ResponseHead(status=200, headers=JSON_HEADERS, outcome=Outcome.COMPLETED)

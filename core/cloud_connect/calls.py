@@ -258,7 +258,6 @@ class RedeemAnswer(_Wire):
     """
 
     login: str = Field(default="", max_length=320)
-    account: str = Field(default="default", max_length=32)
     machine: str = Field(default="", max_length=253)
 
 

@@ -126,7 +126,8 @@ async def _present(
             await _mark(known, before, after)
         log.warning("refresh_answer_lost", account=known.account.label, reason=exc.message)
         raise
-    return await _release(known, before.refresh_token, fresh)
+    settled = fresh.model_copy(update={"phase": next_phase(phase, Signal.GRANTED)})
+    return await _release(known, before.refresh_token, settled)
 
 
 async def _release(known: KnownAccount, presented: SecretStr, fresh: StoredToken) -> AccessToken:
