@@ -34,10 +34,12 @@ from cloud_connect_agent.policy import Access, Verb
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.environments import is_loopback
 from cloud_connect_agent.procore.grants.authorization import Authorization
+from cloud_connect_agent.procore.tokens import AUTHORIZATION_CODE
 from cloud_connect_agent.reply import JSON_HEADERS, Call, completed, params_of, read_all
 
 if TYPE_CHECKING:
     from cloud_connect.calls import ReportedGrant
+    from cloud_connect_agent.procore.grants.accounts import Account
 
 __all__ = ["AuthorizeCalls"]
 
@@ -107,9 +109,8 @@ class AuthorizeCalls:
                 f"{_MAX_PENDING} sign-ins have been begun and not ended; try again later.",
                 retry_after=60.0,
             )
-        authenticator = self._client.authenticator
-        authorization = await authenticator.authorize(
-            authenticator.accounts.serving(source.environment, source.company_id),
+        authorization = await self._client.authenticator.authorize(
+            self._serving(source),
             redirect_uri=params.redirect_uri,
             company_id=source.company_id,
             remote=True,
@@ -158,11 +159,16 @@ class AuthorizeCalls:
         answer = RedeemAnswer(login=grant.login, machine=platform.node()[:253])
         await call.reply.send(completed(200, JSON_HEADERS), answer.model_dump_json().encode())
 
+    def _serving(self, source: Source) -> "Account":
+        accounts = self._client.authenticator.accounts
+        return accounts.serving(source.environment, source.company_id)
+
     def _check(self, source: Source) -> None:
         if not self._client.remote_authorize:
+            account = self._serving(source)
             raise PolicyDeniedError(
                 "The connector's administrator does not let anybody sign it in from here; "
-                "`cloud-connect procore login` on its PC does it."
+                f"{account.login_command(AUTHORIZATION_CODE)} on its PC does it."
             )
         # Who may not even test a company's connection does not choose who makes it.
         self._allow(

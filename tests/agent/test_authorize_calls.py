@@ -179,7 +179,7 @@ async def test_the_administrator_can_switch_it_off(tmp_path: Path) -> None:
     async with bench(tmp_path, settings={"remote_authorize": False}) as desk:
         code, detail = problem(await begin(desk))
         assert code == "policy_denied"
-        assert "procore login" in detail
+        assert "procore login --environment developer-sandbox --grant auth" in detail
 
 
 async def test_a_slow_procore_ends_the_call_and_not_the_sign_in(

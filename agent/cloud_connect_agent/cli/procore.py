@@ -83,9 +83,14 @@ def app(
 
     from cloud_connect_agent.config_file import change_settings
     from cloud_connect_agent.procore.grants.accounts import Account
-    from cloud_connect_agent.procore.tokens import app_secret_name
+    from cloud_connect_agent.procore.tokens import (
+        CLIENT_CREDENTIALS,
+        StoredToken,
+        app_secret_name,
+        token_secret_name,
+    )
     from cloud_connect_agent.settings import load_settings
-    from cloud_connect_agent.vault import open_vault
+    from cloud_connect_agent.vault import DamagedSecretError, open_vault
 
     if not client_id.strip():
         raise click.UsageError("--client-id is empty.")
@@ -108,11 +113,15 @@ def app(
     made = Account(environment=environment, name=account)
     credentials = {"client_id": client_id.strip(), "client_secret": secret}
 
-    async def store() -> None:
+    async def store() -> "StoredToken | None":
         async with open_vault(paths) as vault:
             await vault.put(app_secret_name(made), json.dumps(credentials).encode())
+            with contextlib.suppress(DamagedSecretError):  # the next sign-in replaces it
+                grant = await vault.get(token_secret_name(made))
+                return StoredToken.parse(grant) if grant else None
+        return None
 
-    asyncio.run(store())
+    kept = asyncio.run(store())
     _tell_running(invocation)
     hint = f"cloud-connect{invocation.hint()} procore login {made.options}"
     if invocation.json:
@@ -120,7 +129,8 @@ def app(
         print_json(document | {"client_id": client_id.strip()})
     else:
         click.echo(f"The app's credentials for {made.label} are in the vault of this PC.")
-        note(f"Next: {hint} --grant client-credentials")
+        # The other grant would end a person's.
+        note(f"Next: {hint} --grant {kept.grant if kept else CLIENT_CREDENTIALS}")
 
 
 @procore.command(

@@ -12,7 +12,9 @@ from cloud_connect.errors import (
     RateLimitedError,
     SourceRejectedError,
 )
+from cloud_connect_agent.procore.grants.accounts import Account
 from cloud_connect_agent.procore.messages import ApiRequest, ApiResponse
+from cloud_connect_agent.procore.tokens import CLIENT_CREDENTIALS
 from cloud_connect_agent.procore.transport import Origin, describe_failure
 
 __all__ = ["StepStatus", "TestReport", "TestStep", "next_page", "run_connection_test"]
@@ -223,13 +225,14 @@ class _Test:
         await authenticator.token(*where)
         used = await authenticator.report(*where)
         account = f"account {used.account}"
-        if used.grant == "client-credentials":
+        if used.grant == CLIENT_CREDENTIALS:
             return f"Procore signed the app in ({account}, as the app's service account)."
         message = f"Procore knows the sign-in of {used.login or 'a user'} ({account})."
         if used.state != "ready":
+            again = Account(environment=used.environment, name=used.account).login_command
             raise _Warning(
-                f"{message} It could not be renewed and will end: run `cloud-connect procore "
-                "login` again soon."
+                f"{message} It could not be renewed and will end: run {again(used.grant)} on the "
+                "connector's PC soon."
             )
         return message
 

@@ -18,6 +18,7 @@ from cloud_connect_agent.procore.grants.accounts import Account
 from cloud_connect_agent.procore.messages import clean_header
 from cloud_connect_agent.procore.tokens import (
     AUTHORIZATION_CODE,
+    CLIENT_CREDENTIALS,
     AccessToken,
     AppCredentials,
     StoredToken,
@@ -25,7 +26,7 @@ from cloud_connect_agent.procore.tokens import (
 )
 from cloud_connect_agent.procore.transport import Origin, Sent, describe_failure
 
-__all__ = ["AnswerLostError", "GrantRefusedError", "LoginHost", "NotSentError"]
+__all__ = ["AnswerLostError", "GrantRefusedError", "LoginHost", "NotSentError", "not_revoked"]
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +94,7 @@ class LoginHost:
             return self._read(app, headers, body)
         failure = read_failure(status, headers, body)
         if status in {400, 401}:
-            raise SignInRequiredError(_refusal(account, failure))
+            raise SignInRequiredError(_refusal(account, failure, grant=CLIENT_CREDENTIALS))
         raise SourceUnavailableError(self._said(status, failure))
 
     async def redeem(
@@ -180,7 +181,7 @@ class LoginHost:
         failure = read_failure(status, headers, body)
         if status in {400, 401}:
             log.info("code_grant_refused", status=status, code=failure.code)
-            refusal = _refusal(account, failure, code="code" in form)
+            refusal = _refusal(account, failure, grant=AUTHORIZATION_CODE, code="code" in form)
             if failure.code == "invalid_grant":
                 raise GrantRefusedError(refusal)
             raise SignInRequiredError(refusal)
@@ -205,9 +206,9 @@ class LoginHost:
                 for token in filter(None, both):
                     await self._revoke(app, token)
         except TimeoutError as exc:
-            raise _not_revoked(f"{self.host} did not answer in time.") from exc
+            raise not_revoked(f"{self.host} did not answer in time.") from exc
         except SourceUnavailableError as exc:
-            raise _not_revoked(exc.message) from exc
+            raise not_revoked(exc.message) from exc
 
     async def _revoke(self, app: AppCredentials, token: str) -> None:
         status, headers, body = await self._post(b"/oauth/revoke", {"token": token, **_client(app)})
@@ -299,13 +300,14 @@ def _client(app: AppCredentials) -> dict[str, str]:
     }
 
 
-def _not_revoked(reason: str) -> SourceUnavailableError:
+def not_revoked(reason: str) -> SourceUnavailableError:
+    """Say why a grant that is forgotten here may live on at Procore."""
     return SourceUnavailableError(
         f"The grant is forgotten here, but Procore was not told to revoke its tokens. {reason}"
     )
 
 
-def _refusal(account: Account, failure: Failure, *, code: bool = False) -> str:
+def _refusal(account: Account, failure: Failure, *, grant: str, code: bool = False) -> str:
     said = clean_header(failure.message).rstrip(".")
     if failure.code == "invalid_grant" and code:  # of the grant that is there it says nothing
         return (
@@ -315,8 +317,7 @@ def _refusal(account: Account, failure: Failure, *, code: bool = False) -> str:
     if failure.code == "invalid_grant":
         return (
             f"Procore no longer accepts the sign-in for {account.label} ({said}). Run "
-            f"`cloud-connect procore login {account.options} --grant {AUTHORIZATION_CODE}` on the "
-            "connector's PC."
+            f"{account.login_command(grant)} on the connector's PC."
         )
     cause = (
         "the client id or secret is wrong or belongs to another environment"
@@ -326,5 +327,5 @@ def _refusal(account: Account, failure: Failure, *, code: bool = False) -> str:
     return (
         f"Procore did not sign the app in for {account.label}: {cause} ({said}). Run "
         f"`cloud-connect procore app {account.options} --client-id ID "
-        "--secret-stdin` and `cloud-connect procore login` on the connector's PC."
+        f"--secret-stdin` and {account.login_command(grant)} on the connector's PC."
     )

@@ -44,6 +44,18 @@ def test_the_browser_comes_back_to_this_pc(
     assert grant["state"] == "no_grant"
 
 
+def test_a_rolled_secret_does_not_lead_to_the_end_of_a_persons_grant(
+    login_on: Logins, cli: Cli, app: dict[str, str], person: str
+) -> None:
+    assert person
+    rolled = ("procore", "app", *HERE, "--client-id", app["client_id"], "--secret-stdin")
+    assert "--grant client-credentials" in cli(*rolled, stdin=app["client_secret"]).errors
+    login = login_on()
+    approve(login.url())
+    assert login.end().status == 0
+    assert "--grant authorization-code" in cli(*rolled, stdin=app["client_secret"]).errors
+
+
 def test_a_browser_is_opened_where_there_is_a_screen(
     login_on: Logins, tmp_path: Path, person: str
 ) -> None:

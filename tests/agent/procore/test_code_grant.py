@@ -107,7 +107,8 @@ async def test_through_the_relay_only_the_person_known_here_may_sign_in(
     await sign_in(authenticator, remote=True, company_id=8089)  # nobody was known: trusted
     before = vault.secrets[NAME]
     login.login, login.user_id = "eve@example.com", 8
-    with pytest.raises(SignInRequiredError, match="only `cloud-connect procore login`"):
+    command = r"only `cloud-connect procore login .*--grant authorization-code`"
+    with pytest.raises(SignInRequiredError, match=command):
         await sign_in(authenticator, "code-2", remote=True, company_id=8089)
     assert vault.secrets[NAME] == before
     await sign_in(authenticator, "code-3")  # on the PC it may be another one
@@ -147,6 +148,24 @@ async def test_signing_out_revokes_both_tokens(
     await authenticator.sign_out(SANDBOX)
     assert login.revoked == ["access-1", "refresh-1"]
     assert NAME not in vault.secrets
+
+
+@pytest.mark.parametrize("client_id", [None, "app-2"], ids=["no-app", "another-app"])
+async def test_signing_out_says_that_procore_was_not_told_without_the_app_of_the_grant(
+    authenticator: Authenticator,
+    login: RotatingLogin,
+    vault: MemoryVault,
+    *,
+    client_id: str | None,
+) -> None:
+    await sign_in(authenticator)
+    del vault.secrets[f"procore-app/{SANDBOX.flag}"]
+    if client_id is not None:
+        vault.store_app(client_id=client_id)
+    with pytest.raises(SourceUnavailableError, match=r"not told to revoke .* app app-1"):
+        await authenticator.sign_out(SANDBOX)
+    assert NAME not in vault.secrets
+    assert not login.revoked
 
 
 async def test_a_new_secret_of_the_app_keeps_the_grant_and_another_app_ends_it(

@@ -1,16 +1,19 @@
 """The connection test, step by step."""
 
+import json
 import time
 
 import pytest
 
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.connection_test import (
+    StepStatus,
     TestReport,
     next_page,
     run_connection_test,
 )
 from doubles.fake_procore import SANDBOX, SOURCE, FakeProcore, MemoryVault, Reply, Seen
+from doubles.rotating_login import GRANT_NAME, RotatingLogin, sign_in_by_code, stored
 
 COMPANY = {"id": 8089, "name": "Acme", "is_active": True}
 
@@ -74,6 +77,20 @@ async def test_a_working_connection_passes_every_step(
         "status": "PASS",
         "message": "The app is connected and sees 12 projects.",
     }
+
+
+@pytest.mark.usefixtures("answers")
+async def test_a_person_whose_sign_in_will_end_is_told_how_to_keep_it(
+    client: ProcoreClient, procore: FakeProcore, vault: MemoryVault
+) -> None:
+    login = RotatingLogin().on(procore)
+    await sign_in_by_code(client.authenticator)
+    vault.secrets[GRANT_NAME] = json.dumps({**stored(vault), "phase": "refreshing"}).encode()
+    step = (await run(client)).steps[1]
+    assert step.status is StepStatus.WARN
+    assert login.login in step.message
+    # The command's default would revoke the person's grant.
+    assert f"login --environment {SANDBOX.flag} --grant authorization-code`" in step.message
 
 
 @pytest.mark.usefixtures("answers")

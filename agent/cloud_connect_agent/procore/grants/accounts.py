@@ -72,6 +72,14 @@ class Account:
         options = f"--environment {self.environment.flag}"
         return options if self.is_default else f"{options} --account {self.name}"
 
+    def login_command(self, grant: str) -> str:
+        """Return the command that signs it in, as sentences show it.
+
+        Args:
+            grant: Always named: the command's default ends the grant of a person.
+        """
+        return f"`cloud-connect procore login {self.options} --grant {grant}`"
+
 
 class AccountBook:
     """The accounts that the settings name, as they are at the moment."""

@@ -163,17 +163,18 @@ def credentials(known: KnownAccount) -> AppCredentials:
         SignInRequiredError: If there are none.
     """
     if known.app is None:
+        grant = known.token.stored.grant if known.token else CLIENT_CREDENTIALS
         raise SignInRequiredError(
             f"No Procore app is set up for {known.account.label}. Run `cloud-connect procore app "
             f"{known.account.options} --client-id ID --secret-stdin` on the "
-            "connector's PC, then `cloud-connect procore login`."
+            f"connector's PC, then {known.account.login_command(grant)}."
         )
     return known.app
 
 
 def sign_in_again(known: KnownAccount, move: Move) -> SignInRequiredError:
     """Say why the grant of *known* cannot be used."""
-    command = f"`cloud-connect procore login {known.account.options} --grant {AUTHORIZATION_CODE}`"
+    command = known.account.login_command(AUTHORIZATION_CODE)
     if move is Move.WAIT:
         return SignInRequiredError(
             f"Procore rejects the token of {known.account.label}, and whether its renewal came "
@@ -189,7 +190,6 @@ def sign_in_again(known: KnownAccount, move: Move) -> SignInRequiredError:
 def not_signed_in(known: KnownAccount) -> SignInRequiredError:
     """Say that the account has no grant."""
     return SignInRequiredError(
-        f"Nobody has signed in to Procore for {known.account.label}. Run `cloud-connect "
-        f"procore login {known.account.options} --grant {CLIENT_CREDENTIALS}` "
-        "on the connector's PC."
+        f"Nobody has signed in to Procore for {known.account.label}. Run "
+        f"{known.account.login_command(CLIENT_CREDENTIALS)} on the connector's PC."
     )

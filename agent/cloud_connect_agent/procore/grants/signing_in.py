@@ -16,7 +16,7 @@ from cloud_connect_agent.procore.grants.authorization import Authorization
 from cloud_connect_agent.procore.grants.identity import Identity, IdentityHost
 from cloud_connect_agent.procore.grants.known import KnownAccount
 from cloud_connect_agent.procore.grants.renewing import LOCK_SECONDS, credentials
-from cloud_connect_agent.procore.login import LoginHost
+from cloud_connect_agent.procore.login import LoginHost, not_revoked
 from cloud_connect_agent.procore.tokens import AppCredentials, StoredToken, token_secret_name
 from cloud_connect_agent.vault.base import SharedVault
 
@@ -105,8 +105,14 @@ async def sign_out(known: KnownAccount, hosts: Hosts, vault: SharedVault) -> Non
         await known.read_app()
         stored = await known.read_replaced()
         await known.delete()
-    if stored is not None and known.app is not None:
-        await hosts.login.revoke(known.app, stored)
+    if stored is None:
+        return
+    if known.app is None or known.app.client_id != stored.client_id:
+        # Procore answers 200 to another app that asks, and revokes nothing.
+        raise not_revoked(
+            f"That takes the credentials of the app {stored.client_id}, which are not stored here."
+        )
+    await hosts.login.revoke(known.app, stored)
 
 
 async def _replace(
@@ -169,7 +175,7 @@ def _foreign(
         return None
     return (
         f"{_capital(account.label)} acts for {before.login or 'another user'}, but {who} signed "
-        "in; only `cloud-connect procore login` on the connector's PC changes that."
+        f"in; only {account.login_command(before.grant)} on the connector's PC changes that."
     )
 
 
