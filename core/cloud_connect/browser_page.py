@@ -1,11 +1,13 @@
-"""The page on which a person's browser ends after signing in at Procore."""
+"""What a person's browser ends on after signing in at Procore: the page, and why it says no."""
 
 import base64
 import hashlib
 from html import escape
 from typing import Final
 
-__all__ = ["PAGE_HEADERS", "render_page"]
+__all__ = ["DENIED", "PAGE_HEADERS", "render_page", "without_code"]
+
+DENIED: Final = "access_denied"  # RFC 6749, 4.1.2.1: the person, or Procore on their behalf
 
 _STYLE: Final = (
     ":root{color-scheme:light dark}"
@@ -39,3 +41,14 @@ def render_page(title: str, *sentences: str) -> bytes:
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
         f"<body><main><h1>{escape(title)}</h1>{body}</main></body></html>"
     ).encode()
+
+
+def without_code(error: str | None) -> str:
+    """Say why the browser came back without a code.
+
+    Args:
+        error: What came instead; of a stranger's making, so it is not repeated.
+    """
+    if error == DENIED:
+        return "Procore's page was closed with Deny; nothing was changed."
+    return "Procore sent the browser back without a code; nothing was changed."

@@ -4,6 +4,7 @@ The relay passes a code on to the connector that began the sign-in. It cannot re
 takes the app's secret and a verifier, which never leave the connector's PC.
 """
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,11 +13,13 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
-from cloud_connect.browser_page import PAGE_HEADERS, render_page
+from cloud_connect.browser_page import DENIED, PAGE_HEADERS, render_page, without_code
 from cloud_connect.calls import AuthorizeAnswer, Operation, RedeemAnswer, RedeemBody
 from cloud_connect.errors import (
     CloudConnectError,
+    InternalError,
     InvalidRequestError,
+    QuotaExceededError,
     SourceUnavailableError,
 )
 from cloud_connect_relay.api.call_specs import target_for, timeout_for
@@ -45,6 +48,7 @@ _NOT_KNOWN: Final = (
     "This sign-in is not known here: it was answered already, or begun more than ten minutes ago.",
     "Go back to the data source and choose Authorize again.",
 )
+_AGAIN: Final = "To try again, go back to the data source and choose Authorize."
 # The border adds its own to every answer.
 _PAGE_HEADERS: Final = {
     name: value
@@ -108,7 +112,9 @@ async def authorize(
         call = await services.calls.find(principal.subscription_id, answer.call_id)
     now = services.clock()
     tenant = services.storage.of(principal.subscription_id)
-    connector_id = call.connector_id or ""
+    connector_id = call.connector_id
+    if connector_id is None:
+        raise InternalError("The call that began the sign-in has no connector.")
     await tenant.authorizations.add(
         state,
         datasource_id=datasource_id,
@@ -139,25 +145,27 @@ async def callback(request: Request, services: Shared) -> Response:
         everybody = AuthorizationsOfAll(services.storage)
         begun = await everybody.use(state, now=services.clock())
     if state is None or begun is None:
-        services.authenticator.failure(source_of(request.scope), kind="oauth")
+        try:
+            services.authenticator.failure(source_of(request.scope), kind="authorize")
+        except QuotaExceededError as error:
+            return _slowed(error)
         return _page(400, "Not signed in", *_NOT_KNOWN)
-    code = _only(query, "code")
-    if code is None:
-        await _record(services, begun, succeeded=False, detail={"reason": "no_code"})
-        return _page(
-            200,
-            "Not signed in",
-            "Procore sent you back without approving the app; nothing was changed.",
-            "You can close this window.",
-        )
+    if "code" not in query:
+        why = _only(query, "error")
+        reason = DENIED if why == DENIED else "no_code"
+        await _record(services, begun, succeeded=False, detail={"reason": reason})
+        return _page(200, "Not signed in", without_code(why), _AGAIN)
     try:
-        redeemed = await _redeem(services, begun, RedeemBody(code=code, state=state))
+        body = RedeemBody(code=_only(query, "code") or "", state=state)
     except ValidationError:
-        return _page(400, "Not signed in", *_NOT_KNOWN)
+        await _record(services, begun, succeeded=False, detail={"reason": "malformed_code"})
+        malformed = "The code that came back with the browser is malformed; nothing was changed."
+        return _page(400, "Not signed in", malformed, _AGAIN)
+    try:
+        redeemed = await _redeem(services, begun, body)
     except CloudConnectError as error:
         await _record(services, begun, succeeded=False, detail={"reason": error.code.value})
-        again = "To try again, go back to the data source and choose Authorize."
-        return _page(error.status, "Not signed in", error.message, again)
+        return _page(error.status, "Not signed in", error.message, _AGAIN)
     await _record(services, begun, succeeded=True, detail={"login": redeemed.login})
     return _page(
         200,
@@ -250,6 +258,13 @@ async def _record(
         target=begun.datasource_id,
         detail={"connector_id": begun.connector_id, **detail},
     )
+
+
+def _slowed(error: QuotaExceededError) -> Response:
+    many = "Too many sign-ins that are not known here came from this address; wait a minute."
+    page = _page(error.status, "Not signed in", many, _NOT_KNOWN[1])
+    page.headers["retry-after"] = str(math.ceil(error.retry_after or 1))
+    return page
 
 
 def _page(status: int, title: str, *sentences: str) -> Response:

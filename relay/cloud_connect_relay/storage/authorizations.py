@@ -70,21 +70,23 @@ class AuthorizationsOfAll:
 
     async def use(self, state: str, *, now: float) -> BegunAuthorization | None:
         """Return the sign-in that *state* belongs to, once; ``None`` if it is over or none."""
-        mine = authorizations.c.state_hash == _digest(state)
-        # In the transaction that finds it: of two browsers with one state, one is served.
+        waiting = (
+            authorizations.c.state_hash == _digest(state),
+            authorizations.c.used_at.is_(None),
+            authorizations.c.expires_at > now,
+        )
+        # Anybody may come with a state; one that is none must not queue for the only writer.
+        async with self._storage.read() as connection:
+            row = (await connection.execute(select(authorizations).where(*waiting))).one_or_none()
+        if row is None:
+            return None
+        # Asked again by the write: of two browsers with one state, one is served.
         async with self._storage.write() as connection:
             used = await connection.execute(
-                update(authorizations)
-                .where(
-                    mine,
-                    authorizations.c.used_at.is_(None),
-                    authorizations.c.expires_at > now,
-                )
-                .values(used_at=now)
+                update(authorizations).where(*waiting).values(used_at=now)
             )
             if used.rowcount != 1:
                 return None
-            row = (await connection.execute(select(authorizations).where(mine))).one()
         return BegunAuthorization(
             subscription_id=row.subscription_id,
             datasource_id=row.datasource_id,

@@ -146,6 +146,13 @@ async def test_guessing_states_is_slowed_down(relay: CallRelay) -> None:
     ]
     assert statuses[0] == 400
     assert statuses[-1] == 429
+    page = await come_back(relay, code=CODE, state="guess")
+    assert page.headers["content-type"].startswith("text/html")
+    assert int(page.headers["retry-after"]) > 0
+    assert "Too many" in page.text
+    metrics = (await relay.api.get("/metrics")).text
+    assert 'cloud_connect_auth_failures_total{kind="authorize"} 13.0' in metrics
+    assert 'kind="oauth"' not in metrics
 
 
 async def test_a_sign_in_ends_after_ten_minutes(relay: CallRelay) -> None:
@@ -203,17 +210,36 @@ async def test_a_person_who_denies_reaches_nobody(relay: CallRelay) -> None:
     await begin(relay, base)
     page = await come_back(relay, error="access_denied", state="state-0")
     assert page.status_code == 200
-    assert "without approving" in page.text
+    assert "closed with Deny" in page.text
+    assert "choose Authorize" in page.text
     assert not agent.redeemed
+    assert (await actions(relay))[0][1]["reason"] == "access_denied"
     assert (await come_back(relay, code=CODE, state="state-0")).status_code == 400
+
+
+async def test_a_failure_of_procore_is_not_told_as_a_denial(relay: CallRelay) -> None:
+    agent = Authorizing()
+    _, base = await relay.ready(agent)
+    await begin(relay, base)
+    page = await come_back(relay, error="server_error", state="state-0")
+    assert "without a code" in page.text
+    assert "Deny" not in page.text
+    assert "choose Authorize" in page.text
+    assert (await actions(relay))[0][1]["reason"] == "no_code"
+    assert not agent.redeemed
 
 
 async def test_a_malformed_code_reaches_nobody(relay: CallRelay) -> None:
     agent = Authorizing()
     _, base = await relay.ready(agent)
     await begin(relay, base)
-    assert (await come_back(relay, code="with blank", state="state-0")).status_code == 400
+    page = await come_back(relay, code="with blank", state="state-0")
+    assert page.status_code == 400
+    assert "malformed" in page.text
+    assert "choose Authorize" in page.text
     assert not agent.redeemed
+    failed, _ = await actions(relay)
+    assert (failed[0], failed[1]["reason"]) == ("datasource.authorize_failed", "malformed_code")
 
 
 async def test_an_offline_connector_is_a_problem(relay: CallRelay) -> None:

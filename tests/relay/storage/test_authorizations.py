@@ -1,3 +1,5 @@
+import asyncio
+
 from cloud_connect_relay.storage.authorizations import AuthorizationsOfAll
 from doubles.relay_node import NOW, Founded
 
@@ -24,6 +26,19 @@ async def test_a_state_is_used_once_and_in_time(store: Founded) -> None:
     assert await everybody.use("one", now=NOW) is None
     assert await everybody.use("late", now=NOW) is None
     assert await everybody.use("never", now=NOW) is None
+
+
+async def test_a_state_that_is_none_waits_for_no_writer(store: Founded) -> None:
+    everybody = AuthorizationsOfAll(store.storage)
+    async with store.storage.write(), asyncio.timeout(5):
+        assert await everybody.use("never", now=NOW) is None
+
+
+async def test_of_two_browsers_with_one_state_one_is_served(store: Founded) -> None:
+    everybody = AuthorizationsOfAll(store.storage)
+    await begin(store, "one")
+    found = await asyncio.gather(*[everybody.use("one", now=NOW) for _ in range(5)])
+    assert len([one for one in found if one is not None]) == 1
 
 
 async def test_what_is_over_is_forgotten(store: Founded) -> None:

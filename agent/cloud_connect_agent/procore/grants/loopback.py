@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from cloud_connect.browser_page import PAGE_HEADERS, render_page
+from cloud_connect.browser_page import PAGE_HEADERS, render_page, without_code
 from cloud_connect.errors import ConfigurationError, SignInRequiredError
 from cloud_connect_agent.procore.grants.authorization import Authorization
 from cloud_connect_agent.tasks import lasting_tasks
@@ -47,12 +47,7 @@ class Callback:
             SignInRequiredError: If there is none, because the person did not approve.
         """
         if self._code is None:
-            denied = self._error == "access_denied"
-            raise SignInRequiredError(
-                "Procore's page was closed with Deny; nothing was changed."
-                if denied
-                else "Procore sent the browser back without a code; nothing was changed."
-            )
+            raise SignInRequiredError(without_code(self._error))
         return self._code
 
     async def answer(self, title: str, *sentences: str) -> None:
