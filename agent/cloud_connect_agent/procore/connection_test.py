@@ -1,7 +1,7 @@
 """The connection test: from the network to the company's projects, one step at a time."""
 
-import re
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal, Protocol
@@ -12,17 +12,15 @@ from cloud_connect.errors import (
     RateLimitedError,
     SourceRejectedError,
 )
+from cloud_connect_agent.procore.companies import PAGE_SIZE, companies
 from cloud_connect_agent.procore.grants.accounts import Account
 from cloud_connect_agent.procore.messages import ApiRequest, ApiResponse
 from cloud_connect_agent.procore.tokens import CLIENT_CREDENTIALS
 from cloud_connect_agent.procore.transport import Origin, describe_failure
 
-__all__ = ["StepStatus", "TestReport", "TestStep", "next_page", "run_connection_test"]
+__all__ = ["StepStatus", "TestReport", "TestStep", "run_connection_test"]
 
 SUCCESS: Final = "Connection test succeeded"
-_MAX_PAGES: Final = 200  # of the companies list, 100 a page
-_NEXT: Final = re.compile(r'<([^<>]{1,2000})>\s*;\s*rel="?next"?')
-_PAGE: Final = re.compile(r"[?&]page=(\d{1,9})(?:&|$)")
 
 
 class StepStatus(StrEnum):
@@ -174,13 +172,6 @@ async def run_connection_test(client: Client, source: Source, *, deadline: float
     return TestReport(success=True, message=SUCCESS, steps=tuple(steps))
 
 
-def next_page(link: str | None) -> int | None:
-    """Return the page number of a ``Link`` header's ``rel="next"``."""
-    found = _NEXT.search(link or "")
-    page = _PAGE.search(found[1]) if found else None
-    return int(page[1]) if page else None
-
-
 async def _run_step(number: int, name: str, check: Callable[[], Awaitable[str]]) -> TestStep:
     status = StepStatus.PASS
     try:
@@ -254,31 +245,17 @@ class _Test:
     async def find_company(self) -> str:
         """Step 3: the company is among those that the account sees, and active."""
         company_id = self._source.company_id
-        page = 1
-        seen: set[str] = set()
-        for _ in range(_MAX_PAGES):
-            answer = await self._get(
-                "/rest/v1.0/companies", ("per_page", "100"), ("page", str(page))
-            )
-            companies = answer.json if isinstance(answer.json, list) else []
-            for company in companies:
-                if isinstance(company, dict) and company.get("id") == company_id:
+        seen = 0
+        async with aclosing(companies(self._companies)) as listed:
+            async for company in listed:
+                seen += 1
+                if company["id"] == company_id:
                     name = company.get("name") or company_id
                     if company.get("is_active") is False:
                         raise _Stop(f"The company {name} is not active in Procore.")
                     return f"The company {name} is visible and active."
-            known = len(seen)
-            seen.update(
-                str(company.get("id")) for company in companies if isinstance(company, dict)
-            )
-            link = answer.headers.get("link")
-            # Without the header, only an empty page is the end.
-            following = page + 1 if link is None else next_page(link)
-            if len(seen) == known or following is None:
-                break
-            page = following
         raise _Stop(
-            f"Company {company_id} is not among the {len(seen)} that the account sees: the app is "
+            f"Company {company_id} is not among the {seen} that the account sees: the app is "
             "not installed there, or the user is no member of it. Check the company id, too."
         )
 
@@ -327,6 +304,11 @@ class _Test:
         if left is None:
             raise _Warning("The login host does not say how long the token holds.")
         return f"The token holds for another {left / 60:.0f} minutes."
+
+    async def _companies(self, page: int) -> tuple[object, str | None]:
+        query = (("per_page", str(PAGE_SIZE)), ("page", str(page)))
+        answer = await self._get("/rest/v1.0/companies", *query)
+        return answer.json, answer.headers.get("link")
 
     async def _get(self, path: str, *query: tuple[str, str]) -> ApiResponse:
         answer = await self._client.request(

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 from urllib.parse import urlencode
 
@@ -12,7 +13,7 @@ import orjson
 import structlog
 
 from cloud_connect.errors import SignInRequiredError, SourceUnavailableError
-from cloud_connect_agent.procore.bodies import BodyLimits, read_body
+from cloud_connect_agent.procore.bodies import BodyLimits
 from cloud_connect_agent.procore.failures import Failure, read_failure
 from cloud_connect_agent.procore.grants.accounts import Account
 from cloud_connect_agent.procore.messages import clean_header
@@ -70,6 +71,7 @@ class LoginHost:
         pause: float = 1.0,
     ) -> None:
         self._origin: Final = origin
+        self._fetch: Final = partial(origin.fetch, limits=_LIMITS, within=_REQUEST_TIMEOUT)
         self._agent_header: Final = (b"user-agent", user_agent.encode("ascii"))
         self._wall: Final = wall
         self._spread: Final = spread
@@ -160,7 +162,7 @@ class LoginHost:
     ) -> StoredToken:
         sent = Sent()
         try:
-            status, headers, body = await self._send(
+            status, headers, body = await self._fetch(
                 "POST",
                 b"/oauth/token",
                 headers=(*_FORM, self._agent_header),
@@ -227,7 +229,7 @@ class LoginHost:
             self._agent_header,
         )
         try:
-            status, answer_headers, body = await self._send(
+            status, answer_headers, body = await self._fetch(
                 "GET", b"/oauth/token/info", headers=headers
             )
         except (httpx.TransportError, TimeoutError) as exc:
@@ -252,7 +254,7 @@ class LoginHost:
         while True:
             wait = self._pause * 2 ** (attempt - 1) * (0.5 + self._spread() / 2)
             try:
-                status, headers, body = await self._send(
+                status, headers, body = await self._fetch(
                     "POST", target, headers=(*_FORM, self._agent_header), content=content
                 )
             except (httpx.TransportError, TimeoutError) as exc:
@@ -268,29 +270,6 @@ class LoginHost:
                     return status, headers, body
             await asyncio.sleep(wait)
             attempt += 1
-
-    async def _send(
-        self,
-        method: str,
-        target: bytes,
-        *,
-        headers: tuple[tuple[bytes, bytes], ...],
-        content: bytes | None = None,
-        sent: Sent | None = None,
-    ) -> tuple[int, httpx.Headers, bytes]:
-        async with asyncio.timeout(_REQUEST_TIMEOUT):
-            response = await self._origin.send(
-                method, target, headers=headers, content=content, reuse=False, sent=sent
-            )
-            try:
-                body = await read_body(
-                    response.aiter_raw(),
-                    encoding=response.headers.get("content-encoding"),
-                    limits=_LIMITS,
-                )
-            finally:
-                await response.aclose()
-        return response.status_code, response.headers, body
 
 
 def _client(app: AppCredentials) -> dict[str, str]:

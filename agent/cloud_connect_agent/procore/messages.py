@@ -1,5 +1,6 @@
 """A request to Procore's API and its answer, as the rest of the agent sees them."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +15,7 @@ __all__ = [
     "ApiRequest",
     "ApiResponse",
     "clean_header",
+    "has_next",
     "plain_headers",
 ]
 
@@ -22,12 +24,18 @@ NOT_THE_API: Final = (
     "Procore's host answered with something that is not its API; check the address and whether a "
     "proxy asks for a sign-in."
 )
+_NEXT: Final = re.compile(r';\s*rel="?next\b', re.IGNORECASE)
 _CONTROLS: Final = dict.fromkeys((*range(32), 127))
 
 
 def clean_header(value: str) -> str:
     """Strip control characters, so that no value can start a line of its own."""
     return value if value.isprintable() else value.translate(_CONTROLS)
+
+
+def has_next(link: str | None) -> bool | None:
+    """Whether a ``Link`` header names a next page; ``None`` without the header."""
+    return None if link is None else _NEXT.search(link) is not None
 
 
 def plain_headers(headers: httpx.Headers) -> dict[str, str]:

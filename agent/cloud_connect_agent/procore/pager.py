@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import math
-import re
 import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -16,7 +15,7 @@ import orjson
 import structlog
 
 from cloud_connect.errors import CloudConnectError, SourceRejectedError
-from cloud_connect_agent.procore.messages import ApiResponse
+from cloud_connect_agent.procore.messages import ApiResponse, has_next
 from cloud_connect_agent.procore.planner import Target
 from cloud_connect_agent.procore.rows import Row, unwrap
 from cloud_connect_agent.procore.window import ReadAhead
@@ -28,7 +27,6 @@ log = structlog.get_logger(__name__)
 Unread = Callable[[], "Page"]  # a page as it came, to be decoded when it is its turn
 Fetch = Callable[[Target, int], Awaitable["Page | Unread"]]
 
-_NEXT: Final = re.compile(r';\s*rel="?next\b', re.IGNORECASE)
 _REMEMBERED_IDS: Final = 65_536  # of a list; records shift by a few places, not by so many
 _LISTS_AHEAD: Final = 8  # lists whose first page is read before it is their turn
 
@@ -56,14 +54,13 @@ def read_page(response: ApiResponse, *, number: int, rule: str) -> Page:
 
     What a list of groups counts may be groups or records, so that says nothing.
     """
-    link = response.headers.get("link")
     counts = not rule.startswith("groups:")
     return Page(
         number=number,
         rows=unwrap(response.api_json(), rule),
         total=_count(response.headers, "total") if counts else None,
         per_page=_count(response.headers, "per-page") if counts else None,
-        has_next=None if link is None else _NEXT.search(link) is not None,
+        has_next=has_next(response.headers.get("link")),
     )
 
 

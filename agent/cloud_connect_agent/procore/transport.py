@@ -12,6 +12,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
+from cloud_connect_agent.procore.bodies import BodyLimits, read_body
 from cloud_connect_agent.procore.http_pool import PooledTransport
 
 __all__ = ["ExactUrl", "Origin", "Sent", "Timeouts", "describe_failure", "proxy_for"]
@@ -167,6 +168,41 @@ class Origin:
             plain = method == "GET" and (content is None or isinstance(content, bytes))
             transport = self._direct if plain and self._direct else next(self._turns)
         return await transport.handle_async_request(request)
+
+    async def fetch(
+        self,
+        method: str,
+        target: bytes,
+        *,
+        headers: RawHeaders,
+        content: bytes | None = None,
+        limits: BodyLimits,
+        within: float,
+        sent: "Sent | None" = None,
+    ) -> tuple[int, httpx.Headers, bytes]:
+        """Send a request over a connection of its own and return the whole answer.
+
+        Args:
+            within: Seconds for all of it.
+
+        Raises:
+            httpx.TransportError: If it failed.
+            TimeoutError: If it took too long.
+            SourceUnavailableError: If the body is over a limit.
+        """
+        async with asyncio.timeout(within):
+            response = await self.send(
+                method, target, headers=headers, content=content, reuse=False, sent=sent
+            )
+            try:
+                body = await read_body(
+                    response.aiter_raw(),
+                    encoding=response.headers.get("content-encoding"),
+                    limits=limits,
+                )
+            finally:
+                await response.aclose()
+        return response.status_code, response.headers, body
 
     async def reach(self) -> None:
         """Open a connection and close it: name, TCP and TLS of the origin or its proxy.

@@ -9,7 +9,6 @@ from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.connection_test import (
     StepStatus,
     TestReport,
-    next_page,
     run_connection_test,
 )
 from doubles.fake_procore import SANDBOX, SOURCE, FakeProcore, MemoryVault, Reply, Seen
@@ -255,19 +254,3 @@ async def test_a_rate_limit_is_no_verdict(client: ProcoreClient, answers: Answer
     answers.projects = Reply(status=429, body=b"Slow down", headers={"retry-after": "60"})
     report = await run(client, within=2.0)
     assert "says nothing about the connection" in report.message
-
-
-@pytest.mark.parametrize(
-    ("link", "page"),
-    [
-        (None, None),
-        ("", None),
-        ('<https://api.procore.com/rest/v1.0/x?page=3>; rel="next"', 3),
-        ('<https://x/y?page=1>; rel="prev", <https://x/y?per_page=9&page=3&a=b>; rel="next"', 3),
-        ('<https://x/y?page=9>; rel="last"', None),
-        ('<https://x/y>; rel="next"', None),
-        ("<" * 5000, None),
-    ],
-)
-def test_the_next_page_is_read_from_the_link(link: str | None, page: int | None) -> None:
-    assert next_page(link) == page

@@ -1,25 +1,24 @@
 """Who am I: whom a fresh token acts for, and which companies that person sees."""
 
-import asyncio
-import re
 from collections.abc import Iterable
+from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import httpx
 import orjson
 
 from cloud_connect.errors import SourceError, SourceRejectedError, SourceUnavailableError
-from cloud_connect_agent.procore.bodies import BodyLimits, read_body
+from cloud_connect_agent.procore.bodies import BodyLimits
+from cloud_connect_agent.procore.companies import PAGE_SIZE, companies
 from cloud_connect_agent.procore.failures import read_failure
 from cloud_connect_agent.procore.transport import Origin, describe_failure
 
 __all__ = ["Identity", "IdentityHost"]
 
 _TIMEOUT: Final = 30.0  # seconds for one request
-_MAX_PAGES: Final = 200  # of the companies list, 100 a page
 _LIMITS: Final = BodyLimits(max_body_bytes=4 * 1024 * 1024)
-_NEXT: Final = re.compile(r'rel="?next"?')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,70 +58,53 @@ class IdentityHost:
             login=login[:320] if isinstance(login, str) else "",
         )
 
-    async def unseen(self, token: str, companies: Iterable[int]) -> int | None:
-        """Return the first of *companies* that *token* does not see.
+    async def unseen(self, token: str, wanted: Iterable[int]) -> int | None:
+        """Return the first of the companies *wanted* that *token* does not see.
 
         Raises:
             SourceRejectedError: If Procore refuses to say.
             SourceUnavailableError: If there is no usable answer.
         """
-        wanted = list(companies)
-        missing = set(wanted)
-        seen: set[int] = set()
-        for page in range(1, _MAX_PAGES + 1):
-            if not missing:
-                return None
-            listed, more = await self._get(
-                token, b"/rest/v1.0/companies?per_page=100&page=%d" % page
-            )
-            items = listed if isinstance(listed, list) else []
-            ids = {item["id"] for item in items if _has_id(item)}
-            missing -= ids
-            # A server that ignores the page number must not be asked for ever.
-            if ids <= seen or not more:
-                break
-            seen |= ids
-        return next((company for company in wanted if company in missing), None)
+        missing: dict[int, None] = dict.fromkeys(wanted)
+        if not missing:
+            return None
+        async with aclosing(companies(partial(self._companies, token))) as seen:
+            async for company in seen:
+                missing.pop(company["id"], None)
+                if not missing:
+                    return None
+        return next(iter(missing))
 
-    async def _get(self, token: str, target: bytes) -> tuple[object, bool]:
-        """Return a decoded answer, and whether another page may follow."""
+    async def _companies(self, token: str, page: int) -> tuple[object, str | None]:
+        return await self._get(
+            token, b"/rest/v1.0/companies?per_page=%d&page=%d" % (PAGE_SIZE, page)
+        )
+
+    async def _get(self, token: str, target: bytes) -> tuple[object, str | None]:
+        """Return a decoded answer, and its ``Link`` header."""
         headers = (
             (b"authorization", b"Bearer " + token.encode("ascii")),
             (b"accept", b"application/json"),
             self._agent_header,
         )
         try:
-            async with asyncio.timeout(_TIMEOUT):
-                response = await self._origin.send("GET", target, headers=headers, reuse=False)
-                try:
-                    body = await read_body(
-                        response.aiter_raw(),
-                        encoding=response.headers.get("content-encoding"),
-                        limits=_LIMITS,
-                    )
-                finally:
-                    await response.aclose()
+            status, answered, body = await self._origin.fetch(
+                "GET", target, headers=headers, limits=_LIMITS, within=_TIMEOUT
+            )
         except (httpx.TransportError, TimeoutError) as exc:
             raise SourceUnavailableError(describe_failure(exc, self._origin.host)) from exc
-        if response.status_code != 200:
-            raise _refused(response, body, self._origin.host)
-        link = response.headers.get("link")
+        if status != 200:
+            raise _refused(status, answered, body, self._origin.host)
         try:
-            # Without the header, only an empty page is the end.
-            return orjson.loads(body), link is None or _NEXT.search(link) is not None
+            return orjson.loads(body), answered.get("link")
         except orjson.JSONDecodeError as exc:
             raise SourceUnavailableError(
                 f"{self._origin.host} answered with something that is not JSON."
             ) from exc
 
 
-def _has_id(item: object) -> bool:
-    return isinstance(item, dict) and isinstance(item.get("id"), int)
-
-
-def _refused(response: httpx.Response, body: bytes, host: str) -> SourceError:
-    status = response.status_code
-    said = read_failure(status, response.headers, body).message.rstrip(".")
+def _refused(status: int, headers: httpx.Headers, body: bytes, host: str) -> SourceError:
+    said = read_failure(status, headers, body).message.rstrip(".")
     if 400 <= status < 500 and status != 429:
         return SourceRejectedError(f"{host} does not say who signed in: {said}.", status=status)
     return SourceUnavailableError(f"{host} answered {status}: {said}.")

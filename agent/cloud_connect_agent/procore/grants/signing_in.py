@@ -190,7 +190,7 @@ async def _unseen(
     wanted = dict.fromkeys(account.companies)
     if authorization.company_id is not None:
         wanted[authorization.company_id] = None
-    missing = await host.unseen(token, wanted) if wanted else None
+    missing = await host.unseen(token, wanted)
     if missing is None:
         return None
     who = identity.login or "The user who signed in"
