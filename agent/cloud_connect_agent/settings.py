@@ -14,6 +14,7 @@ from cloud_connect.calls import MAX_ID, Environment
 from cloud_connect.errors import ConfigurationError
 
 __all__ = [
+    "ACCOUNT_NAME",
     "DEFAULT_REDIRECT_URI",
     "AccountSettings",
     "AgentSettings",
@@ -29,6 +30,8 @@ __all__ = [
 
 # Below the ports that systems hand out for outgoing connections, and nobody's registered one.
 DEFAULT_REDIRECT_URI: Final = "http://localhost:17633/callback"
+
+ACCOUNT_NAME: Final = r"^[a-z0-9][a-z0-9-]{0,31}$"  # a part of names in the vault, too
 
 _PREFIX: Final = "CLOUD_CONNECT_"
 _RELAY_PREFIX: Final = "CLOUD_CONNECT_RELAY_"  # the relay's own; ours has two underscores
@@ -94,7 +97,7 @@ StorageHost = Annotated[
 ]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 CompanyId = Annotated[int, Field(gt=0, le=MAX_ID)]
-AccountName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+AccountName = Annotated[str, Field(pattern=ACCOUNT_NAME)]
 LoopbackUri = Annotated[str, AfterValidator(check_redirect_uri)]
 
 

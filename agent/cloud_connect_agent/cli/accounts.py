@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from cloud_connect.calls import MAX_ID, Environment
+from cloud_connect_agent.procore.grants.accounts import DEFAULT_ACCOUNT
 
 if TYPE_CHECKING:
     from cloud_connect_agent.settings import AgentSettings
@@ -16,15 +17,12 @@ __all__ = ["account_option", "as_flags", "binding", "binding_options"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
-_DEFAULT: Final = "default"
-
 
 def account_option() -> Callable[[_Function], _Function]:
     """Add ``--account``."""
     return click.option(
         "--account",
-        default=_DEFAULT,
+        default=DEFAULT_ACCOUNT,
         show_default=True,
         metavar="NAME",
         callback=_check_name,
@@ -62,7 +60,7 @@ def binding(
     known = settings.procore.environment(environment).accounts
     changes: dict[tuple[str, ...], Value] = {}
     place = ("procore", "environments", environment.flag, "accounts", account)
-    if companies or (account != _DEFAULT and account not in known):
+    if companies or (account != DEFAULT_ACCOUNT and account not in known):
         changes[*place, "companies"] = tuple(dict.fromkeys(companies))
     if user is not None:
         changes[*place, "login"] = user.strip() or None
@@ -81,6 +79,8 @@ def as_flags(changes: Mapping[tuple[str, ...], "Value"]) -> dict[str, Any]:
 
 
 def _check_name(_: click.Context, __: click.Parameter, value: str) -> str:
-    if not _NAME.fullmatch(value):
+    from cloud_connect_agent.settings import ACCOUNT_NAME
+
+    if not re.fullmatch(ACCOUNT_NAME, value):
         raise click.BadParameter("it has lower-case letters, digits and dashes, at most 32.")
     return value

@@ -11,6 +11,7 @@ from cloud_connect.errors import PolicyDeniedError
 from cloud_connect.terminal import print_json
 from cloud_connect_agent.cli.environments import environment_option
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
+from cloud_connect_agent.cli.opening import open_client
 from cloud_connect_agent.cli.terminal import mark
 
 if TYPE_CHECKING:
@@ -47,8 +48,6 @@ def test(invocation: Invocation, *, company: int | None, environment: Environmen
     import asyncio
 
     from cloud_connect_agent.policy_file import PolicyFile
-    from cloud_connect_agent.procore.client import ProcoreClient
-    from cloud_connect_agent.vault import open_vault
 
     invocation.configure_logs()
     settings = invocation.settings()
@@ -56,10 +55,7 @@ def test(invocation: Invocation, *, company: int | None, environment: Environmen
     company_id = company if company is not None else _company_of(policy)
 
     async def run() -> "TestReport":
-        async with (
-            open_vault(invocation.paths) as vault,
-            ProcoreClient.open(settings.procore, vault) as client,
-        ):
+        async with open_client(invocation.paths, settings) as client:
             chosen = environment if environment is not None else await _environment_of(client)
             _check(policy, chosen, company_id)
             return await _run(client, Source(company_id=company_id, environment=chosen))

@@ -3,7 +3,7 @@
 import contextlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,12 +12,13 @@ from cloud_connect.terminal import print_json
 from cloud_connect_agent.cli.accounts import account_option, as_flags, binding, binding_options
 from cloud_connect_agent.cli.environments import environment_option
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
+from cloud_connect_agent.cli.opening import open_client
 from cloud_connect_agent.cli.terminal import ask_secret, note
 from cloud_connect_agent.control import AgentNotRunningError, ask
 
 if TYPE_CHECKING:
-    from cloud_connect_agent.procore.client import ProcoreClient
-    from cloud_connect_agent.settings import AgentSettings
+    from cloud_connect.calls import ReportedGrant
+    from cloud_connect_agent.procore.grants.accounts import Account
     from cloud_connect_agent.toml_text import Value
 
 __all__ = ["procore"]
@@ -175,6 +176,8 @@ def login(
     user: str | None,
 ) -> None:
     """Sign in to Procore with the stored app, and keep the grant."""
+    import asyncio
+
     from cloud_connect_agent.cli.signing_in import Ways, sign_in
     from cloud_connect_agent.config_file import change_settings
     from cloud_connect_agent.settings import load_settings
@@ -188,21 +191,24 @@ def login(
     settings = invocation.settings(as_flags(changes))
     section = settings.procore.environment(environment)
 
-    async def run(client: "ProcoreClient") -> dict[str, Any]:
-        chosen = client.authenticator.accounts.named(environment, account)
-        report = await sign_in(client.authenticator, chosen, ways, configured=section.redirect_uri)
-        return report.model_dump(mode="json")
+    invocation.configure_logs()
 
-    report = _with_client(invocation, run, settings)
+    async def run() -> "tuple[Account, ReportedGrant]":
+        async with open_client(paths, settings) as client:
+            chosen = client.authenticator.accounts.named(environment, account)
+            return chosen, await sign_in(
+                client.authenticator, chosen, ways, configured=section.redirect_uri
+            )
+
+    used, report = asyncio.run(run())
     if changes:  # a sign-in that was refused changes nothing
         change_settings(paths, changes)
     _tell_running(invocation)
     if invocation.json:
-        print_json(report)
+        print_json(report.model_dump(mode="json"))
         return
-    who = report["login"] or f"app {report['client_id']}"
-    where = environment.flag if account == "default" else f"{environment.flag}, account {account},"
-    click.echo(f"Signed in to Procore {where} as {who}.")
+    who = report.login or f"app {report.client_id}"
+    click.echo(f"Signed in to Procore for {used.label} as {who}.")
 
 
 @procore.command()
@@ -212,19 +218,26 @@ def login(
 @pass_invocation
 def logout(invocation: Invocation, *, environment: Environment, account: str) -> None:
     """Forget the grant and have Procore revoke its tokens; the app's credentials stay."""
+    import asyncio
 
-    async def sign_out(client: "ProcoreClient") -> None:
-        await client.authenticator.sign_out(environment, account=account)
+    from cloud_connect_agent.procore.grants.accounts import Account
+
+    invocation.configure_logs()
+    settings = invocation.settings()
+
+    async def sign_out() -> None:
+        async with open_client(invocation.paths, settings) as client:
+            await client.authenticator.sign_out(environment, account=account)
 
     try:
-        _with_client(invocation, sign_out)
+        asyncio.run(sign_out())
     finally:
         _tell_running(invocation)
     if invocation.json:
         print_json({"environment": environment.value, "account": account, "state": "no_grant"})
     else:
-        where = environment.flag if account == "default" else f"{environment.flag} {account}"
-        click.echo(f"Signed out of Procore {where}.")
+        used = Account(environment=environment, name=account)
+        click.echo(f"Signed out of Procore for {used.label}.")
 
 
 @procore.command("list")
@@ -232,12 +245,12 @@ def logout(invocation: Invocation, *, environment: Environment, account: str) ->
 @pass_invocation
 def list_grants(invocation: Invocation) -> None:
     """List the accounts of this PC, without their secrets."""
-    from cloud_connect_agent.cli.status import describe_grant
+    import asyncio
 
-    async def grants(client: "ProcoreClient") -> list[dict[str, Any]]:
-        return [grant.model_dump(mode="json") for grant in await client.authenticator.grants()]
+    from cloud_connect_agent.cli.status import describe_grant, stored_grants
 
-    found = _with_client(invocation, grants)
+    invocation.configure_logs()
+    found = asyncio.run(stored_grants(invocation.paths, invocation.settings()))
     if invocation.json:
         print_json({"items": found})
     elif not found:
@@ -249,30 +262,6 @@ def list_grants(invocation: Invocation) -> None:
         for grant in found:
             head, facts = describe_grant(grant)
             click.echo("\n  ".join((head, *facts)))
-
-
-def _with_client(invocation: Invocation, work: Any, settings: "AgentSettings | None" = None) -> Any:
-    """Run *work* with a client of this PC's vault.
-
-    Args:
-        settings: Instead of those that are written down.
-    """
-    import asyncio
-
-    from cloud_connect_agent.procore.client import ProcoreClient
-    from cloud_connect_agent.vault import open_vault
-
-    invocation.configure_logs()
-    settings = settings or invocation.settings()
-
-    async def run() -> Any:
-        async with (
-            open_vault(invocation.paths) as vault,
-            ProcoreClient.open(settings.procore, vault) as client,
-        ):
-            return await work(client)
-
-    return asyncio.run(run())
 
 
 def _tell_running(invocation: Invocation) -> None:

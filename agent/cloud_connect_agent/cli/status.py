@@ -1,18 +1,23 @@
 """``cloud-connect status``: is this PC connected, and if not, why."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cloud_connect.command_line import ExitStatus
 from cloud_connect.terminal import fields, print_json
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
+from cloud_connect_agent.cli.opening import open_client
 from cloud_connect_agent.cli.terminal import note
 from cloud_connect_agent.control import AgentNotAnsweringError, AgentNotRunningError, ask
 from cloud_connect_agent.version import VERSION
 
-__all__ = ["status"]
+if TYPE_CHECKING:
+    from cloud_connect_agent.paths import AgentPaths
+    from cloud_connect_agent.settings import AgentSettings
+
+__all__ = ["describe_grant", "rows_of", "status", "stored_grants"]
 
 _COLOURS = {"connected": "green", "connecting": "yellow", "stopped": "yellow"}
 
@@ -58,26 +63,16 @@ def _stopped(invocation: Invocation) -> dict[str, Any]:
 
     from cloud_connect.errors import VaultLockedError
     from cloud_connect_agent.policy_file import PolicyFile
-    from cloud_connect_agent.procore.client import ProcoreClient
-    from cloud_connect_agent.vault import open_vault
 
     invocation.configure_logs()
     settings = invocation.settings()
     problems = []
 
-    async def grants() -> list[dict[str, Any]]:
-        if not invocation.paths.state_dir.exists():
-            return []
-        async with (
-            open_vault(invocation.paths) as vault,
-            ProcoreClient.open(settings.procore, vault) as client,
-        ):
-            return [grant.model_dump(mode="json") for grant in await client.authenticator.grants()]
-
+    procore: list[dict[str, Any]] = []
     try:
-        procore = asyncio.run(grants())
+        if invocation.paths.state_dir.exists():
+            procore = asyncio.run(stored_grants(invocation.paths, settings))
     except VaultLockedError as exc:
-        procore = []
         problems.append(exc.message)
     return {
         "state": "stopped",
@@ -98,6 +93,12 @@ def _stopped(invocation: Invocation) -> dict[str, Any]:
         "procore": procore,
         "policy": PolicyFile(invocation.paths.policy_file).summary(),
     }
+
+
+async def stored_grants(paths: "AgentPaths", settings: "AgentSettings") -> list[dict[str, Any]]:
+    """Return what this PC's vault holds of each Procore account, without the secrets."""
+    async with open_client(paths, settings) as client:
+        return [grant.model_dump(mode="json") for grant in await client.authenticator.grants()]
 
 
 def _show(document: dict[str, Any]) -> None:
@@ -149,8 +150,13 @@ def rows_of(grant: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def describe_grant(grant: dict[str, Any]) -> tuple[str, list[str]]:
     """Return how one Procore account stands, and what it is, a line each."""
-    environment = str(grant["environment"]).replace("_", "-")
-    account = str(grant.get("account") or "default")
+    from cloud_connect.calls import Environment
+    from cloud_connect_agent.procore.grants.accounts import DEFAULT_ACCOUNT, Account
+
+    account = Account(
+        environment=Environment(grant["environment"]),
+        name=str(grant.get("account") or DEFAULT_ACCOUNT),
+    )
     state = {
         "ready": "signed in",
         "sign_in_required": "sign-in needed",
@@ -162,5 +168,4 @@ def describe_grant(grant: dict[str, Any]) -> tuple[str, list[str]]:
     if grant.get("expires_at") and grant["state"] != "no_grant":
         until = str(grant["expires_at"]).removesuffix("Z").partition(".")[0]
         facts.append(f"token until {until}Z")
-    name = environment if account == "default" else f"{environment}, account {account}"
-    return f"{name}: {state}", facts
+    return f"{account.label}: {state}", facts

@@ -9,6 +9,7 @@ import click
 from cloud_connect.errors import CloudConnectError, ConfigurationError
 from cloud_connect.terminal import print_json
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
+from cloud_connect_agent.cli.opening import open_client
 from cloud_connect_agent.cli.terminal import note
 
 if TYPE_CHECKING:
@@ -89,14 +90,8 @@ def _sign_out(invocation: Invocation) -> None:
     """Have Procore revoke the tokens; what cannot be reached must not keep secrets here."""
     import asyncio
 
-    from cloud_connect_agent.procore.client import ProcoreClient
-    from cloud_connect_agent.vault import open_vault
-
     async def sign_out() -> None:
-        async with (
-            open_vault(invocation.paths) as vault,
-            ProcoreClient.open(invocation.settings().procore, vault) as client,
-        ):
+        async with open_client(invocation.paths, invocation.settings()) as client:
             for account in client.authenticator.accounts.all():
                 try:
                     await client.authenticator.sign_out(account.environment, account=account.name)
