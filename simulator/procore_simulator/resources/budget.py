@@ -15,9 +15,9 @@ from procore_simulator.crud import (
     stored,
     updating,
 )
-from procore_simulator.failures import ApiError, invalid, missing_parameter, not_found
+from procore_simulator.failures import ApiError, invalid, not_found
 from procore_simulator.filtering import among, ranged
-from procore_simulator.inputs import choice, integer, kept, reference, text, to_integer
+from procore_simulator.inputs import choice, integer, kept, objects, reference, text, to_integer
 from procore_simulator.messages import Json, JsonObject, Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import UNPAGED, Paging, Resource
@@ -262,11 +262,8 @@ def _summary_rows(call: Call) -> Reply:
 
 def _sync_lines(call: Call) -> Reply:
     """Upsert; unlike every other sync, it answers the bare list."""
-    sent = call.body.get("budget_line_items")
-    if not isinstance(sent, list):
-        raise missing_parameter("budget_line_items")
     made: list[Record] = []
-    for item in sent:
+    for item in objects(call.body.get("budget_line_items"), "budget_line_items"):
         number = to_integer(item.get("id"))
         row = None if number is None else call.lookup("budget_line_items", number)
         if number is not None and row is None:

@@ -7,7 +7,7 @@ from procore_simulator.calls import Call
 from procore_simulator.crud import crud_routes, insert, show_reply
 from procore_simulator.failures import invalid, missing_parameter
 from procore_simulator.filtering import among, flagged, ranged
-from procore_simulator.inputs import choice, day, flag, integer, money, text, to_integer
+from procore_simulator.inputs import choice, day, flag, integer, money, objects, text, to_integer
 from procore_simulator.messages import Json, JsonObject, Reply
 from procore_simulator.records import Record
 from procore_simulator.resource import UNPAGED, Input, Paging, Resource
@@ -227,10 +227,9 @@ def _syncing(resource: Resource) -> Route:
         contract = call.request.argument("contract_id")
         if contract in (None, ""):
             raise missing_parameter("contract_id")
-        updates = call.body.get("updates")
-        if isinstance(updates, list):
-            whole = [{**item, "contract_id": contract} for item in updates]
-            call.body = {**call.body, "updates": whole}
+        updates = objects(call.body.get("updates"), "updates")
+        whole: Json = [{**item, "contract_id": contract} for item in updates]
+        call.body = {**call.body, "updates": whole}
         return route.handler(call)
 
     return replace(route, handler=handle)

@@ -7,7 +7,7 @@ from procore_simulator.calls import Call
 from procore_simulator.crud import crud_routes, stored
 from procore_simulator.failures import conflict
 from procore_simulator.filtering import among, ranged
-from procore_simulator.inputs import choice, day, kept, text, to_integer
+from procore_simulator.inputs import choice, day, kept, money, objects, text, to_integer
 from procore_simulator.messages import Json, JsonObject, Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Resource
@@ -122,11 +122,16 @@ def _told_of_vendor(_call: Call, shown: Record, listed: bool) -> Record:  # noqa
     return shown
 
 
-def _complete_cost(_call: Call, row: Record, _before: Record | None) -> None:
-    items = row.pop("new_line_items", None)
-    if isinstance(items, list):
-        amounts = [Decimal(str(item.get("manual_amount") or 0)) for item in items]
-        row["grand_total"] = f"{sum(amounts):.2f}"
+_AMOUNT = money("manual_amount")
+
+
+def _complete_cost(call: Call, row: Record, _before: Record | None) -> None:
+    sent = row.pop("new_line_items", None)
+    if sent is not None:
+        items = objects(sent, "line_items")
+        amounts = [_AMOUNT(item.get("manual_amount") or 0, call) for item in items]
+        total = sum(Decimal(amount["manual_amount"]) for amount in amounts)
+        row["grand_total"] = f"{total:.2f}"
         row["line_items_count"] = len(items)
     row["attachments_count"] = len(row.get("attachments", ()))
 

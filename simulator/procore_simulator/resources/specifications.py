@@ -6,7 +6,7 @@ from procore_simulator.calls import Call
 from procore_simulator.crud import crud_routes, insert, list_reply, present, show_reply, stored
 from procore_simulator.failures import missing_parameter, not_found
 from procore_simulator.filtering import among
-from procore_simulator.inputs import choice, day, integer, text
+from procore_simulator.inputs import choice, day, integer, text, to_integer
 from procore_simulator.messages import Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import UNPAGED, Refusal, Resource
@@ -121,7 +121,8 @@ UPLOADS = Resource(
 def _upload(call: Call) -> Reply:
     """Take an upload; the answer is a list, one for each file."""
     wanted = call.body.get("specification_set_id")
-    if wanted is not None and call.lookup(SETS.name, int(wanted)) is None:
+    number = to_integer(wanted)
+    if wanted is not None and (number is None or call.lookup(SETS.name, number) is None):
         raise not_found("Specification set")
     row = insert(UPLOADS, call, call.body)
     shown = present(UPLOADS, call, row)
