@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from procore_simulator.attachments import link
 from procore_simulator.calls import Call
 from procore_simulator.crud import crud_routes, list_reply, stored
 from procore_simulator.failures import not_found
@@ -14,11 +15,11 @@ from procore_simulator.resource import UNPAGED, Resource
 from procore_simulator.routing import Handler, Route
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.tenancy import Level
-from procore_simulator.transfer import BLOB_PATH
 
 __all__ = ["RESOURCES", "ROUTES"]
 
 _TOOL = "drawings"
+_FILE_BYTES = 4096
 _DISCIPLINES = (("Architectural", "A"), ("Structural", "S"), ("Mechanical", "M"))
 
 
@@ -145,8 +146,9 @@ def _seed_revisions(seeder: Seeder) -> Iterator[Record]:
 
 def _with_files(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: FBT001 - Resource.present's shape
     for kind in ("pdf", "png"):
-        shown[f"{kind}_url"] = f"{call.base_url}{BLOB_PATH}?size=4096"
-        shown[f"{kind}_size"] = 4096
+        name = f"{shown['number']}.{kind}"
+        shown[f"{kind}_url"] = link(call, shown, name=name, size=_FILE_BYTES)
+        shown[f"{kind}_size"] = _FILE_BYTES
     return shown
 
 
