@@ -227,6 +227,8 @@ def test_lines_of_a_direct_cost_are_objects_with_amounts(
     assert api.post(path, json={"direct_cost": cost}).status_code == 201
     answer = api.post(path, json={"direct_cost": {**cost, "line_items": items}})
     assert answer.status_code == status, answer.text
+    unknown = {"direct_cost": {**cost, "vendor_id": 1}}
+    assert api.post(path, json=unknown).status_code == 422
 
 
 def test_sync_below_a_contract_takes_objects_only(api: httpx.Client) -> None:

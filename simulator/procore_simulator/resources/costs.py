@@ -7,8 +7,8 @@ from procore_simulator.calls import Call
 from procore_simulator.crud import crud_routes, stored
 from procore_simulator.failures import conflict
 from procore_simulator.filtering import among, ranged
-from procore_simulator.inputs import choice, day, kept, money, objects, text, to_integer
-from procore_simulator.messages import Json, JsonObject, Reply, json_reply
+from procore_simulator.inputs import choice, day, kept, money, objects, reference, text
+from procore_simulator.messages import Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Resource
 from procore_simulator.resources.line_items import line_items
@@ -105,12 +105,6 @@ def _seed_costs(seeder: Seeder) -> Iterator[Record]:
         }
 
 
-def _read_vendor(value: Json, call: Call) -> JsonObject:
-    number = to_integer(value)
-    vendor = None if number is None else call.lookup("vendors", number)
-    return {"vendor": vendor and {"id": vendor["id"], "name": vendor["name"]}}
-
-
 def _told_of_vendor(_call: Call, shown: Record, listed: bool) -> Record:  # noqa: FBT001 - Resource.present's shape
     vendor = shown["vendor"]
     shown["vendor_id"] = vendor and vendor["id"]
@@ -175,7 +169,7 @@ COSTS = Resource(
         "direct_cost_date": day("direct_cost_date"),
         "received_date": day("received_date"),
         "payment_date": day("payment_date"),
-        "vendor_id": _read_vendor,
+        "vendor_id": reference("vendor", "vendors"),
         "line_items": kept("new_line_items"),
     },
     required=("invoice_number", "vendor_id", "direct_cost_type"),
