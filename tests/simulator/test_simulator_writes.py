@@ -242,6 +242,30 @@ def test_sync_below_a_contract_takes_objects_only(api: httpx.Client) -> None:
     assert answer.status_code == 400, answer.text
 
 
+@pytest.mark.parametrize(
+    ("path", "envelope", "field", "sent"),
+    [
+        ("/rest/v1.0/work_order_contracts", "work_order_contract", "number", {"title": "t"}),
+        ("/rest/v1.0/coordination_issues", "coordination_issue", "issue_number", {"title": "t"}),
+        (f"/rest/v1.0/projects/{PROJECT}/incidents", "incident", "number", {"title": "t"}),
+    ],
+)
+def test_number_is_not_given_twice_after_a_row_was_deleted(
+    api: httpx.Client, path: str, envelope: str, field: str, sent: dict[str, Any]
+) -> None:
+    query = {"project_id": PROJECT}
+    listed = api.get(path, params=query).json()
+    assert api.delete(f"{path}/{listed[0]['id']}", params=query).is_success
+    made = api.post(path, params=query, json={envelope: sent}).json()
+    assert made[field] not in {row[field] for row in listed}
+
+
+def test_number_of_ones_own_leaves_the_counting_as_it_is(api: httpx.Client) -> None:
+    before = api.post(RFIS, json=rfi()).json()["number"]
+    assert api.post(RFIS, json=rfi(number="A-1")).json()["number"] == "A-1"
+    assert api.post(RFIS, json=rfi()).json()["number"] == str(int(before) + 1)
+
+
 def test_time_zone_of_a_project_must_be_known(api: httpx.Client) -> None:
     body = {"company_id": COMPANY, "project": {"name": "Pier", "time_zone": "Mars/Olympus"}}
     assert api.post("/rest/v1.0/projects", json=body).status_code == 422

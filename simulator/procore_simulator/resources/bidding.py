@@ -6,7 +6,7 @@ from dataclasses import replace
 import orjson
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, list_reply, stored
+from procore_simulator.crud import crud_routes, list_reply, next_number, stored
 from procore_simulator.failures import not_found
 from procore_simulator.inputs import choice, day, flag, instant, integer, kept, reference, text
 from procore_simulator.messages import Reply
@@ -37,7 +37,7 @@ def _seed_packages(seeder: Seeder) -> Iterator[Record]:
 
 def _complete_package(call: Call, row: Record, before: Record | None) -> None:
     if before is None and not row.get("number"):
-        row["number"] = len(call.collection("bid_packages")) + 1
+        row["number"] = next_number(call, "bid_packages")
 
 
 def _in_project(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: FBT001 - Resource.present's shape

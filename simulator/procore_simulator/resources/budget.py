@@ -10,6 +10,7 @@ from procore_simulator.crud import (
     crud_routes,
     insert,
     list_reply,
+    next_number,
     present,
     showing,
     stored,
@@ -292,7 +293,7 @@ def _seed_changes(seeder: Seeder) -> Iterator[Record]:
 
 def _complete_change(call: Call, row: Record, before: Record | None) -> None:
     if before is None and row.get("number") is None:
-        row["number"] = len(call.collection("budget_changes")) + 1
+        row["number"] = next_number(call, "budget_changes")
 
 
 CHANGES = Resource(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, insert, show_reply
+from procore_simulator.crud import crud_routes, insert, next_number, show_reply
 from procore_simulator.failures import invalid, missing_parameter
 from procore_simulator.filtering import among, flagged, ranged
 from procore_simulator.inputs import choice, day, flag, integer, money, objects, text, to_integer
@@ -92,7 +92,7 @@ def _seeding(*kinds: str) -> Callable[[Seeder], Iterator[Record]]:
 def _numbering(name: str) -> Callable[[Call, Record, Record | None], None]:
     def complete(call: Call, row: Record, before: Record | None) -> None:
         if before is None and not row.get("number"):
-            row["number"] = f"{len(call.collection(name)) + 1:03d}"
+            row["number"] = f"{next_number(call, name):03d}"
 
     return complete
 

@@ -4,7 +4,14 @@ from collections.abc import Iterator
 
 from procore_simulator.calls import Call
 from procore_simulator.crud import change as change_row
-from procore_simulator.crud import crud_routes, insert, list_reply, show_reply, stored
+from procore_simulator.crud import (
+    crud_routes,
+    insert,
+    list_reply,
+    next_number,
+    show_reply,
+    stored,
+)
 from procore_simulator.custom_fields import custom_field_template
 from procore_simulator.failures import invalid, not_found
 from procore_simulator.filtering import among, flagged, ranged, select_among
@@ -64,7 +71,7 @@ def _read_vendor(value: Json, call: Call) -> JsonObject:
 
 def _complete_subcontract(call: Call, row: Record, before: Record | None) -> None:
     if before is None and not row.get("number"):
-        row["number"] = f"SC-{len(call.collection('work_order_contracts')) + 1:04d}"
+        row["number"] = f"SC-{next_number(call, 'work_order_contracts', prefix='SC-'):04d}"
 
 
 SUBCONTRACTS = Resource(

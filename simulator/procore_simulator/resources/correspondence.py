@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, list_reply
+from procore_simulator.crud import crud_routes, list_reply, next_number
 from procore_simulator.failures import invalid, not_found
 from procore_simulator.filtering import among, containing, ranged, referring, select_among
 from procore_simulator.inputs import day, flag, integer, kept, people, person, text, valued
@@ -75,7 +75,7 @@ def _seed_items(seeder: Seeder) -> Iterator[Record]:
 def _complete_item(call: Call, row: Record, before: Record | None) -> None:
     if before is None:
         row["generic_tool"] = _shown_tool(_tool(call))
-        row.setdefault("position", str(len(call.collection("generic_tool_items")) + 1))
+        row.setdefault("position", str(next_number(call, "generic_tool_items", field="position")))
 
 
 ITEMS = Resource(

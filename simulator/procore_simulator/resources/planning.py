@@ -3,7 +3,14 @@
 from collections.abc import Iterator
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, envelope_of, insert, present, show_reply
+from procore_simulator.crud import (
+    crud_routes,
+    envelope_of,
+    insert,
+    next_number,
+    present,
+    show_reply,
+)
 from procore_simulator.failures import bad_request, missing_parameter
 from procore_simulator.filtering import among, containing, flagged, ranged, referring
 from procore_simulator.inputs import (
@@ -47,7 +54,7 @@ def _seed_tasks(seeder: Seeder) -> Iterator[Record]:
 
 def _complete_task(call: Call, row: Record, before: Record | None) -> None:
     if before is None:
-        row.setdefault("number", str(len(call.collection("task_items")) + 1))
+        row.setdefault("number", str(next_number(call, "task_items")))
     assignees = row.get("assignees")
     if assignees and not row.get("assignee"):
         row["assignee"] = assignees[0]

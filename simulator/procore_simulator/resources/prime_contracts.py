@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, show_reply
+from procore_simulator.crud import crud_routes, next_number, show_reply
 from procore_simulator.custom_fields import custom_field_template
 from procore_simulator.failures import not_found
 from procore_simulator.filtering import among, flagged, ranged
@@ -48,7 +48,7 @@ def _seed(seeder: Seeder) -> Iterator[Record]:
 
 def _complete(call: Call, row: Record, before: Record | None) -> None:
     if before is None and not row.get("number"):
-        row["number"] = f"PC-{len(call.collection('prime_contracts')) + 1:03d}"
+        row["number"] = f"PC-{next_number(call, 'prime_contracts', prefix='PC-'):03d}"
 
 
 _INPUTS = {

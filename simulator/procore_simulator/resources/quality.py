@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, deleting, list_reply
+from procore_simulator.crud import crud_routes, deleting, list_reply, next_number
 from procore_simulator.custom_fields import custom_field_template
 from procore_simulator.failures import invalid, missing_parameter
 from procore_simulator.filtering import among, containing, flagged, ranged, referring
@@ -74,7 +74,7 @@ def _read_logins(value: Json, call: Call) -> JsonObject:
 
 def _complete_punch_item(call: Call, row: Record, before: Record | None) -> None:
     if before is None:
-        row["position"] = len(call.collection("punch_items")) + 1
+        row["position"] = next_number(call, "punch_items", field="position")
     closed = row.get("status") == "Closed"
     if closed and not row.get("closed_at"):
         row["closed_at"] = call.now()
@@ -203,7 +203,7 @@ def _read_type(value: Json, call: Call) -> JsonObject:
 
 def _complete_observation(call: Call, row: Record, before: Record | None) -> None:
     if before is None:
-        row["number"] = str(len(call.collection("observations")) + 1)
+        row["number"] = str(next_number(call, "observations"))
 
 
 OBSERVATIONS = Resource(

@@ -10,6 +10,7 @@ from procore_simulator.crud import (
     envelope_of,
     insert,
     list_reply,
+    next_number,
     present,
     show_reply,
     stored,
@@ -134,8 +135,7 @@ def _complete_rfi(call: Call, row: Record, before: Record | None) -> None:
     if before is None:
         if not row.get("assignees") and not row.get("draft") and call.level is Level.ADMIN:
             raise invalid({"assignees": ["required"]})
-        taken = [int(other["number"]) for other in call.collection("rfis").rows()[-1:]]
-        row["number"] = row.get("number") or str(max(taken, default=0) + 1)
+        row["number"] = row.get("number") or str(next_number(call, "rfis"))
         row["questions"] = [{**question, "id": row["id"]} for question in row["questions"]]
         row.setdefault("status", "open")
         row["initiated_at"] = None if row.get("draft") else call.now()

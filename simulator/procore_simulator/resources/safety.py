@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, envelope_of, insert, show_reply
+from procore_simulator.crud import crud_routes, envelope_of, insert, next_number, show_reply
 from procore_simulator.failures import missing_parameter
 from procore_simulator.filtering import among, containing, flagged, ranged, referring
 from procore_simulator.inputs import (
@@ -53,7 +53,7 @@ def _seed_lists(seeder: Seeder) -> Iterator[Record]:
 
 def _number(call: Call, row: Record, before: Record | None) -> None:
     if before is None:
-        row.setdefault("number", len(call.collection("checklist_lists")) + 1)
+        row.setdefault("number", next_number(call, "checklist_lists"))
         row.setdefault("name", f"Inspection {row['number']}")
     row["closed_at"] = call.now() if row.get("status") == "Closed" else None
 
@@ -147,7 +147,7 @@ def _seed_incidents(seeder: Seeder) -> Iterator[Record]:
 
 def _count_incident(call: Call, row: Record, before: Record | None) -> None:
     if before is None:
-        row["number"] = len(call.collection("incidents")) + 1
+        row["number"] = next_number(call, "incidents")
     for name in ("injuries", "near_misses", "property_damages", "environmentals"):
         row[name] = [item for item in row.get(name) or [] if isinstance(item, dict)]
 
