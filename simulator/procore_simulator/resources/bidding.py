@@ -48,7 +48,6 @@ def _in_project(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: FB
 
 PACKAGES = Resource(
     name="bid_packages",
-    block=22,
     tool=_TOOL,
     envelope="bid_package",
     template={
@@ -111,7 +110,6 @@ def _complete_bid(call: Call, row: Record, before: Record | None) -> None:
 
 BIDS = Resource(
     name="bids",
-    block=21,
     tool=_TOOL,
     envelope="bid",
     template={
@@ -147,7 +145,6 @@ BIDS = Resource(
 # What the company's list tells of a package.
 _OF_COMPANY = Resource(
     name="company_bid_packages",
-    block=0,
     tool=_TOOL,
     template={
         "id": None,

@@ -65,7 +65,6 @@ def _with_links(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: FB
 
 VIEWS = Resource(
     name="budget_views",
-    block=27,
     tool=_TOOL,
     template={
         "id": None,
@@ -103,7 +102,6 @@ def _seed_wbs(seeder: Seeder) -> Iterator[Record]:
 
 WBS_CODES = Resource(
     name="wbs_codes",
-    block=26,
     tool=_TOOL,
     template={
         "id": None,
@@ -142,7 +140,6 @@ def _seed_lines(seeder: Seeder) -> Iterator[Record]:
 
 LINES = Resource(
     name="budget_line_items",
-    block=28,
     tool=_TOOL,
     envelope="budget_line_item",
     template={
@@ -222,7 +219,6 @@ def _details(call: Call, view: Record) -> list[Record]:
 
 _ROWS = Resource(
     name="budget_rows",
-    block=29,
     tool=_TOOL,
     template={},
     paging=Paging(default=100, maximum=1_000),
@@ -298,7 +294,6 @@ def _complete_change(call: Call, row: Record, before: Record | None) -> None:
 
 CHANGES = Resource(
     name="budget_changes",
-    block=30,
     tool=_TOOL,
     template={
         "id": None,

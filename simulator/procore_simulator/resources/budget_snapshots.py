@@ -18,7 +18,6 @@ _SECONDS = 3600.0
 
 SNAPSHOTS = Resource(
     name="budget_view_snapshots",
-    block=67,
     tool="budget",
     envelope="budget_view_snapshot",
     template={

@@ -97,10 +97,9 @@ def _numbering(name: str) -> Callable[[Call, Record, Record | None], None]:
     return complete
 
 
-def _change_orders(name: str, block: int, tool: str, *kinds: str) -> Resource:
+def _change_orders(name: str, tool: str, *kinds: str) -> Resource:
     return Resource(
         name=name,
-        block=block,
         tool=tool,
         envelope="change_order",
         template={
@@ -131,15 +130,14 @@ def _change_orders(name: str, block: int, tool: str, *kinds: str) -> Resource:
     )
 
 
-PRIME = _change_orders("prime_change_orders", 53, "prime_contracts", *_PRIME)
-COMMITMENT = _change_orders("commitment_change_orders", 54, "commitments", *_COMMITMENTS)
+PRIME = _change_orders("prime_change_orders", "prime_contracts", *_PRIME)
+COMMITMENT = _change_orders("commitment_change_orders", "commitments", *_COMMITMENTS)
 
 
-def _tier(name: str, block: int, **own: Json) -> Resource:
+def _tier(name: str, **own: Json) -> Resource:
     kinds = (*_PRIME, *_COMMITMENTS)
     return Resource(
         name=name,
-        block=block,
         tool="change_orders",
         envelope="change_order",
         template={**_TEMPLATE, "origin_id": None, "origin_data": None, **own},
@@ -165,12 +163,11 @@ def _tier(name: str, block: int, **own: Json) -> Resource:
     )
 
 
-PACKAGES = _tier("change_order_packages", 55, type="ChangeOrderPackage", origin_code=None)
-REQUESTS = _tier("change_order_requests", 56, change_order_package_id=None)
-POTENTIAL = _tier("potential_change_orders", 57, change_order_request_id=None)
+PACKAGES = _tier("change_order_packages", type="ChangeOrderPackage", origin_code=None)
+REQUESTS = _tier("change_order_requests", change_order_package_id=None)
+POTENTIAL = _tier("potential_change_orders", change_order_request_id=None)
 ITEMS = line_items(
     "potential_change_order_line_items",
-    block=58,
     tool="change_orders",
     holder="potential_change_orders",
     holder_id="potential_change_order_id",

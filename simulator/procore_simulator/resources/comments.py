@@ -53,7 +53,6 @@ def _complete_comment(call: Call, row: Record, before: Record | None) -> None:
 
 COMMENTS = Resource(
     name="task_item_comments",
-    block=64,
     tool="tasks",
     envelope="task_item_comment",
     template={
@@ -100,7 +99,6 @@ def _titled(status: str) -> str:
 
 RESPONSES = Resource(
     name="observation_response_logs",
-    block=65,
     tool="observations",
     envelope="response_log",
     template={

@@ -76,7 +76,6 @@ def _complete_subcontract(call: Call, row: Record, before: Record | None) -> Non
 
 SUBCONTRACTS = Resource(
     name="work_order_contracts",
-    block=33,
     tool=_TOOL,
     envelope="work_order_contract",
     template={
@@ -144,14 +143,12 @@ SUBCONTRACTS = Resource(
 
 _ORDER_ITEMS = line_items(
     "purchase_order_contract_line_items",
-    block=34,
     tool=_TOOL,
     holder="purchase_order_contracts",
     holder_id="purchase_order_contract_id",
 )
 _SUBCONTRACT_ITEMS = line_items(
     "work_order_contract_line_items",
-    block=35,
     tool=_TOOL,
     holder="work_order_contracts",
     holder_id="work_order_contract_id",
@@ -188,9 +185,7 @@ _FIRST = (
     "grand_total", "created_at", "updated_at",
 )  # fmt: skip
 _TEMPLATE = {**SUBCONTRACTS.template, **PURCHASE_ORDERS.template, "type": None}
-_COMMITMENTS = Resource(
-    name="commitments", block=0, tool=_TOOL, template=_TEMPLATE, present=_of_first
-)
+_COMMITMENTS = Resource(name="commitments", tool=_TOOL, template=_TEMPLATE, present=_of_first)
 
 
 def _of_second(_call: Call, shown: Record, _listed: bool) -> Record:  # noqa: FBT001 - Resource.present's shape
@@ -202,7 +197,6 @@ def _of_second(_call: Call, shown: Record, _listed: bool) -> Record:  # noqa: FB
 
 _CONTRACTS = Resource(
     name="commitment_contracts",
-    block=0,
     tool=_TOOL,
     template=_TEMPLATE,
     paging=Paging(default=10, maximum=100),

@@ -29,7 +29,6 @@ TOOLS = (
 
 COMPANIES = Resource(
     name="companies",
-    block=4,
     tool="companies",
     template={
         "id": None,
@@ -209,7 +208,6 @@ def _seed_vendors(seeder: Seeder) -> Iterator[Record]:
 
 VENDORS = Resource(
     name="vendors",
-    block=5,
     tool="directory",
     envelope="vendor",
     template=_VENDOR_TEMPLATE,

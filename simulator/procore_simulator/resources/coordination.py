@@ -54,7 +54,6 @@ def _complete(call: Call, row: Record, before: Record | None) -> None:
 
 ISSUES = Resource(
     name="coordination_issues",
-    block=57,
     tool="coordination_issues",
     envelope="coordination_issue",
     template={

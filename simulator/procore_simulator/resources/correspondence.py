@@ -26,7 +26,6 @@ def _seed_tools(seeder: Seeder) -> Iterator[Record]:
 
 TOOLS = Resource(
     name="generic_tools",
-    block=58,
     tool="correspondence",
     envelope="generic_tool",
     template={
@@ -80,7 +79,6 @@ def _complete_item(call: Call, row: Record, before: Record | None) -> None:
 
 ITEMS = Resource(
     name="generic_tool_items",
-    block=59,
     tool="correspondence",
     envelope="generic_tool_item",
     template={
@@ -157,7 +155,6 @@ def _seed_form_templates(seeder: Seeder) -> Iterator[Record]:
 
 FORM_TEMPLATES = Resource(
     name="form_templates",
-    block=63,
     tool="forms",
     template={
         "id": None,
@@ -205,7 +202,6 @@ def _complete_form(call: Call, row: Record, _before: Record | None) -> None:
 
 FORMS = Resource(
     name="forms",
-    block=60,
     tool="forms",
     envelope="form",
     template={

@@ -37,7 +37,6 @@ def _seed_types(seeder: Seeder) -> Iterator[Record]:
 
 TYPES = Resource(
     name="line_item_types",
-    block=36,
     tool="cost_codes",
     envelope="line_item_type",
     template={
@@ -69,7 +68,6 @@ def _seed_sub_jobs(seeder: Seeder) -> Iterator[Record]:
 
 SUB_JOBS = Resource(
     name="sub_jobs",
-    block=37,
     tool="cost_codes",
     envelope="sub_job",
     template={
@@ -132,7 +130,6 @@ def _complete_cost(call: Call, row: Record, _before: Record | None) -> None:
 
 COSTS = Resource(
     name="direct_costs",
-    block=38,
     tool="direct_costs",
     envelope="direct_cost",
     template={
@@ -201,7 +198,6 @@ def _delete_cost(call: Call) -> Reply:
 
 ITEMS = line_items(
     "direct_cost_line_items",
-    block=39,
     tool="direct_costs",
     holder="direct_costs",
     holder_id="direct_cost_id",

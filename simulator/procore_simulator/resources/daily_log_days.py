@@ -15,7 +15,6 @@ __all__ = ["RESOURCES", "ROUTES"]
 
 HEADERS = Resource(
     name="daily_log_headers",
-    block=38,
     tool="daily_log",
     envelope="daily_log_header",
     template={

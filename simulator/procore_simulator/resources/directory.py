@@ -168,7 +168,6 @@ def _without_empty(_call: Call, shown: Record, listed: bool) -> Record:  # noqa:
 
 COMPANY_USERS = Resource(
     name="company_users",
-    block=1,
     tool="directory",
     envelope="user",
     template=_USER_TEMPLATE,
@@ -191,7 +190,6 @@ def _seed_project_users(seeder: Seeder) -> Iterator[Record]:
 
 PROJECT_USERS = Resource(
     name="project_users",
-    block=2,
     tool="directory",
     envelope="user",
     template=_USER_TEMPLATE,
@@ -278,7 +276,6 @@ def _seed_roles(seeder: Seeder) -> Iterator[Record]:
 
 PROJECT_ROLES = Resource(
     name="project_roles",
-    block=3,
     tool="directory",
     envelope="project_role",
     template={

@@ -83,7 +83,6 @@ def _name_taken(resource: str, twin: Record) -> ApiError:
 
 FOLDERS = Resource(
     name="folders",
-    block=44,
     tool="documents",
     envelope="folder",
     template={
@@ -170,7 +169,6 @@ def _present_file(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: 
 
 FILES = Resource(
     name="files",
-    block=45,
     tool="documents",
     envelope="file",
     template={
@@ -291,7 +289,6 @@ def _update_file(call: Call) -> Reply:
 
 DOCUMENTS = Resource(
     name="documents",
-    block=46,
     tool="documents",
     template={**FILES.template, "document_type": None},
     filters={

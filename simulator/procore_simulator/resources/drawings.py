@@ -30,7 +30,6 @@ def _seed_areas(seeder: Seeder) -> Iterator[Record]:
 
 AREAS = Resource(
     name="drawing_areas",
-    block=20,
     tool=_TOOL,
     template={
         "id": None,
@@ -54,7 +53,6 @@ def _seed_sets(seeder: Seeder) -> Iterator[Record]:
 
 SETS = Resource(
     name="drawing_sets",
-    block=19,
     tool=_TOOL,
     template={
         "id": None,
@@ -95,7 +93,6 @@ def _without_area(_call: Call, shown: Record, _listed: bool) -> Record:  # noqa:
 
 DRAWINGS = Resource(
     name="drawings",
-    block=18,
     tool=_TOOL,
     envelope="drawing",
     template={
@@ -154,7 +151,6 @@ def _with_files(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: FB
 
 REVISIONS = Resource(
     name="drawing_revisions",
-    block=17,
     tool=_TOOL,
     envelope="drawing_revision",
     template={
@@ -203,7 +199,6 @@ def _list_revisions(call: Call) -> Reply:
 
 DISCIPLINES = Resource(
     name="drawing_disciplines",
-    block=16,
     tool=_TOOL,
     template={"id": None, "name": None, "position": None, "abbreviations": []},
     paging=UNPAGED,

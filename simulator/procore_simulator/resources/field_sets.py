@@ -25,7 +25,6 @@ _FIRST_SET = 8101
 
 CUSTOM_FIELDS = Resource(
     name="custom_field_definitions",
-    block=61,
     tool="admin",
     template={
         "id": None,
@@ -46,7 +45,6 @@ CUSTOM_FIELDS = Resource(
 )
 FIELD_SETS = Resource(
     name="configurable_field_sets",
-    block=62,
     tool="admin",
     template={
         "id": None,

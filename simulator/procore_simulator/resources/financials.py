@@ -70,7 +70,6 @@ def _complete_order(call: Call, row: Record, before: Record | None) -> None:
 
 PURCHASE_ORDERS = Resource(
     name="purchase_order_contracts",
-    block=41,
     tool="commitments",
     envelope="purchase_order_contract",
     template={
@@ -196,7 +195,6 @@ def _with_biller(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: F
 
 COST_CODES = Resource(
     name="cost_codes",
-    block=42,
     tool="cost_codes",
     envelope="cost_code",
     template={
@@ -275,7 +273,6 @@ def _placed(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: FBT001
 
 CHANGE_EVENTS = Resource(
     name="change_events",
-    block=43,
     tool="change_events",
     envelope="change_event",
     template={

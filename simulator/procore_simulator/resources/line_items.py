@@ -75,7 +75,6 @@ class LineItems:
 def line_items(
     name: str,
     *,
-    block: int,
     tool: str,
     holder: str,
     holder_id: str,
@@ -120,7 +119,6 @@ def line_items(
 
     made = Resource(
         name=name,
-        block=block,
         tool=tool,
         envelope=envelope,
         template={

@@ -53,7 +53,6 @@ def _in(topic: Record, meeting: Record) -> bool:
 
 TOPICS = Resource(
     name="meeting_topics",
-    block=66,
     tool="meetings",
     envelope="meeting_topic",
     template={

@@ -37,7 +37,6 @@ def _count_album(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: F
 
 ALBUMS = Resource(
     name="image_categories",
-    block=47,
     tool="photos",
     envelope="image_category",
     template={
@@ -98,7 +97,6 @@ def _link(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: FBT001 -
 
 PHOTOS = Resource(
     name="images",
-    block=48,
     tool="photos",
     envelope="image",
     template={

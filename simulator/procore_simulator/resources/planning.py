@@ -62,7 +62,6 @@ def _complete_task(call: Call, row: Record, before: Record | None) -> None:
 
 TASKS = Resource(
     name="task_items",
-    block=49,
     tool="tasks",
     envelope="task_item",
     template={
@@ -136,7 +135,6 @@ def _with_topics(call: Call, shown: Record, listed: bool) -> Record:  # noqa: FB
 
 MEETINGS = Resource(
     name="meetings",
-    block=50,
     tool="meetings",
     envelope="meeting",
     template={
@@ -208,7 +206,6 @@ def _seed_groups(seeder: Seeder) -> Iterator[Record]:
 
 GROUPS = Resource(
     name="distribution_groups",
-    block=51,
     tool="directory",
     envelope="distribution_group",
     template={
@@ -233,7 +230,6 @@ GROUPS = Resource(
 
 DRAWING_UPLOADS = Resource(
     name="drawing_uploads",
-    block=52,
     tool="drawings",
     template={
         "id": None,

@@ -67,7 +67,6 @@ _INPUTS = {
 }
 CONTRACTS = Resource(
     name="prime_contracts",
-    block=31,
     tool="prime_contracts",
     envelope="prime_contract",
     template={
@@ -127,10 +126,9 @@ def _second(_call: Call, shown: Record, _listed: bool) -> Record:  # noqa: FBT00
     return {name: value for name, value in shown.items() if name not in _FIRST_ONLY}
 
 
-# The same rows, told in another way; hence no seed and no block of its own.
+# The same rows, told in another way; hence no seed of its own.
 CONTRACTS_2 = Resource(
     name="prime_contracts",
-    block=31,
     tool="prime_contracts",
     template=CONTRACTS.template,
     inputs=_INPUTS,
@@ -147,7 +145,6 @@ CONTRACTS_2 = Resource(
 
 LINE_ITEMS = line_items(
     "prime_contract_line_items",
-    block=32,
     tool="prime_contracts",
     holder="prime_contracts",
     holder_id="prime_contract_id",

@@ -80,7 +80,6 @@ def _complete_project(call: Call, row: Record, before: Record | None) -> None:
 
 PROJECTS = Resource(
     name="projects",
-    block=6,
     tool="projects",
     envelope="project",
     template={
@@ -259,7 +258,6 @@ def _seed_project_vendors(seeder: Seeder) -> Iterator[Record]:
 
 PROJECT_VENDORS = Resource(
     name="project_vendors",
-    block=7,
     tool="directory",
     envelope="vendor",
     template=VENDORS.template,

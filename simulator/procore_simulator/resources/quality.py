@@ -84,7 +84,6 @@ def _complete_punch_item(call: Call, row: Record, before: Record | None) -> None
 
 PUNCH_ITEMS = Resource(
     name="punch_items",
-    block=13,
     tool="punch_list",
     envelope="punch_item",
     template={
@@ -208,7 +207,6 @@ def _complete_observation(call: Call, row: Record, before: Record | None) -> Non
 
 OBSERVATIONS = Resource(
     name="observations",
-    block=14,
     tool="observations",
     envelope="observation",
     template={
@@ -273,7 +271,6 @@ OBSERVATIONS = Resource(
 
 OBSERVATION_TYPES = Resource(
     name="observation_types",
-    block=15,
     tool="observations",
     template={"id": None, "category": None, "category_key": None, "name": None},
     count=0,

@@ -55,7 +55,6 @@ def _rfi(call: Call) -> Record:
 
 REPLIES = Resource(
     name="rfi_replies",
-    block=10,
     tool="rfis",
     envelope="reply",
     template={

@@ -170,7 +170,6 @@ def _present_rfi(call: Call, shown: Record, listed: bool) -> Record:  # noqa: FB
 
 RFIS = Resource(
     name="rfis",
-    block=8,
     tool="rfis",
     envelope="rfi",
     template={
@@ -333,7 +332,7 @@ def _pdf(call: Call) -> Reply:
     )
 
 
-RECYCLED = Resource(name="recycled_rfis", block=9, tool="rfis", template=RFIS.template, count=0)
+RECYCLED = Resource(name="recycled_rfis", tool="rfis", template=RFIS.template, count=0)
 
 
 def _route(method: str, suffix: str, handler: Handler, level: Level = Level.STANDARD) -> Route:

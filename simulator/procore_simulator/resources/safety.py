@@ -60,7 +60,6 @@ def _number(call: Call, row: Record, before: Record | None) -> None:
 
 LISTS = Resource(
     name="checklist_lists",
-    block=55,
     tool="inspections",
     envelope="list",
     template={
@@ -154,7 +153,6 @@ def _count_incident(call: Call, row: Record, before: Record | None) -> None:
 
 INCIDENTS = Resource(
     name="incidents",
-    block=56,
     tool="incidents",
     envelope="incident",
     template={

@@ -48,7 +48,6 @@ def _name_twice(_call: Call, shown: Record, _listed: bool) -> Record:  # noqa: F
 
 TASKS = Resource(
     name="tasks",
-    block=59,
     tool=_TOOL,
     envelope="task",
     template={
@@ -104,7 +103,6 @@ def _seed_items(seeder: Seeder) -> Iterator[Record]:
 
 ITEMS = Resource(
     name="calendar_items",
-    block=60,
     tool=_TOOL,
     envelope="calendar_item",
     template={
@@ -146,7 +144,6 @@ def _seed_settings(seeder: Seeder) -> Iterator[Record]:
 
 SETTINGS = Resource(
     name="schedule",
-    block=24,
     tool=_TOOL,
     template={
         "type": None,
@@ -216,7 +213,6 @@ def _of_schedule(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: F
 
 SCHEDULES = Resource(
     name="schedules",
-    block=40,
     tool=_TOOL,
     template={
         "id": None,
@@ -267,7 +263,6 @@ def _of_activity(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: F
 
 ACTIVITIES = Resource(
     name="schedule_activities",
-    block=25,
     tool=_TOOL,
     template={
         "id": None,

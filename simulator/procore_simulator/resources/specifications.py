@@ -28,7 +28,6 @@ def _seed_divisions(seeder: Seeder) -> Iterator[Record]:
 
 DIVISIONS = Resource(
     name="specification_section_divisions",
-    block=61,
     tool=_TOOL,
     template={"id": None, "number": None, "description": None, "url": None},
     count=len(_DIVISIONS),
@@ -57,7 +56,6 @@ def _of_section(_call: Call, shown: Record, _listed: bool) -> Record:  # noqa: F
 
 SECTIONS = Resource(
     name="specification_sections",
-    block=62,
     tool=_TOOL,
     envelope="specification_section",
     template={"id": None, "division": None, "number": None, "description": None},
@@ -83,7 +81,6 @@ def _seed_sets(seeder: Seeder) -> Iterator[Record]:
 
 SETS = Resource(
     name="specification_sets",
-    block=63,
     tool=_TOOL,
     template={"id": None, "name": None, "date": None, "created_at": None, "updated_at": None},
     inputs={"name": text("name"), "date": day("date")},
@@ -94,7 +91,6 @@ SETS = Resource(
 )
 UPLOADS = Resource(
     name="specification_uploads",
-    block=41,
     tool=_TOOL,
     template={
         "id": None,
@@ -142,7 +138,6 @@ def _revision(section: Record) -> Record:
 
 _REVISIONS = Resource(
     name="specification_section_revisions",
-    block=0,
     tool=_TOOL,
     template={
         "id": None,

@@ -84,7 +84,6 @@ def _complete(_call: Call, row: Record, before: Record | None) -> None:
 
 SUBMITTALS = Resource(
     name="submittals",
-    block=12,
     tool="submittals",
     envelope="submittal",
     template={

@@ -61,7 +61,6 @@ def _seed(seeder: Seeder) -> Iterator[Record]:
 
 ENTRIES = Resource(
     name="timecard_entries",
-    block=23,
     tool=_TOOL,
     envelope="timecard_entry",
     template={

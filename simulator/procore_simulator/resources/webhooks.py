@@ -43,7 +43,6 @@ def _masked(_call: Call, shown: Record, _listed: bool) -> Record:  # noqa: FBT00
 
 HOOKS = Resource(
     name="webhook_hooks",
-    block=38,
     tool=_TOOL,
     envelope="hook",
     template={
@@ -87,7 +86,6 @@ def _seed_triggers(seeder: Seeder) -> Iterator[Record]:
 
 TRIGGERS = Resource(
     name="webhook_triggers",
-    block=39,
     tool=_TOOL,
     envelope="trigger",
     template={
@@ -149,7 +147,6 @@ def _of_delivery(_call: Call, shown: Record, _listed: bool) -> Record:  # noqa: 
 
 DELIVERIES = Resource(
     name="webhook_deliveries",
-    block=40,
     tool=_TOOL,
     template={
         "id": None,
