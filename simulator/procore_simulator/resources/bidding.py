@@ -6,13 +6,13 @@ from dataclasses import replace
 import orjson
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, list_reply, next_number, stored
-from procore_simulator.failures import not_found
+from procore_simulator.crud import crud_routes, list_reply, next_number
 from procore_simulator.inputs import choice, day, flag, instant, integer, kept, reference, text
 from procore_simulator.messages import Reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Paging, Resource
-from procore_simulator.routing import Handler, Reach, Route
+from procore_simulator.resources.nested import nested_routes
+from procore_simulator.routing import Reach, Route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.tenancy import Level
@@ -184,31 +184,6 @@ def _list_of_company(call: Call) -> Reply:
     return replace(reply, body=body)
 
 
-def _package(call: Call) -> Record:
-    row = call.collection("bid_packages").get(call.item_id("bid_package_id"))
-    if row is None:
-        raise not_found()
-    return row
-
-
-def _list_bids(call: Call) -> Reply:
-    package = _package(call)["id"]
-    rows = call.collection("bids").rows()
-    return list_reply(BIDS, call, [row for row in rows if row["bid_package_id"] == package])
-
-
-def _below(handler: Handler) -> Handler:
-    """Let a bid be found in its own package only."""
-
-    def handle(call: Call) -> Reply:
-        package = _package(call)["id"]
-        if "id" in call.params and stored(BIDS, call)["bid_package_id"] != package:
-            raise not_found()
-        return handler(call)
-
-    return handle
-
-
 _PACKAGES = "/rest/v1.0/projects/{project_id}/bid_packages"
 _BIDS = f"{_PACKAGES}/{{bid_package_id}}/bids"
 RESOURCES = (PACKAGES, BIDS)
@@ -231,16 +206,13 @@ ROUTES: tuple[Route, ...] = (
         tool=_TOOL,
         level=Level.READ,
     ),
-    Route(
-        method="GET",
-        template=_BIDS,
-        handler=_list_bids,
-        resource="bids",
-        tool=_TOOL,
-        level=Level.READ,
-    ),
-    *(
-        replace(route, handler=_below(route.handler))
-        for route in crud_routes(BIDS, _BIDS, "SCU", created=200)
+    *nested_routes(
+        BIDS,
+        _BIDS,
+        "LSCU",
+        holder="bid_packages",
+        holder_id="bid_package_id",
+        belongs=lambda bid, package: bool(bid["bid_package_id"] == package["id"]),
+        created=200,
     ),
 )

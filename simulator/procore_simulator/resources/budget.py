@@ -22,6 +22,7 @@ from procore_simulator.inputs import choice, integer, kept, objects, reference, 
 from procore_simulator.messages import Json, JsonObject, Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import UNPAGED, Paging, Resource
+from procore_simulator.resources.nested import holder_of
 from procore_simulator.routing import Handler, Route
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.tenancy import Level
@@ -172,13 +173,6 @@ def _column(line: Record, name: str, place: int) -> str:
     return f"{budget if place == 0 else budget * share:.2f}"
 
 
-def _view(call: Call) -> Record:
-    row = call.collection("budget_views").get(call.item_id("budget_view_id"))
-    if row is None:
-        raise not_found()
-    return row
-
-
 def _details(call: Call, view: Record) -> list[Record]:
     rows: list[Record] = []
     for line in call.collection("budget_line_items").rows():
@@ -227,7 +221,7 @@ _ROWS = Resource(
 
 
 def _detail_rows(call: Call) -> Reply:
-    rows = _details(call, _view(call))
+    rows = _details(call, holder_of(call, "budget_views", "budget_view_id"))
     wanted = {value for key, value in call.request.query if key == "cost_code_id[]"}
     if wanted:
         rows = [row for row in rows if str(row["cost_code_id"]) in wanted]
@@ -235,7 +229,7 @@ def _detail_rows(call: Call) -> Reply:
 
 
 def _summary_rows(call: Call) -> Reply:
-    view = _view(call)
+    view = holder_of(call, "budget_views", "budget_view_id")
     sums: dict[str, Record] = {}
     for row in _details(call, view):
         division = row["root_cost_code"]

@@ -1,18 +1,17 @@
 """Drawings: areas and sets without an envelope, drawings below an area, and their revisions."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from procore_simulator.attachments import link
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, list_reply, stored
-from procore_simulator.failures import not_found
+from procore_simulator.crud import crud_routes, list_reply
 from procore_simulator.filtering import among, ranged, select_among
 from procore_simulator.inputs import day, flag, integer, text
 from procore_simulator.messages import Json, JsonObject, Reply
 from procore_simulator.records import Record
 from procore_simulator.resource import UNPAGED, Resource
-from procore_simulator.routing import Handler, Route
+from procore_simulator.resources.nested import nested_routes
+from procore_simulator.routing import Route
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.tenancy import Level
 
@@ -212,48 +211,19 @@ DISCIPLINES = Resource(
 )
 
 
-def _area(call: Call) -> Record:
-    row = call.collection("drawing_areas").get(call.item_id("drawing_area_id"))
-    if row is None:
-        raise not_found()
-    return row
-
-
-def _list_drawings(call: Call) -> Reply:
-    area = _area(call)["id"]
-    rows = call.collection("drawings").rows()
-    return list_reply(DRAWINGS, call, [row for row in rows if row["area"] == area])
-
-
-def _below(handler: Handler) -> Handler:
-    """Let a drawing be found in its own area only."""
-
-    def handle(call: Call) -> Reply:
-        area = _area(call)["id"]
-        if "id" in call.params and stored(DRAWINGS, call)["area"] != area:
-            raise not_found()
-        return handler(call)
-
-    return handle
-
-
 _PROJECT = "/rest/v1.0/projects/{project_id}"
 _DRAWINGS = "/rest/v1.1/drawing_areas/{drawing_area_id}/drawings"
 RESOURCES = (AREAS, SETS, DRAWINGS, REVISIONS, DISCIPLINES)
 ROUTES: tuple[Route, ...] = (
     *crud_routes(AREAS, "/rest/v1.1/projects/{project_id}/drawing_areas", "LCUD"),
     *crud_routes(SETS, f"{_PROJECT}/drawing_sets", "LCUD"),
-    Route(
-        method="GET",
-        template=_DRAWINGS,
-        handler=_list_drawings,
-        resource="drawings",
-        tool=_TOOL,
-        level=Level.READ,
-    ),
-    *(
-        replace(route, handler=_below(route.handler))
-        for route in crud_routes(DRAWINGS, _DRAWINGS, "CU")
+    *nested_routes(
+        DRAWINGS,
+        _DRAWINGS,
+        "LCU",
+        holder="drawing_areas",
+        holder_id="drawing_area_id",
+        belongs=lambda drawing, area: bool(drawing["area"] == area["id"]),
     ),
     Route(
         method="GET",

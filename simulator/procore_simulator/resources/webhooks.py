@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, envelope_of, insert, present, show_reply, stored
-from procore_simulator.failures import bad_request, not_found
+from procore_simulator.crud import crud_routes, envelope_of, insert, present, show_reply
+from procore_simulator.failures import bad_request
 from procore_simulator.inputs import choice, kept, text, to_integer
 from procore_simulator.messages import Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import UNPAGED, Refusal, Resource
+from procore_simulator.resources.nested import holder_of, nested_routes
 from procore_simulator.routing import Handler, Reach, Route
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.tenancy import Level
@@ -166,16 +167,9 @@ DELIVERIES = Resource(
 )
 
 
-def _hook(call: Call) -> Record:
-    row = call.collection("webhook_hooks").get(call.item_id("hook_id"))
-    if row is None:
-        raise not_found()
-    return row
-
-
 def _list_deliveries(call: Call) -> Reply:
     """List what a hook delivered, behind the last id of the page before."""
-    hook = _hook(call)["id"]
+    hook = holder_of(call, "webhook_hooks", "hook_id")["id"]
     size = to_integer(call.request.argument("page_size") or _DEFAULT_SIZE) or _DEFAULT_SIZE
     start = to_integer(call.request.argument("page_start") or 0) or 0
     rows = [
@@ -186,29 +180,14 @@ def _list_deliveries(call: Call) -> Reply:
     return json_reply([present(DELIVERIES, call, row, listed=True) for row in rows[:size]])
 
 
-def _list_triggers(call: Call) -> Reply:
-    hook = _hook(call)["id"]
-    rows = call.collection("webhook_triggers").rows()
-    own = [row for row in rows if row["webhook_hook_id"] == hook]
-    return json_reply([present(TRIGGERS, call, row, listed=True) for row in own])
-
-
 def _create_trigger(call: Call) -> Reply:
-    hook = _hook(call)
+    hook = holder_of(call, "webhook_hooks", "hook_id")
     if call.body.get("api_version") in (None, ""):
         raise bad_request("api_version is required", fields="api_version")
     row = insert(TRIGGERS, call, envelope_of(TRIGGERS, call.body))
     own: Record = {**row, "webhook_hook_id": hook["id"], "company_id": call.home.id}
     call.collection("webhook_triggers").put(own)
     return show_reply(TRIGGERS, call, own, status=201)
-
-
-def _delete_trigger(call: Call) -> Reply:
-    row = stored(TRIGGERS, call)
-    if row["webhook_hook_id"] != _hook(call)["id"]:
-        raise not_found()
-    call.collection("webhook_triggers").remove(row["id"])
-    return json_reply({})
 
 
 def _route(method: str, template: str, handler: Handler, resource: Resource) -> Route:
@@ -228,8 +207,14 @@ _TRIGGERS = f"{_HOOKS}/{{hook_id}}/triggers"
 RESOURCES = (HOOKS, TRIGGERS, DELIVERIES)
 ROUTES: tuple[Route, ...] = (
     *crud_routes(HOOKS, _HOOKS, "LSCUD"),
-    _route("GET", _TRIGGERS, _list_triggers, TRIGGERS),
+    *nested_routes(
+        TRIGGERS,
+        _TRIGGERS,
+        "LD",
+        holder="webhook_hooks",
+        holder_id="hook_id",
+        belongs=lambda trigger, hook: bool(trigger["webhook_hook_id"] == hook["id"]),
+    ),
     _route("POST", _TRIGGERS, _create_trigger, TRIGGERS),
-    _route("DELETE", f"{_TRIGGERS}/{{id}}", _delete_trigger, TRIGGERS),
     _route("GET", f"{_HOOKS}/{{hook_id}}/deliveries", _list_deliveries, DELIVERIES),
 )
