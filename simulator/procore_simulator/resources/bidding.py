@@ -12,10 +12,9 @@ from procore_simulator.messages import Reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Paging, Resource
 from procore_simulator.resources.nested import nested_routes
-from procore_simulator.routing import Reach, Route
+from procore_simulator.routing import Reach, Route, route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -188,23 +187,21 @@ _PACKAGES = "/rest/v1.0/projects/{project_id}/bid_packages"
 _BIDS = f"{_PACKAGES}/{{bid_package_id}}/bids"
 RESOURCES = (PACKAGES, BIDS)
 ROUTES: tuple[Route, ...] = (
-    Route(
-        method="GET",
-        template="/rest/v1.1/projects/{project_id}/bid_packages",
-        handler=_list_packages,
-        resource="bid_packages",
+    route(
+        "GET",
+        "/rest/v1.1/projects/{project_id}/bid_packages",
+        _list_packages,
+        "bid_packages",
         tool=_TOOL,
-        level=Level.READ,
     ),
     *crud_routes(PACKAGES, _PACKAGES, "SCU"),
-    Route(
-        method="GET",
-        template="/rest/v1.0/companies/{company_id}/bid_packages",
-        handler=_list_of_company,
-        resource="bid_packages",
-        reach=Reach.COMPANY,
+    route(
+        "GET",
+        "/rest/v1.0/companies/{company_id}/bid_packages",
+        _list_of_company,
+        "bid_packages",
         tool=_TOOL,
-        level=Level.READ,
+        reach=Reach.COMPANY,
     ),
     *nested_routes(
         BIDS,

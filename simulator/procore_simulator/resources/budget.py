@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 
 from procore_simulator.calls import Call
 from procore_simulator.crud import (
@@ -23,9 +24,8 @@ from procore_simulator.messages import Json, JsonObject, Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import UNPAGED, Paging, Resource
 from procore_simulator.resources.nested import holder_of
-from procore_simulator.routing import Handler, Route
+from procore_simulator.routing import Handler, Route, route
 from procore_simulator.seeding.seeder import Seeder
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -340,47 +340,34 @@ def _list_changes(call: Call) -> Reply:
     return list_reply(CHANGES, call, call.collection("budget_changes").rows())
 
 
-def _route(method: str, template: str, handler: Handler, resource: str, level: Level) -> Route:
-    return Route(
-        method=method,
-        template=template,
-        handler=handler,
-        resource=resource,
-        tool=_TOOL,
-        level=level,
-    )
-
-
+_route = partial(route, tool=_TOOL)
 _VIEW = "/rest/v1.0/budget_views/{budget_view_id}"
 _CHANGES = "/rest/v1.0/projects/{project_id}/budget_changes"
-_READ, _WRITE = Level.READ, Level.STANDARD
 RESOURCES = (VIEWS, WBS_CODES, LINES, CHANGES)
 ROUTES: tuple[Route, ...] = (
     *crud_routes(VIEWS, "/rest/v1.0/budget_views", "L"),
-    _route("GET", f"{_VIEW}/detail_rows", _detail_rows, "budget_detail_rows", _READ),
-    _route("GET", f"{_VIEW}/summary_rows", _summary_rows, "budget_summary_rows", _READ),
+    _route("GET", f"{_VIEW}/detail_rows", _detail_rows, "budget_detail_rows"),
+    _route("GET", f"{_VIEW}/summary_rows", _summary_rows, "budget_summary_rows"),
     *crud_routes(
         WBS_CODES, "/rest/v1.0/projects/{project_id}/work_breakdown_structure/wbs_codes", "L"
     ),
     *crud_routes(LINES, "/rest/v1.1/budget_line_items", "SCU"),
-    _route("POST", "/rest/v1.0/budget_line_items/sync", _sync_lines, "budget_line_items", _WRITE),
+    _route("POST", "/rest/v1.0/budget_line_items/sync", _sync_lines, "budget_line_items"),
     _route(
         "DELETE",
         "/rest/v2.0/companies/{company_id}/projects/{project_id}/budget_line_items/{id}",
         _remove_line,
         "budget_line_items",
-        Level.ADMIN,
     ),
     _route(
         "GET",
         "/rest/v1.0/projects/{project_id}/budget",
         lambda _call: json_reply({"locked": False}),
         "budget",
-        _READ,
     ),
-    _route("GET", _CHANGES, _under_data(_list_changes), "budget_changes", _READ),
-    _route("POST", _CHANGES, _under_data(creating(CHANGES)), "budget_changes", _WRITE),
-    _route("GET", f"{_CHANGES}/{{id}}", _under_data(showing(CHANGES)), "budget_changes", _READ),
-    _route("PATCH", f"{_CHANGES}/{{id}}", _under_data(updating(CHANGES)), "budget_changes", _WRITE),
+    _route("GET", _CHANGES, _under_data(_list_changes), "budget_changes"),
+    _route("POST", _CHANGES, _under_data(creating(CHANGES)), "budget_changes"),
+    _route("GET", f"{_CHANGES}/{{id}}", _under_data(showing(CHANGES)), "budget_changes"),
+    _route("PATCH", f"{_CHANGES}/{{id}}", _under_data(updating(CHANGES)), "budget_changes"),
     *crud_routes(CHANGES, _CHANGES, "D", deleted=204),
 )

@@ -12,10 +12,9 @@ from procore_simulator.messages import Json, JsonObject, Reply
 from procore_simulator.records import Record
 from procore_simulator.resource import UNPAGED, Input, Paging, Resource
 from procore_simulator.resources.line_items import line_items
-from procore_simulator.routing import Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.sync import sync_route
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -194,14 +193,7 @@ def _creating(resource: Resource) -> Route:
             insert(POTENTIAL, call, twin)
         return show_reply(resource, call, row, status=201)
 
-    return Route(
-        method="POST",
-        template=f"/rest/v1.0/{resource.name}",
-        handler=handle,
-        resource=resource.name,
-        tool=resource.tool,
-        level=Level.STANDARD,
-    )
+    return route("POST", f"/rest/v1.0/{resource.name}", handle, resource.name, tool=resource.tool)
 
 
 def _updating(resource: Resource) -> Route:

@@ -12,9 +12,8 @@ from procore_simulator.messages import Reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Resource
 from procore_simulator.resources.nested import holder_of, nested_routes
-from procore_simulator.routing import Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding.seeder import Seeder
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -144,12 +143,5 @@ ROUTES: tuple[Route, ...] = (
         holder_id="item_id",
         belongs=lambda response, observation: bool(response["item_id"] == observation["id"]),
     ),
-    Route(
-        method="POST",
-        template=_RESPONSES,
-        handler=_create_response,
-        resource=RESPONSES.name,
-        tool=RESPONSES.tool,
-        level=Level.STANDARD,
-    ),
+    route("POST", _RESPONSES, _create_response, RESPONSES.name, tool=RESPONSES.tool),
 )

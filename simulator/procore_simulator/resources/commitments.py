@@ -1,6 +1,7 @@
 """Subcontracts, line items of commitments, and commitments of both kinds in two generations."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from procore_simulator.calls import Call
 from procore_simulator.crud import change as change_row
@@ -21,11 +22,10 @@ from procore_simulator.records import Record
 from procore_simulator.resource import Paging, Resource
 from procore_simulator.resources.financials import PURCHASE_ORDERS
 from procore_simulator.resources.line_items import line_items
-from procore_simulator.routing import Handler, Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.sync import sync_route
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -249,17 +249,7 @@ def _delete_second(call: Call) -> Reply:
     return Reply(status=204)
 
 
-def _route(method: str, template: str, handler: Handler, resource: str, level: Level) -> Route:
-    return Route(
-        method=method,
-        template=template,
-        handler=handler,
-        resource=resource,
-        tool=_TOOL,
-        level=level,
-    )
-
-
+_route = partial(route, tool=_TOOL)
 _FIRST_PATH = "/rest/v1.0/commitments"
 _SECOND_PATH = "/rest/v2.0/companies/{company_id}/projects/{project_id}/commitment_contracts"
 _SUBCONTRACTS = "/rest/v1.0/work_order_contracts"
@@ -273,13 +263,11 @@ ROUTES: tuple[Route, ...] = (
     sync_route(_SUBCONTRACT_ITEMS.resource, f"{_SUBCONTRACT_LINES}/sync"),
     *_ORDER_ITEMS.routes(_ORDER_LINES),
     sync_route(_ORDER_ITEMS.resource, f"{_ORDER_LINES}/sync"),
-    _route("GET", _FIRST_PATH, _list_first, "commitments", Level.READ),
-    _route("GET", f"{_FIRST_PATH}/{{id}}", _show_first, "commitments", Level.READ),
-    _route("GET", _SECOND_PATH, _list_second, "commitment_contracts", Level.READ),
-    _route("POST", _SECOND_PATH, _create_second, "commitment_contracts", Level.STANDARD),
-    _route("GET", f"{_SECOND_PATH}/{{id}}", _show_second, "commitment_contracts", Level.READ),
-    _route(
-        "PATCH", f"{_SECOND_PATH}/{{id}}", _update_second, "commitment_contracts", Level.STANDARD
-    ),
-    _route("DELETE", f"{_SECOND_PATH}/{{id}}", _delete_second, "commitment_contracts", Level.ADMIN),
+    _route("GET", _FIRST_PATH, _list_first, "commitments"),
+    _route("GET", f"{_FIRST_PATH}/{{id}}", _show_first, "commitments"),
+    _route("GET", _SECOND_PATH, _list_second, "commitment_contracts"),
+    _route("POST", _SECOND_PATH, _create_second, "commitment_contracts"),
+    _route("GET", f"{_SECOND_PATH}/{{id}}", _show_second, "commitment_contracts"),
+    _route("PATCH", f"{_SECOND_PATH}/{{id}}", _update_second, "commitment_contracts"),
+    _route("DELETE", f"{_SECOND_PATH}/{{id}}", _delete_second, "commitment_contracts"),
 )

@@ -9,7 +9,7 @@ from procore_simulator.inputs import choice, flag, kept, text
 from procore_simulator.messages import Json, Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import UNPAGED, Filter, Input, Paging, Resource
-from procore_simulator.routing import Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
 
@@ -184,11 +184,11 @@ ROUTES: tuple[Route, ...] = (
     ),
     *crud_routes(TRADES, f"{_COMPANY}/trades", "LSC"),
     *crud_routes(TEMPLATES, f"{_COMPANY}/permission_templates", "LSC", created=200),
-    Route(
-        method="GET",
-        template="/rest/v1.0/projects/{project_id}/permission_templates",
-        handler=_project_templates,
-        resource="project_permission_templates",
+    route(
+        "GET",
+        "/rest/v1.0/projects/{project_id}/permission_templates",
+        _project_templates,
+        "project_permission_templates",
         tool="directory",
     ),
 )

@@ -12,10 +12,9 @@ from procore_simulator.messages import Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Resource
 from procore_simulator.resources.line_items import line_items
-from procore_simulator.routing import Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.sync import sync_route
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -212,14 +211,7 @@ ROUTES: tuple[Route, ...] = (
     *crud_routes(SUB_JOBS, "/rest/v1.0/sub_jobs", "LSCUD"),
     sync_route(SUB_JOBS, "/rest/v1.0/sub_jobs/sync"),
     *crud_routes(COSTS, _COSTS, "LSCU"),
-    Route(
-        method="DELETE",
-        template=f"{_COSTS}/{{id}}",
-        handler=_delete_cost,
-        resource="direct_costs",
-        tool="direct_costs",
-        level=Level.ADMIN,
-    ),
+    route("DELETE", f"{_COSTS}/{{id}}", _delete_cost, "direct_costs", tool="direct_costs"),
     sync_route(COSTS, f"{_OLD_COSTS}/sync"),
     *ITEMS.routes(f"{_OLD_COSTS}/{{direct_cost_id}}/line_items"),
     sync_route(ITEMS.resource, f"{_OLD_COSTS}/line_items/sync"),

@@ -19,7 +19,7 @@ from procore_simulator.inputs import (
 from procore_simulator.messages import Json, JsonObject, Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Input, Resource
-from procore_simulator.routing import Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding.seeder import Seeder
 
 __all__ = ["RESOURCES", "ROUTES"]
@@ -262,11 +262,11 @@ ROUTES: tuple[Route, ...] = (
             created=200 if resource is _WEATHER else 201,
         )
     ),
-    Route(
-        method="GET",
-        template="/rest/v1.1/projects/{project_id}/daily_logs/counts",
-        handler=_counts,
-        resource="daily_log_counts",
+    route(
+        "GET",
+        "/rest/v1.1/projects/{project_id}/daily_logs/counts",
+        _counts,
+        "daily_log_counts",
         tool="daily_log",
     ),
 )

@@ -11,9 +11,8 @@ from procore_simulator.messages import Json, JsonObject, Reply
 from procore_simulator.records import Record
 from procore_simulator.resource import UNPAGED, Resource
 from procore_simulator.resources.nested import nested_routes
-from procore_simulator.routing import Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding.seeder import Seeder
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -225,14 +224,7 @@ ROUTES: tuple[Route, ...] = (
         holder_id="drawing_area_id",
         belongs=lambda drawing, area: bool(drawing["area"] == area["id"]),
     ),
-    Route(
-        method="GET",
-        template=f"{_PROJECT}/drawing_revisions",
-        handler=_list_revisions,
-        resource="drawing_revisions",
-        tool=_TOOL,
-        level=Level.READ,
-    ),
+    route("GET", f"{_PROJECT}/drawing_revisions", _list_revisions, "drawing_revisions", tool=_TOOL),
     *crud_routes(REVISIONS, f"{_PROJECT}/drawing_revisions", "SU"),
     *crud_routes(DISCIPLINES, f"{_PROJECT}/drawing_disciplines", "L"),
 )

@@ -27,7 +27,7 @@ from procore_simulator.messages import Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import UNPAGED, Refusal, Resource
 from procore_simulator.resources.meeting_topics import categories_of
-from procore_simulator.routing import Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.tenancy import Level
@@ -266,21 +266,8 @@ RESOURCES = (TASKS, MEETINGS, GROUPS, DRAWING_UPLOADS)
 ROUTES: tuple[Route, ...] = (
     *crud_routes(TASKS, "/rest/v1.0/task_items", "LSCUD", deleted=204),
     *crud_routes(MEETINGS, _MEETINGS_PATH, "SUD"),
-    Route(
-        method="GET",
-        template=_MEETINGS_PATH,
-        handler=_grouped_meetings,
-        resource="meetings",
-        tool="meetings",
-    ),
-    Route(
-        method="POST",
-        template=_MEETINGS_PATH,
-        handler=_create_meeting,
-        resource="meetings",
-        tool="meetings",
-        level=Level.STANDARD,
-    ),
+    route("GET", _MEETINGS_PATH, _grouped_meetings, "meetings", tool="meetings"),
+    route("POST", _MEETINGS_PATH, _create_meeting, "meetings", tool="meetings"),
     *crud_routes(GROUPS, _GROUPS_PATH, "LSCUD", deleted=204, idempotent=True),
     *(
         Route(

@@ -13,7 +13,7 @@ from procore_simulator.messages import Json, Reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Paging, Resource
 from procore_simulator.resources.line_items import line_items
-from procore_simulator.routing import Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.sync import sync_route
 
@@ -174,13 +174,7 @@ _SECOND = "/rest/v2.0/companies/{company_id}/projects/{project_id}/prime_contrac
 RESOURCES = (CONTRACTS, LINE_ITEMS.resource)
 ROUTES: tuple[Route, ...] = (
     *crud_routes(CONTRACTS, _MANY, "L"),
-    Route(
-        method="GET",
-        template=_ONE,
-        handler=_first,
-        resource="prime_contracts",
-        tool="prime_contracts",
-    ),
+    route("GET", _ONE, _first, "prime_contracts", tool="prime_contracts"),
     *crud_routes(CONTRACTS, _ONE, "SCUD"),
     *LINE_ITEMS.routes(f"{_MANY}/{{prime_contract_id}}/line_items"),
     sync_route(LINE_ITEMS.resource, f"{_MANY}/{{prime_contract_id}}/line_items/sync"),

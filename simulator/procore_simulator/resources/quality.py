@@ -20,10 +20,9 @@ from procore_simulator.inputs import (
 from procore_simulator.messages import Json, JsonObject, Reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Refusal, Resource
-from procore_simulator.routing import Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -288,19 +287,12 @@ RESOURCES = (PUNCH_ITEMS, OBSERVATIONS, OBSERVATION_TYPES)
 ROUTES: tuple[Route, ...] = (
     *crud_routes(PUNCH_ITEMS, "/rest/v1.1/punch_items", "LSCUD"),
     *crud_routes(OBSERVATIONS, "/rest/v1.0/observations/items", "LSCU"),
-    Route(
-        method="DELETE",
-        template="/rest/v1.0/projects/{project_id}/observations/items/{id}",
-        handler=deleting(OBSERVATIONS, status=204),
-        resource="observations",
-        tool="observations",
-        level=Level.ADMIN,
-    ),
-    Route(
-        method="GET",
-        template="/rest/v1.0/observations/types",
-        handler=_types,
-        resource="observation_types",
+    route(
+        "DELETE",
+        "/rest/v1.0/projects/{project_id}/observations/items/{id}",
+        deleting(OBSERVATIONS, status=204),
+        "observations",
         tool="observations",
     ),
+    route("GET", "/rest/v1.0/observations/types", _types, "observation_types", tool="observations"),
 )

@@ -21,10 +21,9 @@ from procore_simulator.inputs import (
 from procore_simulator.messages import Reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Paging, Resource
-from procore_simulator.routing import Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -217,13 +216,6 @@ _LISTS = "/rest/v1.0/projects/{project_id}/checklist/lists"
 RESOURCES = (LISTS, INCIDENTS)
 ROUTES: tuple[Route, ...] = (
     *crud_routes(LISTS, _LISTS, "LSUD", deleted=204),
-    Route(
-        method="POST",
-        template=_LISTS,
-        handler=_create_list,
-        resource="checklist_lists",
-        tool="inspections",
-        level=Level.STANDARD,
-    ),
+    route("POST", _LISTS, _create_list, "checklist_lists", tool="inspections"),
     *crud_routes(INCIDENTS, "/rest/v1.0/projects/{project_id}/incidents", "LSCUD", deleted=204),
 )

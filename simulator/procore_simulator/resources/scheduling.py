@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import partial
 
 from procore_simulator.calls import Call
 from procore_simulator.crud import crud_routes, list_reply, present, show_reply
@@ -11,11 +12,10 @@ from procore_simulator.inputs import day, flag, instant, integer, person, text
 from procore_simulator.messages import Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Paging, Resource
-from procore_simulator.routing import Handler, Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.sync import sync_route
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -318,17 +318,7 @@ def _show_activity(call: Call) -> Reply:
     return show_reply(ACTIVITIES, call, row, v2=True)
 
 
-def _route(method: str, template: str, handler: Handler, resource: str) -> Route:
-    return Route(
-        method=method,
-        template=template,
-        handler=handler,
-        resource=resource,
-        tool=_TOOL,
-        level=Level.READ if method == "GET" else Level.STANDARD,
-    )
-
-
+_route = partial(route, tool=_TOOL)
 _SETTINGS = "/rest/v1.0/projects/{project_id}/schedule"
 _SECOND = "/rest/v2.0/companies/{company_id}/projects/{project_id}/schedules"
 _ACTIVITIES = f"{_SECOND}/{{schedule_id}}/activities"

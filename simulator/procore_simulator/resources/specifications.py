@@ -1,6 +1,7 @@
 """Specifications: sections in divisions, sets, revisions, and uploads that answer a list."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from procore_simulator.calls import Call
 from procore_simulator.crud import crud_routes, insert, list_reply, present, show_reply, stored
@@ -10,10 +11,9 @@ from procore_simulator.inputs import choice, day, integer, text, to_integer
 from procore_simulator.messages import Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import UNPAGED, Refusal, Resource
-from procore_simulator.routing import Handler, Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -168,17 +168,7 @@ def _show_revision(call: Call) -> Reply:
     return show_reply(_REVISIONS, call, _revision(stored(SECTIONS, call)))
 
 
-def _route(method: str, template: str, handler: Handler, resource: Resource) -> Route:
-    return Route(
-        method=method,
-        template=template,
-        handler=handler,
-        resource=resource.name,
-        tool=_TOOL,
-        level=Level.READ if method == "GET" else Level.STANDARD,
-    )
-
-
+_route = partial(route, tool=_TOOL)
 _PROJECT = "/rest/v1.0/projects/{project_id}"
 _REVISION_PATH = "/rest/v1.0/specification_section_revisions"
 RESOURCES = (DIVISIONS, SECTIONS, SETS, UPLOADS)
@@ -186,8 +176,8 @@ ROUTES: tuple[Route, ...] = (
     *crud_routes(DIVISIONS, f"/rest/v1.0/{DIVISIONS.name}", "L"),
     *crud_routes(SECTIONS, f"/rest/v1.0/{SECTIONS.name}", "LC"),
     *crud_routes(SETS, f"{_PROJECT}/{SETS.name}", "LSC"),
-    _route("GET", _REVISION_PATH, _list_revisions, _REVISIONS),
-    _route("GET", f"{_REVISION_PATH}/{{id}}", _show_revision, _REVISIONS),
+    _route("GET", _REVISION_PATH, _list_revisions, _REVISIONS.name),
+    _route("GET", f"{_REVISION_PATH}/{{id}}", _show_revision, _REVISIONS.name),
     *crud_routes(UPLOADS, f"{_PROJECT}/{UPLOADS.name}", "L"),
-    _route("POST", f"{_PROJECT}/{UPLOADS.name}", _upload, UPLOADS),
+    _route("POST", f"{_PROJECT}/{UPLOADS.name}", _upload, UPLOADS.name),
 )

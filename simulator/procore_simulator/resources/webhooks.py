@@ -1,6 +1,7 @@
 """Webhooks: hooks, their triggers, and deliveries whose pages begin behind an id."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from procore_simulator.calls import Call
 from procore_simulator.crud import crud_routes, envelope_of, insert, present, show_reply
@@ -10,9 +11,8 @@ from procore_simulator.messages import Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import UNPAGED, Refusal, Resource
 from procore_simulator.resources.nested import holder_of, nested_routes
-from procore_simulator.routing import Handler, Reach, Route
+from procore_simulator.routing import Reach, Route, route
 from procore_simulator.seeding.seeder import Seeder
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -190,18 +190,7 @@ def _create_trigger(call: Call) -> Reply:
     return show_reply(TRIGGERS, call, own, status=201)
 
 
-def _route(method: str, template: str, handler: Handler, resource: Resource) -> Route:
-    return Route(
-        method=method,
-        template=template,
-        handler=handler,
-        resource=resource.name,
-        reach=Reach.COMPANY,
-        tool=_TOOL,
-        level=Level.READ if method == "GET" else Level.STANDARD,
-    )
-
-
+_route = partial(route, reach=Reach.COMPANY, tool=_TOOL)
 _HOOKS = "/rest/v1.0/webhooks/hooks"
 _TRIGGERS = f"{_HOOKS}/{{hook_id}}/triggers"
 RESOURCES = (HOOKS, TRIGGERS, DELIVERIES)
@@ -215,6 +204,6 @@ ROUTES: tuple[Route, ...] = (
         holder_id="hook_id",
         belongs=lambda trigger, hook: bool(trigger["webhook_hook_id"] == hook["id"]),
     ),
-    _route("POST", _TRIGGERS, _create_trigger, TRIGGERS),
-    _route("GET", f"{_HOOKS}/{{hook_id}}/deliveries", _list_deliveries, DELIVERIES),
+    _route("POST", _TRIGGERS, _create_trigger, TRIGGERS.name),
+    _route("GET", f"{_HOOKS}/{{hook_id}}/deliveries", _list_deliveries, DELIVERIES.name),
 )
