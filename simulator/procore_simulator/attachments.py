@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procore_simulator.bodies import UploadedPart
 from procore_simulator.failures import plain_text
+from procore_simulator.inputs import objects
 from procore_simulator.messages import Json, JsonObject
 from procore_simulator.settings import LinkHost
 from procore_simulator.storage.disk import DiskFullError
@@ -57,7 +58,7 @@ def sent_attachments(call: "Call", sent: Mapping[str, Json]) -> list[JsonObject]
     for source in (sent, call.body) if sent is not call.body else (sent,):
         for key in _KEYS:
             found += attached(source.get(key), call)
-        for item in source.get(_BY_UUID) or ():
+        for item in objects(source.get(_BY_UUID) or [], _BY_UUID):
             found += attached(item.get("upload_uuid"), call)
     return found
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 import orjson
+import structlog
 
 from procore_simulator.resources import RESOURCES
 from procore_simulator.server import ListenError, RunningSimulator, open_simulator
@@ -138,6 +139,7 @@ def main(
         ),
     )
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    _log_to_stderr()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(settings, as_json=as_json))
@@ -146,6 +148,20 @@ def main(
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(0)
+
+
+def _log_to_stderr() -> None:
+    """Keep failures, told shortly, out of the pipe from which the ready line is read."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ],
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+    )
 
 
 def _beside(port: int) -> int:

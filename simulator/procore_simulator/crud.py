@@ -33,12 +33,17 @@ __all__ = [
     "insert",
     "list_reply",
     "listing",
+    "next_number",
     "present",
     "show_reply",
     "showing",
     "stored",
     "updating",
 ]
+
+
+_MAX_DIGITS = 15
+"""Of a number in text; a longer one is somebody's own code."""
 
 
 def present(resource: Resource, call: Call, row: Record, *, listed: bool = False) -> Record:
@@ -215,6 +220,18 @@ def insert(resource: Resource, call: Call, sent: Mapping[str, Json]) -> Record:
     call.settle()
     call.record_id = row["id"]
     return row
+
+
+def next_number(call: Call, resource: str, *, field: str = "number", prefix: str = "") -> int:
+    """Return the number behind the highest there is, as people number; not how many there are.
+
+    Args:
+        field: Where rows have theirs, after *prefix*; what is no number there is passed over.
+    """
+    rows = call.collection(resource).rows()
+    taken = (str(row.get(field) or "").removeprefix(prefix) for row in rows)
+    numbers = (int(text) for text in taken if text.isdecimal() and len(text) <= _MAX_DIGITS)
+    return max(numbers, default=0) + 1
 
 
 def change(resource: Resource, call: Call, row: Record, sent: Mapping[str, Json]) -> Record:

@@ -6,8 +6,8 @@ from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
-from procore_simulator.failures import ApiError, invalid
-from procore_simulator.messages import Json
+from procore_simulator.failures import ApiError, bad_request, invalid
+from procore_simulator.messages import Json, JsonObject
 from procore_simulator.records import Record
 from procore_simulator.resource import Input
 
@@ -23,6 +23,7 @@ __all__ = [
     "kept",
     "money",
     "number",
+    "objects",
     "people",
     "person",
     "reference",
@@ -44,6 +45,17 @@ def to_integer(value: Json) -> int | None:
     if isinstance(value, str) and value.strip().lstrip("-").isdecimal():
         return int(value)
     return None
+
+
+def objects(value: Json, name: str) -> list[JsonObject]:
+    """Read a list of objects that was sent under *name*.
+
+    Raises:
+        ApiError: 400 if it is none.
+    """
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise bad_request(f"{name} must be a list of objects", fields=name)
+    return value
 
 
 def text(target: str) -> Input:
@@ -71,16 +83,24 @@ def integer(target: str) -> Input:
     return read
 
 
+def _decimal(value: Json, target: str) -> Decimal:
+    try:
+        found = Decimal(str(value))
+    except InvalidOperation as exc:
+        raise invalid({target: ["is not a number"]}) from exc
+    # What is no number or without end is no amount either, and cannot be reckoned with.
+    if not found.is_finite():
+        raise invalid({target: ["is not a number"]})
+    return found
+
+
 def number(target: str) -> Input:
     """Store a number that is answered as a decimal string."""
 
     def read(value: Json, _call: "Call") -> Mapping[str, Json]:
         if value is None or value == "":
             return {target: None}
-        try:
-            return {target: str(Decimal(str(value)))}
-        except InvalidOperation as exc:
-            raise invalid({target: ["is not a number"]}) from exc
+        return {target: str(_decimal(value, target))}
 
     return read
 
@@ -91,10 +111,7 @@ def money(target: str) -> Input:
     def read(value: Json, _call: "Call") -> Mapping[str, Json]:
         if value is None or value == "":
             return {target: None}
-        try:
-            return {target: f"{Decimal(str(value)):.2f}"}
-        except InvalidOperation as exc:
-            raise invalid({target: ["is not a number"]}) from exc
+        return {target: f"{_decimal(value, target):.2f}"}
 
     return read
 

@@ -49,7 +49,6 @@ class Resource:
     """The facts that the generic operations work from.
 
     Args:
-        block: A number of its own, from which the ids of seeded rows follow.
         template: Every key of an answer with the value it has when a row lacks it.
         list_omits: Keys that a show has and a list has not.
         normalize: Completes a row after a write (derived fields, rules); may refuse.
@@ -59,7 +58,6 @@ class Resource:
     """
 
     name: str
-    block: int
     tool: str
     template: Mapping[str, Json]
     envelope: str | None = None

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from procore_simulator.calls import Call
     from procore_simulator.messages import Reply
 
-__all__ = ["Handler", "Match", "Reach", "Route", "RouteTable"]
+__all__ = ["Handler", "Match", "Reach", "Route", "RouteTable", "route"]
 
 Handler: TypeAlias = "Callable[[Call], Reply]"
 
@@ -55,6 +55,36 @@ class Route:
     def writes(self) -> bool:
         """Whether it changes data."""
         return self.method != "GET"
+
+
+_LEVELS = {
+    "GET": Level.READ,
+    "POST": Level.STANDARD,
+    "PATCH": Level.STANDARD,
+    "DELETE": Level.ADMIN,
+}
+
+
+def route(
+    method: str,
+    template: str,
+    handler: Handler,
+    resource: str,
+    *,
+    tool: str | None = None,
+    reach: Reach = Reach.PROJECT,
+    level: Level | None = None,
+) -> Route:
+    """Declare an operation that needs what its verb needs everywhere, unless *level* is told."""
+    return Route(
+        method=method,
+        template=template,
+        handler=handler,
+        resource=resource,
+        reach=reach,
+        tool=tool,
+        level=_LEVELS[method] if level is None else level,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,9 @@ from procore_simulator.world import World
 
 __all__ = ["Simulation"]
 
+_LIMITING = frozenset({"spike_limit", "spike_seconds", "hourly_limit", "hourly_seconds", "window"})
+"""The switches of the rate limits."""
+
 
 class Simulation:
     """The state of one simulator process."""
@@ -71,7 +74,7 @@ class Simulation:
             except (TypeError, ValueError) as exc:
                 raise bad_request(f"{name} has a wrong value", fields=name) from exc
         self.behaviour = replace(self.behaviour, **changes)
-        if any("limit" in name or "seconds" in name or name == "window" for name in changes):
+        if not _LIMITING.isdisjoint(changes):
             for world in self.worlds.values():
                 world.limiter.clear()
 

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from procore_simulator.custom_fields import DATA_TYPES, DEFINITIONS
 from procore_simulator.failures import bad_request
-from procore_simulator.inputs import to_integer
+from procore_simulator.inputs import objects, to_integer
 from procore_simulator.messages import Json, JsonObject
 from procore_simulator.simulation import Simulation
 from procore_simulator.tenancy import OFF, Company, Level
@@ -67,12 +67,14 @@ def change_state(simulation: Simulation, sent: JsonObject) -> None:
         simulation.reset()
     if "behaviour" in sent:
         simulation.change_behaviour(_object(sent, "behaviour"))
-    for item in _items(sent, "companies"):
+    for item in objects(sent.get("companies") or [], "companies"):
         _change_company(world, item)
-    for item in _items(sent, "tools"):
+    for item in objects(sent.get("tools") or [], "tools"):
         _change_tool(world, item)
-    for address in sent.get("redirect_uris") or ():
-        world.grants.redirect_uris.add(str(address))
+    addresses = sent.get("redirect_uris") or []
+    if not isinstance(addresses, list):
+        raise bad_request("redirect_uris must be a list", fields="redirect_uris")
+    world.grants.redirect_uris.update(str(address) for address in addresses)
     if sent.get("revoke_tokens"):
         world.grants.revoke_all()
     seconds = sent.get("advance_seconds")
@@ -98,11 +100,10 @@ def _object(sent: JsonObject, name: str) -> JsonObject:
     return value
 
 
-def _items(sent: JsonObject, name: str) -> list[JsonObject]:
-    value = sent.get(name) or []
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise bad_request(f"{name} must be a list of objects", fields=name)
-    return value
+def _numbers(value: Json, name: str) -> frozenset[int]:
+    if not isinstance(value, list) or not all(type(item) is int for item in value):
+        raise bad_request(f"{name} must be a list of ids", fields="companies")
+    return frozenset(value)
 
 
 def _change_company(world: World, item: JsonObject) -> None:
@@ -114,12 +115,15 @@ def _change_company(world: World, item: JsonObject) -> None:
         if name in item:
             setattr(company, name, bool(item[name]))
     if "retired_custom_fields" in item:
-        company.retired_custom_fields = frozenset(item["retired_custom_fields"] or ())
+        retired = item["retired_custom_fields"] or []
+        company.retired_custom_fields = _numbers(retired, "retired_custom_fields")
     if "retyped_custom_fields" in item:
         company.retyped_custom_fields = _types(item["retyped_custom_fields"] or {})
     if "permitted_projects" in item:
         wanted = item["permitted_projects"]
-        company.permitted_projects = None if wanted is None else frozenset(wanted)
+        company.permitted_projects = (
+            None if wanted is None else _numbers(wanted, "permitted_projects")
+        )
 
 
 def _types(sent: Json) -> dict[int, str]:

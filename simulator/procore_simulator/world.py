@@ -24,11 +24,12 @@ __all__ = ["MAX_SEEDED_ROWS", "USER_ID", "World"]
 
 MAX_SEEDED_ROWS = 100_000
 """Ids of seeded rows come in blocks of this size."""
-_BLOCKS = 64
+_BLOCKS = 256
+"""Blocks of a company or project, more than there are resources: each has the one of its place."""
 USER_ID = 160_590
 """Who signs in unless another person is chosen."""
 _SIGNING_IN = 3
-_NEW_IDS = 90_000_000
+_NEW_IDS = 400_000_000
 """Where the ids of rows made at run time begin, above every block."""
 
 
@@ -66,6 +67,7 @@ class World:
         """Answers by (principal, method, path, Idempotency-Token)."""
         self._settings = settings
         self._resources = resources
+        self._blocks = {name: place for place, name in enumerate(resources)}
         self._collections: dict[tuple[str, int], Collection] = {}
         self.seeded_on = clock.today()
         self.reset()
@@ -153,7 +155,7 @@ class World:
             count = self._settings.rows.get(resource.name, count)
         if project is not None and project is not demo:
             count = min(count, 30) if project.seeded else 0
-        block = owner.ordinal * _BLOCKS + resource.block
+        block = owner.ordinal * _BLOCKS + self._blocks[resource.name]
         seeder = Seeder(
             self,
             company=company,

@@ -55,3 +55,16 @@ def test_impossible_value_is_told_by_item_and_nothing_is_no_batch(api: httpx.Cli
     assert told["status"] == "failure"
     assert told["errors"]
     assert api.patch(ACROSS, json={"generic_tool_items": []}).status_code == 400
+
+
+def test_item_is_found_below_its_own_type_only(api: httpx.Client) -> None:
+    first, *_ = items_of(api)
+    types = {one["generic_tool"]["id"] for one in items_of(api)}
+    (other, *_) = types - {first["generic_tool"]["id"]}
+    path = f"{BASE}/generic_tools/{{}}/generic_tool_items/{first['id']}"
+    change = {"generic_tool_item": {"title": "New"}}
+    assert api.get(path.format(first["generic_tool"]["id"])).status_code == 200
+    assert api.get(path.format(other)).status_code == 404
+    assert api.patch(path.format(other), json=change).status_code == 404
+    assert api.delete(path.format(other)).status_code == 404
+    assert items_of(api)[0]["title"] == first["title"]

@@ -36,6 +36,15 @@ def test_spike_limit_counts_down_and_slides(simulator: Simulator, api: httpx.Cli
     assert remaining(api.get(ME)) == (3, 2)
 
 
+def test_switch_that_is_no_limit_leaves_the_windows_as_they_are(
+    simulator: Simulator, api: httpx.Client
+) -> None:
+    simulator.behave(spike_limit=3)
+    api.get(ME)
+    simulator.behave(scan_seconds=5, url_seconds=60, link_seconds=60)
+    assert remaining(api.get(ME)) == (3, 1)
+
+
 def test_hourly_limit_is_reported_when_it_is_tighter(
     simulator: Simulator, api: httpx.Client
 ) -> None:

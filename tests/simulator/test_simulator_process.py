@@ -12,7 +12,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from doubles.simulator_process import COMPANY, LARGE_COMPANY, PROJECT, simulator_process
+from doubles.simulator_process import COMPANY, LARGE_COMPANY, PROJECT, Simulator, simulator_process
 from procore_simulator.cli import main
 
 COMMAND = [sys.executable, "-m", "procore_simulator"]
@@ -80,6 +80,26 @@ def test_json_line_names_environments_companies_and_projects() -> None:
     assert apps["developer_sandbox"]["api_url"] == ready["api_url"]
     assert {item["id"] for item in ready["companies"]} >= {COMPANY, LARGE_COMPANY}
     assert ready["projects"][0] == {"id": PROJECT, "name": "Harbour Tower", "company_id": COMPANY}
+
+
+@pytest.mark.slow
+def test_what_goes_wrong_is_told_on_stderr_and_the_ready_line_stays_alone() -> None:
+    with subprocess.Popen(
+        [*COMMAND, *FREE, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            simulator = Simulator(json.loads(process.stdout.readline()), process.pid)
+            with simulator.http, simulator.client() as api:
+                simulator.behave(duplicate_status=999)  # which version 2 has no name for
+                path = f"/rest/v2.0/companies/{COMPANY}/projects/{PROJECT}/prime_contracts"
+                answers = [api.post(path, json={"origin_id": "7"}) for _ in range(2)]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            said, told = process.communicate(timeout=10)
+    assert [answer.status_code for answer in answers] == [201, 500]
+    assert said == ""
+    assert "request_failed" in told
 
 
 def test_taken_port_is_one_sentence_and_exit_one() -> None:

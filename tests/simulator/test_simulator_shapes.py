@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from doubles.simulator_process import COMPANY, PROJECT
+from doubles.storing import fetch
 
 QUERY = {"project_id": PROJECT}
 IN_PROJECT = f"/rest/v1.0/projects/{PROJECT}"
@@ -232,6 +233,12 @@ def test_drawings_lie_in_areas_and_only_their_revisions_are_shown(api: httpx.Cli
     current = api.get(revisions).json()
     whole = api.get(revisions, params={"with_obsolete": "true"}).json()
     assert len(whole) > len(current)
+    sizes = {
+        len(fetch(api, current[0][f"{kind}_url"]).content) - current[0][f"{kind}_size"]
+        for kind in ("pdf", "png")
+    }
+    assert sizes == {0}
+    assert api.get(current[0]["pdf_url"]).has_redirect_location
     wanted = {"id[]": [row["id"] for row in current[:2]]}
     assert len(api.get(revisions, params=wanted).json()) == 2
     assert api.get(revisions, params={"drawing_id": current[0]["drawing_id"]}).json()

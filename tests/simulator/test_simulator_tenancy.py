@@ -205,6 +205,24 @@ def test_tool_levels_decide_verb_by_verb(simulator: Simulator, api: httpx.Client
     assert len(simulator.ledger()) == 1
 
 
+@pytest.mark.parametrize(
+    ("tool", "path"),
+    [
+        ("timecard", f"/rest/v1.0/companies/{COMPANY}/timecard_entries/1"),
+        ("timecard", f"/rest/v1.0/projects/{PROJECT}/timecard_entries/1"),
+        ("webhooks", "/rest/v1.0/webhooks/hooks/1/triggers/1"),
+    ],
+)
+def test_deleting_takes_an_admin_by_every_path(
+    simulator: Simulator, api: httpx.Client, tool: str, path: str
+) -> None:
+    query = {"company_id": COMPANY}
+    simulator.state(tools=[{"company_id": COMPANY, "tool": tool, "level": "standard"}])
+    assert api.delete(path, params=query).status_code == 403
+    simulator.state(tools=[{"company_id": COMPANY, "tool": tool, "level": "admin"}])
+    assert api.delete(path, params=query).status_code == 404
+
+
 def test_permissions_tell_the_levels(simulator: Simulator, api: httpx.Client) -> None:
     set_level(simulator, "read")
     simulator.state(tools=[{"company_id": COMPANY, "tool": "photos", "level": "off"}])

@@ -295,6 +295,26 @@ def test_attached_and_expired_uploads_are_gone(simulator: Simulator, api: httpx.
         assert attach(later, lost).status_code == 410
 
 
+def test_form_whose_upload_is_attached_meanwhile_changes_no_file(
+    simulator: Simulator, api: httpx.Client
+) -> None:
+    created = create_upload(api)
+    request = httpx.Request("POST", created["url"], data=created["fields"], files={"file": b"new"})
+    body = request.read()
+    url = urlsplit(created["url"])
+    head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    with socket.create_connection((url.hostname, url.port)) as sender:
+        sender.sendall(f"POST {url.path} HTTP/1.1\r\n{head}\r\n".encode() + body[:-20])
+        while not simulator.counters().get("max_concurrent_storage_requests"):
+            pass
+        assert post_form(created, b"old").status_code == 204
+        file = attach(api, created["uuid"]).json()
+        sender.sendall(body[-20:])
+        answer = sender.recv(65_536)
+    assert b" 403 " in answer.partition(b"\r\n")[0]
+    assert fetch(api, file["file_versions"][0]["url"]).content == b"old"
+
+
 def test_refused_record_leaves_its_upload_to_be_used(api: httpx.Client) -> None:
     uuid = upload(api)
     body = {"file": {"name": "a.bin", "parent_id": 5, "upload_uuid": uuid}}

@@ -183,6 +183,89 @@ def test_wrong_values_are_422_with_the_field(api: httpx.Client) -> None:
     assert api.post(f"/rest/v1.0/projects/{PROJECT}/manpower_logs", json=log).status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        (
+            f"/rest/v1.1/projects/{PROJECT}/meeting_topics",
+            {"meeting_id": "first", "meeting_topic": {"title": "t"}},
+            404,
+        ),
+        (
+            f"/rest/v1.0/projects/{PROJECT}/specification_uploads",
+            {"specification_set_id": [1], "spec_format": "CSI"},
+            404,
+        ),
+        ("/rest/v1.0/budget_line_items/sync", {"budget_line_items": [1]}, 400),
+        (
+            "/rest/v1.1/change_events",
+            {
+                "change_event": {"scope": "tbd", "status": {"id": 1}},
+                "attachments_by_uuid": ["01UUID"],
+            },
+            400,
+        ),
+    ],
+)
+def test_parts_of_another_kind_are_refused_not_stumbled_over(
+    api: httpx.Client, path: str, body: dict[str, Any], status: int
+) -> None:
+    answer = api.post(path, params={"project_id": PROJECT}, json=body)
+    assert answer.status_code == status, answer.text
+
+
+@pytest.mark.parametrize(
+    ("items", "status"),
+    [([1], 400), ([{"manual_amount": "much"}], 422), ([{"manual_amount": "Infinity"}], 422)],
+)
+def test_lines_of_a_direct_cost_are_objects_with_amounts(
+    api: httpx.Client, items: list[Any], status: int
+) -> None:
+    (vendor, *_) = api.get("/rest/v1.0/vendors", params={"company_id": COMPANY}).json()
+    cost = {"invoice_number": "INV-7", "vendor_id": vendor["id"], "direct_cost_type": "invoice"}
+    path = f"/rest/v1.1/projects/{PROJECT}/direct_costs"
+    assert api.post(path, json={"direct_cost": cost}).status_code == 201
+    answer = api.post(path, json={"direct_cost": {**cost, "line_items": items}})
+    assert answer.status_code == status, answer.text
+    unknown = {"direct_cost": {**cost, "vendor_id": 1}}
+    assert api.post(path, json=unknown).status_code == 422
+
+
+def test_sync_below_a_contract_takes_objects_only(api: httpx.Client) -> None:
+    query = {"project_id": PROJECT}
+    (contract, *_) = api.get("/rest/v1.0/purchase_order_contracts", params=query).json()
+    answer = api.patch(
+        "/rest/v1.0/potential_change_orders/sync",
+        params={**query, "contract_id": contract["id"]},
+        json={"updates": [5]},
+    )
+    assert answer.status_code == 400, answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "envelope", "field", "sent"),
+    [
+        ("/rest/v1.0/work_order_contracts", "work_order_contract", "number", {"title": "t"}),
+        ("/rest/v1.0/coordination_issues", "coordination_issue", "issue_number", {"title": "t"}),
+        (f"/rest/v1.0/projects/{PROJECT}/incidents", "incident", "number", {"title": "t"}),
+    ],
+)
+def test_number_is_not_given_twice_after_a_row_was_deleted(
+    api: httpx.Client, path: str, envelope: str, field: str, sent: dict[str, Any]
+) -> None:
+    query = {"project_id": PROJECT}
+    listed = api.get(path, params=query).json()
+    assert api.delete(f"{path}/{listed[0]['id']}", params=query).is_success
+    made = api.post(path, params=query, json={envelope: sent}).json()
+    assert made[field] not in {row[field] for row in listed}
+
+
+def test_number_of_ones_own_leaves_the_counting_as_it_is(api: httpx.Client) -> None:
+    before = api.post(RFIS, json=rfi()).json()["number"]
+    assert api.post(RFIS, json=rfi(number="A-1")).json()["number"] == "A-1"
+    assert api.post(RFIS, json=rfi()).json()["number"] == str(int(before) + 1)
+
+
 def test_time_zone_of_a_project_must_be_known(api: httpx.Client) -> None:
     body = {"company_id": COMPANY, "project": {"name": "Pier", "time_zone": "Mars/Olympus"}}
     assert api.post("/rest/v1.0/projects", json=body).status_code == 422

@@ -6,16 +6,15 @@ from dataclasses import replace
 import orjson
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, list_reply, stored
-from procore_simulator.failures import not_found
+from procore_simulator.crud import crud_routes, list_reply, next_number
 from procore_simulator.inputs import choice, day, flag, instant, integer, kept, reference, text
 from procore_simulator.messages import Reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Paging, Resource
-from procore_simulator.routing import Handler, Reach, Route
+from procore_simulator.resources.nested import nested_routes
+from procore_simulator.routing import Reach, Route, route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -37,7 +36,7 @@ def _seed_packages(seeder: Seeder) -> Iterator[Record]:
 
 def _complete_package(call: Call, row: Record, before: Record | None) -> None:
     if before is None and not row.get("number"):
-        row["number"] = len(call.collection("bid_packages")) + 1
+        row["number"] = next_number(call, "bid_packages")
 
 
 def _in_project(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: FBT001 - Resource.present's shape
@@ -48,7 +47,6 @@ def _in_project(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: FB
 
 PACKAGES = Resource(
     name="bid_packages",
-    block=22,
     tool=_TOOL,
     envelope="bid_package",
     template={
@@ -111,7 +109,6 @@ def _complete_bid(call: Call, row: Record, before: Record | None) -> None:
 
 BIDS = Resource(
     name="bids",
-    block=21,
     tool=_TOOL,
     envelope="bid",
     template={
@@ -147,7 +144,6 @@ BIDS = Resource(
 # What the company's list tells of a package.
 _OF_COMPANY = Resource(
     name="company_bid_packages",
-    block=0,
     tool=_TOOL,
     template={
         "id": None,
@@ -187,63 +183,33 @@ def _list_of_company(call: Call) -> Reply:
     return replace(reply, body=body)
 
 
-def _package(call: Call) -> Record:
-    row = call.collection("bid_packages").get(call.item_id("bid_package_id"))
-    if row is None:
-        raise not_found()
-    return row
-
-
-def _list_bids(call: Call) -> Reply:
-    package = _package(call)["id"]
-    rows = call.collection("bids").rows()
-    return list_reply(BIDS, call, [row for row in rows if row["bid_package_id"] == package])
-
-
-def _below(handler: Handler) -> Handler:
-    """Let a bid be found in its own package only."""
-
-    def handle(call: Call) -> Reply:
-        package = _package(call)["id"]
-        if "id" in call.params and stored(BIDS, call)["bid_package_id"] != package:
-            raise not_found()
-        return handler(call)
-
-    return handle
-
-
 _PACKAGES = "/rest/v1.0/projects/{project_id}/bid_packages"
 _BIDS = f"{_PACKAGES}/{{bid_package_id}}/bids"
 RESOURCES = (PACKAGES, BIDS)
 ROUTES: tuple[Route, ...] = (
-    Route(
-        method="GET",
-        template="/rest/v1.1/projects/{project_id}/bid_packages",
-        handler=_list_packages,
-        resource="bid_packages",
+    route(
+        "GET",
+        "/rest/v1.1/projects/{project_id}/bid_packages",
+        _list_packages,
+        "bid_packages",
         tool=_TOOL,
-        level=Level.READ,
     ),
     *crud_routes(PACKAGES, _PACKAGES, "SCU"),
-    Route(
-        method="GET",
-        template="/rest/v1.0/companies/{company_id}/bid_packages",
-        handler=_list_of_company,
-        resource="bid_packages",
+    route(
+        "GET",
+        "/rest/v1.0/companies/{company_id}/bid_packages",
+        _list_of_company,
+        "bid_packages",
+        tool=_TOOL,
         reach=Reach.COMPANY,
-        tool=_TOOL,
-        level=Level.READ,
     ),
-    Route(
-        method="GET",
-        template=_BIDS,
-        handler=_list_bids,
-        resource="bids",
-        tool=_TOOL,
-        level=Level.READ,
-    ),
-    *(
-        replace(route, handler=_below(route.handler))
-        for route in crud_routes(BIDS, _BIDS, "SCU", created=200)
+    *nested_routes(
+        BIDS,
+        _BIDS,
+        "LSCU",
+        holder="bid_packages",
+        holder_id="bid_package_id",
+        belongs=lambda bid, package: bool(bid["bid_package_id"] == package["id"]),
+        created=200,
     ),
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 
 from procore_simulator.calls import Call
 from procore_simulator.crud import (
@@ -10,20 +11,21 @@ from procore_simulator.crud import (
     crud_routes,
     insert,
     list_reply,
+    next_number,
     present,
     showing,
     stored,
     updating,
 )
-from procore_simulator.failures import ApiError, invalid, missing_parameter, not_found
+from procore_simulator.failures import ApiError, invalid, not_found
 from procore_simulator.filtering import among, ranged
-from procore_simulator.inputs import choice, integer, kept, reference, text, to_integer
+from procore_simulator.inputs import choice, integer, kept, objects, reference, text, to_integer
 from procore_simulator.messages import Json, JsonObject, Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import UNPAGED, Paging, Resource
-from procore_simulator.routing import Handler, Route
+from procore_simulator.resources.nested import holder_of
+from procore_simulator.routing import Handler, Route, route
 from procore_simulator.seeding.seeder import Seeder
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -64,7 +66,6 @@ def _with_links(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: FB
 
 VIEWS = Resource(
     name="budget_views",
-    block=27,
     tool=_TOOL,
     template={
         "id": None,
@@ -102,7 +103,6 @@ def _seed_wbs(seeder: Seeder) -> Iterator[Record]:
 
 WBS_CODES = Resource(
     name="wbs_codes",
-    block=26,
     tool=_TOOL,
     template={
         "id": None,
@@ -141,7 +141,6 @@ def _seed_lines(seeder: Seeder) -> Iterator[Record]:
 
 LINES = Resource(
     name="budget_line_items",
-    block=28,
     tool=_TOOL,
     envelope="budget_line_item",
     template={
@@ -172,13 +171,6 @@ def _column(line: Record, name: str, place: int) -> str:
         return f"{(line['id'] * 7) % 101}.00"
     share = Decimal((line["id"] * (place + 3)) % 97 - 20) / 100
     return f"{budget if place == 0 else budget * share:.2f}"
-
-
-def _view(call: Call) -> Record:
-    row = call.collection("budget_views").get(call.item_id("budget_view_id"))
-    if row is None:
-        raise not_found()
-    return row
 
 
 def _details(call: Call, view: Record) -> list[Record]:
@@ -221,7 +213,6 @@ def _details(call: Call, view: Record) -> list[Record]:
 
 _ROWS = Resource(
     name="budget_rows",
-    block=29,
     tool=_TOOL,
     template={},
     paging=Paging(default=100, maximum=1_000),
@@ -230,7 +221,7 @@ _ROWS = Resource(
 
 
 def _detail_rows(call: Call) -> Reply:
-    rows = _details(call, _view(call))
+    rows = _details(call, holder_of(call, "budget_views", "budget_view_id"))
     wanted = {value for key, value in call.request.query if key == "cost_code_id[]"}
     if wanted:
         rows = [row for row in rows if str(row["cost_code_id"]) in wanted]
@@ -238,7 +229,7 @@ def _detail_rows(call: Call) -> Reply:
 
 
 def _summary_rows(call: Call) -> Reply:
-    view = _view(call)
+    view = holder_of(call, "budget_views", "budget_view_id")
     sums: dict[str, Record] = {}
     for row in _details(call, view):
         division = row["root_cost_code"]
@@ -262,11 +253,8 @@ def _summary_rows(call: Call) -> Reply:
 
 def _sync_lines(call: Call) -> Reply:
     """Upsert; unlike every other sync, it answers the bare list."""
-    sent = call.body.get("budget_line_items")
-    if not isinstance(sent, list):
-        raise missing_parameter("budget_line_items")
     made: list[Record] = []
-    for item in sent:
+    for item in objects(call.body.get("budget_line_items"), "budget_line_items"):
         number = to_integer(item.get("id"))
         row = None if number is None else call.lookup("budget_line_items", number)
         if number is not None and row is None:
@@ -295,12 +283,11 @@ def _seed_changes(seeder: Seeder) -> Iterator[Record]:
 
 def _complete_change(call: Call, row: Record, before: Record | None) -> None:
     if before is None and row.get("number") is None:
-        row["number"] = len(call.collection("budget_changes")) + 1
+        row["number"] = next_number(call, "budget_changes")
 
 
 CHANGES = Resource(
     name="budget_changes",
-    block=30,
     tool=_TOOL,
     template={
         "id": None,
@@ -353,47 +340,34 @@ def _list_changes(call: Call) -> Reply:
     return list_reply(CHANGES, call, call.collection("budget_changes").rows())
 
 
-def _route(method: str, template: str, handler: Handler, resource: str, level: Level) -> Route:
-    return Route(
-        method=method,
-        template=template,
-        handler=handler,
-        resource=resource,
-        tool=_TOOL,
-        level=level,
-    )
-
-
+_route = partial(route, tool=_TOOL)
 _VIEW = "/rest/v1.0/budget_views/{budget_view_id}"
 _CHANGES = "/rest/v1.0/projects/{project_id}/budget_changes"
-_READ, _WRITE = Level.READ, Level.STANDARD
 RESOURCES = (VIEWS, WBS_CODES, LINES, CHANGES)
 ROUTES: tuple[Route, ...] = (
     *crud_routes(VIEWS, "/rest/v1.0/budget_views", "L"),
-    _route("GET", f"{_VIEW}/detail_rows", _detail_rows, "budget_detail_rows", _READ),
-    _route("GET", f"{_VIEW}/summary_rows", _summary_rows, "budget_summary_rows", _READ),
+    _route("GET", f"{_VIEW}/detail_rows", _detail_rows, "budget_detail_rows"),
+    _route("GET", f"{_VIEW}/summary_rows", _summary_rows, "budget_summary_rows"),
     *crud_routes(
         WBS_CODES, "/rest/v1.0/projects/{project_id}/work_breakdown_structure/wbs_codes", "L"
     ),
     *crud_routes(LINES, "/rest/v1.1/budget_line_items", "SCU"),
-    _route("POST", "/rest/v1.0/budget_line_items/sync", _sync_lines, "budget_line_items", _WRITE),
+    _route("POST", "/rest/v1.0/budget_line_items/sync", _sync_lines, "budget_line_items"),
     _route(
         "DELETE",
         "/rest/v2.0/companies/{company_id}/projects/{project_id}/budget_line_items/{id}",
         _remove_line,
         "budget_line_items",
-        Level.ADMIN,
     ),
     _route(
         "GET",
         "/rest/v1.0/projects/{project_id}/budget",
         lambda _call: json_reply({"locked": False}),
         "budget",
-        _READ,
     ),
-    _route("GET", _CHANGES, _under_data(_list_changes), "budget_changes", _READ),
-    _route("POST", _CHANGES, _under_data(creating(CHANGES)), "budget_changes", _WRITE),
-    _route("GET", f"{_CHANGES}/{{id}}", _under_data(showing(CHANGES)), "budget_changes", _READ),
-    _route("PATCH", f"{_CHANGES}/{{id}}", _under_data(updating(CHANGES)), "budget_changes", _WRITE),
+    _route("GET", _CHANGES, _under_data(_list_changes), "budget_changes"),
+    _route("POST", _CHANGES, _under_data(creating(CHANGES)), "budget_changes"),
+    _route("GET", f"{_CHANGES}/{{id}}", _under_data(showing(CHANGES)), "budget_changes"),
+    _route("PATCH", f"{_CHANGES}/{{id}}", _under_data(updating(CHANGES)), "budget_changes"),
     *crud_routes(CHANGES, _CHANGES, "D", deleted=204),
 )

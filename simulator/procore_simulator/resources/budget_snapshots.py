@@ -8,8 +8,7 @@ from procore_simulator.failures import ApiError
 from procore_simulator.inputs import reference, text
 from procore_simulator.messages import Reply
 from procore_simulator.resource import Resource
-from procore_simulator.routing import Route
-from procore_simulator.tenancy import Level
+from procore_simulator.routing import Route, route
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -18,7 +17,6 @@ _SECONDS = 3600.0
 
 SNAPSHOTS = Resource(
     name="budget_view_snapshots",
-    block=67,
     tool="budget",
     envelope="budget_view_snapshot",
     template={
@@ -57,12 +55,5 @@ _PATH = "/rest/v1.0/budget_view_snapshots"
 RESOURCES = (SNAPSHOTS,)
 ROUTES: tuple[Route, ...] = (
     *crud_routes(SNAPSHOTS, _PATH, "L"),
-    Route(
-        method="POST",
-        template=_PATH,
-        handler=_create,
-        resource="budget_view_snapshots",
-        tool="budget",
-        level=Level.STANDARD,
-    ),
+    route("POST", _PATH, _create, "budget_view_snapshots", tool="budget"),
 )

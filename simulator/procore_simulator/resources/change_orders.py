@@ -4,18 +4,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, insert, show_reply
+from procore_simulator.crud import crud_routes, insert, next_number, show_reply
 from procore_simulator.failures import invalid, missing_parameter
 from procore_simulator.filtering import among, flagged, ranged
-from procore_simulator.inputs import choice, day, flag, integer, money, text, to_integer
+from procore_simulator.inputs import choice, day, flag, integer, money, objects, text, to_integer
 from procore_simulator.messages import Json, JsonObject, Reply
 from procore_simulator.records import Record
 from procore_simulator.resource import UNPAGED, Input, Paging, Resource
 from procore_simulator.resources.line_items import line_items
-from procore_simulator.routing import Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.sync import sync_route
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -92,15 +91,14 @@ def _seeding(*kinds: str) -> Callable[[Seeder], Iterator[Record]]:
 def _numbering(name: str) -> Callable[[Call, Record, Record | None], None]:
     def complete(call: Call, row: Record, before: Record | None) -> None:
         if before is None and not row.get("number"):
-            row["number"] = f"{len(call.collection(name)) + 1:03d}"
+            row["number"] = f"{next_number(call, name):03d}"
 
     return complete
 
 
-def _change_orders(name: str, block: int, tool: str, *kinds: str) -> Resource:
+def _change_orders(name: str, tool: str, *kinds: str) -> Resource:
     return Resource(
         name=name,
-        block=block,
         tool=tool,
         envelope="change_order",
         template={
@@ -131,15 +129,14 @@ def _change_orders(name: str, block: int, tool: str, *kinds: str) -> Resource:
     )
 
 
-PRIME = _change_orders("prime_change_orders", 53, "prime_contracts", *_PRIME)
-COMMITMENT = _change_orders("commitment_change_orders", 54, "commitments", *_COMMITMENTS)
+PRIME = _change_orders("prime_change_orders", "prime_contracts", *_PRIME)
+COMMITMENT = _change_orders("commitment_change_orders", "commitments", *_COMMITMENTS)
 
 
-def _tier(name: str, block: int, **own: Json) -> Resource:
+def _tier(name: str, **own: Json) -> Resource:
     kinds = (*_PRIME, *_COMMITMENTS)
     return Resource(
         name=name,
-        block=block,
         tool="change_orders",
         envelope="change_order",
         template={**_TEMPLATE, "origin_id": None, "origin_data": None, **own},
@@ -165,12 +162,11 @@ def _tier(name: str, block: int, **own: Json) -> Resource:
     )
 
 
-PACKAGES = _tier("change_order_packages", 55, type="ChangeOrderPackage", origin_code=None)
-REQUESTS = _tier("change_order_requests", 56, change_order_package_id=None)
-POTENTIAL = _tier("potential_change_orders", 57, change_order_request_id=None)
+PACKAGES = _tier("change_order_packages", type="ChangeOrderPackage", origin_code=None)
+REQUESTS = _tier("change_order_requests", change_order_package_id=None)
+POTENTIAL = _tier("potential_change_orders", change_order_request_id=None)
 ITEMS = line_items(
     "potential_change_order_line_items",
-    block=58,
     tool="change_orders",
     holder="potential_change_orders",
     holder_id="potential_change_order_id",
@@ -197,14 +193,7 @@ def _creating(resource: Resource) -> Route:
             insert(POTENTIAL, call, twin)
         return show_reply(resource, call, row, status=201)
 
-    return Route(
-        method="POST",
-        template=f"/rest/v1.0/{resource.name}",
-        handler=handle,
-        resource=resource.name,
-        tool=resource.tool,
-        level=Level.STANDARD,
-    )
+    return route("POST", f"/rest/v1.0/{resource.name}", handle, resource.name, tool=resource.tool)
 
 
 def _updating(resource: Resource) -> Route:
@@ -227,10 +216,9 @@ def _syncing(resource: Resource) -> Route:
         contract = call.request.argument("contract_id")
         if contract in (None, ""):
             raise missing_parameter("contract_id")
-        updates = call.body.get("updates")
-        if isinstance(updates, list):
-            whole = [{**item, "contract_id": contract} for item in updates]
-            call.body = {**call.body, "updates": whole}
+        updates = objects(call.body.get("updates"), "updates")
+        whole: Json = [{**item, "contract_id": contract} for item in updates]
+        call.body = {**call.body, "updates": whole}
         return route.handler(call)
 
     return replace(route, handler=handle)

@@ -1,20 +1,19 @@
 """Comments on tasks, and the response logs of observations; both may move what they are about."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, envelope_of, insert, list_reply, show_reply, stored
-from procore_simulator.failures import invalid, missing_parameter, not_found
-from procore_simulator.filtering import among, select_among
+from procore_simulator.crud import crud_routes, envelope_of, insert, show_reply
+from procore_simulator.failures import invalid, missing_parameter
+from procore_simulator.filtering import among
 from procore_simulator.inputs import choice, integer, text
 from procore_simulator.messages import Reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Resource
-from procore_simulator.routing import Handler, Route
+from procore_simulator.resources.nested import holder_of, nested_routes
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding.seeder import Seeder
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -53,7 +52,6 @@ def _complete_comment(call: Call, row: Record, before: Record | None) -> None:
 
 COMMENTS = Resource(
     name="task_item_comments",
-    block=64,
     tool="tasks",
     envelope="task_item_comment",
     template={
@@ -100,7 +98,6 @@ def _titled(status: str) -> str:
 
 RESPONSES = Resource(
     name="observation_response_logs",
-    block=65,
     tool="observations",
     envelope="response_log",
     template={
@@ -118,24 +115,10 @@ RESPONSES = Resource(
 )
 
 
-def _observation(call: Call) -> Record:
-    row = call.collection("observations").get(call.item_id("item_id"))
-    if row is None:
-        raise not_found("Observation")
-    return row
-
-
-def _list_responses(call: Call) -> Reply:
-    observation = _observation(call)
-    rows = call.collection("observation_response_logs").rows()
-    own = [row for row in rows if row["item_id"] == observation["id"]]
-    return list_reply(RESPONSES, call, select_among(RESPONSES, own, call.request.query))
-
-
 def _create_response(call: Call) -> Reply:
     if "project_id" not in call.body:
         raise missing_parameter("project_id")
-    observation = _observation(call)
+    observation = holder_of(call, "observations", "item_id")
     sent = dict(envelope_of(RESPONSES, call.body))
     # The status stands beside the envelope, and moves the observation.
     sent["status"] = call.body.get("status") or observation["status"]
@@ -147,38 +130,18 @@ def _create_response(call: Call) -> Reply:
     return show_reply(RESPONSES, call, row, status=201)
 
 
-def _below(handler: Handler) -> Handler:
-    """Let a response log be found below its own observation only."""
-
-    def handle(call: Call) -> Reply:
-        if stored(RESPONSES, call)["item_id"] != _observation(call)["id"]:
-            raise not_found()
-        return handler(call)
-
-    return handle
-
-
 RESOURCES = (COMMENTS, RESPONSES)
 _COMMENTS = "/rest/v1.0/companies/{company_id}/projects/{project_id}/task_item_comments"
 _RESPONSES = "/rest/v1.0/observations/items/{item_id}/response_logs"
 ROUTES: tuple[Route, ...] = (
     *crud_routes(COMMENTS, _COMMENTS, "LCUD"),
-    *(
-        Route(
-            method=method,
-            template=_RESPONSES,
-            handler=handler,
-            resource=RESPONSES.name,
-            tool=RESPONSES.tool,
-            level=level,
-        )
-        for method, handler, level in (
-            ("GET", _list_responses, Level.READ),
-            ("POST", _create_response, Level.STANDARD),
-        )
+    *nested_routes(
+        RESPONSES,
+        _RESPONSES,
+        "LS",
+        holder="observations",
+        holder_id="item_id",
+        belongs=lambda response, observation: bool(response["item_id"] == observation["id"]),
     ),
-    *(
-        replace(route, handler=_below(route.handler))
-        for route in crud_routes(RESPONSES, _RESPONSES, "S")
-    ),
+    route("POST", _RESPONSES, _create_response, RESPONSES.name, tool=RESPONSES.tool),
 )

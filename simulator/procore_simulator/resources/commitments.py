@@ -1,10 +1,18 @@
 """Subcontracts, line items of commitments, and commitments of both kinds in two generations."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from procore_simulator.calls import Call
 from procore_simulator.crud import change as change_row
-from procore_simulator.crud import crud_routes, insert, list_reply, show_reply, stored
+from procore_simulator.crud import (
+    crud_routes,
+    insert,
+    list_reply,
+    next_number,
+    show_reply,
+    stored,
+)
 from procore_simulator.custom_fields import custom_field_template
 from procore_simulator.failures import invalid, not_found
 from procore_simulator.filtering import among, flagged, ranged, select_among
@@ -14,11 +22,10 @@ from procore_simulator.records import Record
 from procore_simulator.resource import Paging, Resource
 from procore_simulator.resources.financials import PURCHASE_ORDERS
 from procore_simulator.resources.line_items import line_items
-from procore_simulator.routing import Handler, Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.sync import sync_route
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -64,12 +71,11 @@ def _read_vendor(value: Json, call: Call) -> JsonObject:
 
 def _complete_subcontract(call: Call, row: Record, before: Record | None) -> None:
     if before is None and not row.get("number"):
-        row["number"] = f"SC-{len(call.collection('work_order_contracts')) + 1:04d}"
+        row["number"] = f"SC-{next_number(call, 'work_order_contracts', prefix='SC-'):04d}"
 
 
 SUBCONTRACTS = Resource(
     name="work_order_contracts",
-    block=33,
     tool=_TOOL,
     envelope="work_order_contract",
     template={
@@ -137,14 +143,12 @@ SUBCONTRACTS = Resource(
 
 _ORDER_ITEMS = line_items(
     "purchase_order_contract_line_items",
-    block=34,
     tool=_TOOL,
     holder="purchase_order_contracts",
     holder_id="purchase_order_contract_id",
 )
 _SUBCONTRACT_ITEMS = line_items(
     "work_order_contract_line_items",
-    block=35,
     tool=_TOOL,
     holder="work_order_contracts",
     holder_id="work_order_contract_id",
@@ -181,9 +185,7 @@ _FIRST = (
     "grand_total", "created_at", "updated_at",
 )  # fmt: skip
 _TEMPLATE = {**SUBCONTRACTS.template, **PURCHASE_ORDERS.template, "type": None}
-_COMMITMENTS = Resource(
-    name="commitments", block=0, tool=_TOOL, template=_TEMPLATE, present=_of_first
-)
+_COMMITMENTS = Resource(name="commitments", tool=_TOOL, template=_TEMPLATE, present=_of_first)
 
 
 def _of_second(_call: Call, shown: Record, _listed: bool) -> Record:  # noqa: FBT001 - Resource.present's shape
@@ -195,7 +197,6 @@ def _of_second(_call: Call, shown: Record, _listed: bool) -> Record:  # noqa: FB
 
 _CONTRACTS = Resource(
     name="commitment_contracts",
-    block=0,
     tool=_TOOL,
     template=_TEMPLATE,
     paging=Paging(default=10, maximum=100),
@@ -248,17 +249,7 @@ def _delete_second(call: Call) -> Reply:
     return Reply(status=204)
 
 
-def _route(method: str, template: str, handler: Handler, resource: str, level: Level) -> Route:
-    return Route(
-        method=method,
-        template=template,
-        handler=handler,
-        resource=resource,
-        tool=_TOOL,
-        level=level,
-    )
-
-
+_route = partial(route, tool=_TOOL)
 _FIRST_PATH = "/rest/v1.0/commitments"
 _SECOND_PATH = "/rest/v2.0/companies/{company_id}/projects/{project_id}/commitment_contracts"
 _SUBCONTRACTS = "/rest/v1.0/work_order_contracts"
@@ -272,13 +263,11 @@ ROUTES: tuple[Route, ...] = (
     sync_route(_SUBCONTRACT_ITEMS.resource, f"{_SUBCONTRACT_LINES}/sync"),
     *_ORDER_ITEMS.routes(_ORDER_LINES),
     sync_route(_ORDER_ITEMS.resource, f"{_ORDER_LINES}/sync"),
-    _route("GET", _FIRST_PATH, _list_first, "commitments", Level.READ),
-    _route("GET", f"{_FIRST_PATH}/{{id}}", _show_first, "commitments", Level.READ),
-    _route("GET", _SECOND_PATH, _list_second, "commitment_contracts", Level.READ),
-    _route("POST", _SECOND_PATH, _create_second, "commitment_contracts", Level.STANDARD),
-    _route("GET", f"{_SECOND_PATH}/{{id}}", _show_second, "commitment_contracts", Level.READ),
-    _route(
-        "PATCH", f"{_SECOND_PATH}/{{id}}", _update_second, "commitment_contracts", Level.STANDARD
-    ),
-    _route("DELETE", f"{_SECOND_PATH}/{{id}}", _delete_second, "commitment_contracts", Level.ADMIN),
+    _route("GET", _FIRST_PATH, _list_first, "commitments"),
+    _route("GET", f"{_FIRST_PATH}/{{id}}", _show_first, "commitments"),
+    _route("GET", _SECOND_PATH, _list_second, "commitment_contracts"),
+    _route("POST", _SECOND_PATH, _create_second, "commitment_contracts"),
+    _route("GET", f"{_SECOND_PATH}/{{id}}", _show_second, "commitment_contracts"),
+    _route("PATCH", f"{_SECOND_PATH}/{{id}}", _update_second, "commitment_contracts"),
+    _route("DELETE", f"{_SECOND_PATH}/{{id}}", _delete_second, "commitment_contracts"),
 )

@@ -10,7 +10,7 @@ from procore_simulator.inputs import flag, kept, text, to_integer
 from procore_simulator.messages import JsonObject, Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Paging, Resource
-from procore_simulator.routing import Reach, Route
+from procore_simulator.routing import Reach, Route, route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.sync import sync_route
@@ -29,7 +29,6 @@ TOOLS = (
 
 COMPANIES = Resource(
     name="companies",
-    block=4,
     tool="companies",
     template={
         "id": None,
@@ -209,7 +208,6 @@ def _seed_vendors(seeder: Seeder) -> Iterator[Record]:
 
 VENDORS = Resource(
     name="vendors",
-    block=5,
     tool="directory",
     envelope="vendor",
     template=_VENDOR_TEMPLATE,
@@ -226,20 +224,8 @@ VENDORS = Resource(
 
 RESOURCES = (COMPANIES, VENDORS)
 ROUTES: tuple[Route, ...] = (
-    Route(
-        method="GET",
-        template="/rest/v1.0/me",
-        handler=_me,
-        resource="me",
-        reach=Reach.PRINCIPAL,
-    ),
-    Route(
-        method="GET",
-        template="/rest/v1.0/companies",
-        handler=_companies,
-        resource="companies",
-        reach=Reach.PRINCIPAL,
-    ),
+    route("GET", "/rest/v1.0/me", _me, "me", reach=Reach.PRINCIPAL),
+    route("GET", "/rest/v1.0/companies", _companies, "companies", reach=Reach.PRINCIPAL),
     Route(
         method="GET",
         template="/rest/v1.0/company_base_url",
@@ -256,12 +242,7 @@ ROUTES: tuple[Route, ...] = (
         reach=Reach.COMPANY,
         names_company=False,
     ),
-    Route(
-        method="GET",
-        template="/rest/v1.0/projects/{project_id}/tools",
-        handler=_project_tools,
-        resource="project_tools",
-    ),
+    route("GET", "/rest/v1.0/projects/{project_id}/tools", _project_tools, "project_tools"),
     *crud_routes(VENDORS, "/rest/v1.0/vendors", "LSCU"),
     sync_route(VENDORS, "/rest/v1.0/vendors/sync"),
 )

@@ -9,7 +9,7 @@ from procore_simulator.inputs import choice, flag, kept, text
 from procore_simulator.messages import Json, Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import UNPAGED, Filter, Input, Paging, Resource
-from procore_simulator.routing import Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
 
@@ -29,7 +29,6 @@ def _named(names: tuple[str, ...]) -> Callable[[Seeder], Iterator[Record]]:
 def _list(
     name: str,
     envelope: str,
-    block: int,
     seed: Callable[[Seeder], Iterator[Record]],
     *,
     template: Mapping[str, Json] | None = None,
@@ -39,7 +38,6 @@ def _list(
 ) -> Resource:
     return Resource(
         name=name,
-        block=block,
         tool="admin",
         envelope=envelope,
         template={"id": None, "name": None, **(template or {})},
@@ -98,7 +96,6 @@ _ADDRESS = ("address", "city", "state_code", "country_code", "zip", "phone", "fa
 DEPARTMENTS = _list(
     "departments",
     "department",
-    16,
     _named(("Field", "Estimating", "Safety")),
     template={"origin_id": None, "origin_data": None},
     inputs={"origin_id": text("origin_id"), "origin_data": text("origin_data")},
@@ -106,16 +103,14 @@ DEPARTMENTS = _list(
 OFFICES = _list(
     "offices",
     "office",
-    17,
     _seed_offices,
     template={**dict.fromkeys(_ADDRESS), "logo": None},
     inputs={name: text(name) for name in _ADDRESS},
 )
-TYPES = _list("project_types", "project_type", 18, _named(("Civil", "Health", "Schools")))
+TYPES = _list("project_types", "project_type", _named(("Civil", "Health", "Schools")))
 STAGES = _list(
     "project_stages",
     "project_stage",
-    19,
     _seed_stages,
     template={
         "is_bidding_stage": False,
@@ -129,11 +124,10 @@ STAGES = _list(
     },
     inputs={"is_bidding_stage": flag("is_bidding_stage"), "category": text("category")},
 )
-REGIONS = _list("project_regions", "project_region", 39, _named(("North", "South")))
+REGIONS = _list("project_regions", "project_region", _named(("North", "South")))
 PROGRAMS = _list(
     "programs",
     "program",
-    40,
     _named(("Bridges", "Schools of tomorrow")),
     template={"address_freeform": None, "website": None, "project_count": 0},
     inputs={"address_freeform": text("address_freeform"), "website": text("website")},
@@ -141,7 +135,6 @@ PROGRAMS = _list(
 TRADES = _list(
     "trades",
     "trade",
-    53,
     _seed_trades,
     template={"active": True, "updated_at": None},
     inputs={"active": flag("active")},
@@ -156,7 +149,6 @@ def _of_type(row: Record, values: tuple[str, ...]) -> bool:
 TEMPLATES = _list(
     "permission_templates",
     "permission_template",
-    54,
     _seed_templates,
     template={"project_specific": False, "type": "global", "category": "internal"},
     inputs={
@@ -192,11 +184,11 @@ ROUTES: tuple[Route, ...] = (
     ),
     *crud_routes(TRADES, f"{_COMPANY}/trades", "LSC"),
     *crud_routes(TEMPLATES, f"{_COMPANY}/permission_templates", "LSC", created=200),
-    Route(
-        method="GET",
-        template="/rest/v1.0/projects/{project_id}/permission_templates",
-        handler=_project_templates,
-        resource="project_permission_templates",
+    route(
+        "GET",
+        "/rest/v1.0/projects/{project_id}/permission_templates",
+        _project_templates,
+        "project_permission_templates",
         tool="directory",
     ),
 )

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes
+from procore_simulator.crud import crud_routes, next_number
 from procore_simulator.filtering import among, containing, ranged, referring
 from procore_simulator.inputs import choice, day, kept, person, reference, text
 from procore_simulator.records import Record
@@ -48,13 +48,12 @@ def _seed(seeder: Seeder) -> Iterator[Record]:
 
 def _complete(call: Call, row: Record, before: Record | None) -> None:
     if before is None:
-        row["issue_number"] = len(call.collection("coordination_issues")) + 1
+        row["issue_number"] = next_number(call, "coordination_issues", field="issue_number")
         row["uuid"] = row.get("uuid") or f"00000000-0000-4000-8000-{row['id']:012d}"
 
 
 ISSUES = Resource(
     name="coordination_issues",
-    block=57,
     tool="coordination_issues",
     envelope="coordination_issue",
     template={

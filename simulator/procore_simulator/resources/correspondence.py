@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, list_reply
-from procore_simulator.failures import invalid, not_found
-from procore_simulator.filtering import among, containing, ranged, referring, select_among
+from procore_simulator.crud import crud_routes, next_number
+from procore_simulator.failures import invalid
+from procore_simulator.filtering import among, containing, ranged, referring
 from procore_simulator.inputs import day, flag, integer, kept, people, person, text, valued
-from procore_simulator.messages import JsonObject, Reply
+from procore_simulator.messages import JsonObject
 from procore_simulator.records import Record
 from procore_simulator.resource import Resource
+from procore_simulator.resources.nested import holder_of, nested_routes
 from procore_simulator.routing import Route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
@@ -26,7 +27,6 @@ def _seed_tools(seeder: Seeder) -> Iterator[Record]:
 
 TOOLS = Resource(
     name="generic_tools",
-    block=58,
     tool="correspondence",
     envelope="generic_tool",
     template={
@@ -74,13 +74,12 @@ def _seed_items(seeder: Seeder) -> Iterator[Record]:
 
 def _complete_item(call: Call, row: Record, before: Record | None) -> None:
     if before is None:
-        row["generic_tool"] = _shown_tool(_tool(call))
-        row.setdefault("position", str(len(call.collection("generic_tool_items")) + 1))
+        row["generic_tool"] = _shown_tool(holder_of(call, "generic_tools", "generic_tool_id"))
+        row.setdefault("position", str(next_number(call, "generic_tool_items", field="position")))
 
 
 ITEMS = Resource(
     name="generic_tool_items",
-    block=59,
     tool="correspondence",
     envelope="generic_tool_item",
     template={
@@ -135,21 +134,6 @@ ITEMS = Resource(
 )
 
 
-def _tool(call: Call) -> Record:
-    tools = call.world.collection("generic_tools", company=call.home)
-    tool = tools.get(call.item_id("generic_tool_id"))
-    if tool is None:
-        raise not_found()
-    return tool
-
-
-def _list_items(call: Call) -> Reply:
-    tool = _tool(call)
-    rows = call.collection("generic_tool_items").rows()
-    own = [row for row in rows if row["generic_tool"]["id"] == tool["id"]]
-    return list_reply(ITEMS, call, select_among(ITEMS, own, call.request.query))
-
-
 def _seed_form_templates(seeder: Seeder) -> Iterator[Record]:
     for number, name in zip(seeder.ids(), ("Permit", "Handover"), strict=False):
         yield {"id": number, "name": name, "created_by": seeder.person(), **seeder.times()}
@@ -157,7 +141,6 @@ def _seed_form_templates(seeder: Seeder) -> Iterator[Record]:
 
 FORM_TEMPLATES = Resource(
     name="form_templates",
-    block=63,
     tool="forms",
     template={
         "id": None,
@@ -205,7 +188,6 @@ def _complete_form(call: Call, row: Record, _before: Record | None) -> None:
 
 FORMS = Resource(
     name="forms",
-    block=60,
     tool="forms",
     envelope="form",
     template={
@@ -248,14 +230,14 @@ _ITEMS = f"{_PROJECT}/generic_tools/{{generic_tool_id}}/generic_tool_items"
 RESOURCES = (TOOLS, ITEMS, FORM_TEMPLATES, FORMS)
 ROUTES: tuple[Route, ...] = (
     *crud_routes(TOOLS, "/rest/v1.0/companies/{company_id}/generic_tools", "LCU"),
-    Route(
-        method="GET",
-        template=_ITEMS,
-        handler=_list_items,
-        resource="generic_tool_items",
-        tool="correspondence",
+    *nested_routes(
+        ITEMS,
+        _ITEMS,
+        "LSCUD",
+        holder="generic_tools",
+        holder_id="generic_tool_id",
+        belongs=lambda item, tool: bool(item["generic_tool"]["id"] == tool["id"]),
     ),
-    *crud_routes(ITEMS, _ITEMS, "SCUD"),
     *crud_routes(ITEMS, f"{_PROJECT}/correspondence_type_items", "L"),
     *crud_routes(FORMS, f"{_PROJECT}/forms", "LSCUD"),
     *crud_routes(FORM_TEMPLATES, f"{_PROJECT}/form_templates", "L"),

@@ -8,8 +8,7 @@ from procore_simulator.messages import Json, JsonObject, Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Resource
 from procore_simulator.resources.correspondence import ITEMS
-from procore_simulator.routing import Route
-from procore_simulator.tenancy import Level
+from procore_simulator.routing import Route, route
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -58,14 +57,7 @@ def _checked(call: Call, item: Json) -> tuple[Record | None, JsonObject, Json]:
 RESOURCES: tuple[Resource, ...] = ()
 _PROJECT = "/rest/v1.0/projects/{project_id}"
 ROUTES: tuple[Route, ...] = tuple(
-    Route(
-        method="PATCH",
-        template=template,
-        handler=_update,
-        resource=_KEY,
-        tool="correspondence",
-        level=Level.STANDARD,
-    )
+    route("PATCH", template, _update, _KEY, tool="correspondence")
     for template in (
         f"{_PROJECT}/generic_tools/{{generic_tool_id}}/generic_tool_items",
         f"{_PROJECT}/correspondence_type_items",

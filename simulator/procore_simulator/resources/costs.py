@@ -7,15 +7,14 @@ from procore_simulator.calls import Call
 from procore_simulator.crud import crud_routes, stored
 from procore_simulator.failures import conflict
 from procore_simulator.filtering import among, ranged
-from procore_simulator.inputs import choice, day, kept, text, to_integer
-from procore_simulator.messages import Json, JsonObject, Reply, json_reply
+from procore_simulator.inputs import choice, day, kept, money, objects, reference, text
+from procore_simulator.messages import Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Resource
 from procore_simulator.resources.line_items import line_items
-from procore_simulator.routing import Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.sync import sync_route
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -37,7 +36,6 @@ def _seed_types(seeder: Seeder) -> Iterator[Record]:
 
 TYPES = Resource(
     name="line_item_types",
-    block=36,
     tool="cost_codes",
     envelope="line_item_type",
     template={
@@ -69,7 +67,6 @@ def _seed_sub_jobs(seeder: Seeder) -> Iterator[Record]:
 
 SUB_JOBS = Resource(
     name="sub_jobs",
-    block=37,
     tool="cost_codes",
     envelope="sub_job",
     template={
@@ -105,12 +102,6 @@ def _seed_costs(seeder: Seeder) -> Iterator[Record]:
         }
 
 
-def _read_vendor(value: Json, call: Call) -> JsonObject:
-    number = to_integer(value)
-    vendor = None if number is None else call.lookup("vendors", number)
-    return {"vendor": vendor and {"id": vendor["id"], "name": vendor["name"]}}
-
-
 def _told_of_vendor(_call: Call, shown: Record, listed: bool) -> Record:  # noqa: FBT001 - Resource.present's shape
     vendor = shown["vendor"]
     shown["vendor_id"] = vendor and vendor["id"]
@@ -122,18 +113,22 @@ def _told_of_vendor(_call: Call, shown: Record, listed: bool) -> Record:  # noqa
     return shown
 
 
-def _complete_cost(_call: Call, row: Record, _before: Record | None) -> None:
-    items = row.pop("new_line_items", None)
-    if isinstance(items, list):
-        amounts = [Decimal(str(item.get("manual_amount") or 0)) for item in items]
-        row["grand_total"] = f"{sum(amounts):.2f}"
+_AMOUNT = money("manual_amount")
+
+
+def _complete_cost(call: Call, row: Record, _before: Record | None) -> None:
+    sent = row.pop("new_line_items", None)
+    if sent is not None:
+        items = objects(sent, "line_items")
+        amounts = [_AMOUNT(item.get("manual_amount") or 0, call) for item in items]
+        total = sum(Decimal(amount["manual_amount"]) for amount in amounts)
+        row["grand_total"] = f"{total:.2f}"
         row["line_items_count"] = len(items)
     row["attachments_count"] = len(row.get("attachments", ()))
 
 
 COSTS = Resource(
     name="direct_costs",
-    block=38,
     tool="direct_costs",
     envelope="direct_cost",
     template={
@@ -170,7 +165,7 @@ COSTS = Resource(
         "direct_cost_date": day("direct_cost_date"),
         "received_date": day("received_date"),
         "payment_date": day("payment_date"),
-        "vendor_id": _read_vendor,
+        "vendor_id": reference("vendor", "vendors"),
         "line_items": kept("new_line_items"),
     },
     required=("invoice_number", "vendor_id", "direct_cost_type"),
@@ -202,7 +197,6 @@ def _delete_cost(call: Call) -> Reply:
 
 ITEMS = line_items(
     "direct_cost_line_items",
-    block=39,
     tool="direct_costs",
     holder="direct_costs",
     holder_id="direct_cost_id",
@@ -217,14 +211,7 @@ ROUTES: tuple[Route, ...] = (
     *crud_routes(SUB_JOBS, "/rest/v1.0/sub_jobs", "LSCUD"),
     sync_route(SUB_JOBS, "/rest/v1.0/sub_jobs/sync"),
     *crud_routes(COSTS, _COSTS, "LSCU"),
-    Route(
-        method="DELETE",
-        template=f"{_COSTS}/{{id}}",
-        handler=_delete_cost,
-        resource="direct_costs",
-        tool="direct_costs",
-        level=Level.ADMIN,
-    ),
+    route("DELETE", f"{_COSTS}/{{id}}", _delete_cost, "direct_costs", tool="direct_costs"),
     sync_route(COSTS, f"{_OLD_COSTS}/sync"),
     *ITEMS.routes(f"{_OLD_COSTS}/{{direct_cost_id}}/line_items"),
     sync_route(ITEMS.resource, f"{_OLD_COSTS}/line_items/sync"),

@@ -1,5 +1,7 @@
 """The days of a daily log as a whole, and the weather in the second version of its paths."""
 
+from functools import partial
+
 from procore_simulator.calls import Call
 from procore_simulator.crud import apply, crud_routes, envelope_of, show_reply
 from procore_simulator.failures import bad_request, blank, not_found
@@ -8,14 +10,12 @@ from procore_simulator.messages import Reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Resource
 from procore_simulator.resources.daily_logs import RESOURCES as LOGS
-from procore_simulator.routing import Route
-from procore_simulator.tenancy import Level
+from procore_simulator.routing import Route, route
 
 __all__ = ["RESOURCES", "ROUTES"]
 
 HEADERS = Resource(
     name="daily_log_headers",
-    block=38,
     tool="daily_log",
     envelope="daily_log_header",
     template={
@@ -79,21 +79,12 @@ def _update(call: Call) -> Reply:
     return show_reply(HEADERS, call, row)
 
 
-def _route(method: str, level: Level) -> Route:
-    return Route(
-        method=method,
-        template="/rest/v1.0/projects/{project_id}/daily_log_headers",
-        handler=_show if method == "GET" else _update,
-        resource="daily_log_headers",
-        tool="daily_log",
-        level=level,
-    )
-
-
+_route = partial(route, resource=HEADERS.name, tool=HEADERS.tool)
+_PATH = "/rest/v1.0/projects/{project_id}/daily_log_headers"
 RESOURCES = (HEADERS,)
 ROUTES: tuple[Route, ...] = (
-    _route("GET", Level.READ),
-    _route("PATCH", Level.STANDARD),
+    _route("GET", _PATH, _show),
+    _route("PATCH", _PATH, _update),
     *(
         route
         for log in LOGS

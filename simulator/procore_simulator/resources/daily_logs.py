@@ -19,7 +19,7 @@ from procore_simulator.inputs import (
 from procore_simulator.messages import Json, JsonObject, Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Input, Resource
-from procore_simulator.routing import Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding.seeder import Seeder
 
 __all__ = ["RESOURCES", "ROUTES"]
@@ -46,7 +46,6 @@ _COMMON_INPUTS: Mapping[str, Input] = {
     "vendor_id": reference("vendor", "vendors"),
     "status": choice("status", "pending", "approved"),
 }
-_FIRST_BLOCK = 20
 
 
 def _of_status(row: Record, values: tuple[str, ...]) -> bool:
@@ -83,7 +82,6 @@ def _seeding(facts: Callable[[Seeder], JsonObject]) -> Callable[[Seeder], Iterat
 
 
 def _log(
-    block: int,
     name: str,
     *,
     inputs: Mapping[str, Input],
@@ -96,7 +94,6 @@ def _log(
     targets = {key: None for key in inputs if not key.endswith("_id")}
     return Resource(
         name=name,
-        block=_FIRST_BLOCK + block,
         tool="daily_log",
         envelope=name.removesuffix("s"),
         template={**_COMMON, **targets, **(more or {})},
@@ -148,7 +145,6 @@ def _read_observed_at(value: Json, call: Call) -> JsonObject:
 
 
 _WEATHER = _log(
-    0,
     "weather_logs",
     inputs={
         **_texts(
@@ -168,7 +164,6 @@ _WEATHER = _log(
 )  # fmt: skip
 
 _MANPOWER = _log(
-    1,
     "manpower_logs",
     inputs={
         "num_workers": integer("num_workers"),
@@ -187,7 +182,6 @@ _MANPOWER = _log(
     present=_present_manpower,
 )
 _NOTES = _log(
-    2,
     "notes_logs",
     inputs={
         "comment": text("comment"),
@@ -243,10 +237,7 @@ RESOURCES: tuple[Resource, ...] = (
     _WEATHER,
     _MANPOWER,
     _NOTES,
-    *(
-        _log(3 + index, name, inputs=inputs, required=required, count=6)
-        for index, (name, inputs, required) in enumerate(_OTHERS)
-    ),
+    *(_log(name, inputs=inputs, required=required, count=6) for name, inputs, required in _OTHERS),
 )
 
 
@@ -271,11 +262,11 @@ ROUTES: tuple[Route, ...] = (
             created=200 if resource is _WEATHER else 201,
         )
     ),
-    Route(
-        method="GET",
-        template="/rest/v1.1/projects/{project_id}/daily_logs/counts",
-        handler=_counts,
-        resource="daily_log_counts",
+    route(
+        "GET",
+        "/rest/v1.1/projects/{project_id}/daily_logs/counts",
+        _counts,
+        "daily_log_counts",
         tool="daily_log",
     ),
 )

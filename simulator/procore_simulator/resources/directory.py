@@ -26,7 +26,7 @@ from procore_simulator.inputs import (
 from procore_simulator.messages import Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Resource
-from procore_simulator.routing import Reach, Route
+from procore_simulator.routing import Reach, Route, route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.sync import sync_route
@@ -168,7 +168,6 @@ def _without_empty(_call: Call, shown: Record, listed: bool) -> Record:  # noqa:
 
 COMPANY_USERS = Resource(
     name="company_users",
-    block=1,
     tool="directory",
     envelope="user",
     template=_USER_TEMPLATE,
@@ -191,7 +190,6 @@ def _seed_project_users(seeder: Seeder) -> Iterator[Record]:
 
 PROJECT_USERS = Resource(
     name="project_users",
-    block=2,
     tool="directory",
     envelope="user",
     template=_USER_TEMPLATE,
@@ -278,7 +276,6 @@ def _seed_roles(seeder: Seeder) -> Iterator[Record]:
 
 PROJECT_ROLES = Resource(
     name="project_roles",
-    block=3,
     tool="directory",
     envelope="project_role",
     template={
@@ -316,13 +313,13 @@ RESOURCES = (COMPANY_USERS, PROJECT_USERS, PROJECT_ROLES)
 _TEAM = "/rest/v1.0/projects/{project_id}/users"
 ROUTES: tuple[Route, ...] = (
     *crud_routes(COMPANY_USERS, "/rest/v1.3/companies/{company_id}/users", "SCU"),
-    Route(
-        method="PATCH",
-        template="/rest/v1.0/companies/{company_id}/users/inactive/{id}",
-        handler=_reactivate,
-        resource="company_users",
-        reach=Reach.COMPANY,
+    route(
+        "PATCH",
+        "/rest/v1.0/companies/{company_id}/users/inactive/{id}",
+        _reactivate,
+        "company_users",
         tool="directory",
+        reach=Reach.COMPANY,
         level=Level.ADMIN,
     ),
     *(
@@ -330,44 +327,29 @@ ROUTES: tuple[Route, ...] = (
         for version in ("v1.0", "v1.1", "v1.2", "v1.3")
     ),
     *crud_routes(PROJECT_USERS, _TEAM, "LS"),
-    Route(
-        method="POST",
-        template=_TEAM,
-        handler=_create_project_user,
-        resource="project_users",
-        tool="directory",
-        level=Level.STANDARD,
-    ),
-    Route(
-        method="PATCH",
-        template=f"{_TEAM}/{{id}}",
-        handler=_update_project_user,
-        resource="project_users",
-        tool="directory",
-        level=Level.STANDARD,
-    ),
-    Route(
-        method="POST",
-        template=f"{_TEAM}/{{id}}/actions/add",
-        handler=_add_project_user,
-        resource="project_users",
+    route("POST", _TEAM, _create_project_user, "project_users", tool="directory"),
+    route("PATCH", f"{_TEAM}/{{id}}", _update_project_user, "project_users", tool="directory"),
+    route(
+        "POST",
+        f"{_TEAM}/{{id}}/actions/add",
+        _add_project_user,
+        "project_users",
         tool="directory",
         level=Level.ADMIN,
     ),
-    Route(
-        method="DELETE",
-        template=f"{_TEAM}/{{id}}/actions/remove",
-        handler=_remove_project_user,
-        resource="project_users",
+    route(
+        "DELETE",
+        f"{_TEAM}/{{id}}/actions/remove",
+        _remove_project_user,
+        "project_users",
         tool="directory",
-        level=Level.ADMIN,
     ),
     *crud_routes(PROJECT_ROLES, "/rest/v1.0/project_roles", "LCD", deleted=204),
-    Route(
-        method="GET",
-        template="/rest/v1.0/companies/{company_id}/roles",
-        handler=_company_roles,
-        resource="roles",
+    route(
+        "GET",
+        "/rest/v1.0/companies/{company_id}/roles",
+        _company_roles,
+        "roles",
         reach=Reach.COMPANY,
     ),
 )

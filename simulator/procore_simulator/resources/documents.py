@@ -21,11 +21,10 @@ from procore_simulator.inputs import flag, integer, text
 from procore_simulator.messages import Json, JsonObject, Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import UNPAGED, Resource
-from procore_simulator.routing import Handler, Reach, Route
+from procore_simulator.routing import Handler, Reach, Route, route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.storage.objects import CONTENT
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -83,7 +82,6 @@ def _name_taken(resource: str, twin: Record) -> ApiError:
 
 FOLDERS = Resource(
     name="folders",
-    block=44,
     tool="documents",
     envelope="folder",
     template={
@@ -170,7 +168,6 @@ def _present_file(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: 
 
 FILES = Resource(
     name="files",
-    block=45,
     tool="documents",
     envelope="file",
     template={
@@ -291,7 +288,6 @@ def _update_file(call: Call) -> Reply:
 
 DOCUMENTS = Resource(
     name="documents",
-    block=46,
     tool="documents",
     template={**FILES.template, "document_type": None},
     filters={
@@ -322,25 +318,18 @@ def _documents(call: Call) -> Reply:
 
 
 def _document_routes(prefix: str, reach: Reach) -> list[Route]:
-    def route(method: str, path: str, handler: Handler, level: Level) -> Route:
-        return Route(
-            method=method,
-            template=f"{prefix}/{path}",
-            handler=handler,
-            resource=path.partition("/")[0],
-            reach=reach,
-            tool="documents",
-            level=level,
-        )
+    def one(method: str, path: str, handler: Handler) -> Route:
+        resource = path.partition("/")[0]
+        return route(method, f"{prefix}/{path}", handler, resource, reach=reach, tool="documents")
 
     return [
-        route("GET", "folders", _tree, Level.READ),
-        route("GET", "folders/{id}", _show_folder, Level.READ),
+        one("GET", "folders", _tree),
+        one("GET", "folders/{id}", _show_folder),
         *crud_routes(FOLDERS, f"{prefix}/folders", "CU", reach=reach),
-        route("DELETE", "folders/{id}", _delete_folder, Level.ADMIN),
+        one("DELETE", "folders/{id}", _delete_folder),
         *crud_routes(FILES, f"{prefix}/files", "SD", reach=reach),
-        route("POST", "files", _create_file, Level.STANDARD),
-        route("PATCH", "files/{id}", _update_file, Level.STANDARD),
+        one("POST", "files", _create_file),
+        one("PATCH", "files/{id}", _update_file),
     ]
 
 
@@ -348,11 +337,11 @@ RESOURCES = (FOLDERS, FILES, DOCUMENTS)
 ROUTES: tuple[Route, ...] = (
     *_document_routes("/rest/v1.0", Reach.PROJECT),
     *_document_routes("/rest/v1.0/companies/{company_id}", Reach.COMPANY),
-    Route(
-        method="GET",
-        template="/rest/v1.0/projects/{project_id}/documents",
-        handler=_documents,
-        resource="documents",
+    route(
+        "GET",
+        "/rest/v1.0/projects/{project_id}/documents",
+        _documents,
+        "documents",
         tool="documents",
     ),
 )

@@ -1,24 +1,23 @@
 """Drawings: areas and sets without an envelope, drawings below an area, and their revisions."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
+from procore_simulator.attachments import link
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, list_reply, stored
-from procore_simulator.failures import not_found
+from procore_simulator.crud import crud_routes, list_reply
 from procore_simulator.filtering import among, ranged, select_among
 from procore_simulator.inputs import day, flag, integer, text
 from procore_simulator.messages import Json, JsonObject, Reply
 from procore_simulator.records import Record
 from procore_simulator.resource import UNPAGED, Resource
-from procore_simulator.routing import Handler, Route
+from procore_simulator.resources.nested import nested_routes
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding.seeder import Seeder
-from procore_simulator.tenancy import Level
-from procore_simulator.transfer import BLOB_PATH
 
 __all__ = ["RESOURCES", "ROUTES"]
 
 _TOOL = "drawings"
+_FILE_BYTES = 4096
 _DISCIPLINES = (("Architectural", "A"), ("Structural", "S"), ("Mechanical", "M"))
 
 
@@ -29,7 +28,6 @@ def _seed_areas(seeder: Seeder) -> Iterator[Record]:
 
 AREAS = Resource(
     name="drawing_areas",
-    block=20,
     tool=_TOOL,
     template={
         "id": None,
@@ -53,7 +51,6 @@ def _seed_sets(seeder: Seeder) -> Iterator[Record]:
 
 SETS = Resource(
     name="drawing_sets",
-    block=19,
     tool=_TOOL,
     template={
         "id": None,
@@ -94,7 +91,6 @@ def _without_area(_call: Call, shown: Record, _listed: bool) -> Record:  # noqa:
 
 DRAWINGS = Resource(
     name="drawings",
-    block=18,
     tool=_TOOL,
     envelope="drawing",
     template={
@@ -145,14 +141,14 @@ def _seed_revisions(seeder: Seeder) -> Iterator[Record]:
 
 def _with_files(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: FBT001 - Resource.present's shape
     for kind in ("pdf", "png"):
-        shown[f"{kind}_url"] = f"{call.base_url}{BLOB_PATH}?size=4096"
-        shown[f"{kind}_size"] = 4096
+        name = f"{shown['number']}.{kind}"
+        shown[f"{kind}_url"] = link(call, shown, name=name, size=_FILE_BYTES)
+        shown[f"{kind}_size"] = _FILE_BYTES
     return shown
 
 
 REVISIONS = Resource(
     name="drawing_revisions",
-    block=17,
     tool=_TOOL,
     envelope="drawing_revision",
     template={
@@ -201,7 +197,6 @@ def _list_revisions(call: Call) -> Reply:
 
 DISCIPLINES = Resource(
     name="drawing_disciplines",
-    block=16,
     tool=_TOOL,
     template={"id": None, "name": None, "position": None, "abbreviations": []},
     paging=UNPAGED,
@@ -215,57 +210,21 @@ DISCIPLINES = Resource(
 )
 
 
-def _area(call: Call) -> Record:
-    row = call.collection("drawing_areas").get(call.item_id("drawing_area_id"))
-    if row is None:
-        raise not_found()
-    return row
-
-
-def _list_drawings(call: Call) -> Reply:
-    area = _area(call)["id"]
-    rows = call.collection("drawings").rows()
-    return list_reply(DRAWINGS, call, [row for row in rows if row["area"] == area])
-
-
-def _below(handler: Handler) -> Handler:
-    """Let a drawing be found in its own area only."""
-
-    def handle(call: Call) -> Reply:
-        area = _area(call)["id"]
-        if "id" in call.params and stored(DRAWINGS, call)["area"] != area:
-            raise not_found()
-        return handler(call)
-
-    return handle
-
-
 _PROJECT = "/rest/v1.0/projects/{project_id}"
 _DRAWINGS = "/rest/v1.1/drawing_areas/{drawing_area_id}/drawings"
 RESOURCES = (AREAS, SETS, DRAWINGS, REVISIONS, DISCIPLINES)
 ROUTES: tuple[Route, ...] = (
     *crud_routes(AREAS, "/rest/v1.1/projects/{project_id}/drawing_areas", "LCUD"),
     *crud_routes(SETS, f"{_PROJECT}/drawing_sets", "LCUD"),
-    Route(
-        method="GET",
-        template=_DRAWINGS,
-        handler=_list_drawings,
-        resource="drawings",
-        tool=_TOOL,
-        level=Level.READ,
+    *nested_routes(
+        DRAWINGS,
+        _DRAWINGS,
+        "LCU",
+        holder="drawing_areas",
+        holder_id="drawing_area_id",
+        belongs=lambda drawing, area: bool(drawing["area"] == area["id"]),
     ),
-    *(
-        replace(route, handler=_below(route.handler))
-        for route in crud_routes(DRAWINGS, _DRAWINGS, "CU")
-    ),
-    Route(
-        method="GET",
-        template=f"{_PROJECT}/drawing_revisions",
-        handler=_list_revisions,
-        resource="drawing_revisions",
-        tool=_TOOL,
-        level=Level.READ,
-    ),
+    route("GET", f"{_PROJECT}/drawing_revisions", _list_revisions, "drawing_revisions", tool=_TOOL),
     *crud_routes(REVISIONS, f"{_PROJECT}/drawing_revisions", "SU"),
     *crud_routes(DISCIPLINES, f"{_PROJECT}/drawing_disciplines", "L"),
 )

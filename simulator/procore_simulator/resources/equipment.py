@@ -32,7 +32,6 @@ def _seed_first(seeder: Seeder) -> Iterator[Record]:
 
 FIRST = Resource(
     name="managed_equipment",
-    block=21,
     tool=_TOOL,
     envelope="managed_equipment",
     template={
@@ -95,7 +94,6 @@ def _seed_second(seeder: Seeder) -> Iterator[Record]:
 
 SECOND = Resource(
     name="equipment_register",
-    block=22,
     tool=_TOOL,
     template={
         "id": None,

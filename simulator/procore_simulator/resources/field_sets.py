@@ -1,6 +1,7 @@
 """Custom fields as a company defines them, and the field sets that show and demand them."""
 
 from dataclasses import replace
+from functools import partial
 
 from procore_simulator.calls import Call
 from procore_simulator.crud import list_reply
@@ -11,7 +12,7 @@ from procore_simulator.inputs import to_integer
 from procore_simulator.messages import JsonObject, Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Paging, Resource
-from procore_simulator.routing import Handler, Reach, Route
+from procore_simulator.routing import Handler, Reach, Route, route
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -25,7 +26,6 @@ _FIRST_SET = 8101
 
 CUSTOM_FIELDS = Resource(
     name="custom_field_definitions",
-    block=61,
     tool="admin",
     template={
         "id": None,
@@ -46,7 +46,6 @@ CUSTOM_FIELDS = Resource(
 )
 FIELD_SETS = Resource(
     name="configurable_field_sets",
-    block=62,
     tool="admin",
     template={
         "id": None,
@@ -200,12 +199,7 @@ def _by_query(handler: Handler) -> Handler:
     return handle
 
 
-def _route(template: str, handler: Handler, resource: str, reach: Reach = Reach.COMPANY) -> Route:
-    return Route(
-        method="GET", template=template, handler=handler, resource=resource, reach=reach, tool=None
-    )
-
-
+_route = partial(route, "GET", reach=Reach.COMPANY)
 _COMPANY = "/companies/{company_id}"
 _DEFINITIONS = "custom_field_definitions"
 _SETS = "configurable_field_sets"
@@ -221,5 +215,5 @@ ROUTES: tuple[Route, ...] = (
     ),
     _route(f"/rest/v1.0{_COMPANY}/{_SETS}", _field_sets, _SETS),
     _route(f"/rest/v1.0{_COMPANY}/{_SETS}/{{id}}", _show_field_set, _SETS),
-    _route(f"/rest/v1.0/projects/{{project_id}}/{_SETS}", _field_sets, _SETS, Reach.PROJECT),
+    _route(f"/rest/v1.0/projects/{{project_id}}/{_SETS}", _field_sets, _SETS, reach=Reach.PROJECT),
 )

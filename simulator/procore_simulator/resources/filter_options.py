@@ -8,7 +8,7 @@ from procore_simulator.messages import Json, JsonObject, Reply, json_reply
 from procore_simulator.resource import Resource
 from procore_simulator.resources.rfis import RFIS
 from procore_simulator.resources.submittals import SUBMITTALS
-from procore_simulator.routing import Handler, Route
+from procore_simulator.routing import Handler, Route, route
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -83,13 +83,7 @@ def _filters(fields: Mapping[str, str]) -> Handler:
 
 
 def _route(resource: Resource, template: str, handler: Handler) -> Route:
-    return Route(
-        method="GET",
-        template=template,
-        handler=handler,
-        resource=f"{resource.name}_filter_options",
-        tool=resource.tool,
-    )
+    return route("GET", template, handler, f"{resource.name}_filter_options", tool=resource.tool)
 
 
 RESOURCES: tuple[Resource, ...] = ()

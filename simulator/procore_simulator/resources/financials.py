@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes
+from procore_simulator.crud import crud_routes, next_number
 from procore_simulator.custom_fields import custom_field_template
 from procore_simulator.failures import invalid
 from procore_simulator.filtering import among, containing, flagged, ranged, referring
@@ -65,12 +65,11 @@ def _read_vendor(value: Json, call: Call) -> JsonObject:
 
 def _complete_order(call: Call, row: Record, before: Record | None) -> None:
     if before is None and not row.get("number"):
-        row["number"] = f"PO-{len(call.collection('purchase_order_contracts')) + 1:04d}"
+        row["number"] = f"PO-{next_number(call, 'purchase_order_contracts', prefix='PO-'):04d}"
 
 
 PURCHASE_ORDERS = Resource(
     name="purchase_order_contracts",
-    block=41,
     tool="commitments",
     envelope="purchase_order_contract",
     template={
@@ -196,7 +195,6 @@ def _with_biller(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: F
 
 COST_CODES = Resource(
     name="cost_codes",
-    block=42,
     tool="cost_codes",
     envelope="cost_code",
     template={
@@ -260,7 +258,7 @@ def _seed_change_events(seeder: Seeder) -> Iterator[Record]:
 
 def _complete_change_event(call: Call, row: Record, before: Record | None) -> None:
     if before is None:
-        number = f"{len(call.collection('change_events')) + 1:03d}"
+        number = f"{next_number(call, 'change_events'):03d}"
         row.setdefault("number", number)
         row["alphanumeric_number"] = row["number"]
     row["project_id"] = call.site.id
@@ -275,7 +273,6 @@ def _placed(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: FBT001
 
 CHANGE_EVENTS = Resource(
     name="change_events",
-    block=43,
     tool="change_events",
     envelope="change_event",
     template={

@@ -1,5 +1,7 @@
 """Who and what in a company's directory is active, and what is not."""
 
+from functools import partial
+
 from procore_simulator.calls import Call
 from procore_simulator.crud import list_reply
 from procore_simulator.filtering import selected_rows
@@ -7,7 +9,7 @@ from procore_simulator.messages import Reply
 from procore_simulator.resource import Resource
 from procore_simulator.resources.companies import VENDORS
 from procore_simulator.resources.directory import COMPANY_USERS
-from procore_simulator.routing import Handler, Reach, Route
+from procore_simulator.routing import Handler, Reach, Route, route
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -32,27 +34,19 @@ def _active_users(call: Call) -> Reply:
     return list_reply(COMPANY_USERS, call, active)
 
 
-def _route(template: str, handler: Handler, resource: Resource) -> Route:
-    return Route(
-        method="GET",
-        template=template,
-        handler=handler,
-        resource=resource.name,
-        reach=Reach.COMPANY,
-        tool="directory",
-    )
-
-
+_route = partial(route, "GET", reach=Reach.COMPANY, tool="directory")
 RESOURCES: tuple[Resource, ...] = ()
 ROUTES: tuple[Route, ...] = (
     *(
         _route(
-            f"/rest/v1.0/companies/{{company_id}}/{noun}/inactive", _inactive(resource), resource
+            f"/rest/v1.0/companies/{{company_id}}/{noun}/inactive",
+            _inactive(resource),
+            resource.name,
         )
         for noun, resource in (("users", COMPANY_USERS), ("vendors", VENDORS))
     ),
     *(
-        _route(f"/rest/{version}/companies/{{company_id}}/users", _active_users, COMPANY_USERS)
+        _route(f"/rest/{version}/companies/{{company_id}}/users", _active_users, COMPANY_USERS.name)
         for version in ("v1.0", "v1.1", "v1.3")
     ),
 )

@@ -1,18 +1,17 @@
 """Line items of contracts, change orders and direct costs: collections below one record."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, list_reply, stored
-from procore_simulator.failures import invalid, not_found
-from procore_simulator.filtering import among, ranged, select_among
+from procore_simulator.failures import invalid
+from procore_simulator.filtering import among, ranged
 from procore_simulator.inputs import choice, integer, money, number, reference, text
-from procore_simulator.messages import Reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Resource
-from procore_simulator.routing import Handler, Route
+from procore_simulator.resources.nested import nested_routes
+from procore_simulator.routing import Route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
 
@@ -34,48 +33,21 @@ class LineItems:
 
     def routes(self, path: str, *, v2: bool = False, created: int = 201) -> tuple[Route, ...]:
         """List, show, create, update and delete below *path*, which names the holder."""
-        listing = Route(
-            method="GET",
-            template=path,
-            handler=lambda call: self._list(call, v2=v2),
-            resource=self.resource.name,
-            tool=self.resource.tool,
+        return nested_routes(
+            self.resource,
+            path,
+            "LSCUD",
+            holder=self.holder,
+            holder_id=self.holder_id,
+            belongs=lambda row, holder: bool(row["holder"]["id"] == holder["id"]),
+            v2=v2,
+            created=created,
         )
-        changing = crud_routes(self.resource, path, "SCUD", v2=v2, created=created)
-        return (listing, *(replace(one, handler=self._below(one.handler)) for one in changing))
-
-    def _holder(self, call: Call) -> Record:
-        row = call.collection(self.holder).get(call.item_id(self.holder_id))
-        if row is None:
-            raise not_found()
-        return row
-
-    def _list(self, call: Call, *, v2: bool) -> Reply:
-        holder = self._holder(call)
-        rows = call.collection(self.resource.name).rows()
-        own = [row for row in rows if row["holder"]["id"] == holder["id"]]
-        return list_reply(
-            self.resource, call, select_among(self.resource, own, call.request.query), v2=v2
-        )
-
-    def _below(self, handler: Handler) -> Handler:
-        """Let a line item be found below its own holder only."""
-
-        def handle(call: Call) -> Reply:
-            holder = self._holder(call)
-            if "id" not in call.params:
-                return handler(call)
-            if stored(self.resource, call)["holder"]["id"] != holder["id"]:
-                raise not_found()
-            return handler(call)
-
-        return handle
 
 
 def line_items(
     name: str,
     *,
-    block: int,
     tool: str,
     holder: str,
     holder_id: str,
@@ -120,7 +92,6 @@ def line_items(
 
     made = Resource(
         name=name,
-        block=block,
         tool=tool,
         envelope=envelope,
         template={

@@ -45,7 +45,6 @@ def _complete(call: Call, row: Record, _before: Record | None) -> None:
 
 LOCATIONS = Resource(
     name="locations",
-    block=11,
     tool="locations",
     envelope="location",
     template={

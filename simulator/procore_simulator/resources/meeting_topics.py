@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from procore_simulator.calls import Call
 from procore_simulator.crud import crud_routes
 from procore_simulator.failures import missing_parameter, not_found
-from procore_simulator.inputs import choice, day, flag, people, text
+from procore_simulator.inputs import choice, day, flag, people, text, to_integer
 from procore_simulator.messages import Json
 from procore_simulator.records import Record
 from procore_simulator.resource import Resource
@@ -35,7 +35,8 @@ def _complete(call: Call, row: Record, before: Record | None) -> None:
     given = call.body.get("meeting_id")
     if given in (None, ""):
         raise missing_parameter("meeting_id")
-    meeting = call.collection("meetings").get(int(str(given)))
+    number = to_integer(given)
+    meeting = None if number is None else call.lookup("meetings", number)
     if meeting is None:
         raise not_found("Meeting")
     if before is None:
@@ -52,7 +53,6 @@ def _in(topic: Record, meeting: Record) -> bool:
 
 TOPICS = Resource(
     name="meeting_topics",
-    block=66,
     tool="meetings",
     envelope="meeting_topic",
     template={

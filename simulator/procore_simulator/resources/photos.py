@@ -12,11 +12,10 @@ from procore_simulator.inputs import day, flag, instant, integer, reference, tex
 from procore_simulator.messages import Reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Resource
-from procore_simulator.routing import Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.storage.objects import CONTENT
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -37,7 +36,6 @@ def _count_album(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: F
 
 ALBUMS = Resource(
     name="image_categories",
-    block=47,
     tool="photos",
     envelope="image_category",
     template={
@@ -98,7 +96,6 @@ def _link(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: FBT001 -
 
 PHOTOS = Resource(
     name="images",
-    block=48,
     tool="photos",
     envelope="image",
     template={
@@ -177,12 +174,5 @@ RESOURCES = (ALBUMS, PHOTOS)
 ROUTES: tuple[Route, ...] = (
     *crud_routes(ALBUMS, "/rest/v1.0/image_categories", "LSCUD"),
     *crud_routes(PHOTOS, "/rest/v1.0/images", "LSUD"),
-    Route(
-        method="POST",
-        template="/rest/v1.0/images",
-        handler=_create_photo,
-        resource="images",
-        tool="photos",
-        level=Level.STANDARD,
-    ),
+    route("POST", "/rest/v1.0/images", _create_photo, "images", tool="photos"),
 )

@@ -3,7 +3,14 @@
 from collections.abc import Iterator
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, envelope_of, insert, present, show_reply
+from procore_simulator.crud import (
+    crud_routes,
+    envelope_of,
+    insert,
+    next_number,
+    present,
+    show_reply,
+)
 from procore_simulator.failures import bad_request, missing_parameter
 from procore_simulator.filtering import among, containing, flagged, ranged, referring
 from procore_simulator.inputs import (
@@ -20,7 +27,7 @@ from procore_simulator.messages import Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import UNPAGED, Refusal, Resource
 from procore_simulator.resources.meeting_topics import categories_of
-from procore_simulator.routing import Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.tenancy import Level
@@ -47,7 +54,7 @@ def _seed_tasks(seeder: Seeder) -> Iterator[Record]:
 
 def _complete_task(call: Call, row: Record, before: Record | None) -> None:
     if before is None:
-        row.setdefault("number", str(len(call.collection("task_items")) + 1))
+        row.setdefault("number", str(next_number(call, "task_items")))
     assignees = row.get("assignees")
     if assignees and not row.get("assignee"):
         row["assignee"] = assignees[0]
@@ -55,7 +62,6 @@ def _complete_task(call: Call, row: Record, before: Record | None) -> None:
 
 TASKS = Resource(
     name="task_items",
-    block=49,
     tool="tasks",
     envelope="task_item",
     template={
@@ -129,7 +135,6 @@ def _with_topics(call: Call, shown: Record, listed: bool) -> Record:  # noqa: FB
 
 MEETINGS = Resource(
     name="meetings",
-    block=50,
     tool="meetings",
     envelope="meeting",
     template={
@@ -201,7 +206,6 @@ def _seed_groups(seeder: Seeder) -> Iterator[Record]:
 
 GROUPS = Resource(
     name="distribution_groups",
-    block=51,
     tool="directory",
     envelope="distribution_group",
     template={
@@ -226,7 +230,6 @@ GROUPS = Resource(
 
 DRAWING_UPLOADS = Resource(
     name="drawing_uploads",
-    block=52,
     tool="drawings",
     template={
         "id": None,
@@ -263,21 +266,8 @@ RESOURCES = (TASKS, MEETINGS, GROUPS, DRAWING_UPLOADS)
 ROUTES: tuple[Route, ...] = (
     *crud_routes(TASKS, "/rest/v1.0/task_items", "LSCUD", deleted=204),
     *crud_routes(MEETINGS, _MEETINGS_PATH, "SUD"),
-    Route(
-        method="GET",
-        template=_MEETINGS_PATH,
-        handler=_grouped_meetings,
-        resource="meetings",
-        tool="meetings",
-    ),
-    Route(
-        method="POST",
-        template=_MEETINGS_PATH,
-        handler=_create_meeting,
-        resource="meetings",
-        tool="meetings",
-        level=Level.STANDARD,
-    ),
+    route("GET", _MEETINGS_PATH, _grouped_meetings, "meetings", tool="meetings"),
+    route("POST", _MEETINGS_PATH, _create_meeting, "meetings", tool="meetings"),
     *crud_routes(GROUPS, _GROUPS_PATH, "LSCUD", deleted=204, idempotent=True),
     *(
         Route(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, show_reply
+from procore_simulator.crud import crud_routes, next_number, show_reply
 from procore_simulator.custom_fields import custom_field_template
 from procore_simulator.failures import not_found
 from procore_simulator.filtering import among, flagged, ranged
@@ -13,7 +13,7 @@ from procore_simulator.messages import Json, Reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Paging, Resource
 from procore_simulator.resources.line_items import line_items
-from procore_simulator.routing import Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.sync import sync_route
 
@@ -48,7 +48,7 @@ def _seed(seeder: Seeder) -> Iterator[Record]:
 
 def _complete(call: Call, row: Record, before: Record | None) -> None:
     if before is None and not row.get("number"):
-        row["number"] = f"PC-{len(call.collection('prime_contracts')) + 1:03d}"
+        row["number"] = f"PC-{next_number(call, 'prime_contracts', prefix='PC-'):03d}"
 
 
 _INPUTS = {
@@ -67,7 +67,6 @@ _INPUTS = {
 }
 CONTRACTS = Resource(
     name="prime_contracts",
-    block=31,
     tool="prime_contracts",
     envelope="prime_contract",
     template={
@@ -127,10 +126,9 @@ def _second(_call: Call, shown: Record, _listed: bool) -> Record:  # noqa: FBT00
     return {name: value for name, value in shown.items() if name not in _FIRST_ONLY}
 
 
-# The same rows, told in another way; hence no seed and no block of its own.
+# The same rows, told in another way; hence no seed of its own.
 CONTRACTS_2 = Resource(
     name="prime_contracts",
-    block=31,
     tool="prime_contracts",
     template=CONTRACTS.template,
     inputs=_INPUTS,
@@ -147,7 +145,6 @@ CONTRACTS_2 = Resource(
 
 LINE_ITEMS = line_items(
     "prime_contract_line_items",
-    block=32,
     tool="prime_contracts",
     holder="prime_contracts",
     holder_id="prime_contract_id",
@@ -177,13 +174,7 @@ _SECOND = "/rest/v2.0/companies/{company_id}/projects/{project_id}/prime_contrac
 RESOURCES = (CONTRACTS, LINE_ITEMS.resource)
 ROUTES: tuple[Route, ...] = (
     *crud_routes(CONTRACTS, _MANY, "L"),
-    Route(
-        method="GET",
-        template=_ONE,
-        handler=_first,
-        resource="prime_contracts",
-        tool="prime_contracts",
-    ),
+    route("GET", _ONE, _first, "prime_contracts", tool="prime_contracts"),
     *crud_routes(CONTRACTS, _ONE, "SCUD"),
     *LINE_ITEMS.routes(f"{_MANY}/{{prime_contract_id}}/line_items"),
     sync_route(LINE_ITEMS.resource, f"{_MANY}/{{prime_contract_id}}/line_items/sync"),

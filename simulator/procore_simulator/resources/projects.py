@@ -1,6 +1,7 @@
 """Projects, and the vendors that work on them."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from procore_simulator.calls import Call
 from procore_simulator.crud import (
@@ -24,10 +25,10 @@ from procore_simulator.records import Record
 from procore_simulator.resource import Paging, Resource
 from procore_simulator.resources.companies import VENDORS
 from procore_simulator.resources.time_zones import TIME_ZONES
-from procore_simulator.routing import Handler, Reach, Route
+from procore_simulator.routing import Handler, Reach, Route, route
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.sync import sync_route
-from procore_simulator.tenancy import Level, Project
+from procore_simulator.tenancy import Project
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -80,7 +81,6 @@ def _complete_project(call: Call, row: Record, before: Record | None) -> None:
 
 PROJECTS = Resource(
     name="projects",
-    block=6,
     tool="projects",
     envelope="project",
     template={
@@ -259,7 +259,6 @@ def _seed_project_vendors(seeder: Seeder) -> Iterator[Record]:
 
 PROJECT_VENDORS = Resource(
     name="project_vendors",
-    block=7,
     tool="directory",
     envelope="vendor",
     template=VENDORS.template,
@@ -303,52 +302,26 @@ def _remove_project_vendor(call: Call) -> Reply:
     return Reply(status=204)
 
 
-def _vendor_route(method: str, suffix: str, handler: Handler, level: Level) -> Route:
-    return Route(
-        method=method,
-        template=f"/rest/v1.1/projects/{{project_id}}/vendors{suffix}",
-        handler=handler,
-        resource="project_vendors",
-        tool="directory",
-        level=level,
-    )
-
-
-def _project_route(
-    method: str,
-    template: str,
-    handler: Handler,
-    reach: Reach,
-    level: Level = Level.READ,
-) -> Route:
-    return Route(
-        method=method,
-        template=template,
-        handler=handler,
-        resource="projects",
-        reach=reach,
-        tool="projects",
-        level=level,
-    )
-
-
+_vendor_route = partial(route, resource="project_vendors", tool="directory")
+_project_route = partial(route, resource="projects", tool="projects")
 _ONE = "/rest/v1.0/projects/{project_id}"
+_VENDORS = "/rest/v1.1/projects/{project_id}/vendors"
 RESOURCES = (PROJECTS, PROJECT_VENDORS)
 ROUTES: tuple[Route, ...] = (
-    _project_route("GET", "/rest/v1.1/projects", _list_projects("view"), Reach.COMPANY),
-    _project_route("GET", "/rest/v1.0/projects", _list_projects("serializer_view"), Reach.COMPANY),
+    _project_route("GET", "/rest/v1.1/projects", _list_projects("view"), reach=Reach.COMPANY),
     _project_route(
-        "GET", "/rest/v1.0/companies/{company_id}/projects", _company_projects, Reach.COMPANY
+        "GET", "/rest/v1.0/projects", _list_projects("serializer_view"), reach=Reach.COMPANY
     ),
     _project_route(
-        "POST", "/rest/v1.0/projects", creating(PROJECTS), Reach.COMPANY, Level.STANDARD
+        "GET", "/rest/v1.0/companies/{company_id}/projects", _company_projects, reach=Reach.COMPANY
     ),
-    _project_route("GET", _ONE, _show_project, Reach.PROJECT),
-    _project_route("PATCH", _ONE, _update_project, Reach.PROJECT, Level.STANDARD),
+    _project_route("POST", "/rest/v1.0/projects", creating(PROJECTS), reach=Reach.COMPANY),
+    _project_route("GET", _ONE, _show_project),
+    _project_route("PATCH", _ONE, _update_project),
     sync_route(PROJECTS, "/rest/v1.0/projects/sync"),
-    *crud_routes(PROJECT_VENDORS, "/rest/v1.1/projects/{project_id}/vendors", "LS"),
-    _vendor_route("POST", "", _create_project_vendor, Level.STANDARD),
-    _vendor_route("PATCH", "/{id}", _update_project_vendor, Level.STANDARD),
-    _vendor_route("POST", "/{id}/actions/add", _add_project_vendor, Level.STANDARD),
-    _vendor_route("DELETE", "/{id}/actions/remove", _remove_project_vendor, Level.ADMIN),
+    *crud_routes(PROJECT_VENDORS, _VENDORS, "LS"),
+    _vendor_route("POST", _VENDORS, _create_project_vendor),
+    _vendor_route("PATCH", f"{_VENDORS}/{{id}}", _update_project_vendor),
+    _vendor_route("POST", f"{_VENDORS}/{{id}}/actions/add", _add_project_vendor),
+    _vendor_route("DELETE", f"{_VENDORS}/{{id}}/actions/remove", _remove_project_vendor),
 )

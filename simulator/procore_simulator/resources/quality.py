@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, deleting, list_reply
+from procore_simulator.crud import crud_routes, deleting, list_reply, next_number
 from procore_simulator.custom_fields import custom_field_template
 from procore_simulator.failures import invalid, missing_parameter
 from procore_simulator.filtering import among, containing, flagged, ranged, referring
@@ -20,10 +20,9 @@ from procore_simulator.inputs import (
 from procore_simulator.messages import Json, JsonObject, Reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Refusal, Resource
-from procore_simulator.routing import Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -74,7 +73,7 @@ def _read_logins(value: Json, call: Call) -> JsonObject:
 
 def _complete_punch_item(call: Call, row: Record, before: Record | None) -> None:
     if before is None:
-        row["position"] = len(call.collection("punch_items")) + 1
+        row["position"] = next_number(call, "punch_items", field="position")
     closed = row.get("status") == "Closed"
     if closed and not row.get("closed_at"):
         row["closed_at"] = call.now()
@@ -84,7 +83,6 @@ def _complete_punch_item(call: Call, row: Record, before: Record | None) -> None
 
 PUNCH_ITEMS = Resource(
     name="punch_items",
-    block=13,
     tool="punch_list",
     envelope="punch_item",
     template={
@@ -203,12 +201,11 @@ def _read_type(value: Json, call: Call) -> JsonObject:
 
 def _complete_observation(call: Call, row: Record, before: Record | None) -> None:
     if before is None:
-        row["number"] = str(len(call.collection("observations")) + 1)
+        row["number"] = str(next_number(call, "observations"))
 
 
 OBSERVATIONS = Resource(
     name="observations",
-    block=14,
     tool="observations",
     envelope="observation",
     template={
@@ -273,7 +270,6 @@ OBSERVATIONS = Resource(
 
 OBSERVATION_TYPES = Resource(
     name="observation_types",
-    block=15,
     tool="observations",
     template={"id": None, "category": None, "category_key": None, "name": None},
     count=0,
@@ -291,19 +287,12 @@ RESOURCES = (PUNCH_ITEMS, OBSERVATIONS, OBSERVATION_TYPES)
 ROUTES: tuple[Route, ...] = (
     *crud_routes(PUNCH_ITEMS, "/rest/v1.1/punch_items", "LSCUD"),
     *crud_routes(OBSERVATIONS, "/rest/v1.0/observations/items", "LSCU"),
-    Route(
-        method="DELETE",
-        template="/rest/v1.0/projects/{project_id}/observations/items/{id}",
-        handler=deleting(OBSERVATIONS, status=204),
-        resource="observations",
-        tool="observations",
-        level=Level.ADMIN,
-    ),
-    Route(
-        method="GET",
-        template="/rest/v1.0/observations/types",
-        handler=_types,
-        resource="observation_types",
+    route(
+        "DELETE",
+        "/rest/v1.0/projects/{project_id}/observations/items/{id}",
+        deleting(OBSERVATIONS, status=204),
+        "observations",
         tool="observations",
     ),
+    route("GET", "/rest/v1.0/observations/types", _types, "observation_types", tool="observations"),
 )

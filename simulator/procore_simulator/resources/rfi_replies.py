@@ -1,17 +1,14 @@
 """Replies to RFIs; an official one does not close its RFI."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, list_reply, stored
-from procore_simulator.failures import not_found
 from procore_simulator.filtering import among, ranged
 from procore_simulator.inputs import flag, text
-from procore_simulator.messages import Reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Resource
-from procore_simulator.routing import Handler, Route
+from procore_simulator.resources.nested import nested_routes
+from procore_simulator.routing import Route
 from procore_simulator.seeding.seeder import Seeder
 
 __all__ = ["REPLIES", "RESOURCES", "ROUTES"]
@@ -40,22 +37,14 @@ def _seed_replies(seeder: Seeder) -> Iterator[Record]:
 
 def _complete_reply(call: Call, row: Record, before: Record | None) -> None:
     if before is None:
-        row["rfi_id"] = _rfi(call)["id"]
+        row["rfi_id"] = call.item_id("rfi_id")
         row["created_by_id"] = row["created_by"]["id"]
         row["created_by"] = row["created_by"]["name"]
         row["answer_date"] = call.now()
 
 
-def _rfi(call: Call) -> Record:
-    row = call.collection("rfis").get(call.item_id("rfi_id"))
-    if row is None:
-        raise not_found("RFI")
-    return row
-
-
 REPLIES = Resource(
     name="rfi_replies",
-    block=10,
     tool="rfis",
     envelope="reply",
     template={
@@ -89,36 +78,13 @@ REPLIES = Resource(
 )
 
 
-def _list_replies(call: Call) -> Reply:
-    rfi = _rfi(call)
-    rows = call.collection("rfi_replies").rows()
-    return list_reply(REPLIES, call, [row for row in rows if row["rfi_id"] == rfi["id"]])
-
-
-def _guarded(handler: Handler) -> Handler:
-    """Let a reply be found below its own RFI only."""
-
-    def handle(call: Call) -> Reply:
-        rfi = _rfi(call)
-        if "id" in call.params and stored(REPLIES, call)["rfi_id"] != rfi["id"]:
-            raise not_found()
-        return handler(call)
-
-    return handle
-
-
 RESOURCES = (REPLIES,)
 _PATH = "/rest/v1.0/projects/{project_id}/rfis/{rfi_id}/replies"
-ROUTES: tuple[Route, ...] = (
-    Route(
-        method="GET",
-        template=_PATH,
-        handler=_list_replies,
-        resource="rfi_replies",
-        tool="rfis",
-    ),
-    *(
-        replace(route, handler=_guarded(route.handler))
-        for route in crud_routes(REPLIES, _PATH, "SCUD")
-    ),
+ROUTES: tuple[Route, ...] = nested_routes(
+    REPLIES,
+    _PATH,
+    "LSCUD",
+    holder="rfis",
+    holder_id="rfi_id",
+    belongs=lambda reply, rfi: bool(reply["rfi_id"] == rfi["id"]),
 )

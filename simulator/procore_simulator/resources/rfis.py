@@ -1,6 +1,7 @@
 """RFIs, with the rules that are theirs alone."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from procore_simulator.attachments import attached, linked, made_attachment, sent_attachments
 from procore_simulator.calls import Call
@@ -10,6 +11,7 @@ from procore_simulator.crud import (
     envelope_of,
     insert,
     list_reply,
+    next_number,
     present,
     show_reply,
     stored,
@@ -31,7 +33,7 @@ from procore_simulator.messages import Json, JsonObject, Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Resource
 from procore_simulator.resources.rfi_replies import REPLIES
-from procore_simulator.routing import Handler, Route
+from procore_simulator.routing import Handler, Route, route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.tenancy import Level
@@ -134,8 +136,7 @@ def _complete_rfi(call: Call, row: Record, before: Record | None) -> None:
     if before is None:
         if not row.get("assignees") and not row.get("draft") and call.level is Level.ADMIN:
             raise invalid({"assignees": ["required"]})
-        taken = [int(other["number"]) for other in call.collection("rfis").rows()[-1:]]
-        row["number"] = row.get("number") or str(max(taken, default=0) + 1)
+        row["number"] = row.get("number") or str(next_number(call, "rfis"))
         row["questions"] = [{**question, "id": row["id"]} for question in row["questions"]]
         row.setdefault("status", "open")
         row["initiated_at"] = None if row.get("draft") else call.now()
@@ -170,7 +171,6 @@ def _present_rfi(call: Call, shown: Record, listed: bool) -> Record:  # noqa: FB
 
 RFIS = Resource(
     name="rfis",
-    block=8,
     tool="rfis",
     envelope="rfi",
     template={
@@ -333,30 +333,31 @@ def _pdf(call: Call) -> Reply:
     )
 
 
-RECYCLED = Resource(name="recycled_rfis", block=9, tool="rfis", template=RFIS.template, count=0)
+RECYCLED = Resource(name="recycled_rfis", tool="rfis", template=RFIS.template, count=0)
 
 
-def _route(method: str, suffix: str, handler: Handler, level: Level = Level.STANDARD) -> Route:
-    return Route(
-        method=method,
-        template=f"/rest/v1.0/projects/{{project_id}}/rfis{suffix}",
-        handler=handler,
-        resource="rfis",
-        tool="rfis",
-        level=level,
-    )
-
-
+_route = partial(route, resource="rfis", tool="rfis")
+_PATH = "/rest/v1.0/projects/{project_id}/rfis"
 RESOURCES = (RFIS, RECYCLED)
 ROUTES: tuple[Route, ...] = (
-    *crud_routes(RFIS, "/rest/v1.0/projects/{project_id}/rfis", "LS"),
+    *crud_routes(RFIS, _PATH, "LS"),
     # Undocumented, but observed to work.
     *crud_routes(RFIS, "/rest/v1.0/rfis", "L"),
-    _route("POST", "", _create),
-    _route("PATCH", "", _update_many),
-    _route("PATCH", "/{id}", _update),
-    _route("GET", "/{id}.pdf", _pdf, Level.READ),
-    _route("GET", "/recycle_bin", _recycled, Level.READ),
-    _route("PATCH", "/{id}/recycle", _move("rfis", "recycled_rfis", deleted=True), Level.ADMIN),
-    _route("PATCH", "/{id}/retrieve", _move("recycled_rfis", "rfis", deleted=False), Level.ADMIN),
+    _route("POST", _PATH, _create),
+    _route("PATCH", _PATH, _update_many),
+    _route("PATCH", f"{_PATH}/{{id}}", _update),
+    _route("GET", f"{_PATH}/{{id}}.pdf", _pdf),
+    _route("GET", f"{_PATH}/recycle_bin", _recycled),
+    _route(
+        "PATCH",
+        f"{_PATH}/{{id}}/recycle",
+        _move("rfis", "recycled_rfis", deleted=True),
+        level=Level.ADMIN,
+    ),
+    _route(
+        "PATCH",
+        f"{_PATH}/{{id}}/retrieve",
+        _move("recycled_rfis", "rfis", deleted=False),
+        level=Level.ADMIN,
+    ),
 )

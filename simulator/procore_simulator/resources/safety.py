@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, envelope_of, insert, show_reply
+from procore_simulator.crud import crud_routes, envelope_of, insert, next_number, show_reply
 from procore_simulator.failures import missing_parameter
 from procore_simulator.filtering import among, containing, flagged, ranged, referring
 from procore_simulator.inputs import (
@@ -21,10 +21,9 @@ from procore_simulator.inputs import (
 from procore_simulator.messages import Reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Paging, Resource
-from procore_simulator.routing import Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -53,14 +52,13 @@ def _seed_lists(seeder: Seeder) -> Iterator[Record]:
 
 def _number(call: Call, row: Record, before: Record | None) -> None:
     if before is None:
-        row.setdefault("number", len(call.collection("checklist_lists")) + 1)
+        row.setdefault("number", next_number(call, "checklist_lists"))
         row.setdefault("name", f"Inspection {row['number']}")
     row["closed_at"] = call.now() if row.get("status") == "Closed" else None
 
 
 LISTS = Resource(
     name="checklist_lists",
-    block=55,
     tool="inspections",
     envelope="list",
     template={
@@ -147,14 +145,13 @@ def _seed_incidents(seeder: Seeder) -> Iterator[Record]:
 
 def _count_incident(call: Call, row: Record, before: Record | None) -> None:
     if before is None:
-        row["number"] = len(call.collection("incidents")) + 1
+        row["number"] = next_number(call, "incidents")
     for name in ("injuries", "near_misses", "property_damages", "environmentals"):
         row[name] = [item for item in row.get(name) or [] if isinstance(item, dict)]
 
 
 INCIDENTS = Resource(
     name="incidents",
-    block=56,
     tool="incidents",
     envelope="incident",
     template={
@@ -219,13 +216,6 @@ _LISTS = "/rest/v1.0/projects/{project_id}/checklist/lists"
 RESOURCES = (LISTS, INCIDENTS)
 ROUTES: tuple[Route, ...] = (
     *crud_routes(LISTS, _LISTS, "LSUD", deleted=204),
-    Route(
-        method="POST",
-        template=_LISTS,
-        handler=_create_list,
-        resource="checklist_lists",
-        tool="inspections",
-        level=Level.STANDARD,
-    ),
+    route("POST", _LISTS, _create_list, "checklist_lists", tool="inspections"),
     *crud_routes(INCIDENTS, "/rest/v1.0/projects/{project_id}/incidents", "LSCUD", deleted=204),
 )

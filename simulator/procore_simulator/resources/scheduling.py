@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import partial
 
 from procore_simulator.calls import Call
 from procore_simulator.crud import crud_routes, list_reply, present, show_reply
@@ -11,11 +12,10 @@ from procore_simulator.inputs import day, flag, instant, integer, person, text
 from procore_simulator.messages import Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Paging, Resource
-from procore_simulator.routing import Handler, Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
 from procore_simulator.sync import sync_route
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -48,7 +48,6 @@ def _name_twice(_call: Call, shown: Record, _listed: bool) -> Record:  # noqa: F
 
 TASKS = Resource(
     name="tasks",
-    block=59,
     tool=_TOOL,
     envelope="task",
     template={
@@ -104,7 +103,6 @@ def _seed_items(seeder: Seeder) -> Iterator[Record]:
 
 ITEMS = Resource(
     name="calendar_items",
-    block=60,
     tool=_TOOL,
     envelope="calendar_item",
     template={
@@ -146,7 +144,6 @@ def _seed_settings(seeder: Seeder) -> Iterator[Record]:
 
 SETTINGS = Resource(
     name="schedule",
-    block=24,
     tool=_TOOL,
     template={
         "type": None,
@@ -216,7 +213,6 @@ def _of_schedule(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: F
 
 SCHEDULES = Resource(
     name="schedules",
-    block=40,
     tool=_TOOL,
     template={
         "id": None,
@@ -267,7 +263,6 @@ def _of_activity(call: Call, shown: Record, _listed: bool) -> Record:  # noqa: F
 
 ACTIVITIES = Resource(
     name="schedule_activities",
-    block=25,
     tool=_TOOL,
     template={
         "id": None,
@@ -323,17 +318,7 @@ def _show_activity(call: Call) -> Reply:
     return show_reply(ACTIVITIES, call, row, v2=True)
 
 
-def _route(method: str, template: str, handler: Handler, resource: str) -> Route:
-    return Route(
-        method=method,
-        template=template,
-        handler=handler,
-        resource=resource,
-        tool=_TOOL,
-        level=Level.READ if method == "GET" else Level.STANDARD,
-    )
-
-
+_route = partial(route, tool=_TOOL)
 _SETTINGS = "/rest/v1.0/projects/{project_id}/schedule"
 _SECOND = "/rest/v2.0/companies/{company_id}/projects/{project_id}/schedules"
 _ACTIVITIES = f"{_SECOND}/{{schedule_id}}/activities"

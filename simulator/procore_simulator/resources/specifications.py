@@ -1,19 +1,19 @@
 """Specifications: sections in divisions, sets, revisions, and uploads that answer a list."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from procore_simulator.calls import Call
 from procore_simulator.crud import crud_routes, insert, list_reply, present, show_reply, stored
 from procore_simulator.failures import missing_parameter, not_found
 from procore_simulator.filtering import among
-from procore_simulator.inputs import choice, day, integer, text
+from procore_simulator.inputs import choice, day, integer, text, to_integer
 from procore_simulator.messages import Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import UNPAGED, Refusal, Resource
-from procore_simulator.routing import Handler, Route
+from procore_simulator.routing import Route, route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -28,7 +28,6 @@ def _seed_divisions(seeder: Seeder) -> Iterator[Record]:
 
 DIVISIONS = Resource(
     name="specification_section_divisions",
-    block=61,
     tool=_TOOL,
     template={"id": None, "number": None, "description": None, "url": None},
     count=len(_DIVISIONS),
@@ -57,7 +56,6 @@ def _of_section(_call: Call, shown: Record, _listed: bool) -> Record:  # noqa: F
 
 SECTIONS = Resource(
     name="specification_sections",
-    block=62,
     tool=_TOOL,
     envelope="specification_section",
     template={"id": None, "division": None, "number": None, "description": None},
@@ -83,7 +81,6 @@ def _seed_sets(seeder: Seeder) -> Iterator[Record]:
 
 SETS = Resource(
     name="specification_sets",
-    block=63,
     tool=_TOOL,
     template={"id": None, "name": None, "date": None, "created_at": None, "updated_at": None},
     inputs={"name": text("name"), "date": day("date")},
@@ -94,7 +91,6 @@ SETS = Resource(
 )
 UPLOADS = Resource(
     name="specification_uploads",
-    block=41,
     tool=_TOOL,
     template={
         "id": None,
@@ -121,7 +117,8 @@ UPLOADS = Resource(
 def _upload(call: Call) -> Reply:
     """Take an upload; the answer is a list, one for each file."""
     wanted = call.body.get("specification_set_id")
-    if wanted is not None and call.lookup(SETS.name, int(wanted)) is None:
+    number = to_integer(wanted)
+    if wanted is not None and (number is None or call.lookup(SETS.name, number) is None):
         raise not_found("Specification set")
     row = insert(UPLOADS, call, call.body)
     shown = present(UPLOADS, call, row)
@@ -141,7 +138,6 @@ def _revision(section: Record) -> Record:
 
 _REVISIONS = Resource(
     name="specification_section_revisions",
-    block=0,
     tool=_TOOL,
     template={
         "id": None,
@@ -172,17 +168,7 @@ def _show_revision(call: Call) -> Reply:
     return show_reply(_REVISIONS, call, _revision(stored(SECTIONS, call)))
 
 
-def _route(method: str, template: str, handler: Handler, resource: Resource) -> Route:
-    return Route(
-        method=method,
-        template=template,
-        handler=handler,
-        resource=resource.name,
-        tool=_TOOL,
-        level=Level.READ if method == "GET" else Level.STANDARD,
-    )
-
-
+_route = partial(route, tool=_TOOL)
 _PROJECT = "/rest/v1.0/projects/{project_id}"
 _REVISION_PATH = "/rest/v1.0/specification_section_revisions"
 RESOURCES = (DIVISIONS, SECTIONS, SETS, UPLOADS)
@@ -190,8 +176,8 @@ ROUTES: tuple[Route, ...] = (
     *crud_routes(DIVISIONS, f"/rest/v1.0/{DIVISIONS.name}", "L"),
     *crud_routes(SECTIONS, f"/rest/v1.0/{SECTIONS.name}", "LC"),
     *crud_routes(SETS, f"{_PROJECT}/{SETS.name}", "LSC"),
-    _route("GET", _REVISION_PATH, _list_revisions, _REVISIONS),
-    _route("GET", f"{_REVISION_PATH}/{{id}}", _show_revision, _REVISIONS),
+    _route("GET", _REVISION_PATH, _list_revisions, _REVISIONS.name),
+    _route("GET", f"{_REVISION_PATH}/{{id}}", _show_revision, _REVISIONS.name),
     *crud_routes(UPLOADS, f"{_PROJECT}/{UPLOADS.name}", "L"),
-    _route("POST", f"{_PROJECT}/{UPLOADS.name}", _upload, UPLOADS),
+    _route("POST", f"{_PROJECT}/{UPLOADS.name}", _upload, UPLOADS.name),
 )

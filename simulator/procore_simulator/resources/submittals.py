@@ -20,7 +20,7 @@ from procore_simulator.inputs import (
 from procore_simulator.messages import Json, JsonObject, Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import Paging, Refusal, Resource
-from procore_simulator.routing import Reach, Route
+from procore_simulator.routing import Reach, Route, route
 from procore_simulator.seeding import words
 from procore_simulator.seeding.seeder import Seeder
 
@@ -84,7 +84,6 @@ def _complete(_call: Call, row: Record, before: Record | None) -> None:
 
 SUBMITTALS = Resource(
     name="submittals",
-    block=12,
     tool="submittals",
     envelope="submittal",
     template={
@@ -185,12 +184,12 @@ ROUTES: tuple[Route, ...] = (
         paging=Paging(default=10, maximum=100),
         v2=True,
     ),
-    Route(
-        method="GET",
-        template="/rest/v1.0/companies/{company_id}/submittal_statuses",
-        handler=_statuses,
-        resource="submittal_statuses",
-        reach=Reach.COMPANY,
+    route(
+        "GET",
+        "/rest/v1.0/companies/{company_id}/submittal_statuses",
+        _statuses,
+        "submittal_statuses",
         tool="submittals",
+        reach=Reach.COMPANY,
     ),
 )

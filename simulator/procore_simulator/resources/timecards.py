@@ -1,6 +1,7 @@
 """Timecard entries: a project's list shows today only unless told dates, the company's all."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from procore_simulator.calls import Call
 from procore_simulator.crud import (
@@ -26,9 +27,9 @@ from procore_simulator.inputs import (
 from procore_simulator.messages import Reply, json_reply
 from procore_simulator.records import Collection, Record
 from procore_simulator.resource import Resource
-from procore_simulator.routing import Handler, Reach, Route
+from procore_simulator.routing import Reach, Route, route
 from procore_simulator.seeding.seeder import Seeder
-from procore_simulator.tenancy import Level, Project
+from procore_simulator.tenancy import Project
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -61,7 +62,6 @@ def _seed(seeder: Seeder) -> Iterator[Record]:
 
 ENTRIES = Resource(
     name="timecard_entries",
-    block=23,
     tool=_TOOL,
     envelope="timecard_entry",
     template={
@@ -176,18 +176,7 @@ def _delete_of_company(call: Call) -> Reply:
     return json_reply({})
 
 
-def _route(method: str, template: str, handler: Handler) -> Route:
-    return Route(
-        method=method,
-        template=template,
-        handler=handler,
-        resource=ENTRIES.name,
-        reach=Reach.COMPANY,
-        tool=_TOOL,
-        level=Level.READ if method == "GET" else Level.STANDARD,
-    )
-
-
+_route = partial(route, resource=ENTRIES.name, reach=Reach.COMPANY, tool=_TOOL)
 _PATH = "/rest/v1.0/projects/{project_id}/timecard_entries"
 _COMPANY = "/rest/v1.0/companies/{company_id}/timecard_entries"
 RESOURCES = (ENTRIES,)

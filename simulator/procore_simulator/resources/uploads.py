@@ -11,7 +11,7 @@ from procore_simulator.failures import ApiError, bad_request, conflict, forbidde
 from procore_simulator.inputs import to_integer
 from procore_simulator.messages import Json, JsonObject, Reply, json_reply
 from procore_simulator.resource import Resource
-from procore_simulator.routing import Handler, Reach, Route
+from procore_simulator.routing import Handler, Reach, Route, route
 from procore_simulator.settings import ProcessingWord
 from procore_simulator.storage.objects import LINK_PATH
 from procore_simulator.storage.signing import SignatureError
@@ -311,11 +311,11 @@ def _routes(
     version: str, prefix: str, reach: Reach, *operations: tuple[str, str, Handler]
 ) -> list[Route]:
     return [
-        Route(
-            method=method,
-            template=f"/rest/{version}{prefix}/uploads{suffix}",
-            handler=handler,
-            resource="uploads",
+        route(
+            method,
+            f"/rest/{version}{prefix}/uploads{suffix}",
+            handler,
+            "uploads",
             reach=reach,
             level=Level.STANDARD,
         )
@@ -337,11 +337,5 @@ ROUTES: tuple[Route, ...] = (
     *_routes("v1.1", _PROJECT, Reach.PROJECT, *_V1),
     *_routes("v2.1", _COMPANY, Reach.COMPANY, *_V2),
     *_routes("v2.1", f"{_COMPANY}{_PROJECT}", Reach.PROJECT, *_V2),
-    Route(
-        method="GET",
-        template=f"{LINK_PATH}/{{name}}",
-        handler=_follow,
-        resource="links",
-        reach=Reach.SIGNED,
-    ),
+    route("GET", f"{LINK_PATH}/{{name}}", _follow, "links", reach=Reach.SIGNED),
 )

@@ -1,17 +1,18 @@
 """Webhooks: hooks, their triggers, and deliveries whose pages begin behind an id."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from procore_simulator.calls import Call
-from procore_simulator.crud import crud_routes, envelope_of, insert, present, show_reply, stored
-from procore_simulator.failures import bad_request, not_found
+from procore_simulator.crud import crud_routes, envelope_of, insert, present, show_reply
+from procore_simulator.failures import bad_request
 from procore_simulator.inputs import choice, kept, text, to_integer
 from procore_simulator.messages import Reply, json_reply
 from procore_simulator.records import Record
 from procore_simulator.resource import UNPAGED, Refusal, Resource
-from procore_simulator.routing import Handler, Reach, Route
+from procore_simulator.resources.nested import holder_of, nested_routes
+from procore_simulator.routing import Reach, Route, route
 from procore_simulator.seeding.seeder import Seeder
-from procore_simulator.tenancy import Level
 
 __all__ = ["RESOURCES", "ROUTES"]
 
@@ -43,7 +44,6 @@ def _masked(_call: Call, shown: Record, _listed: bool) -> Record:  # noqa: FBT00
 
 HOOKS = Resource(
     name="webhook_hooks",
-    block=38,
     tool=_TOOL,
     envelope="hook",
     template={
@@ -87,7 +87,6 @@ def _seed_triggers(seeder: Seeder) -> Iterator[Record]:
 
 TRIGGERS = Resource(
     name="webhook_triggers",
-    block=39,
     tool=_TOOL,
     envelope="trigger",
     template={
@@ -149,7 +148,6 @@ def _of_delivery(_call: Call, shown: Record, _listed: bool) -> Record:  # noqa: 
 
 DELIVERIES = Resource(
     name="webhook_deliveries",
-    block=40,
     tool=_TOOL,
     template={
         "id": None,
@@ -169,16 +167,9 @@ DELIVERIES = Resource(
 )
 
 
-def _hook(call: Call) -> Record:
-    row = call.collection("webhook_hooks").get(call.item_id("hook_id"))
-    if row is None:
-        raise not_found()
-    return row
-
-
 def _list_deliveries(call: Call) -> Reply:
     """List what a hook delivered, behind the last id of the page before."""
-    hook = _hook(call)["id"]
+    hook = holder_of(call, "webhook_hooks", "hook_id")["id"]
     size = to_integer(call.request.argument("page_size") or _DEFAULT_SIZE) or _DEFAULT_SIZE
     start = to_integer(call.request.argument("page_start") or 0) or 0
     rows = [
@@ -189,15 +180,8 @@ def _list_deliveries(call: Call) -> Reply:
     return json_reply([present(DELIVERIES, call, row, listed=True) for row in rows[:size]])
 
 
-def _list_triggers(call: Call) -> Reply:
-    hook = _hook(call)["id"]
-    rows = call.collection("webhook_triggers").rows()
-    own = [row for row in rows if row["webhook_hook_id"] == hook]
-    return json_reply([present(TRIGGERS, call, row, listed=True) for row in own])
-
-
 def _create_trigger(call: Call) -> Reply:
-    hook = _hook(call)
+    hook = holder_of(call, "webhook_hooks", "hook_id")
     if call.body.get("api_version") in (None, ""):
         raise bad_request("api_version is required", fields="api_version")
     row = insert(TRIGGERS, call, envelope_of(TRIGGERS, call.body))
@@ -206,33 +190,20 @@ def _create_trigger(call: Call) -> Reply:
     return show_reply(TRIGGERS, call, own, status=201)
 
 
-def _delete_trigger(call: Call) -> Reply:
-    row = stored(TRIGGERS, call)
-    if row["webhook_hook_id"] != _hook(call)["id"]:
-        raise not_found()
-    call.collection("webhook_triggers").remove(row["id"])
-    return json_reply({})
-
-
-def _route(method: str, template: str, handler: Handler, resource: Resource) -> Route:
-    return Route(
-        method=method,
-        template=template,
-        handler=handler,
-        resource=resource.name,
-        reach=Reach.COMPANY,
-        tool=_TOOL,
-        level=Level.READ if method == "GET" else Level.STANDARD,
-    )
-
-
+_route = partial(route, reach=Reach.COMPANY, tool=_TOOL)
 _HOOKS = "/rest/v1.0/webhooks/hooks"
 _TRIGGERS = f"{_HOOKS}/{{hook_id}}/triggers"
 RESOURCES = (HOOKS, TRIGGERS, DELIVERIES)
 ROUTES: tuple[Route, ...] = (
     *crud_routes(HOOKS, _HOOKS, "LSCUD"),
-    _route("GET", _TRIGGERS, _list_triggers, TRIGGERS),
-    _route("POST", _TRIGGERS, _create_trigger, TRIGGERS),
-    _route("DELETE", f"{_TRIGGERS}/{{id}}", _delete_trigger, TRIGGERS),
-    _route("GET", f"{_HOOKS}/{{hook_id}}/deliveries", _list_deliveries, DELIVERIES),
+    *nested_routes(
+        TRIGGERS,
+        _TRIGGERS,
+        "LD",
+        holder="webhook_hooks",
+        holder_id="hook_id",
+        belongs=lambda trigger, hook: bool(trigger["webhook_hook_id"] == hook["id"]),
+    ),
+    _route("POST", _TRIGGERS, _create_trigger, TRIGGERS.name),
+    _route("GET", f"{_HOOKS}/{{hook_id}}/deliveries", _list_deliveries, DELIVERIES.name),
 )

@@ -149,6 +149,9 @@ class StorageOrigin:
         piece = await receive_form(request, world.objects.disk, accept)
         entry.body_bytes, entry.body_sha256 = piece.size, piece.sha256
         (upload,) = accepted
+        if upload.attached:
+            world.objects.disk.discard(piece)
+            raise _not_signed()
         if not upload.takes_bytes():
             world.objects.forget(upload.id)
         world.uploads.finish(upload, piece)
@@ -159,7 +162,7 @@ class StorageOrigin:
         """Return the upload that a form's fields are for, each as it was given."""
         upload = world.uploads.peek(fields.get("key", "").rpartition("/")[2])
         if upload is None or upload.attached or not upload.fields:
-            raise StorageError(403, "AccessDenied", "The key is not one that was signed.")
+            raise _not_signed()
         for name, value in upload.fields.items():
             if not hmac.compare_digest(fields.get(name, "").encode(), value.encode()):
                 raise StorageError(
@@ -207,6 +210,10 @@ class StorageOrigin:
             source=blob.read(start, length),
             size=length,
         )
+
+
+def _not_signed() -> StorageError:
+    return StorageError(403, "AccessDenied", "The key is not one that was signed.")
 
 
 def _disposition(filename: str) -> str:
