@@ -28,11 +28,7 @@ from cloud_connect.errors import (
 from cloud_connect.tunnel import ResponseHead
 from cloud_connect_agent.policy import Access, Verb
 from cloud_connect_agent.procore.catalog import Catalog, Resource
-from cloud_connect_agent.procore.files.attaching import (
-    check_takes_files,
-    form_key_of,
-    reference_to,
-)
+from cloud_connect_agent.procore.files.attaching import check_takes_files, reference_to
 from cloud_connect_agent.procore.files.downloads import Download, Downloads, Wanted
 from cloud_connect_agent.procore.files.holding import HeldFiles
 from cloud_connect_agent.procore.files.links import attachments_of, link_at, main_field, name_at
@@ -171,7 +167,7 @@ class FileCalls:
 
     async def _attach(self, call: Call, params: AttachParams) -> None:
         resource = self._parts.catalog.resource(params.resource)
-        by_form = bool(form_key_of(resource))
+        by_form = bool(check_takes_files(resource).attach)
         record = {} if by_form else reference_to(resource, params.upload)
         self._allow(self._executor.accesses(Operation.UPDATE, params, record))
 
@@ -227,7 +223,7 @@ class FileCalls:
         self, call: Call, file: NewFile, resource: Resource | None
     ) -> dict[str, object]:
         body = _body_of(call)
-        if resource is not None and form_key_of(resource):
+        if resource is not None and check_takes_files(resource).attach:
             return await self._parts.held.keep(self._tasks, file, resource, body)
         return await self._parts.uploads.run(file, body, call)
 
