@@ -20,7 +20,7 @@ from cloud_connect_agent.procore.files.holding import HeldFiles
 from cloud_connect_agent.procore.files.spool import Spool
 from cloud_connect_agent.procore.files.steps import NewFile
 from doubles.agent_bench import Answered, Bench, bench
-from doubles.fake_procore import Reply
+from doubles.fake_procore import Reply, until
 
 FILE = bytes(range(256)) * 1000
 NAMED = {
@@ -149,27 +149,26 @@ async def body() -> AsyncIterator[bytes]:
 
 async def test_a_file_that_nobody_takes_gives_its_room_back(tmp_path: Path) -> None:
     spool = Spool(tmp_path, max_bytes=lambda: 3)
-    held = HeldFiles(spool, seconds=0.01)
-    async with asyncio.TaskGroup() as tasks:
-        told = await held.keep(tasks, new_file(3), ORDERS, body())
-    with pytest.raises(SourceUnavailableError, match="send it again"):
-        async with held.taken(str(told["uuid"]), SOURCE, ORDERS):
-            pytest.fail("it waits no longer")
+    async with HeldFiles.open(spool, seconds=0.01) as held:
+        told = await held.keep(new_file(3), ORDERS, body())
+        await until(lambda: not spool.used)
+        with pytest.raises(SourceUnavailableError, match="send it again"):
+            async with held.taken(str(told["uuid"]), SOURCE, ORDERS):
+                pytest.fail("it waits no longer")
+
+
+async def test_files_are_let_go_of_at_the_end(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, max_bytes=lambda: 3)
+    async with asyncio.timeout(5), HeldFiles.open(spool) as held:
+        await held.keep(new_file(None), ORDERS, body())
     async with spool.keep(body()) as kept:
         assert kept.size == 3
 
 
-async def test_files_are_let_go_of_at_the_end(tmp_path: Path) -> None:
-    held = HeldFiles(Spool(tmp_path, max_bytes=lambda: 100))
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
-        await held.keep(tasks, new_file(None), ORDERS, body())
-        held.close()
-
-
 async def test_a_file_that_is_in_use_outlives_its_time(tmp_path: Path) -> None:
-    held = HeldFiles(Spool(tmp_path, max_bytes=lambda: 100), seconds=0.01)
-    async with asyncio.TaskGroup() as tasks:
-        told = await held.keep(tasks, new_file(3), ORDERS, body())
+    spool = Spool(tmp_path, max_bytes=lambda: 100)
+    async with HeldFiles.open(spool, seconds=0.01) as held:
+        told = await held.keep(new_file(3), ORDERS, body())
         taken = held.taken(str(told["uuid"]), SOURCE, ORDERS)
         file = await taken.__aenter__()
     assert b"".join([piece async for piece in file.read()]) == b"abc"
@@ -177,14 +176,13 @@ async def test_a_file_that_is_in_use_outlives_its_time(tmp_path: Path) -> None:
 
 
 async def test_a_file_of_another_length_than_said_is_refused(tmp_path: Path) -> None:
-    held = HeldFiles(Spool(tmp_path, max_bytes=lambda: 100))
-    async with asyncio.TaskGroup() as tasks:
+    async with HeldFiles.open(Spool(tmp_path, max_bytes=lambda: 100)) as held:
         with pytest.raises(InvalidRequestError, match="Content-Length"):
-            await held.keep(tasks, new_file(4), ORDERS, body())
+            await held.keep(new_file(4), ORDERS, body())
 
 
 async def test_an_upload_at_procore_is_no_file_that_is_held(tmp_path: Path) -> None:
-    held = HeldFiles(Spool(tmp_path, max_bytes=lambda: 100))
-    with pytest.raises(UnsupportedOperationError, match="send the file itself"):
-        async with held.taken("01UUID", SOURCE, ORDERS):
-            pytest.fail("there is none")
+    async with HeldFiles.open(Spool(tmp_path, max_bytes=lambda: 100)) as held:
+        with pytest.raises(UnsupportedOperationError, match="send the file itself"):
+            async with held.taken("01UUID", SOURCE, ORDERS):
+                pytest.fail("there is none")

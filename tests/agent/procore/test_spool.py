@@ -25,7 +25,7 @@ async def test_any_file_is_kept_and_hashed_piece_by_piece(
 ) -> None:
     whole = b"".join(parts)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spool, "SEGMENT_BYTES", 64)
+        patch.setattr(spool, "_SEGMENT_BYTES", 64)
         patch.setattr(spool, "_BLOCK", block)
         async with Spool(tmp_path / "spool", max_bytes=lambda: 10_000).keep(pieces(parts)) as kept:
             assert (kept.size, kept.sha256) == (len(whole), hashlib.sha256(whole).hexdigest())

@@ -27,7 +27,7 @@ NAME = {"filename": 'plan "a".pdf', "content_type": "application/pdf"}
 async def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
     monkeypatch.setattr("cloud_connect_agent.procore.files.steps._PAUSE", 0.001)
     monkeypatch.setattr("cloud_connect_agent.procore.files.uploads._POLL_PAUSE", 0.001)
-    monkeypatch.setattr(spool, "SEGMENT_BYTES", 100_000)
+    monkeypatch.setattr(spool, "_SEGMENT_BYTES", 100_000)
     async with bench(tmp_path) as made:
         yield made
 
@@ -309,7 +309,7 @@ async def test_a_slow_upload_gives_signs_of_life(
 async def test_a_file_that_stops_coming_is_given_up(
     agent: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cloud_connect_agent.file_calls._BODY_STALL", 0.05)
+    monkeypatch.setattr("cloud_connect_agent.reply._BODY_STALL", 0.05)
     exchange = await agent.start(Operation.UPLOAD, NAME, FILE, end=False)
     assert problem(await agent.finish(exchange))[0] == "deadline_exceeded"
 

@@ -22,7 +22,7 @@ from cloud_connect_agent.procore.files.hosts import FileUrl, HostRefusedError
 from cloud_connect_agent.procore.files.storage import Storage
 from cloud_connect_agent.procore.streaming import StreamedResponse, TruncatedAnswerError
 
-__all__ = ["REDIRECTS", "Download", "Downloads", "Wanted"]
+__all__ = ["CONDITIONS", "REDIRECTS", "Download", "Downloads", "Wanted"]
 
 log = structlog.get_logger(__name__)
 
@@ -38,19 +38,11 @@ _RESUME_PAUSE: Final = 0.1  # seconds before the first; doubles
 _TOKEN_REFUSED: Final = frozenset({400, 401, 403})
 _AGED: Final = frozenset({401, 403, 404, 410})  # what a signed link that aged answers
 _RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
-# Of the caller's headers, what a storage host is told; never the rest.
-_PASSED: Final = frozenset(
-    {
-        "accept",
-        "accept-encoding",
-        "if-match",
-        "if-modified-since",
-        "if-none-match",
-        "if-range",
-        "if-unmodified-since",
-        "range",
-    }
+CONDITIONS: Final = frozenset(
+    {"if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "range"}
 )
+_PACKING: Final = frozenset({"accept", "accept-encoding"})
+_PASSED: Final = CONDITIONS | _PACKING  # to a storage host, of the caller's headers
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -327,7 +319,7 @@ class _Span:
 
     def headers(self, came: int, given: Headers) -> Headers:
         """Return the headers that ask for what is left of it, of that state only."""
-        kept = tuple(pair for pair in given if pair[0] in {"accept", "accept-encoding"})
+        kept = tuple(pair for pair in given if pair[0] in _PACKING)
         rest = f"bytes={self.first + came}-{self.last}"
         return (*kept, ("range", rest), ("if-range", self.etag))
 

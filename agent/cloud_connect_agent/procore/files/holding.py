@@ -18,6 +18,7 @@ from cloud_connect_agent.procore.catalog import Resource
 from cloud_connect_agent.procore.files.forms import FormFile
 from cloud_connect_agent.procore.files.spool import Spool, SpooledFile
 from cloud_connect_agent.procore.files.steps import NewFile
+from cloud_connect_agent.tasks import lasting_tasks
 
 __all__ = ["HeldFiles"]
 
@@ -41,28 +42,36 @@ class _Held:
 
 
 class HeldFiles:
-    """Keeps files for resources that take them within a form only, not by reference.
+    """Keeps files for resources that take them within a form only; open it with :meth:`open`."""
 
-    Args:
-        seconds: For how long one waits.
-    """
-
-    def __init__(self, spool: Spool, *, seconds: float = _HELD_SECONDS) -> None:
+    def __init__(self, spool: Spool, tasks: asyncio.TaskGroup, *, seconds: float) -> None:
         self._spool: Final = spool
+        self._tasks: Final = tasks
         self._seconds: Final = seconds
         self._held: Final[dict[str, _Held]] = {}
 
-    async def keep(
-        self,
-        tasks: asyncio.TaskGroup,
-        file: NewFile,
-        resource: Resource,
-        body: AsyncIterator[bytes],
-    ) -> dict[str, object]:
-        """Take a file in and return how the change refers to it.
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, spool: Spool, *, seconds: float = _HELD_SECONDS
+    ) -> AsyncIterator["HeldFiles"]:
+        """Open a place for files; what waits at the end is let go of.
 
         Args:
-            tasks: Whose lifetime bounds that of the file.
+            seconds: For how long a file waits.
+        """
+        async with lasting_tasks() as tasks:
+            made = cls(spool, tasks, seconds=seconds)
+            try:
+                yield made
+            finally:
+                for held in made._held.values():
+                    held.over.set()
+
+    async def keep(
+        self, file: NewFile, resource: Resource, body: AsyncIterator[bytes]
+    ) -> dict[str, object]:
+        """Take a file in and return how the change refers to it.
 
         Raises:
             CloudConnectError: If it is not there.
@@ -74,7 +83,7 @@ class HeldFiles:
             held = _Held(file=file, resource=resource.name, spooled=spooled, stack=stack.pop_all())
         reference = f"{_PREFIX}{secrets.token_hex(16)}"
         self._held[reference] = held
-        tasks.create_task(self._wait(reference, held), name="held-file")
+        self._tasks.create_task(self._wait(reference, held), name="held-file")
         return {
             "uuid": reference,
             "filename": file.filename,
@@ -112,11 +121,6 @@ class HeldFiles:
                 size=held.spooled.size,
                 read=partial(held.spooled.read, 0, held.spooled.size),
             )
-
-    def close(self) -> None:
-        """Let go of all that wait."""
-        for held in self._held.values():
-            held.over.set()
 
     async def _wait(self, reference: str, held: _Held) -> None:
         try:

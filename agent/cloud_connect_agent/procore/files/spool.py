@@ -13,10 +13,10 @@ from typing import IO, Final
 from cloud_connect.errors import BodyTooLargeError
 from cloud_connect_agent.durable import make_private_dir
 
-__all__ = ["SEGMENT_BYTES", "Segment", "Spool", "SpooledFile"]
+__all__ = ["Segment", "Spool", "SpooledFile"]
 
 # Procore takes more than 5 MiB and at most 100 MiB a piece, 10,000 pieces of one file.
-SEGMENT_BYTES: Final = 16 * 1024 * 1024
+_SEGMENT_BYTES: Final = 16 * 1024 * 1024
 _BLOCK: Final = 1024 * 1024  # bytes that are written, or read, at once
 
 
@@ -33,6 +33,9 @@ class Segment:
 class Spool:
     """The folder of files that wait for their upload, and how much of the disk they take.
 
+    Attributes:
+        used: Bytes that they take.
+
     Args:
         max_bytes: Of all files together.
     """
@@ -40,7 +43,7 @@ class Spool:
     def __init__(self, folder: Path, *, max_bytes: Callable[[], int]) -> None:
         self._folder: Final = folder
         self._max_bytes: Final = max_bytes
-        self._used = 0
+        self.used = 0
 
     @asynccontextmanager
     async def keep(
@@ -69,16 +72,16 @@ class Spool:
                 ) from exc
             yield spooled
         finally:
-            self._used -= spooled.claimed
+            self.used -= spooled.claimed
             await asyncio.to_thread(spooled.close)
 
     def _take_room(self, size: int) -> None:
         self._check_room(size)
-        self._used += size
+        self.used += size
 
     def _check_room(self, size: int) -> None:
         most = self._max_bytes()
-        if self._used + size > most:
+        if self.used + size > most:
             raise BodyTooLargeError(
                 f"The connector keeps {most} bytes of uploads on disk at most (max_spool_bytes), "
                 "and this one goes beyond. Send it with its Content-Length in the simple flow."
@@ -153,11 +156,11 @@ class SpooledFile:
         self.size += len(data)
         rest = memoryview(data)
         while rest:
-            part = rest[: SEGMENT_BYTES - self._piece_size]
+            part = rest[: _SEGMENT_BYTES - self._piece_size]
             for digest in self._piece:
                 digest.update(part)
             self._piece_size += len(part)
-            if self._piece_size == SEGMENT_BYTES:
+            if self._piece_size == _SEGMENT_BYTES:
                 self._end_piece()
             rest = rest[len(part) :]
 
@@ -165,7 +168,7 @@ class SpooledFile:
         sha256, md5 = self._piece
         self.segments.append(
             Segment(
-                offset=len(self.segments) * SEGMENT_BYTES,
+                offset=len(self.segments) * _SEGMENT_BYTES,
                 size=self._piece_size,
                 sha256=sha256.hexdigest(),
                 md5=md5.hexdigest(),
