@@ -161,7 +161,7 @@ async def test_files_are_let_go_of_at_the_end(tmp_path: Path) -> None:
     spool = Spool(tmp_path, max_bytes=lambda: 3)
     async with asyncio.timeout(5), HeldFiles.open(spool) as held:
         await held.keep(new_file(None), ORDERS, body())
-    async with spool.keep(body()) as kept:
+    async with spool.keep(body(), advice="Try.") as kept:
         assert kept.size == 3
 
 
@@ -179,6 +179,14 @@ async def test_a_file_of_another_length_than_said_is_refused(tmp_path: Path) -> 
     async with HeldFiles.open(Spool(tmp_path, max_bytes=lambda: 100)) as held:
         with pytest.raises(InvalidRequestError, match="Content-Length"):
             await held.keep(new_file(4), ORDERS, body())
+
+
+async def test_a_file_without_room_is_refused_with_what_helps(agent: Bench) -> None:
+    agent.max_spool_bytes = 10
+    answer = await agent.call(Operation.UPLOAD, {**NAMED, "project_id": 5001}, FILE)
+    assert code(answer) == "payload_too_large"
+    assert "raise max_spool_bytes in agent.toml" in answer.problem.detail
+    assert "Content-Length" not in answer.problem.detail
 
 
 async def test_an_upload_at_procore_is_no_file_that_is_held(tmp_path: Path) -> None:

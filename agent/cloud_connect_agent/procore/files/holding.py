@@ -10,7 +10,6 @@ from typing import Final
 
 from cloud_connect.calls import Source
 from cloud_connect.errors import (
-    InvalidRequestError,
     SourceUnavailableError,
     UnsupportedOperationError,
 )
@@ -24,6 +23,10 @@ __all__ = ["HeldFiles"]
 
 _HELD_SECONDS: Final = 120.0  # the change comes right behind its file
 _PREFIX: Final = "held-"
+_NO_ROOM: Final = (
+    "Procore takes it within a form only, which keeps it there: make room, or raise "
+    "max_spool_bytes in agent.toml on that PC."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,20 +80,14 @@ class HeldFiles:
             CloudConnectError: If it is not there.
         """
         async with AsyncExitStack() as stack:
-            spooled = await stack.enter_async_context(self._spool.keep(body, size=file.size or 0))
-            if file.size not in {None, spooled.size}:
-                raise InvalidRequestError("The file is not as long as its Content-Length says.")
+            spooled = await stack.enter_async_context(
+                self._spool.keep(body, size=file.size, advice=_NO_ROOM)
+            )
             held = _Held(file=file, resource=resource.name, spooled=spooled, stack=stack.pop_all())
         reference = f"{_PREFIX}{secrets.token_hex(16)}"
         self._held[reference] = held
         self._tasks.create_task(self._wait(reference, held), name="held-file")
-        return {
-            "uuid": reference,
-            "filename": file.filename,
-            "content_type": file.content_type,
-            "size": spooled.size,
-            "sha256": spooled.sha256,
-        }
+        return file.told({"uuid": reference}, spooled)
 
     @asynccontextmanager
     async def taken(

@@ -42,6 +42,20 @@ class Progress(Protocol):
         ...
 
 
+class Content(Protocol):
+    """The bytes of a file, once they came."""
+
+    @property
+    def size(self) -> int:
+        """How many."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Their digest, in hex."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewFile:
     """A file that is to be uploaded.
@@ -59,6 +73,16 @@ class NewFile:
     flow: UploadFlow
     size: int | None
     tool: str | None = None
+
+    def told(self, reference: Mapping[str, object], content: "Content") -> dict[str, object]:
+        """What its caller is told: how a record refers to it, and what came of it."""
+        return {
+            **reference,
+            "filename": self.filename,
+            "content_type": self.content_type,
+            "size": content.size,
+            "sha256": content.sha256,
+        }
 
     @property
     def place(self) -> str:
