@@ -165,6 +165,7 @@ class FileCalls:
             flow=params.flow,
             size=length_of(call.head.headers),
             tool=params.tool,
+            interactive=params.interactive,
         )
         failure: CloudConnectError | None = None
         told: dict[str, object] = {}

@@ -19,9 +19,7 @@ from doubles.fake_storage import CONTENT, FakeStorage, fake_storage
 
 @pytest.fixture
 async def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
-    place = "cloud_connect_agent.procore.files.downloads"
-    monkeypatch.setattr(f"{place}._RETRY_PAUSES", (0.001, 0.002))
-    monkeypatch.setattr(f"{place}._RESUME_PAUSE", 0.001)
+    monkeypatch.setattr("cloud_connect_agent.procore.attempts._RETRY_PAUSE", 0.001)
     async with bench(tmp_path) as made:
         yield made
 

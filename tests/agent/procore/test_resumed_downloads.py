@@ -13,6 +13,7 @@ from doubles.fake_storage import CONTENT, FakeStorage, fake_storage
 
 @pytest.fixture
 async def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+    monkeypatch.setattr("cloud_connect_agent.procore.attempts._RETRY_PAUSE", 0.001)
     monkeypatch.setattr("cloud_connect_agent.procore.files.downloads._RESUME_PAUSE", 0.001)
     async with bench(tmp_path) as made:
         yield made

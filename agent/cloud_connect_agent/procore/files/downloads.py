@@ -29,7 +29,6 @@ log = structlog.get_logger(__name__)
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 5
 _MAX_RESUMES: Final = 5  # of one body
-_RETRY_PAUSES: Final = (0.25, 0.5)  # seconds before a request that failed is sent again
 _AGAIN: Final = frozenset({500, 502, 503, 504})
 # Together less than the 60 seconds without a byte after which the relay gives up.
 _STALL: Final = 15.0  # seconds without a byte, after which the rest is asked for
@@ -161,10 +160,8 @@ class Downloads:
         ]
         if token is not None:
             headers.append((b"authorization", token))
-        pauses = iter(_RETRY_PAUSES)
+        retries = self._client.retries()
         while True:
-            pause = next(pauses, None)
-            last = pause is None or self.clock() + pause >= wanted.deadline
             hop = AsyncExitStack()
             async with hop:
                 try:
@@ -178,13 +175,16 @@ class Downloads:
                         )
                     )
                 except SourceUnavailableError:
-                    if last:
+                    pause = retries.next_pause(wanted.deadline)
+                    if pause is None:
                         raise
                 else:
-                    if last or answer.status not in _AGAIN:
+                    again = answer.status in _AGAIN
+                    pause = retries.next_pause(wanted.deadline) if again else None
+                    if pause is None:
                         stack.push_async_exit(hop.pop_all())
                         return answer
-            await asyncio.sleep(pause or 0.0)
+            await asyncio.sleep(pause)
 
     async def _token(self, wanted: Wanted) -> bytes:
         authenticator = self._client.authenticator
