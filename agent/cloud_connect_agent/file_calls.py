@@ -1,8 +1,9 @@
 """Calls for files: a record's bytes, uploads, and what hangs on a record."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
@@ -17,19 +18,19 @@ from cloud_connect.calls import (
     UploadParams,
 )
 from cloud_connect.errors import (
-    CloudConnectError,
     PolicyDeniedError,
     SourceRejectedError,
     SourceUnavailableError,
     TunnelError,
 )
+from cloud_connect.tunnel import ResponseHead
 from cloud_connect_agent.policy import Access, Verb
 from cloud_connect_agent.procore.catalog import Resource
 from cloud_connect_agent.procore.files.attaching import check_takes_files, reference_to
 from cloud_connect_agent.procore.files.downloads import CONDITIONS, Download, Wanted
 from cloud_connect_agent.procore.files.links import attachments_of, link_at, main_field, name_at
 from cloud_connect_agent.procore.files.parts import ProcoreFiles
-from cloud_connect_agent.procore.files.steps import NewFile
+from cloud_connect_agent.procore.files.steps import NewFile, noted
 from cloud_connect_agent.procore.passthrough import answer_headers, length_of
 from cloud_connect_agent.procore.rows import Row
 from cloud_connect_agent.raw_targets import target_check
@@ -43,6 +44,7 @@ from cloud_connect_agent.reply import (
     pieces_of,
     stream_body,
 )
+from cloud_connect_agent.tasks import lasting_tasks
 from cloud_connect_agent.write_calls import Answer, Settle, Work
 
 __all__ = ["FileCalls"]
@@ -139,8 +141,10 @@ class FileCalls:
         async def work(_: Settle) -> Answer:
             if by_form:
                 taken = self._parts.held.taken(params.upload, params.source, resource)
-                async with taken as file:
-                    done = await self._executor.attach(params, file, call.deadline)
+                head = ResponseHead(status=200, headers=JSON_HEADERS)  # whose outcome is to come
+                async with _beating(call, head), taken as file:
+                    passing = replace(file, read=lambda: noted(file.read(), call))
+                    done = await self._executor.attach(params, passing, call.deadline)
             else:
                 done = await self._executor.update(params, record, call.deadline)
             return Answer(head=completed(200, JSON_HEADERS), body=orjson.dumps(done))
@@ -167,23 +171,10 @@ class FileCalls:
             tool=params.tool,
             interactive=params.interactive,
         )
-        failure: CloudConnectError | None = None
-        told: dict[str, object] = {}
-        async with asyncio.TaskGroup() as tasks:
-            beating = tasks.create_task(_beat(call), name="upload-beat")
-            try:
-                told = await self._taken_in(call, file, resource)
-            except CloudConnectError as error:
-                failure = error
-            finally:
-                beating.cancel()
-        if failure is not None:
-            raise failure
-        body = orjson.dumps(told)
-        if call.reply.head is None:
-            await call.reply.send(completed(201, JSON_HEADERS), body)
-        else:
-            await call.exchange.send(body, end_stream=True)
+        head = completed(201, JSON_HEADERS)
+        async with _beating(call, head):
+            told = await self._taken_in(call, file, resource)
+        await call.reply.send(head, orjson.dumps(told))
 
     async def _taken_in(
         self, call: Call, file: NewFile, resource: Resource | None
@@ -233,11 +224,23 @@ def _check_served(file: Download) -> None:
     raise SourceUnavailableError(f"The file's host failed: it answered {file.status}.")
 
 
-async def _beat(call: Call) -> None:
-    """Give signs of life: blanks, with which a JSON document may begin."""
+@asynccontextmanager
+async def _beating(call: Call, head: ResponseHead) -> AsyncIterator[None]:
+    """Give signs of life meanwhile: blanks, with which a JSON document may begin."""
+    async with lasting_tasks() as tasks:
+        beating = tasks.create_task(_beat(call, head), name="file-beat")
+        try:
+            yield
+        finally:
+            beating.cancel()
+
+
+async def _beat(call: Call, head: ResponseHead) -> None:
     with suppress(TunnelError):  # whoever waits for the answer finds out
         while True:
             await asyncio.sleep(_BEAT)
+            if call.exchange.send_ended:
+                return
             if call.reply.head is None:
-                await call.reply.send_head(completed(201, JSON_HEADERS))
+                await call.reply.send_head(head)
             await call.exchange.send(b" ")

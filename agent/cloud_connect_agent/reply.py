@@ -221,10 +221,15 @@ class Reply:
         await self._exchange.send_head(head, end_stream=end_stream)
 
     async def send(self, head: ResponseHead, body: bytes) -> None:
-        """Send a whole answer."""
-        await self.send_head(head, end_stream=not body)
+        """Send a whole answer; where a head went out ahead of it, what is left of it."""
+        if self.head is None:
+            await self.send_head(head, end_stream=not body)
+            if body:
+                await self._exchange.send(body, end_stream=True)
+            return
         if body:
-            await self._exchange.send(body, end_stream=True)
+            await self._exchange.send(body)
+        await self._exchange.send_trailers(Trailers(outcome=head.outcome, problem=head.problem))
 
     async def fail(self, error: CloudConnectError) -> None:
         """Send a failure: as the head, or behind what went out already."""

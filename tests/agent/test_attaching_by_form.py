@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import pytest
 from cloud_connect.calls import Environment, Operation, Source, UploadFlow
 from cloud_connect.errors import (
     InvalidRequestError,
+    Outcome,
     SourceUnavailableError,
     UnsupportedOperationError,
 )
 from cloud_connect_agent.policy import Verb
 from cloud_connect_agent.procore.catalog import load_catalog
 from cloud_connect_agent.procore.files.holding import HeldFiles
-from cloud_connect_agent.procore.files.spool import Spool
+from cloud_connect_agent.procore.files.spool import Spool, SpooledFile
 from cloud_connect_agent.procore.files.steps import NewFile
 from doubles.agent_bench import Answered, Bench, bench
 from doubles.fake_procore import Reply, until
@@ -117,6 +119,43 @@ async def test_a_file_is_there_once_and_for_its_own_resource_only(agent: Bench) 
     answer = await attach(agent, reference)
     assert code(answer) == "source_unavailable"
     assert answer.problem.outcome == "not_executed"
+
+
+async def test_the_time_that_a_forms_bytes_take_is_not_the_answers(
+    agent: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = await sent_ahead(agent)
+    read = SpooledFile._read
+
+    def slowly(self: SpooledFile, offset: int, size: int) -> bytes:
+        time.sleep(0.03)  # in a thread: a slow way to Procore
+        return read(self, offset, size)
+
+    monkeypatch.setattr("cloud_connect_agent.procore.files.spool._BLOCK", 16_000)
+    monkeypatch.setattr(SpooledFile, "_read", slowly)
+    answer = await attach(agent, reference, deadline_ms=300)
+    assert (answer.head.status, answer.json["title"]) == (200, "Steel")
+
+
+@pytest.mark.parametrize("status", [200, 422])
+async def test_signs_of_life_come_ahead_of_an_answer_whose_outcome_follows(
+    agent: Bench, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    reference = await sent_ahead(agent)
+    monkeypatch.setattr("cloud_connect_agent.file_calls._BEAT", 0.02)
+    agent.procore.api.then(Reply(status=status, body={"id": 7, "title": "Steel"}, delay=0.2))
+    answer = await attach(agent, reference, call_id="call-x")
+    assert (answer.head.status, answer.head.outcome) == (200, None)
+    assert answer.body.startswith(b" ")
+    assert answer.trailers is not None
+    if status == 200:
+        assert (answer.trailers.outcome, answer.json["title"]) == (Outcome.COMPLETED, "Steel")
+    else:
+        assert answer.trailers.problem is not None
+        assert answer.trailers.problem.code == "source_rejected"
+    again = await attach(agent, reference, call_id="call-x")
+    assert again.head.status == status
+    assert again.head.replayed
 
 
 async def test_it_must_be_said_which_record_is_meant(agent: Bench) -> None:

@@ -14,7 +14,7 @@ from cloud_connect_agent.procore.files.storage import Storage
 from cloud_connect_agent.procore.messages import ApiRequest
 from cloud_connect_agent.procore.transport import RawHeaders
 
-__all__ = ["LinkExpiredError", "NewFile", "Progress", "UploadSteps", "text_of"]
+__all__ = ["LinkExpiredError", "NewFile", "Progress", "UploadSteps", "noted", "text_of"]
 
 _STEP_SECONDS: Final = 60.0  # that a request between two pieces of a long file may take
 _RETRIES: Final = 3  # of one request that may be repeated
@@ -197,16 +197,18 @@ class UploadSteps:
             url,
             environment=environment,
             headers=headers,
-            content=self._noted(content),
+            content=noted(content, self._progress),
             deadline=None,
         ) as answer:
             tag = answer.headers.get("etag", "").removeprefix("W/").strip('"')
             return answer.status, tag
 
-    async def _noted(self, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        async for chunk in content:
-            self._progress.progress()
-            yield chunk
+
+async def noted(content: AsyncIterator[bytes], progress: Progress) -> AsyncIterator[bytes]:
+    """Pass bytes on and note each piece."""
+    async for chunk in content:
+        progress.progress()
+        yield chunk
 
 
 def text_of(made: Told, name: str) -> str:
