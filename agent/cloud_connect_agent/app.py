@@ -88,11 +88,13 @@ async def run_agent(
             tree_cache_seconds=lambda: procore.tree_cache_seconds,
         )
         stack.push_async_callback(executor.metadata.flush)
-        files = ProcoreFiles.of(
-            client,
-            catalog,
-            spool_dir=paths.spool_dir,
-            max_spool_bytes=lambda: procore.max_spool_bytes,
+        files = await stack.enter_async_context(
+            ProcoreFiles.open(
+                client,
+                catalog,
+                spool_dir=paths.spool_dir,
+                max_spool_bytes=lambda: procore.max_spool_bytes,
+            )
         )
         log.info("agent_started", version=VERSION, connector_id=settings.relay.connector_id)
         async with asyncio.TaskGroup() as group:

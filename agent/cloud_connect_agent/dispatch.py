@@ -30,10 +30,11 @@ from cloud_connect.errors import (
 )
 from cloud_connect.exchange import Exchange
 from cloud_connect_agent.authorize_calls import AuthorizeCalls
-from cloud_connect_agent.file_calls import FileCalls, FileParts
+from cloud_connect_agent.file_calls import FileCalls
 from cloud_connect_agent.policy import Access, Ceiling, Policy, Verb, lowest
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.connection_test import run_connection_test
+from cloud_connect_agent.procore.files.parts import ProcoreFiles
 from cloud_connect_agent.raw_calls import RawCalls
 from cloud_connect_agent.record_calls import RecordCalls
 from cloud_connect_agent.record_source import RecordSource
@@ -72,7 +73,7 @@ class Dispatcher:
         journal: CallJournal,
         tasks: asyncio.TaskGroup,
         *,
-        files: FileParts,
+        files: ProcoreFiles,
         paused: Callable[[], bool],
         max_open: int,
         clock: Callable[[], float],
@@ -84,7 +85,7 @@ class Dispatcher:
         self._raw: Final = RawCalls(client, files.downloads, self._writes, allow=self._allow)
         self._records: Final = RecordCalls(executor, self._writes, allow=self._allow)
         self._files: Final = FileCalls(
-            executor, files, tasks, allow=self._allow, journaled=self._records.journaled
+            executor, files, allow=self._allow, journaled=self._records.journaled
         )
         self._authorizing: Final = AuthorizeCalls(client, allow=self._allow, clock=clock)
         self._paused: Final = paused
@@ -103,7 +104,7 @@ class Dispatcher:
         policy: Policy,
         journal: CallJournal,
         *,
-        files: FileParts,
+        files: ProcoreFiles,
         paused: Callable[[], bool] = lambda: False,
         linger: Callable[[], float] = lambda: WRITE_LINGER,
         max_open: int = _MAX_OPEN,
@@ -134,10 +135,7 @@ class Dispatcher:
             try:
                 yield dispatcher
             finally:
-                try:
-                    await dispatcher._writes.close(linger())
-                finally:
-                    files.held.close()
+                await dispatcher._writes.close(linger())
 
     @property
     def in_flight(self) -> int:

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
-from typing import Final, Protocol
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from typing import Final
 from urllib.parse import quote
 
 import orjson
@@ -17,9 +18,6 @@ from cloud_connect.calls import (
     UploadParams,
 )
 from cloud_connect.errors import (
-    CloudConnectError,
-    DeadlineExceededError,
-    Outcome,
     PolicyDeniedError,
     SourceRejectedError,
     SourceUnavailableError,
@@ -27,67 +25,42 @@ from cloud_connect.errors import (
 )
 from cloud_connect.tunnel import ResponseHead
 from cloud_connect_agent.policy import Access, Verb
-from cloud_connect_agent.procore.catalog import Catalog, Resource
-from cloud_connect_agent.procore.files.attaching import (
-    check_takes_files,
-    form_key_of,
-    reference_to,
-)
-from cloud_connect_agent.procore.files.downloads import Download, Downloads, Wanted
-from cloud_connect_agent.procore.files.holding import HeldFiles
+from cloud_connect_agent.procore.catalog import Resource
+from cloud_connect_agent.procore.files.attaching import check_takes_files, reference_to
+from cloud_connect_agent.procore.files.downloads import CONDITIONS, Download, Wanted
 from cloud_connect_agent.procore.files.links import attachments_of, link_at, main_field, name_at
-from cloud_connect_agent.procore.files.steps import NewFile
-from cloud_connect_agent.procore.files.uploads import Uploads
+from cloud_connect_agent.procore.files.parts import ProcoreFiles
+from cloud_connect_agent.procore.files.steps import NewFile, noted
 from cloud_connect_agent.procore.passthrough import answer_headers, length_of
 from cloud_connect_agent.procore.rows import Row
-from cloud_connect_agent.raw_calls import stream_body, target_check
+from cloud_connect_agent.raw_targets import target_check
 from cloud_connect_agent.record_source import RecordSource
-from cloud_connect_agent.reply import JSON_HEADERS, Call, params_of
+from cloud_connect_agent.reply import (
+    JSON_HEADERS,
+    Call,
+    by_deadline,
+    completed,
+    params_of,
+    pieces_of,
+    stream_body,
+)
+from cloud_connect_agent.tasks import lasting_tasks
 from cloud_connect_agent.write_calls import Answer, Settle, Work
 
-__all__ = ["FileCalls", "FileParts"]
+__all__ = ["FileCalls"]
 
-_BODY_STALL: Final = 60.0  # seconds without a byte of a file that is uploaded
 _BEAT: Final = 15.0  # seconds between signs of life while a file goes on to Procore
 _PASSED: Final = frozenset({200, 206, 304, 412, 416})  # what a request for a file may end in
-_CONDITIONS: Final = frozenset(
-    {"if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "range"}
-)
-_UPLOADABLE: Final = ("uploads", "files", "images")
+_UPLOADABLE: Final = ("files", "images", "uploads")
 
 Allow = Callable[[Sequence[Access]], object]
 Journaled = Callable[[Call, Operation, CallParams, bytes, Work], Awaitable[None]]
-
-
-class FileParts(Protocol):
-    """What moves the bytes."""
-
-    @property
-    def downloads(self) -> Downloads:
-        """Fetches files."""
-        ...
-
-    @property
-    def uploads(self) -> Uploads:
-        """Sends files."""
-        ...
-
-    @property
-    def held(self) -> HeldFiles:
-        """Keeps files for the changes that they are a part of."""
-        ...
-
-    @property
-    def catalog(self) -> Catalog:
-        """The resources that files hang on."""
-        ...
 
 
 class FileCalls:
     """Serves calls for files.
 
     Args:
-        tasks: Whose lifetime bounds that of files that are kept.
         allow: Refuses what the policy does not allow.
         journaled: Runs a write under the journal, and answers.
     """
@@ -99,15 +72,13 @@ class FileCalls:
     def __init__(
         self,
         executor: RecordSource,
-        parts: FileParts,
-        tasks: asyncio.TaskGroup,
+        parts: ProcoreFiles,
         *,
         allow: Allow,
         journaled: Journaled,
     ) -> None:
         self._executor: Final = executor
         self._parts: Final = parts
-        self._tasks: Final = tasks
         self._allow: Final = allow
         self._journaled: Final = journaled
 
@@ -148,41 +119,35 @@ class FileCalls:
             name = name_at(record, field)
             if "content-disposition" not in headers and name is not None:
                 headers["content-disposition"] = f"attachment; filename*=UTF-8''{quote(name, '')}"
-            head = ResponseHead(
-                status=file.status, headers=tuple(headers.items()), outcome=Outcome.COMPLETED
-            )
-            await call.reply.send_head(head)
+            await call.reply.send_head(completed(file.status, tuple(headers.items())))
             await stream_body(call.exchange, file)
 
     async def _list(self, call: Call, params: RecordParams) -> None:
         record = await self._record(call, params)
         body = orjson.dumps(attachments_of(record))
-        await call.reply.send(_head(200), body)
+        await call.reply.send(completed(200, JSON_HEADERS), body)
 
     async def _record(self, call: Call, params: RecordParams) -> Row:
         self._allow(self._executor.accesses(Operation.GET, params))
-        try:
-            async with asyncio.timeout(call.left):
-                return dict(await self._executor.get(params, call.deadline))
-        except TimeoutError as exc:
-            raise DeadlineExceededError(
-                "Procore did not answer before the call's deadline."
-            ) from exc
+        async with by_deadline(call):
+            return dict(await self._executor.get(params, call.deadline))
 
     async def _attach(self, call: Call, params: AttachParams) -> None:
         resource = self._parts.catalog.resource(params.resource)
-        by_form = bool(form_key_of(resource))
+        by_form = bool(check_takes_files(resource).attach)
         record = {} if by_form else reference_to(resource, params.upload)
         self._allow(self._executor.accesses(Operation.UPDATE, params, record))
 
         async def work(_: Settle) -> Answer:
             if by_form:
                 taken = self._parts.held.taken(params.upload, params.source, resource)
-                async with taken as file:
-                    done = await self._executor.attach(params, file, call.deadline)
+                head = ResponseHead(status=200, headers=JSON_HEADERS)  # whose outcome is to come
+                async with _beating(call, head), taken as file:
+                    passing = replace(file, read=lambda: noted(file.read(), call))
+                    done = await self._executor.attach(params, passing, call.deadline)
             else:
                 done = await self._executor.update(params, record, call.deadline)
-            return Answer(head=_head(200), body=orjson.dumps(done))
+            return Answer(head=completed(200, JSON_HEADERS), body=orjson.dumps(done))
 
         await self._journaled(call, Operation.ATTACH, params, b"", work)
 
@@ -204,31 +169,19 @@ class FileCalls:
             flow=params.flow,
             size=length_of(call.head.headers),
             tool=params.tool,
+            interactive=params.interactive,
         )
-        failure: CloudConnectError | None = None
-        told: dict[str, object] = {}
-        async with asyncio.TaskGroup() as tasks:
-            beating = tasks.create_task(_beat(call), name="upload-beat")
-            try:
-                told = await self._taken_in(call, file, resource)
-            except CloudConnectError as error:
-                failure = error
-            finally:
-                beating.cancel()
-        if failure is not None:
-            raise failure
-        body = orjson.dumps(told)
-        if call.reply.head is None:
-            await call.reply.send(_head(201), body)
-        else:
-            await call.exchange.send(body, end_stream=True)
+        head = completed(201, JSON_HEADERS)
+        async with _beating(call, head):
+            told = await self._taken_in(call, file, resource)
+        await call.reply.send(head, orjson.dumps(told))
 
     async def _taken_in(
         self, call: Call, file: NewFile, resource: Resource | None
     ) -> dict[str, object]:
-        body = _body_of(call)
-        if resource is not None and form_key_of(resource):
-            return await self._parts.held.keep(self._tasks, file, resource, body)
+        body = pieces_of(call)
+        if resource is not None and check_takes_files(resource).attach:
+            return await self._parts.held.keep(file, resource, body)
         return await self._parts.uploads.run(file, body, call)
 
     def _allow_upload(self, params: UploadParams, project: int | None) -> None:
@@ -246,16 +199,17 @@ class FileCalls:
         if params.resource is not None:
             self._allow([access(Verb.UPDATE, params.resource)])
             return
-        for resource in _UPLOADABLE[1:]:
+        *others, last = _UPLOADABLE
+        for resource in others:
             with suppress(PolicyDeniedError):
                 self._allow([access(Verb.CREATE, resource)])
                 return
-        self._allow([access(Verb.CREATE, _UPLOADABLE[0])])
+        self._allow([access(Verb.CREATE, last)])
 
 
 def _conditions_of(call: Call) -> tuple[tuple[str, str], ...]:
     given = [(name.lower(), value) for name, value in call.head.headers]
-    kept = tuple(pair for pair in given if pair[0] in _CONDITIONS)
+    kept = tuple(pair for pair in given if pair[0] in CONDITIONS)
     return (("accept-encoding", "identity"), *kept)
 
 
@@ -270,28 +224,23 @@ def _check_served(file: Download) -> None:
     raise SourceUnavailableError(f"The file's host failed: it answered {file.status}.")
 
 
-async def _body_of(call: Call) -> AsyncIterator[bytes]:
-    try:
-        while True:
-            async with asyncio.timeout(_BODY_STALL):
-                piece = await call.exchange.receive()
-            if not piece:
-                return
-            call.progress()
-            yield piece
-    except TimeoutError as exc:
-        raise DeadlineExceededError("The file stopped coming.") from exc
+@asynccontextmanager
+async def _beating(call: Call, head: ResponseHead) -> AsyncIterator[None]:
+    """Give signs of life meanwhile: blanks, with which a JSON document may begin."""
+    async with lasting_tasks() as tasks:
+        beating = tasks.create_task(_beat(call, head), name="file-beat")
+        try:
+            yield
+        finally:
+            beating.cancel()
 
 
-async def _beat(call: Call) -> None:
-    """Give signs of life: blanks, with which a JSON document may begin."""
+async def _beat(call: Call, head: ResponseHead) -> None:
     with suppress(TunnelError):  # whoever waits for the answer finds out
         while True:
             await asyncio.sleep(_BEAT)
+            if call.exchange.send_ended:
+                return
             if call.reply.head is None:
-                await call.reply.send_head(_head(201))
+                await call.reply.send_head(head)
             await call.exchange.send(b" ")
-
-
-def _head(status: int) -> ResponseHead:
-    return ResponseHead(status=status, headers=JSON_HEADERS, outcome=Outcome.COMPLETED)

@@ -4,15 +4,13 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Final
 
-from cloud_connect.calls import PassthroughParams, Source
+from cloud_connect.calls import PassthroughParams
 from cloud_connect.errors import CloudConnectError, SourceUnavailableError, TunnelError
-from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import ResponseHead
 from cloud_connect_agent.policy import Access
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.files.downloads import REDIRECTS, Download, Downloads, Wanted
 from cloud_connect_agent.procore.passthrough import (
-    BodyStart,
     RawCall,
     answer_headers,
     outcome_of,
@@ -20,10 +18,11 @@ from cloud_connect_agent.procore.passthrough import (
     read_start,
 )
 from cloud_connect_agent.procore.streaming import StreamedResponse
-from cloud_connect_agent.reply import Call
+from cloud_connect_agent.raw_targets import target_check
+from cloud_connect_agent.reply import Call, stream_body
 from cloud_connect_agent.write_calls import Answer, Settle, WriteCalls, fingerprint_of
 
-__all__ = ["RawCalls", "stream_body", "target_check"]
+__all__ = ["RawCalls"]
 
 _MAX_KEPT: Final = 256 * 1024  # bytes of a write's answer that the journal keeps
 
@@ -147,33 +146,6 @@ class RawCalls:
     async def _stream(self, call: Call, answer: "StreamedResponse | Download") -> None:
         await call.reply.send_head(_head_of(answer, writes=False))
         await stream_body(call.exchange, answer)
-
-
-def target_check(
-    source: Source, allow: Callable[[Sequence[Access]], object]
-) -> Callable[[str], None]:
-    """Return what refuses a target at the API that a raw call could not have, either."""
-
-    def check(target: str) -> None:
-        params = PassthroughParams(source=source, method="GET", target=target)
-        allow([prepare(params, (), BodyStart(data=b"", complete=True)).access])
-
-    return check
-
-
-async def stream_body(exchange: Exchange, answer: "StreamedResponse | Download") -> None:
-    """Pass an answer's body on, no faster than it is read.
-
-    Raises:
-        CloudConnectError: What broke it off.
-    """
-    left = answer.length
-    async with aclosing(answer.chunks()) as chunks:
-        async for chunk in chunks:
-            left = None if left is None else left - len(chunk)
-            await exchange.send(chunk, end_stream=left == 0)  # a frame less than end()
-    if not exchange.send_ended:
-        await exchange.end()
 
 
 def _leads_to(raw: RawCall, answer: StreamedResponse) -> str | None:

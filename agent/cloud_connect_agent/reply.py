@@ -1,9 +1,16 @@
 """Answering a call: its head once, its rows joined, its failure as a problem."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from contextlib import aclosing, asynccontextmanager
+from typing import Final, Protocol, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -29,8 +36,10 @@ __all__ = [
     "completed",
     "lines_of",
     "params_of",
+    "pieces_of",
     "problem_of",
     "read_all",
+    "stream_body",
 ]
 
 INTERNAL_FAILURE: Final = "The connector failed on this call; its log has the reason."
@@ -109,6 +118,24 @@ async def by_deadline(call: Call) -> AsyncIterator[None]:
         raise DeadlineExceededError("Procore did not answer before the call's deadline.") from exc
 
 
+async def pieces_of(call: Call) -> AsyncGenerator[bytes, None]:
+    """Yield a call's body as it comes; the time that it takes is not the answer's.
+
+    Raises:
+        DeadlineExceededError: If it stops coming.
+    """
+    while True:
+        try:
+            async with asyncio.timeout(_BODY_STALL):
+                piece = await call.exchange.receive()
+        except TimeoutError as exc:
+            raise DeadlineExceededError("The request's body stopped coming.") from exc
+        if not piece:
+            return
+        call.progress()
+        yield piece
+
+
 async def read_all(call: Call) -> bytes:
     """Read a call's whole body.
 
@@ -118,19 +145,41 @@ async def read_all(call: Call) -> bytes:
     """
     parts: list[bytes] = []
     size = 0
-    try:
-        while True:
-            async with asyncio.timeout(_BODY_STALL):
-                piece = await call.exchange.receive()
-            if not piece:
-                return b"".join(parts)
+    async with aclosing(pieces_of(call)) as pieces:
+        async for piece in pieces:
             size += len(piece)
             if size > _MAX_BODY:
                 raise BodyTooLargeError(f"The body is over the limit of {_MAX_BODY} bytes.")
             parts.append(piece)
-            call.progress()
-    except TimeoutError as exc:
-        raise DeadlineExceededError("The request's body stopped coming.") from exc
+    return b"".join(parts)
+
+
+class Body(Protocol):
+    """An answer's body on its way."""
+
+    @property
+    def length(self) -> int | None:
+        """Its bytes, if they are known."""
+        ...
+
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        """Yield it."""
+        ...
+
+
+async def stream_body(exchange: Exchange, answer: Body) -> None:
+    """Pass an answer's body on, no faster than it is read.
+
+    Raises:
+        CloudConnectError: What broke it off.
+    """
+    left = answer.length
+    async with aclosing(answer.chunks()) as chunks:
+        async for chunk in chunks:
+            left = None if left is None else left - len(chunk)
+            await exchange.send(chunk, end_stream=left == 0)  # a frame less than end()
+    if not exchange.send_ended:
+        await exchange.end()
 
 
 def problem_of(error: CloudConnectError) -> Problem:
@@ -172,10 +221,15 @@ class Reply:
         await self._exchange.send_head(head, end_stream=end_stream)
 
     async def send(self, head: ResponseHead, body: bytes) -> None:
-        """Send a whole answer."""
-        await self.send_head(head, end_stream=not body)
+        """Send a whole answer; where a head went out ahead of it, what is left of it."""
+        if self.head is None:
+            await self.send_head(head, end_stream=not body)
+            if body:
+                await self._exchange.send(body, end_stream=True)
+            return
         if body:
-            await self._exchange.send(body, end_stream=True)
+            await self._exchange.send(body)
+        await self._exchange.send_trailers(Trailers(outcome=head.outcome, problem=head.problem))
 
     async def fail(self, error: CloudConnectError) -> None:
         """Send a failure: as the head, or behind what went out already."""

@@ -43,6 +43,10 @@ async def test_attaching_needs_the_right_to_change_the_record(agent: Bench) -> N
     assert code(await agent.call(Operation.ATTACH, ATTACH)) == "policy_denied"
     answer = await agent.call(Operation.ATTACH, {**ATTACH, "resource": "folders"})
     assert code(answer) == "unsupported_operation"
+    for resource in ("observation_response_logs", "specification_uploads"):
+        params = {"filename": "a.pdf", "resource": resource}
+        answer = await agent.call(Operation.UPLOAD, params, b"never taken in")
+        assert code(answer) == "unsupported_operation"
     answer = await agent.call(Operation.ATTACH, {**ATTACH, "upload": "../x"})
     assert code(answer) == "invalid_request"
     assert agent.procore.api.seen == []

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,17 @@ import pytest
 from cloud_connect.calls import Environment, Operation, Source, UploadFlow
 from cloud_connect.errors import (
     InvalidRequestError,
+    Outcome,
     SourceUnavailableError,
     UnsupportedOperationError,
 )
 from cloud_connect_agent.policy import Verb
 from cloud_connect_agent.procore.catalog import load_catalog
 from cloud_connect_agent.procore.files.holding import HeldFiles
-from cloud_connect_agent.procore.files.spool import Spool
+from cloud_connect_agent.procore.files.spool import Spool, SpooledFile
 from cloud_connect_agent.procore.files.steps import NewFile
 from doubles.agent_bench import Answered, Bench, bench
-from doubles.fake_procore import Reply
+from doubles.fake_procore import Reply, until
 
 FILE = bytes(range(256)) * 1000
 NAMED = {
@@ -119,6 +121,43 @@ async def test_a_file_is_there_once_and_for_its_own_resource_only(agent: Bench) 
     assert answer.problem.outcome == "not_executed"
 
 
+async def test_the_time_that_a_forms_bytes_take_is_not_the_answers(
+    agent: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = await sent_ahead(agent)
+    read = SpooledFile._read
+
+    def slowly(self: SpooledFile, offset: int, size: int) -> bytes:
+        time.sleep(0.03)  # in a thread: a slow way to Procore
+        return read(self, offset, size)
+
+    monkeypatch.setattr("cloud_connect_agent.procore.files.spool._BLOCK", 16_000)
+    monkeypatch.setattr(SpooledFile, "_read", slowly)
+    answer = await attach(agent, reference, deadline_ms=300)
+    assert (answer.head.status, answer.json["title"]) == (200, "Steel")
+
+
+@pytest.mark.parametrize("status", [200, 422])
+async def test_signs_of_life_come_ahead_of_an_answer_whose_outcome_follows(
+    agent: Bench, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    reference = await sent_ahead(agent)
+    monkeypatch.setattr("cloud_connect_agent.file_calls._BEAT", 0.02)
+    agent.procore.api.then(Reply(status=status, body={"id": 7, "title": "Steel"}, delay=0.2))
+    answer = await attach(agent, reference, call_id="call-x")
+    assert (answer.head.status, answer.head.outcome) == (200, None)
+    assert answer.body.startswith(b" ")
+    assert answer.trailers is not None
+    if status == 200:
+        assert (answer.trailers.outcome, answer.json["title"]) == (Outcome.COMPLETED, "Steel")
+    else:
+        assert answer.trailers.problem is not None
+        assert answer.trailers.problem.code == "source_rejected"
+    again = await attach(agent, reference, call_id="call-x")
+    assert again.head.status == status
+    assert again.head.replayed
+
+
 async def test_it_must_be_said_which_record_is_meant(agent: Bench) -> None:
     reference = await sent_ahead(agent)
     answer = await agent.call(Operation.ATTACH, {**PLACE, "record_id": None, "upload": reference})
@@ -149,27 +188,26 @@ async def body() -> AsyncIterator[bytes]:
 
 async def test_a_file_that_nobody_takes_gives_its_room_back(tmp_path: Path) -> None:
     spool = Spool(tmp_path, max_bytes=lambda: 3)
-    held = HeldFiles(spool, seconds=0.01)
-    async with asyncio.TaskGroup() as tasks:
-        told = await held.keep(tasks, new_file(3), ORDERS, body())
-    with pytest.raises(SourceUnavailableError, match="send it again"):
-        async with held.taken(str(told["uuid"]), SOURCE, ORDERS):
-            pytest.fail("it waits no longer")
-    async with spool.keep(body()) as kept:
-        assert kept.size == 3
+    async with HeldFiles.open(spool, seconds=0.01) as held:
+        told = await held.keep(new_file(3), ORDERS, body())
+        await until(lambda: not spool.used)
+        with pytest.raises(SourceUnavailableError, match="send it again"):
+            async with held.taken(str(told["uuid"]), SOURCE, ORDERS):
+                pytest.fail("it waits no longer")
 
 
 async def test_files_are_let_go_of_at_the_end(tmp_path: Path) -> None:
-    held = HeldFiles(Spool(tmp_path, max_bytes=lambda: 100))
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
-        await held.keep(tasks, new_file(None), ORDERS, body())
-        held.close()
+    spool = Spool(tmp_path, max_bytes=lambda: 3)
+    async with asyncio.timeout(5), HeldFiles.open(spool) as held:
+        await held.keep(new_file(None), ORDERS, body())
+    async with spool.keep(body(), advice="Try.") as kept:
+        assert kept.size == 3
 
 
 async def test_a_file_that_is_in_use_outlives_its_time(tmp_path: Path) -> None:
-    held = HeldFiles(Spool(tmp_path, max_bytes=lambda: 100), seconds=0.01)
-    async with asyncio.TaskGroup() as tasks:
-        told = await held.keep(tasks, new_file(3), ORDERS, body())
+    spool = Spool(tmp_path, max_bytes=lambda: 100)
+    async with HeldFiles.open(spool, seconds=0.01) as held:
+        told = await held.keep(new_file(3), ORDERS, body())
         taken = held.taken(str(told["uuid"]), SOURCE, ORDERS)
         file = await taken.__aenter__()
     assert b"".join([piece async for piece in file.read()]) == b"abc"
@@ -177,14 +215,21 @@ async def test_a_file_that_is_in_use_outlives_its_time(tmp_path: Path) -> None:
 
 
 async def test_a_file_of_another_length_than_said_is_refused(tmp_path: Path) -> None:
-    held = HeldFiles(Spool(tmp_path, max_bytes=lambda: 100))
-    async with asyncio.TaskGroup() as tasks:
+    async with HeldFiles.open(Spool(tmp_path, max_bytes=lambda: 100)) as held:
         with pytest.raises(InvalidRequestError, match="Content-Length"):
-            await held.keep(tasks, new_file(4), ORDERS, body())
+            await held.keep(new_file(4), ORDERS, body())
+
+
+async def test_a_file_without_room_is_refused_with_what_helps(agent: Bench) -> None:
+    agent.max_spool_bytes = 10
+    answer = await agent.call(Operation.UPLOAD, {**NAMED, "project_id": 5001}, FILE)
+    assert code(answer) == "payload_too_large"
+    assert "raise max_spool_bytes in agent.toml" in answer.problem.detail
+    assert "Content-Length" not in answer.problem.detail
 
 
 async def test_an_upload_at_procore_is_no_file_that_is_held(tmp_path: Path) -> None:
-    held = HeldFiles(Spool(tmp_path, max_bytes=lambda: 100))
-    with pytest.raises(UnsupportedOperationError, match="send the file itself"):
-        async with held.taken("01UUID", SOURCE, ORDERS):
-            pytest.fail("there is none")
+    async with HeldFiles.open(Spool(tmp_path, max_bytes=lambda: 100)) as held:
+        with pytest.raises(UnsupportedOperationError, match="send the file itself"):
+            async with held.taken("01UUID", SOURCE, ORDERS):
+                pytest.fail("there is none")

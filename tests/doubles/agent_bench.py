@@ -320,22 +320,25 @@ async def bench(
         await client.authenticator.sign_in(SANDBOX)
         executor, policy = Executor(client), Allowing()
         made: list[Bench] = []
-        files = ProcoreFiles.of(
+        moving = ProcoreFiles.open(
             client,
             load_catalog(),
             spool_dir=folder / "spool",
             max_spool_bytes=lambda: made[0].max_spool_bytes,
             timeouts=Timeouts(connect_timeout=2.0, stall_timeout=2.0),
         )
-        async with Dispatcher.open(
-            executor,
-            client,
-            policy,
-            journal,
-            files=files,
-            paused=lambda: made[0].paused,
-            **options,
-        ) as dispatcher:
+        async with (
+            moving as files,
+            Dispatcher.open(
+                executor,
+                client,
+                policy,
+                journal,
+                files=files,
+                paused=lambda: made[0].paused,
+                **options,
+            ) as dispatcher,
+        ):
             one, other = link_pair()
             relay = Session(one, role=Role.RELAY)
             agent = Session(other, role=Role.AGENT, handler=dispatcher)

@@ -28,9 +28,9 @@ from cloud_connect_agent.procore.tokens import AccessToken
 from cloud_connect_agent.procore.transport import Origin, Sent, describe_failure
 from cloud_connect_agent.procore.writes import write_guard
 
-__all__ = ["Attempts", "Outgoing", "Retries"]
+__all__ = ["MAX_RETRIES", "Attempts", "Outgoing", "Retries"]
 
-_MAX_RETRIES: Final = 2  # of a read that failed
+MAX_RETRIES: Final = 2  # of a read that failed
 _MAX_THROTTLES: Final = 10  # 429s that one request waits out
 _RETRY_PAUSE: Final = 0.25  # seconds before the first retry; doubles
 _WRITE_GRACE: Final = 30.0  # seconds after the deadline in which a started write may end
@@ -71,9 +71,16 @@ class Outgoing:
 
 
 class Retries:
-    """How often one read may be sent again, and after what pauses."""
+    """How often one request may be sent again, and after what pauses."""
 
-    def __init__(self, *, clock: Callable[[], float], spread: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float],
+        spread: Callable[[], float],
+        most: int = MAX_RETRIES,
+    ) -> None:
+        self._most: Final = most
         self._clock: Final = clock
         self._spread: Final = spread
         self._made = 0
@@ -81,7 +88,7 @@ class Retries:
     def next_pause(self, deadline: float) -> float | None:
         """Count a retry and return the pause before it; ``None`` if there is none left."""
         pause: float = _RETRY_PAUSE * 2**self._made * (0.5 + self._spread())
-        if self._made >= _MAX_RETRIES or self._clock() + pause >= deadline:
+        if self._made >= self._most or self._clock() + pause >= deadline:
             return None
         self._made += 1
         return pause

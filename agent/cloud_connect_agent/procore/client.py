@@ -21,7 +21,7 @@ from cloud_connect.errors import (
     SourceRejectedError,
     SourceUnavailableError,
 )
-from cloud_connect_agent.procore.attempts import Attempts, Outgoing, Retries
+from cloud_connect_agent.procore.attempts import MAX_RETRIES, Attempts, Outgoing, Retries
 from cloud_connect_agent.procore.bodies import BodyLimits, read_body
 from cloud_connect_agent.procore.circuits import Circuits
 from cloud_connect_agent.procore.encoding import Answer, body_of, decode, target_of
@@ -260,7 +260,7 @@ class ProcoreClient:
 
     async def _read(self, outgoing: Outgoing) -> Answer:
         """Read, and again if an answer broke off."""
-        retries = self._retries()
+        retries = self.retries()
         while True:
             try:
                 return await self._fetch(outgoing, retries)
@@ -272,9 +272,9 @@ class ProcoreClient:
 
     async def _write(self, outgoing: Outgoing) -> ApiResponse:
         try:
-            return decode(await self._fetch(outgoing, self._retries()), write=True)
+            return decode(await self._fetch(outgoing, self.retries()), write=True)
         except OutcomeUnknownError as unknown:
-            pause = self._retries().next_pause(outgoing.deadline)
+            pause = self.retries().next_pause(outgoing.deadline)
             if outgoing.method != "DELETE" or outgoing.content is not None or pause is None:
                 raise
             return await self._delete_again(outgoing, unknown, pause)
@@ -285,7 +285,7 @@ class ProcoreClient:
         """Repeat a deletion once: what is gone cannot be deleted twice."""
         await asyncio.sleep(pause)
         try:
-            return decode(await self._fetch(outgoing, self._retries()), write=True)
+            return decode(await self._fetch(outgoing, self.retries()), write=True)
         except SourceRejectedError as rejected:
             if rejected.status != 404:
                 raise unknown from rejected
@@ -367,10 +367,11 @@ class ProcoreClient:
             interactive=interactive,
             raw=True,
         )
-        return self._attempts(outgoing, self._retries())
+        return self._attempts(outgoing, self.retries())
 
-    def _retries(self) -> Retries:
-        return Retries(clock=self._clock, spread=self._spread)
+    def retries(self, most: int = MAX_RETRIES) -> Retries:
+        """Return how often, and after what pauses, something may be sent again."""
+        return Retries(clock=self._clock, spread=self._spread, most=most)
 
     def _attempts(self, outgoing: Outgoing, retries: Retries) -> Attempts:
         return Attempts(

@@ -1,7 +1,7 @@
 """An answer as it comes through the tunnel: its head at once, its body piece by piece."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Final
 
 from cloud_connect.errors import (
@@ -111,8 +111,13 @@ class Answer:
         self.ended = True
         return piece
 
-    async def collect(self, *, max_bytes: int) -> bytes:
+    async def collect(
+        self, *, max_bytes: int, progressed: Callable[[], None] | None = None
+    ) -> bytes:
         """Read the whole body, keep it, and return it.
+
+        Args:
+            progressed: Told of each piece.
 
         Raises:
             BodyTooLargeError: If it is longer than *max_bytes*.
@@ -129,6 +134,8 @@ class Answer:
                     )
                 )
             pieces.append(piece)
+            if progressed is not None:
+                progressed()
         self._body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         return self._body
 

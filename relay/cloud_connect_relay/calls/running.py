@@ -13,7 +13,7 @@ from cloud_connect_relay.storage.calls import CallRecord, CallState
 
 __all__ = ["RunningCall", "RunningCalls"]
 
-_PROGRESS_SECONDS: Final = 60.0  # without progress, after which a long request body is given up
+_PROGRESS_SECONDS: Final = 60.0  # without progress, after which a call that made some is given up
 _RETRY_AFTER: Final = 1.0  # seconds; running calls end by themselves
 _ID_CHARS: Final = 16  # of 5 bits each
 _CHARACTERS: Final = ALPHABET.encode() * 8  # one for each byte; 256 is a multiple of 32
@@ -104,8 +104,12 @@ class RunningCall:
         self.state = CallState.DISPATCHED
         self.changed = True
 
-    def progressed(self, size: int) -> None:
-        """Put its end off: a piece of a long request body went through."""
+    def progressed(self, size: int = 0) -> None:
+        """Put its end off: a piece of a long request body went through, or of an answer came.
+
+        Args:
+            size: Bytes of the request's.
+        """
         self.sent_bytes += size
         earliest = asyncio.get_running_loop().time() + _PROGRESS_SECONDS
         for timeout in self.timeouts:

@@ -207,7 +207,7 @@ class Writes:
         if execution.streams:
             return answer
         try:
-            await answer.collect(max_bytes=_MAX_ANSWER_BYTES)
+            await answer.collect(max_bytes=_MAX_ANSWER_BYTES, progressed=call.progressed)
             answer.rows = answer.total_items
         except CloudConnectError as error:
             if error.outcome is not Outcome.UNKNOWN:

@@ -155,6 +155,11 @@ def test_tables_are_checked_when_they_are_read() -> None:
         made("scope = []\n[list]\nversion = 'v1.0'\npath = '/x'\nquery = ['project_id']")
     with pytest.raises(ValidationError, match="text_scope"):
         made("scope = []\ntext_scope = ['schedule_id']")
+    update = {"version": "v1.0", "path": "/x", "attach": "a[]", "upload_field": "upload_ids"}
+    with pytest.raises(ValidationError, match="within a form or by reference"):
+        Endpoint.model_validate(update)
+    with pytest.raises(ValidationError, match="refer to an upload"):
+        made("scope = []\n[update]\nversion = 'v1.0'\npath = '/x'\nupload_field = 'upload_ids'")
     spec = FieldSpec(name="id", type=FieldType.INTEGER, direction=Direction.OUT, label="ID")
     changed = CATALOG.resource("me").model_copy(update={"fields": (spec,)})
     again = Resource.model_validate(changed.model_dump(by_alias=True))

@@ -19,9 +19,7 @@ from doubles.fake_storage import CONTENT, FakeStorage, fake_storage
 
 @pytest.fixture
 async def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
-    place = "cloud_connect_agent.procore.files.downloads"
-    monkeypatch.setattr(f"{place}._RETRY_PAUSES", (0.001, 0.002))
-    monkeypatch.setattr(f"{place}._RESUME_PAUSE", 0.001)
+    monkeypatch.setattr("cloud_connect_agent.procore.attempts._RETRY_PAUSE", 0.001)
     async with bench(tmp_path) as made:
         yield made
 
@@ -137,52 +135,10 @@ async def test_a_name_that_turns_to_a_private_address_is_not_connected_to(
     assert "not on the internet" in answer.problem.detail
 
 
-async def test_a_body_that_breaks_off_goes_on_where_it_did(
-    agent: Bench, storage: FakeStorage
-) -> None:
-    agent.procore.api.then(storage.leads_here())
-    storage.cuts = [100_000, 200_000, 1, None]
-    answer = await agent.raw("GET", "rest/v1.0/files/1")
-    assert answer.trailers is None
-    assert answer.body == CONTENT
-    asked = [seen.headers.get("range") for seen in storage.seen]
-    last = len(CONTENT) - 1
-    assert asked == [None, f"bytes=100000-{last}", f"bytes=300000-{last}", f"bytes=300001-{last}"]
-    assert all(seen.headers["if-range"] == '"v1"' for seen in storage.seen[1:])
-    assert len(agent.procore.api.seen) == 1
-
-
-async def test_a_part_that_the_caller_asked_for_goes_on_within_it(
-    agent: Bench, storage: FakeStorage
-) -> None:
-    agent.procore.api.then(storage.leads_here())
-    storage.cuts = [1000]
-    answer = await agent.raw("GET", "rest/v1.0/files/1", headers=(("Range", "bytes=5000-9999"),))
-    assert (answer.head.status, answer.body) == (206, CONTENT[5000:10_000])
-    assert ("content-range", f"bytes 5000-9999/{len(CONTENT)}") in answer.head.headers
-    assert storage.seen[1].headers["range"] == "bytes=6000-9999"
-
-
 async def test_conditions_of_the_caller_reach_storage(agent: Bench, storage: FakeStorage) -> None:
     agent.procore.api.then(storage.leads_here())
     answer = await agent.raw("GET", "rest/v1.0/files/1", headers=(("If-None-Match", '"v1"'),))
     assert (answer.head.status, answer.body) == (304, b"")
-
-
-async def test_a_link_that_aged_meanwhile_is_renewed(agent: Bench, storage: FakeStorage) -> None:
-    agent.procore.api.then(storage.leads_here("/old"), storage.leads_here("/new"))
-    storage.cuts = [1000]
-    serve = storage.default
-
-    def aging(seen: Seen) -> Any:
-        old = seen.target == "/old" and len(storage.seen) > 1
-        return Reply(status=403, body=b"<Error/>") if old else serve(seen)
-
-    storage.default = aging
-    answer = await agent.raw("GET", "rest/v1.0/files/1")
-    assert answer.trailers is None
-    assert answer.body == CONTENT
-    assert [seen.target for seen in storage.seen] == ["/old", "/old", "/new"]
 
 
 async def test_a_link_that_aged_and_has_no_successor_is_told(
@@ -193,39 +149,6 @@ async def test_a_link_that_aged_and_has_no_successor_is_told(
     answer = await agent.raw("GET", "rest/v1.0/files/1")
     assert code(answer) == "source_unavailable"
     assert "not say any more" in answer.problem.detail
-
-
-@pytest.mark.parametrize("kind", ["changed", "no ranges", "weak", "no tag"])
-async def test_what_cannot_go_on_exactly_is_told_to_be_broken(
-    agent: Bench, storage: FakeStorage, kind: str
-) -> None:
-    agent.procore.api.default = lambda _: storage.leads_here()
-    storage.cuts = [1000]
-    serve = storage.default
-
-    def first(seen: Seen) -> Any:
-        reply = serve(seen)
-        assert isinstance(reply, Reply)
-        if kind == "changed":
-            storage.etag, storage.content = '"v2"', bytes(len(CONTENT))
-        return reply
-
-    storage.then(first)
-    storage.resumable = kind != "no ranges"
-    if kind in {"weak", "no tag"}:
-        storage.etag = 'W/"v1"' if kind == "weak" else ""
-    answer = await agent.raw("GET", "rest/v1.0/files/1")
-    assert answer.body == CONTENT[:1000]
-    assert code(answer) == "source_unavailable"
-    assert len(storage.seen) == (6 if kind in {"changed", "no ranges"} else 1)
-
-
-async def test_attempts_to_go_on_are_bounded(agent: Bench, storage: FakeStorage) -> None:
-    agent.procore.api.then(storage.leads_here())
-    storage.cuts = [10] * 50
-    answer = await agent.raw("GET", "rest/v1.0/files/1")
-    assert answer.body == CONTENT[:60]
-    assert code(answer) == "source_unavailable"
 
 
 async def test_a_refusal_of_storage_is_the_answer(agent: Bench, storage: FakeStorage) -> None:

@@ -89,5 +89,7 @@ def test_each_resource_takes_an_upload_its_own_way() -> None:
     catalog = load_catalog()
     assert reference_to(catalog.resource("files"), "01X") == {"upload_uuid": "01X"}
     assert reference_to(catalog.resource("rfi_replies"), "01X") == {"upload_ids": ["01X"]}
+    by_object = {"attachments_by_uuid": [{"upload_uuid": "01X"}]}
+    assert reference_to(catalog.resource("change_events"), "01X") == by_object
     with pytest.raises(UnsupportedOperationError, match="take no files"):
         reference_to(catalog.resource("folders"), "01X")

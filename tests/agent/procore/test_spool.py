@@ -25,9 +25,11 @@ async def test_any_file_is_kept_and_hashed_piece_by_piece(
 ) -> None:
     whole = b"".join(parts)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spool, "SEGMENT_BYTES", 64)
+        patch.setattr(spool, "_SEGMENT_BYTES", 64)
         patch.setattr(spool, "_BLOCK", block)
-        async with Spool(tmp_path / "spool", max_bytes=lambda: 10_000).keep(pieces(parts)) as kept:
+        async with Spool(tmp_path / "spool", max_bytes=lambda: 10_000).keep(
+            pieces(parts), advice="Try."
+        ) as kept:
             assert (kept.size, kept.sha256) == (len(whole), hashlib.sha256(whole).hexdigest())
             read = b""
             for one in kept.segments:
@@ -42,18 +44,18 @@ async def test_any_file_is_kept_and_hashed_piece_by_piece(
 
 
 async def test_a_file_that_shrank_is_not_read_beyond_its_end(tmp_path: Path) -> None:
-    async with Spool(tmp_path, max_bytes=lambda: 100).keep(pieces([b"abc"])) as kept:
+    async with Spool(tmp_path, max_bytes=lambda: 100).keep(pieces([b"abc"]), advice="Try.") as kept:
         with pytest.raises(EOFError):
             _ = [part async for part in kept.read(2, 5)]
 
 
 async def test_all_files_together_have_one_limit_and_give_their_room_back(tmp_path: Path) -> None:
     keeping = Spool(tmp_path, max_bytes=lambda: 100)
-    async with keeping.keep(pieces([b"x" * 60])):
-        with pytest.raises(BodyTooLargeError, match="max_spool_bytes"):
-            async with keeping.keep(pieces([b"x" * 30, b"x" * 30])):
+    async with keeping.keep(pieces([b"x" * 60]), advice="Try."):
+        with pytest.raises(BodyTooLargeError, match=r"max_spool_bytes.*Try\."):
+            async with keeping.keep(pieces([b"x" * 30, b"x" * 30]), advice="Try."):
                 pytest.fail("there was no room")
-        async with keeping.keep(pieces([b"x" * 40])):
+        async with keeping.keep(pieces([b"x" * 40]), advice="Try."):
             pass
-    async with keeping.keep(pieces([b"x" * 100])) as kept:
+    async with keeping.keep(pieces([b"x" * 100]), advice="Try.") as kept:
         assert kept.size == 100

@@ -114,7 +114,7 @@ async def test_a_transfer_waits_for_its_turn_and_not_forever(
     made = storage()
     for _ in range(64):
         await made._transfers.acquire()
-    with pytest.raises(DeadlineExceededError):
+    with pytest.raises(DeadlineExceededError, match="on their way already"):
         await fetch(made, host.url)
     made._transfers.release()
     assert await fetch(made, host.url) == b"file"

@@ -25,9 +25,9 @@ NAME = {"filename": 'plan "a".pdf', "content_type": "application/pdf"}
 
 @pytest.fixture
 async def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
-    monkeypatch.setattr("cloud_connect_agent.procore.files.steps._PAUSE", 0.001)
+    monkeypatch.setattr("cloud_connect_agent.procore.attempts._RETRY_PAUSE", 0.001)
     monkeypatch.setattr("cloud_connect_agent.procore.files.uploads._POLL_PAUSE", 0.001)
-    monkeypatch.setattr(spool, "SEGMENT_BYTES", 100_000)
+    monkeypatch.setattr(spool, "_SEGMENT_BYTES", 100_000)
     async with bench(tmp_path) as made:
         yield made
 
@@ -309,7 +309,7 @@ async def test_a_slow_upload_gives_signs_of_life(
 async def test_a_file_that_stops_coming_is_given_up(
     agent: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cloud_connect_agent.file_calls._BODY_STALL", 0.05)
+    monkeypatch.setattr("cloud_connect_agent.reply._BODY_STALL", 0.05)
     exchange = await agent.start(Operation.UPLOAD, NAME, FILE, end=False)
     assert problem(await agent.finish(exchange))[0] == "deadline_exceeded"
 
@@ -366,3 +366,19 @@ async def test_many_transfers_wait_for_their_turn(agent: Bench) -> None:
     async with asyncio.TaskGroup() as group:
         answers = [group.create_task(upload(agent)) for _ in range(30)]
     assert {answer.result().head.status for answer in answers} == {201}
+
+
+@pytest.mark.parametrize("interactive", [True, False])
+async def test_an_upload_that_nobody_waits_for_goes_behind_those_of_people(
+    agent: Bench, monkeypatch: pytest.MonkeyPatch, *, interactive: bool
+) -> None:
+    acquire, urgent = agent.client.scheduler.acquire, set()
+
+    async def noting(*grant: Any, interactive: bool = True, **more: Any) -> Any:
+        urgent.add(interactive)
+        return await acquire(*grant, interactive=interactive, **more)
+
+    monkeypatch.setattr(agent.client.scheduler, "acquire", noting)
+    answer = await upload(agent, flow="unified", interactive=interactive)
+    assert answer.head.status == 201
+    assert urgent == {interactive}

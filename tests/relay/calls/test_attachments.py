@@ -1,13 +1,15 @@
 """Files that hang on records, at the relay's API: attached once, by whom they came."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from cloud_connect.calls import Operation
+from cloud_connect.errors import Outcome
 from cloud_connect.exchange import Exchange
-from cloud_connect.tunnel import ResetCode
+from cloud_connect.tunnel import Problem, ResetCode, ResponseHead, Trailers
 from doubles.call_relay import CallRelay
 from doubles.scripted_agent import ScriptedAgent, problem
 from doubles.uploading_agent import FILE, NAMED, take_in, uploading_agent
@@ -141,3 +143,35 @@ async def test_an_attachment_whose_fate_is_lost_is_told_to_be_unknown(
     )
     assert answer.status_code in {502, 504}
     assert answer.json()["outcome"] == "unknown"
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_a_form_that_takes_long_is_waited_for_as_long_as_its_connector_shows_life(
+    relay: CallRelay, agent: ScriptedAgent, base: str, *, refused: bool
+) -> None:
+    async def slowly(exchange: Exchange, _: bytes) -> None:
+        headers = (("content-type", "application/json"),)
+        await exchange.send_head(ResponseHead(status=200, headers=headers))
+        for _turn in range(6):
+            await exchange.send(b" ")
+            await asyncio.sleep(0.1)  # the time that the form's bytes take
+        if refused:
+            said = Problem(code="source_rejected", detail="No.", status=422, outcome="completed")
+            await exchange.send_trailers(Trailers(outcome=Outcome.COMPLETED, problem=said))
+        else:
+            await exchange.send(b'{"id":7}')
+            await exchange.send_trailers(Trailers(outcome=Outcome.COMPLETED))
+
+    agent.script[Operation.ATTACH] = slowly
+    answer = await relay.api.post(
+        f"{base}/{ATTACHMENTS}",
+        params=NAMED,
+        content=FILE,
+        headers={**KEY, "Cloud-Connect-Deadline-Ms": "300"},
+    )
+    if refused:
+        assert (answer.status_code, answer.json()["code"]) == (422, "source_rejected")
+    else:
+        assert (answer.status_code, answer.json()) == (201, {"id": 7})
+    record = await relay.record(answer.headers["cloud-connect-call-id"])
+    assert record.outcome is Outcome.COMPLETED

@@ -144,6 +144,7 @@ class Endpoint(_Call):
         envelope: The key that the record is sent under; ``""`` sends it bare.
         content: What the reference lists as a body.
         attach: The key of files, where an update takes them within a form and not by reference.
+        upload_field: The field by which an update refers to an upload; a dot leads into objects.
         top_level: Fields of the record that stand beside the envelope instead.
         query_fields: Fields of the record that are sent as query parameters instead.
         fixed: Query parameters that are always sent.
@@ -163,6 +164,7 @@ class Endpoint(_Call):
     envelope: str = Field(default="", pattern=r"^[a-z_]*$")
     content: Content = Content.JSON
     attach: str = Field(default="", pattern=r"^([a-z_]+(\[[a-z_]*\])*)?$")
+    upload_field: str = Field(default="", pattern=r"^([a-z_]+(\.[a-z_]+)?)?$")
     top_level: tuple[str, ...] = ()
     query_fields: tuple[str, ...] = ()
     fixed: tuple[tuple[str, str], ...] = ()
@@ -188,6 +190,8 @@ class Endpoint(_Call):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Endpoint":
+        if self.attach and self.upload_field:
+            raise ValueError(f"{self.path}: files are taken within a form or by reference")
         if self.view is not None and self.view not in self.views:
             raise ValueError(f"{self.path}: the view {self.view} is none of its views")
         paged = self.pager is Pager.LINK

@@ -140,6 +140,13 @@ class Resource(Table):
         self._types.update((name, _FIELD_TYPES[self.scope_type(name)]) for name in self.scope)
         self._sent.update((spec.name, spec.sent) for spec in self.fields if spec.sent is not None)
 
+    @model_validator(mode="after")
+    def _uploads_are_referred_to(self) -> "Resource":
+        name = self.update.upload_field.partition(".")[0] if self.update is not None else ""
+        if name and not self.knows(name, (Direction.IN, Direction.BOTH)):
+            raise ValueError(f"{self.name}: no field “{name}” could refer to an upload")
+        return self
+
     @property
     def one(self) -> str:
         """One of its records, as it stands within a sentence."""

@@ -88,7 +88,10 @@ def _notes(resource: Resource) -> Iterator[str]:
             elif spec.kind is FilterKind.DAYS:
                 yield f"Without a condition on `{spec.field}` all days are read."
     calls = [endpoint for _, endpoint in operations_of(resource)]
-    if any(call.content is Content.MULTIPART or call.attach for call in calls):
+    takes = (
+        call.attach or call.upload_field or call.content is Content.MULTIPART for call in calls
+    )
+    if any(takes):
         yield "Takes files."
     if resource.sync is not None:
         yield f"Procore upserts up to {resource.sync.max_items:,} in one request."

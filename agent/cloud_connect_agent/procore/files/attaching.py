@@ -2,41 +2,30 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
 
 from cloud_connect.calls import Operation
 from cloud_connect.errors import UnsupportedOperationError
-from cloud_connect_agent.procore.catalog import Direction, Resource
+from cloud_connect_agent.procore.catalog import Endpoint, Resource
 from cloud_connect_agent.procore.files.forms import FileForm, FormFile
 from cloud_connect_agent.procore.messages import ApiRequest
+from cloud_connect_agent.procore.values import FieldType
 
-__all__ = ["check_takes_files", "form_key_of", "reference_to", "with_file"]
-
-# Which one a resource takes differs per endpoint; those in the plural take a list.
-_FIELDS: Final = (
-    "upload_ids",
-    "upload_uuids",
-    "upload_uuid",
-    "file_upload_id",
-    "attachment_upload_uuids",
-)
-_BY_UUID: Final = "attachments_by_uuid"  # takes a list of objects
+__all__ = ["check_takes_files", "reference_to", "with_file"]
 
 
-def check_takes_files(resource: Resource) -> None:
-    """Refuse a resource that takes files in no way that is documented.
+def check_takes_files(resource: Resource) -> Endpoint:
+    """Return how a record is changed so that a file hangs on it.
 
     Raises:
-        UnsupportedOperationError: If it is one.
+        UnsupportedOperationError: If that is documented in no way.
     """
-    if not form_key_of(resource):
-        _field_of(resource)
-
-
-def form_key_of(resource: Resource) -> str:
-    """What a file is called in a resource's form; empty if it takes uploads by reference."""
-    endpoint = resource.endpoint(Operation.UPDATE)
-    return endpoint.attach if endpoint is not None else ""
+    endpoint = resource.needed(Operation.UPDATE)
+    if not (endpoint.attach or endpoint.upload_field):
+        raise UnsupportedOperationError(
+            f"{resource.text} take no files in any way that Procore documents; attach them on its "
+            "own pages."
+        )
+    return endpoint
 
 
 def reference_to(resource: Resource, upload: str) -> dict[str, object]:
@@ -45,10 +34,9 @@ def reference_to(resource: Resource, upload: str) -> dict[str, object]:
     Raises:
         UnsupportedOperationError: If the resource takes none.
     """
-    name = _field_of(resource)
-    if name == _BY_UUID:
-        return {name: [{"upload_uuid": upload}]}
-    return {name: [upload] if name.endswith("s") else upload}
+    name, _, inner = check_takes_files(resource).upload_field.partition(".")
+    value = {inner: upload} if inner else upload
+    return {name: [value] if resource.type_of(name) is FieldType.LIST else value}
 
 
 def with_file(
@@ -74,14 +62,4 @@ def with_file(
         json=None,
         content=lambda: form.content(file.read()),
         headers=(*request.headers, *headers),
-    )
-
-
-def _field_of(resource: Resource) -> str:
-    for name in (*_FIELDS, _BY_UUID):
-        if resource.knows(name, (Direction.IN, Direction.BOTH)):
-            return name
-    raise UnsupportedOperationError(
-        f"{resource.text} take no files in any way that Procore documents; attach them on its "
-        "own pages."
     )

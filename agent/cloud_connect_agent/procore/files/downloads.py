@@ -22,33 +22,26 @@ from cloud_connect_agent.procore.files.hosts import FileUrl, HostRefusedError
 from cloud_connect_agent.procore.files.storage import Storage
 from cloud_connect_agent.procore.streaming import StreamedResponse, TruncatedAnswerError
 
-__all__ = ["REDIRECTS", "Download", "Downloads", "Wanted"]
+__all__ = ["CONDITIONS", "REDIRECTS", "Download", "Downloads", "Wanted"]
 
 log = structlog.get_logger(__name__)
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 5
 _MAX_RESUMES: Final = 5  # of one body
-_RETRY_PAUSES: Final = (0.25, 0.5)  # seconds before a request that failed is sent again
 _AGAIN: Final = frozenset({500, 502, 503, 504})
-_RESUME_SECONDS: Final = 30.0  # until the rest begins to come
+# Together less than the 60 seconds without a byte after which the relay gives up.
+_STALL: Final = 15.0  # seconds without a byte, after which the rest is asked for
+_RESUME_SECONDS: Final = 25.0  # until the rest begins to come, attempts and pauses together
 _RESUME_PAUSE: Final = 0.1  # seconds before the first; doubles
 _TOKEN_REFUSED: Final = frozenset({400, 401, 403})
 _AGED: Final = frozenset({401, 403, 404, 410})  # what a signed link that aged answers
 _RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
-# Of the caller's headers, what a storage host is told; never the rest.
-_PASSED: Final = frozenset(
-    {
-        "accept",
-        "accept-encoding",
-        "if-match",
-        "if-modified-since",
-        "if-none-match",
-        "if-range",
-        "if-unmodified-since",
-        "range",
-    }
+CONDITIONS: Final = frozenset(
+    {"if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "range"}
 )
+_PACKING: Final = frozenset({"accept", "accept-encoding"})
+_PASSED: Final = CONDITIONS | _PACKING  # to a storage host, of the caller's headers
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -83,7 +76,7 @@ class Downloads:
     ) -> None:
         self._client: Final = client
         self._storage: Final = storage
-        self._clock: Final = clock
+        self.clock: Final = clock
 
     @asynccontextmanager
     async def open(self, wanted: Wanted, link: str) -> AsyncIterator["Download"]:
@@ -99,7 +92,8 @@ class Downloads:
                 await stack.aclose()
                 fresh = self._checked(wanted, await wanted.renew(wanted.deadline))
                 url, answer = await self._follow(stack, wanted, fresh)
-            download = Download(self, wanted, url, answer)
+            # It closes its answer before it asks for the rest, so as never to hold two.
+            download = Download(self, wanted, url, answer, stack=stack.pop_all())
             stack.push_async_callback(download.aclose)
             yield download
 
@@ -166,10 +160,8 @@ class Downloads:
         ]
         if token is not None:
             headers.append((b"authorization", token))
-        pauses = iter(_RETRY_PAUSES)
+        retries = self._client.retries()
         while True:
-            pause = next(pauses, None)
-            last = pause is None or self._clock() + pause >= wanted.deadline
             hop = AsyncExitStack()
             async with hop:
                 try:
@@ -183,13 +175,16 @@ class Downloads:
                         )
                     )
                 except SourceUnavailableError:
-                    if last:
+                    pause = retries.next_pause(wanted.deadline)
+                    if pause is None:
                         raise
                 else:
-                    if last or answer.status not in _AGAIN:
+                    again = answer.status in _AGAIN
+                    pause = retries.next_pause(wanted.deadline) if again else None
+                    if pause is None:
                         stack.push_async_exit(hop.pop_all())
                         return answer
-            await asyncio.sleep(pause or 0.0)
+            await asyncio.sleep(pause)
 
     async def _token(self, wanted: Wanted) -> bytes:
         authenticator = self._client.authenticator
@@ -197,7 +192,7 @@ class Downloads:
         token = authenticator.ready(*whose)
         if token is None:
             try:
-                async with asyncio.timeout(max(0.0, wanted.deadline - self._clock())):
+                async with asyncio.timeout(max(0.0, wanted.deadline - self.clock())):
                     token = await authenticator.token(*whose)
             except TimeoutError as exc:
                 raise DeadlineExceededError(
@@ -209,26 +204,35 @@ class Downloads:
         self, stack: AsyncExitStack, wanted: Wanted, url: FileUrl
     ) -> tuple[FileUrl, StreamedResponse]:
         """Ask again, by a fresh link if the old one has aged."""
-        later = replace(wanted, deadline=self._clock() + _RESUME_SECONDS)
-        url, answer = await self._follow(stack, later, url)
+        url, answer = await self._follow(stack, wanted, url)
         if answer.status in _AGED:
             await stack.aclose()
-            fresh = self._checked(later, await later.renew(later.deadline))
-            url, answer = await self._follow(stack, later, fresh)
+            fresh = self._checked(wanted, await wanted.renew(wanted.deadline))
+            url, answer = await self._follow(stack, wanted, fresh)
         return url, answer
 
 
 class Download:
-    """A file on its way: status and headers, and its body to the byte or an error."""
+    """A file on its way: status and headers, and its body to the byte or an error.
+
+    Args:
+        stack: What holds *answer* open; closed with the download, if not before.
+    """
 
     def __init__(
-        self, downloads: Downloads, wanted: Wanted, url: FileUrl, answer: StreamedResponse
+        self,
+        downloads: Downloads,
+        wanted: Wanted,
+        url: FileUrl,
+        answer: StreamedResponse,
+        *,
+        stack: AsyncExitStack,
     ) -> None:
         self._downloads: Final = downloads
         self._wanted: Final = wanted
         self._url = url
         self._answer = answer
-        self._stack: Final = AsyncExitStack()
+        self._stack: Final = stack
         self.status: Final = answer.status
         self.headers: Final[Mapping[str, str]] = answer.headers
         self.raw_headers: Final[Sequence[tuple[bytes, bytes]]] = answer.raw_headers
@@ -244,21 +248,22 @@ class Download:
         came, resumes = 0, 0
         while True:
             try:
-                async with aclosing(self._answer.chunks()) as chunks:
-                    async for chunk in chunks:
-                        came += len(chunk)
-                        yield chunk
+                async with aclosing(self._pieces()) as pieces:
+                    async for piece in pieces:
+                        came += len(piece)
+                        yield piece
             except TruncatedAnswerError as error:
                 if self._span is None:
                     raise
                 broken: CloudConnectError = error
             else:
                 return
-            while resumes < _MAX_RESUMES:
+            until = self._downloads.clock() + _RESUME_SECONDS
+            while resumes < _MAX_RESUMES and self._downloads.clock() < until:
                 await asyncio.sleep(_RESUME_PAUSE * 2**resumes)
                 resumes += 1
                 try:
-                    await self._resume(self._span, came)
+                    await self._resume(self._span, came, deadline=until)
                 except HostRefusedError:
                     raise
                 except CloudConnectError as error:
@@ -269,13 +274,29 @@ class Download:
                 raise TruncatedAnswerError(broken.message) from broken
             log.info("download_resumed", host=self._url.host, offset=came)
 
+    async def _pieces(self) -> AsyncGenerator[bytes, None]:
+        """Yield the answer's body as far as it comes, wherever it is from."""
+        async with aclosing(self._answer.chunks()) as chunks:
+            while True:
+                try:
+                    async with asyncio.timeout(_STALL):
+                        chunk = await anext(chunks)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError as exc:
+                    raise TruncatedAnswerError(
+                        f"{self._url.host} sent nothing of the file for {_STALL:.0f} s."
+                    ) from exc
+                yield chunk
+
     async def aclose(self) -> None:
         """Give up what is open."""
         await self._stack.aclose()
 
-    async def _resume(self, span: "_Span", came: int) -> None:
+    async def _resume(self, span: "_Span", came: int, *, deadline: float) -> None:
         await self._stack.aclose()
-        wanted = replace(self._wanted, headers=span.headers(came, self._wanted.headers))
+        headers = span.headers(came, self._wanted.headers)
+        wanted = replace(self._wanted, headers=headers, deadline=deadline)
         self._url, answer = await self._downloads.resume(self._stack, wanted, self._url)
         if _span_of(answer) != replace(span, first=span.first + came):
             raise TruncatedAnswerError(
@@ -298,7 +319,7 @@ class _Span:
 
     def headers(self, came: int, given: Headers) -> Headers:
         """Return the headers that ask for what is left of it, of that state only."""
-        kept = tuple(pair for pair in given if pair[0] in {"accept", "accept-encoding"})
+        kept = tuple(pair for pair in given if pair[0] in _PACKING)
         rest = f"bytes={self.first + came}-{self.last}"
         return (*kept, ("range", rest), ("if-range", self.etag))
 

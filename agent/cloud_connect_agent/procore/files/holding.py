@@ -10,7 +10,6 @@ from typing import Final
 
 from cloud_connect.calls import Source
 from cloud_connect.errors import (
-    InvalidRequestError,
     SourceUnavailableError,
     UnsupportedOperationError,
 )
@@ -18,11 +17,16 @@ from cloud_connect_agent.procore.catalog import Resource
 from cloud_connect_agent.procore.files.forms import FormFile
 from cloud_connect_agent.procore.files.spool import Spool, SpooledFile
 from cloud_connect_agent.procore.files.steps import NewFile
+from cloud_connect_agent.tasks import lasting_tasks
 
 __all__ = ["HeldFiles"]
 
 _HELD_SECONDS: Final = 120.0  # the change comes right behind its file
 _PREFIX: Final = "held-"
+_NO_ROOM: Final = (
+    "Procore takes it within a form only, which keeps it there: make room, or raise "
+    "max_spool_bytes in agent.toml on that PC."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,47 +45,49 @@ class _Held:
 
 
 class HeldFiles:
-    """Keeps files for resources that take them within a form only, not by reference.
+    """Keeps files for resources that take them within a form only; open it with :meth:`open`."""
 
-    Args:
-        seconds: For how long one waits.
-    """
-
-    def __init__(self, spool: Spool, *, seconds: float = _HELD_SECONDS) -> None:
+    def __init__(self, spool: Spool, tasks: asyncio.TaskGroup, *, seconds: float) -> None:
         self._spool: Final = spool
+        self._tasks: Final = tasks
         self._seconds: Final = seconds
         self._held: Final[dict[str, _Held]] = {}
 
-    async def keep(
-        self,
-        tasks: asyncio.TaskGroup,
-        file: NewFile,
-        resource: Resource,
-        body: AsyncIterator[bytes],
-    ) -> dict[str, object]:
-        """Take a file in and return how the change refers to it.
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, spool: Spool, *, seconds: float = _HELD_SECONDS
+    ) -> AsyncIterator["HeldFiles"]:
+        """Open a place for files; what waits at the end is let go of.
 
         Args:
-            tasks: Whose lifetime bounds that of the file.
+            seconds: For how long a file waits.
+        """
+        async with lasting_tasks() as tasks:
+            made = cls(spool, tasks, seconds=seconds)
+            try:
+                yield made
+            finally:
+                for held in made._held.values():
+                    held.over.set()
+
+    async def keep(
+        self, file: NewFile, resource: Resource, body: AsyncIterator[bytes]
+    ) -> dict[str, object]:
+        """Take a file in and return how the change refers to it.
 
         Raises:
             CloudConnectError: If it is not there.
         """
         async with AsyncExitStack() as stack:
-            spooled = await stack.enter_async_context(self._spool.keep(body, size=file.size or 0))
-            if file.size not in {None, spooled.size}:
-                raise InvalidRequestError("The file is not as long as its Content-Length says.")
+            spooled = await stack.enter_async_context(
+                self._spool.keep(body, size=file.size, advice=_NO_ROOM)
+            )
             held = _Held(file=file, resource=resource.name, spooled=spooled, stack=stack.pop_all())
         reference = f"{_PREFIX}{secrets.token_hex(16)}"
         self._held[reference] = held
-        tasks.create_task(self._wait(reference, held), name="held-file")
-        return {
-            "uuid": reference,
-            "filename": file.filename,
-            "content_type": file.content_type,
-            "size": spooled.size,
-            "sha256": spooled.sha256,
-        }
+        self._tasks.create_task(self._wait(reference, held), name="held-file")
+        return file.told({"uuid": reference}, spooled)
 
     @asynccontextmanager
     async def taken(
@@ -112,11 +118,6 @@ class HeldFiles:
                 size=held.spooled.size,
                 read=partial(held.spooled.read, 0, held.spooled.size),
             )
-
-    def close(self) -> None:
-        """Let go of all that wait."""
-        for held in self._held.values():
-            held.over.set()
 
     async def _wait(self, reference: str, held: _Held) -> None:
         try:

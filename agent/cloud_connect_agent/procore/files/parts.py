@@ -1,6 +1,7 @@
 """What moves the bytes of files, put together."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -27,7 +28,8 @@ class ProcoreFiles:
     held: HeldFiles
 
     @classmethod
-    def of(
+    @asynccontextmanager
+    async def open(
         cls,
         client: ProcoreClient,
         catalog: Catalog,
@@ -35,17 +37,18 @@ class ProcoreFiles:
         spool_dir: Path,
         max_spool_bytes: Callable[[], int],
         timeouts: Timeouts | None = None,
-    ) -> Self:
-        """Put them together; nothing is opened before the first file.
+    ) -> AsyncIterator[Self]:
+        """Put them together; nothing is connected, or made on disk, before the first file.
 
         Args:
             spool_dir: Where a file is kept that has to be known before it is sent.
         """
         storage = Storage(client, timeouts=timeouts)
         spool = Spool(spool_dir, max_bytes=max_spool_bytes)
-        return cls(
-            catalog=catalog,
-            downloads=Downloads(client, storage),
-            uploads=Uploads(client, storage, spool),
-            held=HeldFiles(spool),
-        )
+        async with HeldFiles.open(spool) as held:
+            yield cls(
+                catalog=catalog,
+                downloads=Downloads(client, storage),
+                uploads=Uploads(client, storage, spool),
+                held=held,
+            )

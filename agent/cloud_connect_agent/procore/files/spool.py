@@ -7,16 +7,17 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Final
 
-from cloud_connect.errors import BodyTooLargeError
+from cloud_connect.errors import BodyTooLargeError, InvalidRequestError
 from cloud_connect_agent.durable import make_private_dir
 
-__all__ = ["SEGMENT_BYTES", "Segment", "Spool", "SpooledFile"]
+__all__ = ["Segment", "Spool", "SpooledFile", "wrong_length"]
 
 # Procore takes more than 5 MiB and at most 100 MiB a piece, 10,000 pieces of one file.
-SEGMENT_BYTES: Final = 16 * 1024 * 1024
+_SEGMENT_BYTES: Final = 16 * 1024 * 1024
 _BLOCK: Final = 1024 * 1024  # bytes that are written, or read, at once
 
 
@@ -33,6 +34,9 @@ class Segment:
 class Spool:
     """The folder of files that wait for their upload, and how much of the disk they take.
 
+    Attributes:
+        used: Bytes that they take.
+
     Args:
         max_bytes: Of all files together.
     """
@@ -40,49 +44,57 @@ class Spool:
     def __init__(self, folder: Path, *, max_bytes: Callable[[], int]) -> None:
         self._folder: Final = folder
         self._max_bytes: Final = max_bytes
-        self._used = 0
+        self.used = 0
 
     @asynccontextmanager
     async def keep(
-        self, body: AsyncIterator[bytes], *, size: int = 0
+        self, body: AsyncIterator[bytes], *, size: int | None = None, advice: str
     ) -> AsyncIterator["SpooledFile"]:
         """Take a body in; its file has no name anybody could open, and goes with the block.
 
         Args:
             size: What it is said to have, to refuse it before its bytes come.
+            advice: What helps whoever sends one for which there is no room, as a sentence.
 
         Raises:
             BodyTooLargeError: If it is over the limit, or the disk is full.
+            InvalidRequestError: If it is not as long as it was said to be.
         """
-        self._check_room(size)
+        self._check_room(size or 0, advice)
         # Not in a thread: one that is not waited for would leave a file open.
         make_private_dir(self._folder)
         file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 - closed below
         spooled = SpooledFile(file)
         try:
             try:
-                await spooled.fill(body, self._take_room)
+                await spooled.fill(body, partial(self._take_room, advice=advice))
             except OSError as exc:
                 raise BodyTooLargeError(
-                    f"The connector's disk did not take the file: {exc.strerror}. Send it with "
-                    "its Content-Length, so that it need not be kept there."
+                    f"The connector's disk did not take the file: {exc.strerror}. {advice}"
                 ) from exc
+            if size not in {None, spooled.size}:
+                raise wrong_length()
             yield spooled
         finally:
-            self._used -= spooled.claimed
+            self.used -= spooled.claimed
             await asyncio.to_thread(spooled.close)
 
-    def _take_room(self, size: int) -> None:
-        self._check_room(size)
-        self._used += size
+    def _take_room(self, size: int, *, advice: str) -> None:
+        self._check_room(size, advice)
+        self.used += size
 
-    def _check_room(self, size: int) -> None:
+    def _check_room(self, size: int, advice: str) -> None:
         most = self._max_bytes()
-        if self._used + size > most:
+        if self.used + size > most:
             raise BodyTooLargeError(
-                f"The connector keeps {most} bytes of uploads on disk at most (max_spool_bytes), "
-                "and this one goes beyond. Send it with its Content-Length in the simple flow."
+                f"The connector keeps {most} bytes of files on disk at most (max_spool_bytes), and "
+                f"this one goes beyond. {advice}"
             )
+
+
+def wrong_length() -> InvalidRequestError:
+    """Return the refusal of a file that ends early or late."""
+    return InvalidRequestError("The file is not as long as its Content-Length says.")
 
 
 class SpooledFile:
@@ -153,11 +165,11 @@ class SpooledFile:
         self.size += len(data)
         rest = memoryview(data)
         while rest:
-            part = rest[: SEGMENT_BYTES - self._piece_size]
+            part = rest[: _SEGMENT_BYTES - self._piece_size]
             for digest in self._piece:
                 digest.update(part)
             self._piece_size += len(part)
-            if self._piece_size == SEGMENT_BYTES:
+            if self._piece_size == _SEGMENT_BYTES:
                 self._end_piece()
             rest = rest[len(part) :]
 
@@ -165,7 +177,7 @@ class SpooledFile:
         sha256, md5 = self._piece
         self.segments.append(
             Segment(
-                offset=len(self.segments) * SEGMENT_BYTES,
+                offset=len(self.segments) * _SEGMENT_BYTES,
                 size=self._piece_size,
                 sha256=sha256.hexdigest(),
                 md5=md5.hexdigest(),

@@ -14,11 +14,10 @@ from cloud_connect_agent.procore.files.storage import Storage
 from cloud_connect_agent.procore.messages import ApiRequest
 from cloud_connect_agent.procore.transport import RawHeaders
 
-__all__ = ["LinkExpiredError", "NewFile", "Progress", "UploadSteps", "text_of"]
+__all__ = ["LinkExpiredError", "NewFile", "Progress", "UploadSteps", "noted", "text_of"]
 
 _STEP_SECONDS: Final = 60.0  # that a request between two pieces of a long file may take
-_TRIES: Final = 4  # of one request that may be repeated
-_PAUSE: Final = 0.25  # seconds before a repeat; doubles
+_RETRIES: Final = 3  # of one request that may be repeated
 _AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 _OURS: Final = frozenset({"connection", "host"})  # of headers: they follow from the address
 
@@ -42,6 +41,20 @@ class Progress(Protocol):
         ...
 
 
+class Content(Protocol):
+    """The bytes of a file, once they came."""
+
+    @property
+    def size(self) -> int:
+        """How many."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Their digest, in hex."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewFile:
     """A file that is to be uploaded.
@@ -50,6 +63,7 @@ class NewFile:
         project_id: Upload to the project; ``None`` is to the company.
         size: Its bytes, if its caller told.
         tool: What Procore calls the tool it is for, where it asks (unified flow).
+        interactive: A person waits for it.
     """
 
     source: Source
@@ -59,6 +73,17 @@ class NewFile:
     flow: UploadFlow
     size: int | None
     tool: str | None = None
+    interactive: bool = True
+
+    def told(self, reference: Mapping[str, object], content: "Content") -> dict[str, object]:
+        """What its caller is told: how a record refers to it, and what came of it."""
+        return {
+            **reference,
+            "filename": self.filename,
+            "content_type": self.content_type,
+            "size": content.size,
+            "sha256": content.sha256,
+        }
 
     @property
     def place(self) -> str:
@@ -92,6 +117,11 @@ class UploadSteps:
         self._clock: Final = clock
         self.file: Final = file
 
+    @property
+    def _deadline(self) -> float:
+        """When to give up a step: it has some time also where the call's own is over."""
+        return max(self._progress.deadline, self._clock() + _STEP_SECONDS)
+
     async def ask(self, method: str, path: str, body: object = None) -> Told:
         """Send a request to Procore, again if its answer was lost.
 
@@ -99,19 +129,20 @@ class UploadSteps:
             CloudConnectError: Why there is no answer.
         """
         request = ApiRequest(method=method, path=path, json=body)
-        attempt = 0
+        retries = self._client.retries(_RETRIES)
         while True:
-            attempt += 1
             try:
                 answer = await self._client.request(
                     request,
                     source=self.file.source,
-                    deadline=max(self._progress.deadline, self._clock() + _STEP_SECONDS),
+                    deadline=self._deadline,
+                    interactive=self.file.interactive,
                 )
             except OutcomeUnknownError as unknown:
-                if attempt == _TRIES:
+                pause = retries.next_pause(self._deadline)
+                if pause is None:
                     raise SourceUnavailableError(unknown.message) from unknown
-                await asyncio.sleep(_PAUSE * 2**attempt)
+                await asyncio.sleep(pause)
             else:
                 self._progress.progress()
                 return _unwrapped(answer.json)
@@ -135,20 +166,23 @@ class UploadSteps:
             SourceUnavailableError: If storage did not take it.
         """
         headers = _headers_of(part, segment.size)
-        attempt = 0
+        retries = self._client.retries(_RETRIES)
         while True:
-            attempt += 1
             content = spooled.read(segment.offset, segment.size)
+            pause = None
             try:
                 status, tag = await self._send("PUT", part, headers, content)
             except SourceUnavailableError:
-                if attempt == _TRIES:
+                pause = retries.next_pause(self._deadline)
+                if pause is None:
                     raise
             else:
-                if status not in _AGAIN or attempt == _TRIES:
+                if status in _AGAIN:
+                    pause = retries.next_pause(self._deadline)
+                if pause is None:
                     _check_stored(status)
                     break
-            await asyncio.sleep(_PAUSE * 2**attempt)
+            await asyncio.sleep(pause)
         if not tag:
             raise SourceUnavailableError("The storage host took a piece without an ETag.")
         return tag
@@ -163,16 +197,18 @@ class UploadSteps:
             url,
             environment=environment,
             headers=headers,
-            content=self._noted(content),
+            content=noted(content, self._progress),
             deadline=None,
         ) as answer:
             tag = answer.headers.get("etag", "").removeprefix("W/").strip('"')
             return answer.status, tag
 
-    async def _noted(self, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        async for chunk in content:
-            self._progress.progress()
-            yield chunk
+
+async def noted(content: AsyncIterator[bytes], progress: Progress) -> AsyncIterator[bytes]:
+    """Pass bytes on and note each piece."""
+    async for chunk in content:
+        progress.progress()
+        yield chunk
 
 
 def text_of(made: Told, name: str) -> str:

@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 _MAX_TRANSFERS: Final = 64  # at once; each is one connection and what is on its way
 _TURN_SECONDS: Final = 60.0  # to wait for one of them to end
-_DOWNLOAD_STALL: Final = 30.0  # seconds; less than the relay waits, so that there is time to resume
+_DOWNLOAD_STALL: Final = 30.0  # seconds; less than most deadlines, so that there is time to repeat
 _MAX_ADDRESSES: Final = 4  # of one name, that are tried
 _MAX_HEADERS: Final = 200
 
@@ -109,19 +109,19 @@ class Storage:
             SourceUnavailableError: If it cannot be reached, or breaks off.
             DeadlineExceededError: If the deadline passes first.
         """
+        late = f"{_MAX_TRANSFERS} files are on their way already, and none ended"
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(self._left(deadline)) as bound:
                     await stack.enter_async_context(self._transfers)
+                    late = "The storage host did not answer"
                     if deadline is None:
                         bound.reschedule(None)  # its steps have bounds of their own
                     response = await self._send(
                         stack, method, url, environment, headers=headers, content=content
                     )
             except TimeoutError as exc:
-                raise DeadlineExceededError(
-                    "The storage host did not answer before the call's deadline."
-                ) from exc
+                raise DeadlineExceededError(f"{late} before the call's deadline.") from exc
             yield StreamedResponse(
                 response,
                 headers=plain_headers(response.headers),

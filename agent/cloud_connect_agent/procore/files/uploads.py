@@ -21,7 +21,7 @@ from cloud_connect.errors import (
 )
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.files.forms import FileForm
-from cloud_connect_agent.procore.files.spool import Spool, SpooledFile
+from cloud_connect_agent.procore.files.spool import Spool, SpooledFile, wrong_length
 from cloud_connect_agent.procore.files.steps import (
     LinkExpiredError,
     NewFile,
@@ -38,6 +38,9 @@ log = structlog.get_logger(__name__)
 _MAX_SIMPLE_BYTES: Final = 5 * 1024**3  # what object stores take in one form
 _POLL_PAUSE: Final = 0.25  # seconds before an uploaded file is asked about again; doubles
 _POLL_SECONDS: Final = 30.0  # for which it is asked about until it is available
+_NO_ROOM: Final = (
+    "Send it in the simple flow with its Content-Length, so that it need not be kept there."
+)
 _TOOL: Final = "document_management"  # of those that Procore knows, the one for any file
 
 
@@ -73,9 +76,7 @@ class Uploads:
                     "one."
                 )
             return await self._simple(steps, _Passing(body, file.size))
-        async with self._spool.keep(body, size=file.size or 0) as spooled:
-            if file.size not in {None, spooled.size}:
-                raise InvalidRequestError("The file is not as long as its Content-Length says.")
+        async with self._spool.keep(body, size=file.size, advice=_NO_ROOM) as spooled:
             if file.flow is UploadFlow.SIMPLE:
                 return await self._simple(steps, spooled)
             if not spooled.size:
@@ -100,7 +101,8 @@ class Uploads:
         )
         body = form.content(content.read(0, content.size))
         await steps.send_form(made, form.headers, body)
-        return _told(file, {"uuid": text_of(made, "uuid"), "status": "complete"}, content)
+        uuid = text_of(made, "uuid")
+        return file.told({"uuid": uuid, "status": "complete", "flow": file.flow}, content)
 
     async def _segmented(self, steps: UploadSteps, spooled: SpooledFile) -> dict[str, object]:
         file = steps.file
@@ -113,7 +115,8 @@ class Uploads:
         ]
         body = {"segments": [{"etag": etag} for etag in etags]}
         done = await steps.ask("PATCH", f"{path}/{uuid}", body)
-        return _told(file, {"uuid": uuid, "status": done.get("status") or "complete"}, spooled)
+        status = done.get("status") or "complete"
+        return file.told({"uuid": uuid, "status": status, "flow": file.flow}, spooled)
 
     async def _unified(self, steps: UploadSteps, spooled: SpooledFile) -> dict[str, object]:
         path = f"/rest/v2.1{steps.file.unified_place}"
@@ -132,7 +135,8 @@ class Uploads:
             etags.append(etag)
         done = await steps.ask("PATCH", path, {"part_etags": etags})
         status = await self._until_available(steps, path, done)
-        return _told(steps.file, {"upload_id": upload_id, "status": status}, spooled)
+        file = steps.file
+        return file.told({"upload_id": upload_id, "status": status, "flow": file.flow}, spooled)
 
     async def _create_unified(
         self, steps: UploadSteps, spooled: SpooledFile, path: str
@@ -206,7 +210,7 @@ class _Passing:
             self._hash.update(chunk)
             yield chunk
         if came != size:
-            raise InvalidRequestError("The file is not as long as its Content-Length says.")
+            raise wrong_length()
 
 
 def _named(file: NewFile) -> dict[str, object]:
@@ -238,16 +242,3 @@ def _fresh_part(made: Mapping[str, object], number: int, total: int) -> Mapping[
 def _segments_of(made: Mapping[str, object]) -> list[Mapping[str, object]]:
     found = made.get("segments")
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-
-
-def _told(
-    file: NewFile, reference: Mapping[str, object], content: "SpooledFile | _Passing"
-) -> dict[str, object]:
-    return {
-        **reference,
-        "flow": file.flow.value,
-        "filename": file.filename,
-        "content_type": file.content_type,
-        "size": content.size,
-        "sha256": content.sha256,
-    }
