@@ -268,6 +268,19 @@ async def test_change_by_id_is_checked_before_the_record_is_read(
         )
 
 
+async def test_change_by_id_of_what_procore_does_not_show_is_told_too(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    deadline = time.monotonic() + SOON
+    where = params("meeting_topics", record_id="3", scope={"meeting_id": "9"})
+    update = await executor.dry_run(
+        Operation.UPDATE, where, [{"title": "New"}], deadline, ceiling=None
+    )
+    assert update.message == "1 record would be changed; nothing was written."
+    assert await rows_of(update) == [{"id": 3, "project_id": PROJECT, "meeting_id": 9}]
+    assert procore.requests == []
+
+
 def test_dry_run_needs_leave_to_read_and_to_write(executor: RecordExecutor) -> None:
     accesses = executor.accesses_of_dry_run(
         Operation.UPDATE, params("punch_items", record_id="3"), [{"name": "x"}]
