@@ -17,9 +17,10 @@ from cloud_connect_agent.procore.accesses import (
     rehearsed,
 )
 from cloud_connect_agent.procore.answering import Answering
-from cloud_connect_agent.procore.bulk import BulkCreating, new_records, new_records_of
+from cloud_connect_agent.procore.bulk import create_all
 from cloud_connect_agent.procore.catalog import Catalog, Resource
 from cloud_connect_agent.procore.changing import Changing
+from cloud_connect_agent.procore.drafts import new_records, new_records_of
 from cloud_connect_agent.procore.extent import too_many_new
 from cloud_connect_agent.procore.fetching import Client, Fetcher
 from cloud_connect_agent.procore.files.forms import FormFile
@@ -83,7 +84,6 @@ class RecordExecutor:
         self._trees: Final = Trees(catalog, self.metadata)
         self._answering: Final = Answering(catalog, observed)
         self._changing: Final = Changing(catalog, self._answering)
-        self._bulk: Final = BulkCreating(catalog)
         self._rehearsing: Final = Rehearsing(catalog, self._answering, self.metadata)
 
     def accesses(
@@ -172,7 +172,7 @@ class RecordExecutor:
         records = self._all_typed(params, records)
         new = new_records_of(resource, params, records)
         fetcher = self._fetcher(params.source, deadline, params)
-        return await self._bulk.create(resource, new, fetcher, seed=params.seed)
+        return await create_all(resource, new, fetcher)
 
     async def dry_run(
         self,
@@ -264,7 +264,7 @@ class RecordExecutor:
                 if refused is not None:
                     raise refused
                 new = new_records(resource, query, source)
-                return await self._bulk.create(resource, new, fetcher, seed=seed)
+                return await create_all(resource, new, fetcher)
             return await self._changing.query(query, fetcher, calendar, ceiling=ceiling)
         selection = selection_of_query(resource, query)
         return RowStream(await self._answering.answer(selection, fetcher, calendar))

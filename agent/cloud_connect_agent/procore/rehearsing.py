@@ -9,7 +9,6 @@ from cloud_connect.errors import InvalidRequestError
 from cloud_connect.query import Query
 from cloud_connect_agent.policy import Ceiling
 from cloud_connect_agent.procore.answering import Answering
-from cloud_connect_agent.procore.bulk import NewRecord, new_records
 from cloud_connect_agent.procore.catalog import Catalog, Direction, Resource
 from cloud_connect_agent.procore.changing import (
     NOTHING,
@@ -18,6 +17,7 @@ from cloud_connect_agent.procore.changing import (
     checked_change,
     checked_one,
 )
+from cloud_connect_agent.procore.drafts import NewRecord, new_records
 from cloud_connect_agent.procore.extent import MAX_CHANGED, too_many, too_many_new
 from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.metadata import Metadata
@@ -56,8 +56,6 @@ class Rehearsing:
         resource = self._catalog.resource(query.info.name)
         operation = OPERATIONS[query.action]
         self._catalog.endpoint(resource, operation)
-        if operation is not Operation.DELETE and not query.mappings and query.records is None:
-            raise InvalidRequestError("There is nothing to write: “mappings” is empty.")
         if operation is Operation.CREATE:
             new = new_records(resource, query, fetcher.source)
             return await self.creation(resource, new, fetcher, ceiling=ceiling, query=query)
