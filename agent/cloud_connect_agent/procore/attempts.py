@@ -14,6 +14,7 @@ from cloud_connect.errors import (
     DeadlineExceededError,
     Outcome,
     OutcomeUnknownError,
+    RateLimitedError,
     SourceRejectedError,
     SourceUnavailableError,
 )
@@ -77,14 +78,24 @@ class Retries:
         self._clock: Final = clock
         self._spread: Final = spread
         self._made = 0
+        self._out_of_time = False
 
     def next_pause(self, deadline: float) -> float | None:
         """Count a retry and return the pause before it; ``None`` if there is none left."""
         pause: float = _RETRY_PAUSE * 2**self._made * (0.5 + self._spread())
-        if self._made >= _MAX_RETRIES or self._clock() + pause >= deadline:
+        if self._made >= _MAX_RETRIES:
+            return None
+        if self._clock() + pause >= deadline:
+            self._out_of_time = True
             return None
         self._made += 1
         return pause
+
+    def cut_short(self, error: Exception) -> bool:
+        """Whether a read ended with *error* for want of time, where another one has more."""
+        if isinstance(error, SourceUnavailableError):
+            return self._out_of_time
+        return isinstance(error, (DeadlineExceededError, RateLimitedError))
 
 
 class Attempts:
