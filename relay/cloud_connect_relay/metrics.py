@@ -18,6 +18,7 @@ class Budget(NamedTuple):
 
     connector_id: str
     environment: str
+    account: str
     company_id: int
     limit: int
     remaining: int
@@ -111,7 +112,7 @@ class _Budgets(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the gauge, unless there is nothing to tell."""
-        labels = ("connector", "environment", "company", "limit")
+        labels = ("connector", "environment", "account", "company", "limit")
         remaining = GaugeMetricFamily(
             "cloud_connect_procore_requests_remaining",
             "Requests left of a rate limit of Procore's, as its last answer said.",
@@ -122,6 +123,7 @@ class _Budgets(Collector):
                 (
                     budget.connector_id,
                     budget.environment,
+                    budget.account,
                     str(budget.company_id),
                     str(budget.limit),
                 ),

@@ -8,7 +8,8 @@ from cloud_connect.calls import Operation, RecordParams, Source
 from cloud_connect.query import Action, Query
 from cloud_connect_agent.policy import Access, Verb
 from cloud_connect_agent.procore.catalog import Catalog, Resource
-from cloud_connect_agent.procore.changing import insert_target, selection_for_change, write_target
+from cloud_connect_agent.procore.changing import selection_for_change
+from cloud_connect_agent.procore.drafts import insert_target, write_target
 from cloud_connect_agent.procore.implied import implied_values
 from cloud_connect_agent.procore.planner import Target, ids_of, targets_of
 from cloud_connect_agent.procore.selection import (
@@ -72,8 +73,7 @@ def accesses_of_query(catalog: Catalog, source: Source, query: Query) -> list[Ac
     if query.action is Action.INSERT:
         catalog.endpoint(resource, Operation.CREATE)
         records = (query.mappings,) if query.records is None else query.records
-        inserts = [query.model_copy(update={"mappings": record}) for record in records]
-        targets = [insert_target(resource, one, source) for one in inserts]
+        targets = [insert_target(resource, query.condition, one, source) for one in records]
         return _creations(resource, source, targets, records)
     verb = _CHANGES[query.action]
     catalog.endpoint(resource, Operation.UPDATE if verb is Verb.UPDATE else Operation.DELETE)
@@ -112,8 +112,9 @@ def _creations(
 ) -> list[Access]:
     """What new records touch; together, one with an ``origin_id`` may change one that is there."""
     verbs = [Verb.CREATE]
-    if resource.sync is not None and len(records) > 1:
-        verbs += [Verb.UPDATE for record in records if record.get("origin_id")][:1]
+    together = resource.sync is not None and len(records) > 1
+    if together and any(record.get("origin_id") for record in records):
+        verbs.append(Verb.UPDATE)
     projects = dict.fromkeys(target.get("project_id") for target in targets)
     return [_access(verb, resource, source, project) for verb in verbs for project in projects]
 

@@ -14,9 +14,11 @@ from cloud_connect.errors import (
     DeadlineExceededError,
     Outcome,
     OutcomeUnknownError,
+    RateLimitedError,
     SourceRejectedError,
     SourceUnavailableError,
 )
+from cloud_connect_agent.procore.bodies import BodyLimits, read_body
 from cloud_connect_agent.procore.budget import own_limit, retry_after_of
 from cloud_connect_agent.procore.circuits import Circuits
 from cloud_connect_agent.procore.failures import error_of, is_throttled, read_failure
@@ -35,6 +37,7 @@ _MAX_THROTTLES: Final = 10  # 429s that one request waits out
 _RETRY_PAUSE: Final = 0.25  # seconds before the first retry; doubles
 _WRITE_GRACE: Final = 30.0  # seconds after the deadline in which a started write may end
 _STALL: Final = 60.0  # seconds without a byte of a request's body
+_HEARD: Final = BodyLimits(max_body_bytes=64 * 1024)  # of a reason, unpacked
 _FAILED: Final = frozenset({408, 500, 502, 503, 504})
 
 
@@ -84,14 +87,24 @@ class Retries:
         self._clock: Final = clock
         self._spread: Final = spread
         self._made = 0
+        self._out_of_time = False
 
     def next_pause(self, deadline: float) -> float | None:
         """Count a retry and return the pause before it; ``None`` if there is none left."""
         pause: float = _RETRY_PAUSE * 2**self._made * (0.5 + self._spread())
-        if self._made >= self._most or self._clock() + pause >= deadline:
+        if self._made >= self._most:
+            return None
+        if self._clock() + pause >= deadline:
+            self._out_of_time = True
             return None
         self._made += 1
         return pause
+
+    def cut_short(self, error: Exception) -> bool:
+        """Whether a read ended with *error* for want of time, where another one has more."""
+        if isinstance(error, SourceUnavailableError):
+            return self._out_of_time
+        return isinstance(error, (DeadlineExceededError, RateLimitedError))
 
 
 class Attempts:
@@ -179,11 +192,16 @@ class Attempts:
                 heard=self._hear if out.raw and status == 403 else None,
             )
 
-    def _hear(self, body: bytes) -> None:
+    async def _hear(self, body: bytes) -> None:
         """Learn from the reason of a refusal that goes by."""
-        if self._headers.get("content-encoding", "identity") == "identity":
-            failure = read_failure(403, self._headers, body)
-            self.explained(error_of(failure, write=self._out.writes, throttled=False))
+        try:
+            plain = await read_body(
+                _whole(body), encoding=self._headers.get("content-encoding"), limits=_HEARD
+            )
+        except SourceUnavailableError:
+            return  # packed in a way that only its caller knows
+        failure = read_failure(403, self._headers, plain)
+        self.explained(error_of(failure, write=self._out.writes, throttled=False))
 
     def explained(self, error: CloudConnectError) -> None:
         """Learn from what the answer that is open says in words."""
@@ -305,6 +323,10 @@ class Attempts:
             raise DeadlineExceededError(
                 "Procore's login host gave no token before the call's deadline."
             ) from exc
+
+
+async def _whole(body: bytes) -> AsyncIterator[bytes]:
+    yield body
 
 
 async def _paced(

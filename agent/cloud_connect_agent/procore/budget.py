@@ -111,11 +111,10 @@ class RateBudget:
         self.in_flight = 0
         self.overloaded = False
 
-    @property
-    def idle(self) -> bool:
-        """Whether forgetting this budget would lose nothing."""
-        live = any(not window.over for window in self._windows.values())
-        return self.in_flight == 0 and not live and self._blocked_until == 0.0
+    def idle(self, now: float) -> bool:
+        """Whether forgetting this budget would lose nothing that still holds."""
+        over = all(window.over or now >= window.ends_at for window in self._windows.values())
+        return self.in_flight == 0 and over and now >= self._blocked_until
 
     def limited(self, now: float, *, interactive: bool) -> float:
         """Return for how many seconds Procore's limits keep a request back; 0 is not at all."""

@@ -1,30 +1,26 @@
 """Creates many records in one call, and tells what became of each."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from cloud_connect.calls import Operation, RecordParams, Source
+from cloud_connect.calls import Operation
 from cloud_connect.errors import (
     CloudConnectError,
-    InvalidRequestError,
     Outcome,
     OutcomeUnknownError,
     SourceRejectedError,
 )
-from cloud_connect.query import Query
-from cloud_connect_agent.procore.catalog import Catalog, Resource, Sync
-from cloud_connect_agent.procore.changing import insert_target, own_fields, write_target
+from cloud_connect_agent.procore.catalog import Resource, Sync
+from cloud_connect_agent.procore.drafts import NewRecord, answered_row
 from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.messages import ApiRequest, ApiResponse
-from cloud_connect_agent.procore.planner import Target, scoped
-from cloud_connect_agent.procore.records import write_request
-from cloud_connect_agent.procore.rows import Row, unwrap
+from cloud_connect_agent.procore.planner import scoped
+from cloud_connect_agent.procore.rows import Row
 from cloud_connect_agent.procore.rowstream import FixedRows, RowStream
 from cloud_connect_agent.procore.sent import sent_record
 from cloud_connect_agent.procore.syncing import marked, shared_of, sync_request, synced
 
-__all__ = ["BulkCreating", "NewRecord", "new_records", "new_records_of"]
+__all__ = ["create_all"]
 
 _UNTOLD: Final = "Procore's answer does not tell what became of this record."
 
@@ -32,151 +28,69 @@ _UNTOLD: Final = "Procore's answer does not tell what became of this record."
 _OF_THE_RECORD: Final = frozenset({400, 404, 409, 413, 415, 422})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewRecord:
-    """A record to be created, checked.
-
-    Attributes:
-        record: Flat, without scope ids, as its caller wrote it.
-        request: What creates it alone.
-    """
-
-    target: Target
-    record: Row
-    request: ApiRequest
-
-
-def new_records(resource: Resource, query: Query, source: Source) -> list[NewRecord]:
-    """The records that an insert of the platform creates, all of them checked.
-
-    Raises:
-        InvalidRequestError: If one cannot be sent; the message names the field and the record.
-    """
-    if query.records is None:
-        target = insert_target(resource, query, source)
-        return [_checked(resource, source, target, query.mappings)]
-
-    def target_of(record: Mapping[str, object]) -> Target:
-        return insert_target(resource, query.model_copy(update={"mappings": record}), source)
-
-    return _all_checked(resource, source, query.records, target_of)
-
-
-def new_records_of(
-    resource: Resource, params: RecordParams, records: Sequence[Mapping[str, object]]
-) -> list[NewRecord]:
-    """The records that a call creates, all of them checked.
-
-    Raises:
-        InvalidRequestError: If one cannot be sent; the message names the field and the record.
-    """
-
-    def target_of(record: Mapping[str, object]) -> Target:
-        return write_target(resource, params.source, params.scope, record)
-
-    return _all_checked(resource, params.source, records, target_of)
-
-
-def _all_checked(
+async def create_all(
     resource: Resource,
-    source: Source,
-    records: Sequence[Mapping[str, object]],
-    target_of: Callable[[Mapping[str, object]], Target],
-) -> list[NewRecord]:
-    checked = []
-    for place, record in enumerate(records):
+    records: Sequence[NewRecord],
+    fetcher: Fetcher,
+) -> RowStream:
+    """Create records, each request once, and tell of each, in order, what became of it.
+
+    Raises:
+        CloudConnectError: Why none was created, if that is not about one record only.
+    """
+    results = _Results(len(records))
+    if resource.sync is None or len(records) == 1:
+        await _one_by_one(resource, records, fetcher, results)
+    else:
+        await _together(resource, resource.sync, records, fetcher, results)
+    return results.stream()
+
+
+async def _together(
+    resource: Resource,
+    sync: Sync,
+    records: Sequence[NewRecord],
+    fetcher: Fetcher,
+    results: "_Results",
+) -> None:
+    endpoint = resource.needed(Operation.CREATE)
+    sent = [sent_record(one.request, endpoint) for one in records]
+    for places in _requests(records, sent, sync):
+        items = marked([sent[place] for place in places], sync, fetcher.seed, places)
+        target = records[places[0]].target
+        request = sync_request(resource, sync, fetcher.source, target, items)
         try:
-            checked.append(_checked(resource, source, target_of(record), record))
-        except InvalidRequestError as exc:
-            raise InvalidRequestError(f"Record {place}: {exc.message}") from exc
-    return checked
+            response = await _upserted(request, items, sync, fetcher, begun=results.begun)
+        except CloudConnectError as exc:
+            if not results.failed(places, exc):
+                return
+            continue
+        known = synced(items, sync, response.json, one=resource.one)
+        for place, told in zip(places, known, strict=True):
+            if told.record is not None:
+                row = scoped(told.record, resource, target)
+                results.done(place, row, status="updated" if told.updated else "created")
+            elif told.reason is not None:
+                results.told(place, "failed", told.reason, source=told.source)
+            else:
+                results.told(place, Outcome.UNKNOWN.value, _UNTOLD)
 
 
-def _checked(
-    resource: Resource, source: Source, target: Target, record: Mapping[str, object]
-) -> NewRecord:
-    own = own_fields(resource, record, None)
-    request = write_request(resource, Operation.CREATE, source, target, record=own)
-    return NewRecord(target=target, record=own, request=request)
-
-
-class BulkCreating:
-    """Carries out creations of several records; each goes out once and is never repeated."""
-
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog: Final = catalog
-
-    async def create(
-        self,
-        resource: Resource,
-        records: Sequence[NewRecord],
-        fetcher: Fetcher,
-        *,
-        seed: str | None = None,
-    ) -> RowStream:
-        """Create records and tell of each, in order, what became of it.
-
-        Args:
-            seed: What is the same for each repeat of the call, for records to be known by.
-
-        Raises:
-            CloudConnectError: Why none was created, if that is not about one record only.
-        """
-        results = _Results(len(records))
-        if resource.sync is None or len(records) == 1:
-            await self._one_by_one(resource, records, fetcher, results)
-        else:
-            await self._together(resource, resource.sync, records, fetcher, results, seed)
-        return results.stream()
-
-    async def _together(  # noqa: PLR0917  all of them are what one sync is about
-        self,
-        resource: Resource,
-        sync: Sync,
-        records: Sequence[NewRecord],
-        fetcher: Fetcher,
-        results: "_Results",
-        seed: str | None,
-    ) -> None:
-        endpoint = self._catalog.endpoint(resource, Operation.CREATE)
-        sent = [sent_record(one.request, endpoint) for one in records]
-        for places in _requests(records, sent, sync):
-            items = marked([sent[place] for place in places], sync, seed, places)
-            target = records[places[0]].target
-            request = sync_request(resource, sync, fetcher.source, target, items)
-            try:
-                response = await _upserted(request, items, sync, fetcher, begun=results.begun)
-            except CloudConnectError as exc:
-                if not results.failed(places, exc):
-                    return
-                continue
-            known = synced(items, sync, response.json, one=resource.one)
-            for place, told in zip(places, known, strict=True):
-                if told.record is not None:
-                    row = scoped(told.record, resource, target)
-                    results.done(place, row, status="updated" if told.updated else "created")
-                elif told.reason is not None:
-                    results.told(place, "failed", told.reason, source=told.source)
-                else:
-                    results.told(place, Outcome.UNKNOWN.value, _UNTOLD)
-
-    async def _one_by_one(
-        self,
-        resource: Resource,
-        records: Sequence[NewRecord],
-        fetcher: Fetcher,
-        results: "_Results",
-    ) -> None:
-        endpoint = self._catalog.endpoint(resource, Operation.CREATE)
-        for place, one in enumerate(records):
-            try:
-                response = await fetcher.send(one.request, answering=results.begun)
-            except CloudConnectError as exc:
-                if not results.failed([place], exc):
-                    return
-                continue
-            row = next(iter(unwrap(response.json, endpoint.unwrap)), {})
-            results.done(place, scoped(row, resource, one.target))
+async def _one_by_one(
+    resource: Resource,
+    records: Sequence[NewRecord],
+    fetcher: Fetcher,
+    results: "_Results",
+) -> None:
+    for place, one in enumerate(records):
+        try:
+            response = await fetcher.send(one.request, answering=results.begun)
+        except CloudConnectError as exc:
+            if not results.failed([place], exc):
+                return
+            continue
+        row = answered_row(resource, Operation.CREATE, one.target, response)
+        results.done(place, row)
 
 
 def _requests(records: Sequence[NewRecord], sent: Sequence[Row], sync: Sync) -> Iterator[list[int]]:

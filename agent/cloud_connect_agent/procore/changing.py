@@ -15,15 +15,22 @@ from cloud_connect.query import Action, Query
 from cloud_connect_agent.policy import Ceiling
 from cloud_connect_agent.procore.answering import Answering
 from cloud_connect_agent.procore.catalog import Catalog, Resource
+from cloud_connect_agent.procore.drafts import (
+    answered_row,
+    mapped,
+    mapped_scope,
+    new_records,
+    own_fields,
+    write_target,
+)
 from cloud_connect_agent.procore.extent import MAX_CHANGED, most_changed, too_many
 from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.files.attaching import with_file
 from cloud_connect_agent.procore.files.forms import FormFile
-from cloud_connect_agent.procore.implied import compares_with_nothing, implied_values
-from cloud_connect_agent.procore.messages import ApiResponse
-from cloud_connect_agent.procore.planner import Target, ids_of, scoped, targets_of
+from cloud_connect_agent.procore.implied import compares_with_nothing
+from cloud_connect_agent.procore.planner import Target, targets_of
 from cloud_connect_agent.procore.records import write_request
-from cloud_connect_agent.procore.rows import Row, unwrap
+from cloud_connect_agent.procore.rows import Row
 from cloud_connect_agent.procore.rowstream import FixedRows, RowStream
 from cloud_connect_agent.procore.selection import Selection, selection_of_query
 from cloud_connect_agent.procore.values import Calendar
@@ -35,10 +42,7 @@ __all__ = [
     "Changing",
     "checked_change",
     "checked_one",
-    "insert_target",
-    "own_fields",
     "selection_for_change",
-    "write_target",
 ]
 
 VERBS: Final = {
@@ -95,7 +99,7 @@ class Changing:
             resource, update, fetcher.source, target, record_id=record_id, record={}
         )
         response = await fetcher.send(with_file(resource, plain, file, record_id))
-        return self._answered(resource, update, target, response, record_id=record_id)
+        return answered_row(resource, update, target, response, record_id=record_id)
 
     async def query(
         self, query: Query, fetcher: Fetcher, calendar: Calendar, *, ceiling: Ceiling | None
@@ -110,13 +114,10 @@ class Changing:
         resource = self._catalog.resource(query.info.name)
         operation = OPERATIONS[query.action]
         self._catalog.endpoint(resource, operation)
-        if operation is not Operation.DELETE and not query.mappings:
-            raise InvalidRequestError("There is nothing to write: “mappings” is empty.")
         if operation is Operation.CREATE:
-            target = insert_target(resource, query, fetcher.source)
-            record = own_fields(resource, query.mappings, None)
-            row = await self._send(resource, operation, target, fetcher, record=record)
-            return RowStream(FixedRows([row]))
+            (new,) = new_records(resource, query, fetcher.source)
+            response = await fetcher.send(new.request)
+            return RowStream(FixedRows([answered_row(resource, operation, new.target, response)]))
         return await self._change(
             resource, operation, query, fetcher=fetcher, calendar=calendar, ceiling=ceiling
         )
@@ -181,23 +182,7 @@ class Changing:
         response = await fetcher.send(request, answering=begun)
         if operation is Operation.DELETE:
             return {"already_absent": True} if response.already_absent else {}
-        return self._answered(resource, operation, target, response, record_id=record_id)
-
-    def _answered(
-        self,
-        resource: Resource,
-        operation: Operation,
-        target: Target,
-        response: ApiResponse,
-        *,
-        record_id: str | None,
-    ) -> Row:
-        endpoint = self._catalog.endpoint(resource, operation)
-        row = next(iter(unwrap(response.json, endpoint.unwrap)), {})
-        if record_id is not None:
-            # Procore may answer a change with nothing.
-            row.setdefault("id", resource.id_type.typed(record_id))
-        return scoped(row, resource, target)
+        return answered_row(resource, operation, target, response, record_id=record_id)
 
 
 def _with_needed(resource: Resource, record: Row, row: Row) -> Row:
@@ -230,50 +215,6 @@ def checked_one(
     return resource, target, own
 
 
-def insert_target(resource: Resource, query: Query, source: Source) -> Target:
-    """Where a query's new record goes: its mappings or conditions say, or the data source.
-
-    Raises:
-        InvalidRequestError: If nothing says; the message names the id that is missing.
-    """
-    scope = {}
-    for name in resource.scope_fields:
-        values = implied_values(query.condition, name)
-        if values is not None and len(values) == 1:
-            scope[name] = str(values[0])
-    mapped = _mapped_scope(resource, query.mappings)
-    if "project_id" in mapped and "project_id" not in scope:
-        scope["project_id"] = mapped["project_id"]
-    return write_target(resource, source, scope, query.mappings)
-
-
-def write_target(
-    resource: Resource,
-    source: Source,
-    scope: Mapping[str, str],
-    record: Mapping[str, object],
-) -> Target:
-    """Where a record lives, from parameters, the data source and the record, which must agree.
-
-    Raises:
-        InvalidRequestError: If an id is missing or two disagree; the message names it.
-    """
-    given = ids_of(resource, scope, source)
-    if "project_id" in resource.scope_fields and source.project_id is not None:
-        given.setdefault("project_id", str(source.project_id))
-    mapped = ids_of(resource, _mapped_scope(resource, record), source)
-    for name, value in mapped.items():
-        if given.setdefault(name, value) != value:
-            raise InvalidRequestError(
-                f"“{name}” of the record is not the one that the request is for; a record "
-                "cannot be moved."
-            )
-    for name in resource.scope_fields:
-        if name not in given:
-            raise InvalidRequestError(f"Say where the record belongs: “{name}” is missing.")
-    return {name: given[name] for name in resource.scope_fields}
-
-
 def selection_for_change(resource: Resource, query: Query, source: Source) -> Selection:
     """What an update or delete would change.
 
@@ -298,7 +239,7 @@ def selection_for_change(resource: Resource, query: Query, source: Source) -> Se
         order=(),
         cursor=None,
         limit=MAX_CHANGED + 1 if query.multiple else 2,
-        scope=_mapped_scope(resource, query.mappings),
+        scope=mapped_scope(resource, query.mappings),
     )
     _, everywhere = targets_of(selection, source)
     if everywhere:
@@ -318,36 +259,12 @@ def checked_change(
         InvalidRequestError: If its conditions do not really choose, or a field cannot be
             written; nothing has been read by then.
     """
-    selection = selection_for_change(resource, query, source)
     if query.action is not Action.UPDATE:
-        return selection, None
-    record = own_fields(resource, query.mappings, None)
+        return selection_for_change(resource, query, source), None
+    record = own_fields(resource, mapped(query), None)
+    selection = selection_for_change(resource, query, source)
     _check_writable(resource, source, record)
     return selection, record
-
-
-def _mapped_scope(resource: Resource, record: Mapping[str, object]) -> dict[str, str]:
-    """The scope ids that a record carries as ordinary fields."""
-    names = {"company_id", *resource.scope_fields}
-    return {name: str(record[name]) for name in record if name in names and record[name]}
-
-
-def own_fields(
-    resource: Resource, record: Mapping[str, object], record_id: str | None
-) -> dict[str, object]:
-    """A record without what says where and which it is.
-
-    Raises:
-        InvalidRequestError: If it names another record than *record_id*.
-    """
-    own = {
-        name: value
-        for name, value in record.items()
-        if name != "company_id" and name not in resource.scope_fields
-    }
-    if record_id is not None and "id" in own and str(own.pop("id")) != record_id:
-        raise InvalidRequestError("“id” of the record is not the one that the request is for.")
-    return own
 
 
 def _check_writable(resource: Resource, source: Source, record: Mapping[str, object]) -> None:

@@ -255,12 +255,17 @@ class ProcoreClient:
             interactive,
             probe,
         )
-        answer = await self._shared.run(key, lambda: self._read(outgoing), deadline=deadline)
+        retries = self.retries()
+        answer = await self._shared.run(
+            key,
+            lambda: self._read(outgoing, retries),
+            deadline=deadline,
+            hasty=retries.cut_short,
+        )
         return decode(answer, write=False, later=request.read_ahead)
 
-    async def _read(self, outgoing: Outgoing) -> Answer:
+    async def _read(self, outgoing: Outgoing, retries: Retries) -> Answer:
         """Read, and again if an answer broke off."""
-        retries = self.retries()
         while True:
             try:
                 return await self._fetch(outgoing, retries)

@@ -1,6 +1,6 @@
 """The agent's records: what the dispatcher calls, once the policy has agreed."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from functools import partial
@@ -17,9 +17,10 @@ from cloud_connect_agent.procore.accesses import (
     rehearsed,
 )
 from cloud_connect_agent.procore.answering import Answering
-from cloud_connect_agent.procore.bulk import BulkCreating, new_records, new_records_of
-from cloud_connect_agent.procore.catalog import Catalog
+from cloud_connect_agent.procore.bulk import create_all
+from cloud_connect_agent.procore.catalog import Catalog, Resource
 from cloud_connect_agent.procore.changing import Changing
+from cloud_connect_agent.procore.drafts import new_records, new_records_of
 from cloud_connect_agent.procore.extent import too_many_new
 from cloud_connect_agent.procore.fetching import Client, Fetcher
 from cloud_connect_agent.procore.files.forms import FormFile
@@ -83,7 +84,6 @@ class RecordExecutor:
         self._trees: Final = Trees(catalog, self.metadata)
         self._answering: Final = Answering(catalog, observed)
         self._changing: Final = Changing(catalog, self._answering)
-        self._bulk: Final = BulkCreating(catalog)
         self._rehearsing: Final = Rehearsing(catalog, self._answering, self.metadata)
 
     def accesses(
@@ -132,30 +132,13 @@ class RecordExecutor:
         Raises:
             SourceRejectedError: With status 404, if there is none or the account may not see it.
         """
-        resource = self._catalog.resource(params.resource)
-        if params.record_id is None:
-            raise InvalidRequestError(f"Say which of the {resource.many} is meant by its id.")
-        chosen = Condition.of("id", Operator.EQ, params.record_id)
-        selection = replace(
-            selection_of_params(resource, params),
-            condition=Group(conditions=(chosen,)),
-            limit=1,
-            shown=True,
-        )
-        said = None
-        try:
+        selection = self._meant(params)
+
+        async def shown() -> list[Row]:
             async with await self._answer(selection, params, deadline) as stream:
-                async for row in stream:
-                    return row
-        except SourceRejectedError as refused:
-            if refused.status != 404:
-                raise
-            said = refused.body
-        raise SourceRejectedError(
-            f"Procore has no such record among the {resource.many}, or does not show it.",
-            status=404,
-            body=said,
-        )
+                return [row async for row in stream]
+
+        return await _only(selection.resource, shown())
 
     async def create(
         self, params: RecordParams, record: Mapping[str, object], deadline: float
@@ -189,7 +172,7 @@ class RecordExecutor:
         records = self._all_typed(params, records)
         new = new_records_of(resource, params, records)
         fetcher = self._fetcher(params.source, deadline, params)
-        return await self._bulk.create(resource, new, fetcher, seed=params.seed)
+        return await create_all(resource, new, fetcher)
 
     async def dry_run(
         self,
@@ -217,7 +200,9 @@ class RecordExecutor:
                 fetcher = self._fetcher(params.source, deadline, params)
                 return await self._rehearsing.creation(resource, new, fetcher, ceiling=ceiling)
             self._rehearsing.check(operation, params, next(iter(records), None))
-            return self._rehearsing.change(operation, await self.get(params, deadline))
+            selection, fetcher = self._meant(params), self._fetcher(params.source, deadline, params)
+            found = self._answering.records(selection, fetcher, self._calendar())
+            return self._rehearsing.change(operation, await _only(selection.resource, found))
 
     async def update(
         self, params: RecordParams, record: Mapping[str, object], deadline: float
@@ -266,7 +251,7 @@ class RecordExecutor:
         fetcher = Fetcher(
             self._client, source, deadline=deadline, interactive=interactive, seed=seed
         )
-        calendar = Calendar(now=self._now(), zone=self._zone)
+        calendar = self._calendar()
         resource = self._catalog.resource(query.info.name)
         self.metadata.note_use(source, resource.name, names_of_query(query))
         if query.action is not Action.SELECT:
@@ -279,7 +264,7 @@ class RecordExecutor:
                 if refused is not None:
                     raise refused
                 new = new_records(resource, query, source)
-                return await self._bulk.create(resource, new, fetcher, seed=seed)
+                return await create_all(resource, new, fetcher)
             return await self._changing.query(query, fetcher, calendar, ceiling=ceiling)
         selection = selection_of_query(resource, query)
         return RowStream(await self._answering.answer(selection, fetcher, calendar))
@@ -306,8 +291,27 @@ class RecordExecutor:
         self, selection: Selection, params: RecordParams, deadline: float
     ) -> RowStream:
         fetcher = self._fetcher(params.source, deadline, params)
-        calendar = Calendar(now=self._now(), zone=self._zone)
-        return RowStream(await self._answering.answer(selection, fetcher, calendar))
+        return RowStream(await self._answering.answer(selection, fetcher, self._calendar()))
+
+    def _meant(self, params: RecordParams) -> Selection:
+        """The record with an id, as a selection.
+
+        Raises:
+            InvalidRequestError: If there is no id.
+        """
+        resource = self._catalog.resource(params.resource)
+        if params.record_id is None:
+            raise InvalidRequestError(f"Say which of the {resource.many} is meant by its id.")
+        chosen = Condition.of("id", Operator.EQ, params.record_id)
+        return replace(
+            selection_of_params(resource, params),
+            condition=Group(conditions=(chosen,)),
+            limit=1,
+            shown=True,
+        )
+
+    def _calendar(self) -> Calendar:
+        return Calendar(now=self._now(), zone=self._zone)
 
     def _typed(self, source: Source, table: str, record: Mapping[str, object]) -> Row:
         resource = self._catalog.resource(table)
@@ -338,3 +342,24 @@ class RecordExecutor:
             interactive=params.interactive,
             seed=params.seed,
         )
+
+
+async def _only(resource: Resource, reading: Awaitable[Sequence[Row]]) -> Row:
+    """The one record that is read by its id.
+
+    Raises:
+        SourceRejectedError: With status 404, if there is none or the account may not see it.
+    """
+    said = None
+    try:
+        for row in await reading:
+            return row
+    except SourceRejectedError as refused:
+        if refused.status != 404:
+            raise
+        said = refused.body
+    raise SourceRejectedError(
+        f"Procore has no such record among the {resource.many}, or does not show it.",
+        status=404,
+        body=said,
+    )

@@ -51,7 +51,7 @@ class Fetcher:
         self.source: Final = source
         self._deadline: Final = deadline
         self._interactive: Final = interactive
-        self._seed: Final = seed
+        self.seed: Final = seed
         self._sent: Final[Counter[str]] = Counter()
         self._clock: Final = clock
 
@@ -68,8 +68,8 @@ class Fetcher:
         deadline = self._deadline
         if answering:
             deadline = max(deadline, self._clock() + _PAGE_TIMEOUT)
-        if request.idempotent and self._seed is not None:
-            token = self._token_of(request, self._seed)
+        if request.idempotent and self.seed is not None:
+            token = self._token_of(request, self.seed)
             request = replace(request, headers=(*request.headers, ("Idempotency-Token", token)))
         try:
             return await self._client.request(

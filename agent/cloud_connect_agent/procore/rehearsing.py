@@ -1,6 +1,6 @@
 """Dry runs: what a write would change, told without a write."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -9,7 +9,6 @@ from cloud_connect.errors import InvalidRequestError
 from cloud_connect.query import Query
 from cloud_connect_agent.policy import Ceiling
 from cloud_connect_agent.procore.answering import Answering
-from cloud_connect_agent.procore.bulk import NewRecord, new_records
 from cloud_connect_agent.procore.catalog import Catalog, Direction, Resource
 from cloud_connect_agent.procore.changing import (
     NOTHING,
@@ -18,6 +17,7 @@ from cloud_connect_agent.procore.changing import (
     checked_change,
     checked_one,
 )
+from cloud_connect_agent.procore.drafts import NewRecord, new_records
 from cloud_connect_agent.procore.extent import MAX_CHANGED, too_many, too_many_new
 from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.metadata import Metadata
@@ -25,7 +25,7 @@ from cloud_connect_agent.procore.planner import scoped
 from cloud_connect_agent.procore.records import write_request
 from cloud_connect_agent.procore.rows import Path, Row, project
 from cloud_connect_agent.procore.rowstream import FixedRows, RowStream
-from cloud_connect_agent.procore.sent import asked_for, check_required, sent_record
+from cloud_connect_agent.procore.sent import asked_for, lacking, sent_record
 from cloud_connect_agent.procore.values import Calendar
 
 __all__ = ["Rehearsing"]
@@ -35,8 +35,8 @@ class Rehearsing:
     """Tells of one catalogue's writes what they would do; it has no way to do it.
 
     The rows are the records as they are, of a creation as they would be sent; the total is
-    their number, the message a sentence that says what would become of them. A query's
-    fields and limit choose what is shown of them, never what is counted.
+    their number, where all were read, the message a sentence that says what would become of
+    them. A query's fields and limit choose what is shown of them, never what is counted.
     """
 
     def __init__(self, catalog: Catalog, answering: Answering, metadata: Metadata) -> None:
@@ -56,8 +56,6 @@ class Rehearsing:
         resource = self._catalog.resource(query.info.name)
         operation = OPERATIONS[query.action]
         self._catalog.endpoint(resource, operation)
-        if operation is not Operation.DELETE and not query.mappings and query.records is None:
-            raise InvalidRequestError("There is nothing to write: “mappings” is empty.")
         if operation is Operation.CREATE:
             new = new_records(resource, query, fetcher.source)
             return await self.creation(resource, new, fetcher, ceiling=ceiling, query=query)
@@ -79,26 +77,26 @@ class Rehearsing:
         ceiling: Ceiling | None,
         query: Query | None = None,
     ) -> RowStream:
-        """Say what would be sent for new records, and what the company asks for besides.
+        """Say what would be sent for new records, and what Procore and the company ask for.
 
         Args:
             query: Where it comes from, if that chooses what is shown.
-
-        Raises:
-            InvalidRequestError: If one lacks what Procore documents as needed.
         """
         endpoint = self._catalog.endpoint(resource, Operation.CREATE)
         await self._metadata.refresh(fetcher)
         rows: list[Row] = []
+        needed: dict[str, None] = {}
         asked: dict[str, None] = {}
         for one in records:
-            check_required(resource, endpoint, one.record)
+            needed.update(dict.fromkeys(lacking(resource, endpoint, one.record)))
             required = self._metadata.required(_place_of(one, fetcher.source), resource)
             asked.update(dict.fromkeys(asked_for(resource, required, one.record)))
             rows.append(scoped(sent_record(one.request, endpoint), resource, one.target))
         refused = too_many_new(resource, len(rows), ceiling=ceiling)
-        named = ", ".join(f"“{name}”" for name in asked)
-        hint = f" One of the company's field sets asks for {named} as well." if asked else ""
+        hint = f" Procore needs {_named(needed)} of a new {resource.one}." if needed else ""
+        asked = {name: None for name in asked if name not in needed}
+        if asked:
+            hint += f" One of the company's field sets asks for {_named(asked)} as well."
         told = None if refused is None else refused.message
         shown = rows if query is None else _shown(resource, query, rows)
         return _told(rows, "created", told, hint=hint, shown=shown)
@@ -160,6 +158,9 @@ def _told(
     shown: Sequence[Row] | None = None,
 ) -> RowStream:
     count = len(rows)
+    batches = FixedRows(rows if shown is None else shown, total_items=count)
+    if more:
+        batches.total_items = None
     if refused is not None:
         named = f"More than {MAX_CHANGED} records" if more else _number(count)
         message = f"{named} would be {verb}, but that would be refused: {refused}"
@@ -167,8 +168,11 @@ def _told(
         message = f"{_number(count)} would be {verb}; nothing was written."
     else:
         message = f"{NOTHING[:-1]}; nothing was written."
-    shown = rows if shown is None else shown
-    return RowStream(FixedRows(shown, total_items=count), message=message + hint)
+    return RowStream(batches, message=message + hint)
+
+
+def _named(names: Iterable[str]) -> str:
+    return ", ".join(f"“{name}”" for name in names)
 
 
 def _number(count: int) -> str:

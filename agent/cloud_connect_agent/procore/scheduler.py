@@ -190,7 +190,8 @@ class RateScheduler:
         budget = self._budgets.get(grant)
         if budget is None:
             if len(self._budgets) >= _MAX_BUDGETS:
-                for key in [key for key, value in self._budgets.items() if value.idle]:
+                now = self._clock()
+                for key in [key for key, value in self._budgets.items() if value.idle(now)]:
                     del self._budgets[key]
             budget = self._budgets[grant] = RateBudget()
         return budget

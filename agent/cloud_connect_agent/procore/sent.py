@@ -1,12 +1,11 @@
 """Pure: a record as it would be sent, out of the request that would send it."""
 
-from cloud_connect.errors import InvalidRequestError
 from cloud_connect_agent.procore.catalog import Endpoint, Resource
 from cloud_connect_agent.procore.messages import ApiRequest
 from cloud_connect_agent.procore.metadata import names_in_sets
 from cloud_connect_agent.procore.rows import CUSTOM_FIELD, Path, Row
 
-__all__ = ["asked_for", "check_required", "sent_record"]
+__all__ = ["asked_for", "lacking", "sent_record"]
 
 
 def sent_record(request: ApiRequest, endpoint: Endpoint) -> Row:
@@ -17,20 +16,13 @@ def sent_record(request: ApiRequest, endpoint: Endpoint) -> Row:
     return {**(inside if isinstance(inside, dict) else {}), **beside}
 
 
-def check_required(resource: Resource, endpoint: Endpoint, record: Row) -> None:
-    """Refuse a new record that lacks what Procore documents as needed.
-
-    Raises:
-        InvalidRequestError: Naming what is missing.
-    """
-    missing = [
+def lacking(resource: Resource, endpoint: Endpoint, record: Row) -> list[str]:
+    """The fields that a new record lacks and that Procore documents as needed."""
+    return [
         name
         for name in endpoint.required
         if name not in resource.scope_fields and _is_blank(record, name)
     ]
-    if missing:
-        named = ", ".join(f"“{name}”" for name in missing)
-        raise InvalidRequestError(f"The new {resource.one} lacks what Procore needs: {named}.")
 
 
 def asked_for(resource: Resource, required: frozenset[str], record: Row) -> list[str]:

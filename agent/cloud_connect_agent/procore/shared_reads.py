@@ -3,9 +3,9 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, TypeVar
 
-from cloud_connect.errors import DeadlineExceededError, RateLimitedError
+from cloud_connect.errors import DeadlineExceededError
 
 __all__ = ["SharedReads"]
 
@@ -15,20 +15,18 @@ _BURST_SECONDS: Final = 0.25  # for which those who come late to a burst get wha
 _MAX_KEPT: Final = 32  # results of bursts
 
 
-class _Kept(NamedTuple, Generic[_T]):
-    """What a burst read, for those of it who come a moment late."""
-
-    result: _T
-    until: float
-
-
 class _Flight(Generic[_T]):
-    """One read under way, and who waits for it beside the caller that makes it."""
+    """One read under way, and who waits for it beside the caller that makes it.
 
-    __slots__ = ("waiters",)
+    Attributes:
+        kept: What it read, while latecomers still get that.
+    """
+
+    __slots__ = ("kept", "waiters")
 
     def __init__(self) -> None:
         self.waiters: list[tuple[float, asyncio.Future[_T | None]]] = []
+        self.kept: _T | None = None
 
     def land(self, result: _T | None) -> None:
         """Give everybody the result; ``None`` tells them to read themselves."""
@@ -54,8 +52,8 @@ class SharedReads(Generic[_T]):
     Nothing is kept beyond that: whoever asks later gets an answer of that moment. Only where
     several shared a read, the same burst's latecomers still get its result: a form that fifty
     people open at once does so over some milliseconds, and Procore may be quicker than that.
-    The caller that came first makes the read; when it goes away, or its own deadline ends the
-    read, the next one makes it anew.
+    The caller that came first makes the read; when it goes away, or has no more time for it,
+    the next one makes it anew.
 
     Args:
         clock: Monotonic seconds, on which deadlines count.
@@ -66,30 +64,35 @@ class SharedReads(Generic[_T]):
         self, *, clock: Callable[[], float], keeps: Callable[[_T], bool] = lambda _: True
     ) -> None:
         self._flights: Final[dict[Hashable, _Flight[_T]]] = {}
-        self._kept: Final[dict[Hashable, _Kept[_T]]] = {}
         self._clock: Final = clock
         self._keeps: Final = keeps
 
     def part(self) -> None:
         """Let nobody else share what was read: it may show what was before a write."""
         self._flights.clear()
-        self._kept.clear()
 
-    async def run(self, key: Hashable, read: Callable[[], Awaitable[_T]], *, deadline: float) -> _T:
+    async def run(
+        self,
+        key: Hashable,
+        read: Callable[[], Awaitable[_T]],
+        *,
+        deadline: float,
+        hasty: Callable[[Exception], bool],
+    ) -> _T:
         """Return what *read* does, or what the same read of another caller did.
 
         Args:
             key: What makes two reads the same.
+            hasty: Whether *read* failed because its caller had no more time.
 
         Raises:
             CloudConnectError: What the read failed with, also another caller's.
             DeadlineExceededError: The deadline passed first.
         """
-        kept = self._kept.get(key)
-        if kept is not None and self._clock() < kept.until:
-            return kept.result
         while (flight := self._flights.get(key)) is not None:
-            shared = await self._join(flight, deadline)
+            shared = flight.kept
+            if shared is None:
+                shared = await self._join(flight, deadline)
             if shared is not None:
                 return shared
         flight = self._flights[key] = _Flight()
@@ -97,18 +100,23 @@ class SharedReads(Generic[_T]):
             result = await read()
         except Exception as error:
             self._leave(key, flight)
-            mine = isinstance(error, (DeadlineExceededError, RateLimitedError))
-            flight.fail(error, until=deadline if mine else math.inf)
+            flight.fail(error, until=deadline if hasty(error) else math.inf)
             raise
         except BaseException:  # cancelled: the others still want it
             self._leave(key, flight)
             flight.land(None)
             raise
-        if flight.waiters and self._flights.get(key) is flight:
-            self._keep(key, result)
-        self._leave(key, flight)
+        if flight.waiters and self._keeps(result) and self._kept < _MAX_KEPT:
+            flight.kept = result
+            asyncio.get_running_loop().call_later(_BURST_SECONDS, self._leave, key, flight)
+        else:
+            self._leave(key, flight)
         flight.land(result)
         return result
+
+    @property
+    def _kept(self) -> int:
+        return sum(flight.kept is not None for flight in self._flights.values())
 
     async def _join(self, flight: _Flight[_T], deadline: float) -> _T | None:
         waiter: asyncio.Future[_T | None] = asyncio.get_running_loop().create_future()
@@ -120,16 +128,6 @@ class SharedReads(Generic[_T]):
             raise DeadlineExceededError(
                 "Procore did not answer before the call's deadline."
             ) from exc
-
-    def _keep(self, key: Hashable, result: _T) -> None:
-        if len(self._kept) >= _MAX_KEPT or not self._keeps(result):
-            return
-        kept = self._kept[key] = _Kept(result, self._clock() + _BURST_SECONDS)
-        asyncio.get_running_loop().call_later(_BURST_SECONDS, self._forget, key, kept)
-
-    def _forget(self, key: Hashable, kept: _Kept[_T]) -> None:
-        if self._kept.get(key) is kept:
-            del self._kept[key]
 
     def _leave(self, key: Hashable, flight: _Flight[_T]) -> None:
         if self._flights.get(key) is flight:

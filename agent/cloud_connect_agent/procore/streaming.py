@@ -1,7 +1,7 @@
 """An answer whose body is still on its way."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -32,7 +32,7 @@ class StreamedResponse:
         hold: Seconds for which Procore's limits keep the next request back.
 
     Args:
-        heard: Told the body once it has come whole, if it is short.
+        heard: Told the body once it has come whole, still packed, if it is short.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class StreamedResponse:
         hold: float,
         deadline: float,
         clock: Callable[[], float],
-        heard: Callable[[bytes], None] | None = None,
+        heard: Callable[[bytes], Awaitable[None]] | None = None,
     ) -> None:
         self._heard: Final = heard
         self._response: Final = response
@@ -90,7 +90,7 @@ class StreamedResponse:
         except httpx.TransportError as exc:
             raise broken_off(exc, self._host, write=self._write) from exc
         if self._heard is not None and len(kept) <= _MAX_HEARD:
-            self._heard(bytes(kept))
+            await self._heard(bytes(kept))
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:

@@ -64,6 +64,7 @@ def _budgets_of(sessions: "Iterable[LiveSession]") -> list[Budget]:
         Budget(
             connector_id=live.connector_id,
             environment=grant.environment.value,
+            account=grant.account,
             company_id=budget.company_id,
             limit=budget.limit,
             remaining=budget.remaining,

@@ -22,7 +22,8 @@ _OUT_OF_REACH: Final = (
 async def write_query_answer(answer: "Answer", reply: Reply, *, dry_run: bool = False) -> None:
     """Write ``{"success":true,"items":[…]}``.
 
-    A dry run's answer says that it is one, and how many records would be changed.
+    A dry run's answer says that it is one, and how many records would be changed; without
+    a count, they were too many to be counted.
     A small answer is complete before its first byte goes out: a failure on its way becomes
     the platform's ``success: false``, and ``Total-Items`` is known.
 
@@ -44,7 +45,7 @@ async def write_query_answer(answer: "Answer", reply: Reply, *, dry_run: bool = 
             break
     answer.rows = joiner.total
     if answer.ended:
-        rehearsed = _rehearsed(answer, joiner.rows) if dry_run else b""
+        rehearsed = _rehearsed(answer) if dry_run else b""
         await _whole(answer, reply, pieces, rehearsed)
         return
     await reply.start(200, answer_headers(answer, media_type="application/json"))
@@ -55,7 +56,7 @@ async def write_query_answer(answer: "Answer", reply: Reply, *, dry_run: bool = 
         answer.rows = joiner.total
         await reply.write(joiner.feed(piece))
     answer.rows = joiner.total
-    rehearsed = _rehearsed(answer, joiner.total) if dry_run else b""
+    rehearsed = _rehearsed(answer) if dry_run else b""
     await reply.end(b"]" + rehearsed + _tail(answer) + b"}")
 
 
@@ -67,9 +68,9 @@ async def _whole(answer: "Answer", reply: Reply, pieces: list[bytes], rehearsed:
     await reply.whole(200, answer_headers(answer, media_type="application/json"), body)
 
 
-def _rehearsed(answer: "Answer", rows: int) -> bytes:
-    count = rows if answer.total_items is None else answer.total_items
-    return b',"dryRun":true,"count":%d' % count
+def _rehearsed(answer: "Answer") -> bytes:
+    count = answer.total_items
+    return b',"dryRun":true' + (b"" if count is None else b',"count":%d' % count)
 
 
 def _tail(answer: "Answer") -> bytes:

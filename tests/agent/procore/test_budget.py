@@ -231,3 +231,13 @@ def test_procores_clock_is_read_from_many_dates() -> None:
     assert clock.seconds_until(EPOCH + 10, 2.0) == pytest.approx(8.0)
     clock.observe(formatdate(EPOCH - 3600, usegmt=True), 3.0)  # it was set back
     assert clock.seconds_until(EPOCH, 3.0) == pytest.approx(3600.0)
+
+
+def test_throttled_grant_is_idle_once_its_wait_and_window_are_over() -> None:
+    budget = RateBudget()
+    learned(budget, 0.0, {**headers(0), "retry-after": "5"}, 429)
+    assert not budget.idle(4.0)
+    assert not budget.idle(9.0)  # the window still holds
+    assert budget.idle(10.0)
+    budget.sent(11.0)
+    assert not budget.idle(11.0)

@@ -1,6 +1,7 @@
 """When the agent stops asking a Procore that refuses the app as a whole."""
 
 import asyncio
+import gzip
 import time
 from contextlib import suppress
 
@@ -250,6 +251,26 @@ async def test_raw_requests_to_a_company_without_the_app_are_left_out_too(
             async with raw as response:
                 async for _chunk in response.chunks():
                     pass
+    assert len(procore.api.seen) == sent
+
+
+@pytest.mark.parametrize(
+    ("encoding", "sent"), [("gzip", MANY), ("br", MANY + 3), ("deflate", MANY + 3)]
+)
+async def test_packed_reason_of_a_raw_refusal_is_heard_if_it_can_be_unpacked(
+    client: ProcoreClient, procore: FakeProcore, encoding: str, sent: int
+) -> None:
+    said = gzip.compress(b'{"errors": ["App is not connected to this company."]}')
+    if encoding == "deflate":
+        said = said[:-9]
+    procore.api.default = lambda _: Reply(
+        status=403, body=said, headers={"content-encoding": encoding}
+    )
+    for _ in range(MANY + 3):
+        raw = client.stream("GET", "/rest/v1.0/rfis", source=SOURCE, deadline=time.monotonic() + 10)
+        with suppress(SourceRejectedError):
+            async with raw as response:
+                assert b"".join([chunk async for chunk in response.chunks()]) == said
     assert len(procore.api.seen) == sent
 
 

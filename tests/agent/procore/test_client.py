@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import time
+from collections.abc import Awaitable
 
 import pytest
 
@@ -330,6 +331,35 @@ async def test_the_same_read_at_the_same_time_is_one_request(
     assert answers == [[{"id": 5}]] * 50
     answers[0][0]["id"] = 6  # what one call makes of it is not another one's
     assert answers[1] == [{"id": 5}]
+
+
+@pytest.mark.parametrize("reply", [Reply(status=502, delay=0.05), Reply(drop=True, delay=0.05)])
+async def test_who_has_time_for_a_retry_is_not_failed_by_who_has_not(
+    client: ProcoreClient, procore: FakeProcore, reply: Reply
+) -> None:
+    procore.api.then(reply, Reply(body={"id": 7}))
+    async with asyncio.TaskGroup() as group:
+        hasty = group.create_task(failure(ask(client, within=0.15)))
+        patient = group.create_task(ask(client))
+    assert isinstance(hasty.result(), SourceUnavailableError)
+    assert patient.result().json == {"id": 7}
+    assert len(procore.api.seen) == 2
+
+
+async def test_failure_that_retries_did_not_mend_is_everybodys(
+    client: ProcoreClient, procore: FakeProcore
+) -> None:
+    procore.api.default = lambda _: Reply(status=502, delay=0.05)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(failure(ask(client, within=10 + n))) for n in range(5)]
+    assert {type(task.result()) for task in tasks} == {SourceUnavailableError}
+    assert len(procore.api.seen) == 3
+
+
+async def failure(asked: Awaitable[ApiResponse]) -> CloudConnectError:
+    with pytest.raises(CloudConnectError) as caught:
+        await asked
+    return caught.value
 
 
 async def test_a_read_after_a_write_is_not_answered_from_before_it(

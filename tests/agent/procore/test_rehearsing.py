@@ -143,6 +143,7 @@ async def test_more_matches_than_a_change_may_have_are_told_as_such(
     stream = await rehearsed(executor, "delete", conditions=chosen, multiple=True)
     assert stream.message is not None
     assert stream.message.startswith("More than 3 records would be deleted, but that would be ")
+    assert stream.total_items is None  # the others were not counted
     new = await rehearsed(executor, "insert", records=[{"name": str(place)} for place in range(4)])
     assert "one by one" in (new.message or "")
     assert procore.written == []
@@ -201,9 +202,14 @@ async def test_field_sets_of_the_project_speak_for_its_own_records_only(
     assert "asks for “due” as well" in (there.message or "")
 
 
-async def test_what_procore_needs_is_named(executor: RecordExecutor) -> None:
-    with pytest.raises(InvalidRequestError, match=r"“question\.body”"):
-        await rehearsed(executor, "insert", table="rfis", mappings={"subject": "x"})
+async def test_what_procore_needs_is_named_and_left_to_its_judgement(
+    executor: RecordExecutor,
+) -> None:
+    stream = await rehearsed(executor, "insert", table="rfis", mappings={"subject": "x"})
+    assert stream.total_items == 1
+    assert (stream.message or "").startswith("1 record would be created; nothing was written. ")
+    assert "Procore needs “question.body”" in (stream.message or "")
+    assert "of a new RFI." in (stream.message or "")
 
 
 @pytest.mark.parametrize(
@@ -266,6 +272,19 @@ async def test_change_by_id_is_checked_before_the_record_is_read(
         await executor.dry_run(
             Operation.DELETE, params("punch_items", record_id="99"), (), deadline, ceiling=None
         )
+
+
+async def test_change_by_id_of_what_procore_does_not_show_is_told_too(
+    procore: ScriptedProcore, executor: RecordExecutor
+) -> None:
+    deadline = time.monotonic() + SOON
+    where = params("meeting_topics", record_id="3", scope={"meeting_id": "9"})
+    update = await executor.dry_run(
+        Operation.UPDATE, where, [{"title": "New"}], deadline, ceiling=None
+    )
+    assert update.message == "1 record would be changed; nothing was written."
+    assert await rows_of(update) == [{"id": 3, "project_id": PROJECT, "meeting_id": 9}]
+    assert procore.requests == []
 
 
 def test_dry_run_needs_leave_to_read_and_to_write(executor: RecordExecutor) -> None:

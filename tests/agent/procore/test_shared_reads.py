@@ -9,8 +9,8 @@ import pytest
 from cloud_connect.errors import (
     CloudConnectError,
     DeadlineExceededError,
-    RateLimitedError,
     SourceRejectedError,
+    SourceUnavailableError,
 )
 from cloud_connect_agent.procore.shared_reads import SharedReads
 
@@ -20,9 +20,8 @@ class Source:
 
     def __init__(self) -> None:
         self.shared: SharedReads[str] = SharedReads(
-            clock=lambda: time.monotonic() + self.ahead, keeps=lambda text: text != "long"
+            clock=time.monotonic, keeps=lambda text: text != "long"
         )
-        self.ahead = 0.0
         self.asked = 0
         self.gates: list[asyncio.Future[str]] = []
 
@@ -33,7 +32,14 @@ class Source:
         return await gate
 
     def ask(self, key: str = "rfis", *, within: float = 10.0) -> Awaitable[str]:
-        return self.shared.run(key, self.read, deadline=time.monotonic() + within)
+        deadline = time.monotonic() + within
+        return self.shared.run(
+            key, self.read, deadline=deadline, hasty=lambda error: isinstance(error, HastyError)
+        )
+
+
+class HastyError(SourceUnavailableError):
+    """A failure for lack of time."""
 
 
 @pytest.fixture
@@ -89,31 +95,26 @@ async def test_latecomers_of_a_burst_get_what_it_read_for_a_moment(source: Sourc
     await burst(source, "rows")
     assert await source.ask() == "rows"
     assert source.asked == 1
-    source.ahead = 0.3
+    await settle(lambda: source.shared._flights == {})
     await burst(source, "new")
     assert source.asked == 2
 
 
-async def test_what_a_burst_read_is_forgotten_soon(source: Source) -> None:
-    await burst(source, "rows")
-    await settle(lambda: source.shared._kept == {})
-
-
 async def test_a_later_burst_is_not_forgotten_with_an_earlier_one(source: Source) -> None:
     await burst(source, "rows")
+    earlier = source.shared._flights["rfis"]
     source.shared.part()
     await burst(source, "new")
-    kept = source.shared._kept["rfis"]
-    source.shared._forget("rfis", kept._replace(result="rows"))
+    source.shared._leave("rfis", earlier)
     assert await source.ask() == "new"
 
 
 async def test_long_results_and_too_many_are_not_kept(source: Source) -> None:
     await burst(source, "long")
-    assert source.shared._kept == {}
+    assert source.shared._flights == {}
     for number in range(40):
         await burst(source, "rows", f"table-{number}")
-    assert len(source.shared._kept) == 32
+    assert len(source.shared._flights) == 32
 
 
 async def test_a_write_ends_what_a_burst_shared(source: Source) -> None:
@@ -176,18 +177,13 @@ async def test_a_failure_reaches_who_is_still_there(source: Source) -> None:
     assert isinstance(await _failure(first), SourceRejectedError)
 
 
-@pytest.mark.parametrize(
-    "ended", [DeadlineExceededError("Too late."), RateLimitedError("Used up.", retry_after=60)]
-)
-async def test_who_has_more_time_than_the_leader_reads_itself(
-    source: Source, ended: CloudConnectError
-) -> None:
+async def test_who_has_more_time_than_the_leader_reads_itself(source: Source) -> None:
     hasty, patient, hurried = await started(
         source.ask(within=5.0), source.ask(within=10.0), source.ask(within=4.0)
     )
-    source.gates[0].set_exception(ended)
-    assert type(await _failure(hasty)) is type(ended)
-    assert type(await _failure(hurried)) is type(ended)
+    source.gates[0].set_exception(HastyError("Too late."))
+    assert type(await _failure(hasty)) is HastyError
+    assert type(await _failure(hurried)) is HastyError
     await settle(lambda: source.asked == 2)
     source.gates[1].set_result("rows")
     assert await patient == "rows"

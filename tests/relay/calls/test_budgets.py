@@ -18,6 +18,12 @@ REPORT = Report(
             budget=(BUDGET,),
             circuits=(CIRCUIT,),
         ),
+        ReportedGrant(
+            environment=Environment.LIVE,
+            account="second",
+            grant="authorization-code",
+            budget=(BUDGET,),
+        ),
     )
 )
 GAUGE = "cloud_connect_procore_requests_remaining"
@@ -26,7 +32,7 @@ GAUGE = "cloud_connect_procore_requests_remaining"
 async def test_the_connector_shows_the_budget_left_and_who_refuses(relay: CallRelay) -> None:
     connected = await relay.connect(ScriptedAgent(), report=REPORT)
     path = f"/api/connectors/{connected.live.connector_id}"
-    (grant,) = (await relay.api.get(path)).json()["procore"]
+    grant, _ = (await relay.api.get(path)).json()["procore"]
     assert grant["budget"] == [{"company_id": 8089, "limit": 25, "remaining": 7, "resets_at": None}]
     assert grant["circuits"] == [
         {"company_id": 5, "status": 403, "reason": "No.", "retry_at": "2027-01-01T00:00:00Z"}
@@ -39,8 +45,10 @@ async def test_metrics_show_the_budgets_of_ones_own_connectors_only(relay: CallR
     other = await relay.store.subscription("Other")
     foreign = await relay.connect(ScriptedAgent(), report=REPORT, subscription_id=other)
     text = (await relay.api.get("/metrics")).text
-    labels = f'company="8089",connector="{connected.live.connector_id}",environment="live"'
-    assert f'{GAUGE}{{{labels},limit="25"}} 7.0' in text
+    connector = connected.live.connector_id
+    for account in ("default", "second"):
+        labels = f'account="{account}",company="8089",connector="{connector}",environment="live"'
+        assert text.count(f'{GAUGE}{{{labels},limit="25"}} 7.0') == 1
     assert foreign.live.connector_id not in text
 
 

@@ -6,11 +6,18 @@ from typing import Final
 
 import structlog
 
-from cloud_connect.errors import CloudConnectError, SourceRejectedError
+from cloud_connect.errors import (
+    CloudConnectError,
+    SourceRejectedError,
+    SourceUnavailableError,
+)
 from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.messages import ApiRequest
 from cloud_connect_agent.procore.metadata.definitions import CompanyFields, company_fields
-from cloud_connect_agent.procore.rows import unwrap
+from cloud_connect_agent.procore.pager import ListReader, Page, read_page
+from cloud_connect_agent.procore.planner import Target
+from cloud_connect_agent.procore.rows import Row, is_answer
+from cloud_connect_agent.procore.window import ReadAhead
 
 __all__ = ["read_company_fields", "read_project_fields"]
 
@@ -19,8 +26,11 @@ log = structlog.get_logger(__name__)
 _FIELD_SETS: Final = "/rest/v1.0/companies/{}/configurable_field_sets"
 _PROJECT_SETS: Final = "/rest/v1.0/projects/{}/configurable_field_sets"
 _DEFINITIONS: Final = "/rest/v1.1/companies/{}/custom_field_definitions"
+_UNWRAP: Final = "data"  # where the second generation has a list; the first answers it bare
 _PER_PAGE: Final = 100
-_MAX_PAGES: Final = 10  # of each list: a thousand field sets are more than anybody oversees
+_ENOUGH: Final = 1_000  # items of each list: more field sets than anybody oversees
+_MAX_PAGES: Final = 40  # of each list, where Procore makes them smaller than asked for
+_AHEAD: Final = 4  # pages read at once
 _SECONDS: Final = 10.0  # a tree without custom fields is better than none
 
 
@@ -80,21 +90,33 @@ async def read_project_fields(
 
 async def _listed(
     fetcher: Fetcher, path: str, query: tuple[tuple[str, str], ...] = ()
-) -> tuple[list[object], bool] | None:
+) -> tuple[list[Row], bool] | None:
     """The items of a list, and whether they are all; ``None`` if there are none to be had."""
-    items: list[object] = []
-    for page in range(1, _MAX_PAGES + 1):
-        place = (("page", str(page)), ("per_page", str(_PER_PAGE)))
-        request = ApiRequest(method="GET", path=path, query=(*query, *place))
-        try:
-            response = await fetcher.send(request)
-        except CloudConnectError as exc:
-            # Not every account may see them, and not every company has them.
-            status = exc.status if isinstance(exc, SourceRejectedError) else None
-            log.info("company_fields_not_read", path=path, status=status, code=exc.code.value)
-            return None if page == 1 else (items, False)
-        rows = unwrap(response.json, "data" if isinstance(response.json, dict) else "")
-        items += rows
-        if len(rows) < _PER_PAGE:
-            return items, True
-    return items, False
+
+    async def page_of(_: Target, number: int) -> Page:
+        place = (("page", str(number)), ("per_page", str(_PER_PAGE)))
+        response = await fetcher.send(ApiRequest(method="GET", path=path, query=(*query, *place)))
+        if not is_answer(response.api_json(), _UNWRAP, lambda _: False):
+            raise SourceUnavailableError("Procore's answer is no list of definitions.")
+        return read_page(response, number=number, rule=_UNWRAP)
+
+    items: list[Row] = []
+    total: int | None = None
+    pages = 0
+    window = ReadAhead(cautious=True, most=_AHEAD)
+    reader = ListReader([{}], page_of, window=window, enough=_ENOUGH)
+    try:
+        async with reader:
+            while (found := await reader.read()) is not None:
+                _, page = found
+                pages += 1
+                items += page.rows
+                total = page.total if pages == 1 else total
+                if (len(items) >= _ENOUGH or pages == _MAX_PAGES) and reader.list_has_more:
+                    return items, False
+    except CloudConnectError as exc:
+        # Not every account may see them, and not every company has them.
+        status = exc.status if isinstance(exc, SourceRejectedError) else None
+        log.info("company_fields_not_read", path=path, status=status, code=exc.code.value)
+        return (items, False) if pages else None
+    return items, total is None or len(items) >= total

@@ -1,84 +1,39 @@
 """A company's metadata as the executor keeps it: read, versioned, held against its use."""
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
 
 from cloud_connect.calls import RecordParams
 from cloud_connect.errors import (
-    CloudConnectError,
-    SignInRequiredError,
-    SourceRejectedError,
     SourceUnavailableError,
 )
 from cloud_connect_agent.procore.catalog import load_catalog
 from cloud_connect_agent.procore.executor import RecordExecutor
-from cloud_connect_agent.procore.messages import ApiRequest
-from cloud_connect_agent.procore.metadata import SnapshotStore
-from doubles.record_calls import RFIS, SOON, condition, listed, params, queried, rows_of
-from doubles.scripted_procore import COMPANY, PROJECT, ScriptedProcore, source
-
-PROJECT_SETS = f"/rest/v1.0/projects/{PROJECT}/configurable_field_sets"
-SETS = f"/rest/v1.0/companies/{COMPANY}/configurable_field_sets"
-DEFINITIONS = f"/rest/v1.1/companies/{COMPANY}/custom_field_definitions"
-Row = dict[str, object]
-
-
-def effort(**facts: object) -> Row:
-    return {"label": "Effort", "data_type": "decimal", "required": True, "visible": True, **facts}
-
-
-def field_set(**fields: object) -> Row:
-    return {"id": 1, "class_name": "Rfi::Header", "fields": fields}
+from doubles.company_fields import (
+    DEFINITIONS,
+    SETS,
+    Row,
+    company_with_fields,
+    drift_items,
+    effort,
+    executor_of,
+    field_set,
+    fields_of,
+    soon,
+)
+from doubles.record_calls import RFIS, condition, listed, params, queried, rows_of
+from doubles.scripted_procore import ScriptedProcore, source
 
 
 @pytest.fixture
 def procore() -> ScriptedProcore:
-    return ScriptedProcore(
-        {
-            SETS: [
-                field_set(
-                    custom_field_7=effort(),
-                    location={"required": True},
-                    distributions={"required": True},
-                )
-            ],
-            DEFINITIONS: [{"id": 7, "label": "Effort", "data_type": "decimal", "active": True}],
-            PROJECT_SETS: [],
-            RFIS: [{"id": 1, "subject": "A", "custom_fields": {}}],
-        }
-    )
-
-
-def executor_of(procore: ScriptedProcore, folder: Path | None = None) -> RecordExecutor:
-    store = None if folder is None else SnapshotStore(folder)
-    return RecordExecutor(procore, load_catalog(), store=store)
+    return company_with_fields()
 
 
 def files_in(folder: Path) -> list[Path]:
     return [file for file in folder.iterdir() if file.suffix == ".json"]
-
-
-def soon() -> float:
-    return time.monotonic() + SOON
-
-
-async def fields_of(executor: RecordExecutor, table: str = "rfis", **more: bool) -> list[Row]:
-    for group in await executor.tree(source(), soon(), **more):
-        nodes = group["nodes"]
-        assert isinstance(nodes, (list, tuple))
-        for node in nodes:
-            if node["name"] == table:
-                return list(node["fields"])
-    raise AssertionError(table)
-
-
-async def drift_items(executor: RecordExecutor, *, refresh: bool = True) -> list[Row]:
-    items = (await executor.drift(source(), soon(), refresh=refresh))["items"]
-    assert isinstance(items, list)
-    return items
 
 
 async def test_custom_fields_of_the_company_stand_in_the_tree(procore: ScriptedProcore) -> None:
@@ -127,70 +82,6 @@ async def test_settings_say_for_how_long_definitions_are_used_again(
     for _ in range(3):
         await executor.tree(source(), soon())
     assert len(procore.requests) == 3 * asked
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        SourceRejectedError("Procore answered 403: no.", status=403),
-        SourceUnavailableError("Away."),
-        SignInRequiredError("Sign in."),
-    ],
-)
-async def test_company_that_does_not_tell_still_has_a_tree(
-    procore: ScriptedProcore, error: CloudConnectError
-) -> None:
-    procore.failures = lambda _: error
-    executor = executor_of(procore)
-    fields = await fields_of(executor)
-    assert {one["name"] for one in fields} >= {"subject", "id"}
-    assert "custom_field_7" not in {one["name"] for one in fields}
-    asked = len(procore.requests)
-    await executor.tree(source(), soon())
-    assert len(procore.requests) == asked  # a while passes before it is asked again
-
-
-async def test_procore_that_hangs_delays_the_tree_for_a_while_only(
-    procore: ScriptedProcore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("cloud_connect_agent.procore.metadata.reading._SECONDS", 0.05)
-    procore.latency = 30
-    assert await fields_of(executor_of(procore))
-
-
-async def test_lists_of_definitions_are_read_page_by_page_up_to_a_bound(
-    procore: ScriptedProcore,
-) -> None:
-    procore.tables[SETS] = [
-        {**field_set(**{f"custom_field_{number}": effort()}), "id": number} for number in range(250)
-    ]
-    fields = await fields_of(executor_of(procore))
-    assert "custom_field_7" in {one["name"] for one in fields}
-    assert sum(request.path == SETS for request in procore.requests) == 3
-    procore.tables[SETS] *= 10
-    procore.requests.clear()
-    await executor_of(procore).tree(source(), soon())
-    assert sum(request.path == SETS for request in procore.requests) == 10
-
-
-async def test_later_page_that_fails_leaves_what_came(procore: ScriptedProcore) -> None:
-    procore.tables[SETS] = [
-        {**field_set(**{f"custom_field_{number}": effort()}), "id": number} for number in range(150)
-    ]
-
-    def fail(request: ApiRequest) -> CloudConnectError | None:
-        second = ("page", "2") in request.query
-        return SourceUnavailableError("Away.") if second else None
-
-    procore.failures = fail
-    fields = await fields_of(executor_of(procore))
-    assert "custom_field_7" in {one["name"] for one in fields}
-
-
-async def test_answers_of_the_second_generation_are_read_too(procore: ScriptedProcore) -> None:
-    procore.answers["GET", SETS] = {"data": [field_set(custom_field_7=effort())]}
-    fields = await fields_of(executor_of(procore))
-    assert "custom_field_7" in {one["name"] for one in fields}
 
 
 async def test_used_field_that_the_company_retires_is_told(procore: ScriptedProcore) -> None:

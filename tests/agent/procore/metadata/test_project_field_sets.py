@@ -1,18 +1,11 @@
 """What the field sets of a data source's own project say of its records."""
 
-import time
-
 import pytest
 
 from cloud_connect_agent.procore.catalog import load_catalog
 from cloud_connect_agent.procore.executor import RecordExecutor
-from doubles.record_calls import SOON
-from doubles.scripted_procore import COMPANY, PROJECT, ScriptedProcore, source
-
-PROJECT_SETS = f"/rest/v1.0/projects/{PROJECT}/configurable_field_sets"
-SETS = f"/rest/v1.0/companies/{COMPANY}/configurable_field_sets"
-DEFINITIONS = f"/rest/v1.1/companies/{COMPANY}/custom_field_definitions"
-Row = dict[str, object]
+from doubles.company_fields import DEFINITIONS, PROJECT_SETS, SETS, Row, soon
+from doubles.scripted_procore import PROJECT, ScriptedProcore, source
 
 
 def wanted(*, required: bool = True) -> Row:
@@ -31,10 +24,6 @@ def procore() -> ScriptedProcore:
             DEFINITIONS: [{"id": 7, "label": "Effort", "data_type": "decimal"}],
         }
     )
-
-
-def soon() -> float:
-    return time.monotonic() + SOON
 
 
 async def required_of(
