@@ -92,6 +92,7 @@ class RawCalls:
             allow=target_check(params.source, self._allow),
             renew=renew,
             interactive=params.interactive,
+            asked=raw.target.raw,
         )
         async with self._downloads.open(wanted, location) as file:
             if raw.method == "HEAD":  # a signed link is good for GET only

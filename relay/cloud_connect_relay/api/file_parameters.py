@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from cloud_connect.calls import CallParams, UploadParams
 from cloud_connect.errors import InvalidRequestError
+from cloud_connect_relay.api.record_parameters import shown
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -48,7 +49,7 @@ def upload_params(
     for name, value in pairs:
         if name not in UPLOAD_NAMES and name != "project_id":
             raise InvalidRequestError(
-                f"The parameter '{name[:60]!r}' is not known; there are filename, content_type,"
+                f"The parameter '{shown(name)}' is not known; there are filename, content_type,"
                 " project_id, flow and tool."
             )
         if name in params:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from cloud_connect.calls import Filter
 from cloud_connect.errors import InvalidRequestError
 
-__all__ = ["dry_run_of", "list_params", "resource_params", "show_params"]
+__all__ = ["dry_run_of", "list_params", "resource_params", "show_params", "shown"]
 
 _FILTER: Final = re.compile(r"filter\[([^\[\]]{1,200})\](?:\[([A-Za-z_]{1,20})\])?", re.ASCII)
 _SCOPE: Final = re.compile(r"[a-z][a-z0-9_]{0,60}_id", re.ASCII)
@@ -116,21 +116,19 @@ def list_params(resource: str, pairs: Pairs) -> dict[str, Any]:
 def _place(resource: str, record_id: str | None) -> dict[str, Any]:
     if _RESOURCE.fullmatch(resource) is None:
         raise InvalidRequestError(
-            f"The resource '{_shown(resource)}' is not known; names are in snake case, such as"
+            f"The resource '{shown(resource)}' is not known; names are in snake case, such as"
             " purchase_order_contracts."
         )
     if record_id is None:
         return {"resource": resource}
     if _RECORD_ID.fullmatch(record_id) is None:
-        raise InvalidRequestError(f"'{_shown(record_id)}' cannot be the id of a record.")
+        raise InvalidRequestError(f"'{shown(record_id)}' cannot be the id of a record.")
     return {"resource": resource, "record_id": record_id}
 
 
 def _add_scope(scope: dict[str, str], name: str, value: str, *, known: str) -> None:
     if _SCOPE.fullmatch(name) is None:
-        raise InvalidRequestError(
-            f"The parameter '{_shown(name)}' is not known; there are {known}."
-        )
+        raise InvalidRequestError(f"The parameter '{shown(name)}' is not known; there are {known}.")
     if name in scope:
         raise InvalidRequestError(f"The parameter '{name}' comes twice.")
     if not value:
@@ -145,7 +143,7 @@ def _filter(name: str, match: "re.Match[str]", value: str) -> dict[str, Any]:
         wanted = Filter(field=match[1], operator=match[2] or "eq", value=value)
     except ValidationError as error:
         raise InvalidRequestError(
-            f"The parameter '{_shown(name)}' is longer than is taken."
+            f"The parameter '{shown(name)}' is longer than is taken."
         ) from error
     return wanted.model_dump(mode="json")
 
@@ -166,6 +164,6 @@ def _bounded(name: str, value: str) -> str:
     return value
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """Show a name in a message: short, and nothing but what can be printed."""
     return "".join(one if one.isprintable() else "?" for one in text[:60])

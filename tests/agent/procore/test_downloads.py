@@ -84,6 +84,13 @@ async def test_a_redirect_back_to_the_api_shows_the_token_there_only(
     ]
 
 
+async def test_a_redirect_may_be_relative_to_what_was_asked_for(agent: Bench) -> None:
+    agent.procore.api.then(Reply(status=302, headers={"location": "download"}), Reply(body=b"file"))
+    answer = await agent.raw("GET", "rest/v1.0/files/1/link?a=1")
+    assert answer.body == b"file"
+    assert agent.procore.api.seen[1].target == "/rest/v1.0/files/1/download"
+
+
 async def test_a_redirect_to_another_company_at_the_api_is_refused(agent: Bench) -> None:
     location = f"{agent.procore.api.url}/rest/v1.0/companies/1/users"
     agent.procore.api.then(Reply(status=302, headers={"location": location}))

@@ -47,6 +47,16 @@ def test_hosts_of_the_apis_own_domain_are_procores() -> None:
     assert not ON_PREMISE.check("https://storage.procore.com/x").procore
 
 
+def test_a_relative_link_stays_below_the_apis_address() -> None:
+    base = ON_PREMISE.check("https://procore.corp.example/gateway/rest/v1.0/files/1/link?a=1")
+    assert base.target == "/rest/v1.0/files/1/link?a=1"
+    found = ON_PREMISE.check("download", base=base)
+    assert (found.api, found.target) == (True, "/rest/v1.0/files/1/download")
+    assert str(found) == "https://procore.corp.example/gateway/rest/v1.0/files/1/download"
+    with pytest.raises(HostRefusedError, match="not below its address"):
+        ON_PREMISE.check("/rest/v1.0/files/1/download", base=base)
+
+
 def test_the_api_is_its_origin_and_nothing_else() -> None:
     assert LIVE.check("https://api.procore.com/rest/v1.0/x?a=1").api
     assert LIVE.check("https://API.procore.com:443/rest/v1.0/x").api

@@ -18,7 +18,11 @@ URL = "https://storage.procore.com/1"
         ({"url": URL, "thumbnail_url": URL}, "url"),
         ({"png_url": URL, "pdf_url": URL}, "pdf_url"),
         ({"fillable_pdf": {"url": URL}}, "fillable_pdf.url"),
-        ({"attachments": [{"url": None}, {"url": URL}]}, "attachments.1.url"),
+        ({"current_revision": {"pdf_url": URL}}, "current_revision.pdf_url"),
+        (
+            {"created_by": {"url": URL}, "attachments": [{"url": None}, {"url": URL}]},
+            "attachments.1.url",
+        ),
         (
             {"file_versions": [{"number": 2, "url": URL}, {"number": 3, "url": URL}]},
             "file_versions.1.url",
@@ -30,7 +34,9 @@ def test_a_records_own_file_is_found(record: dict[str, Any], field: str) -> None
     assert link_at(record, field) == URL
 
 
-@pytest.mark.parametrize("record", [{}, {"url": None}, {"link": URL}, {"attachments": "none"}])
+@pytest.mark.parametrize(
+    "record", [{}, {"url": None}, {"link": URL}, {"attachments": "none"}, {"user": {"url": URL}}]
+)
 def test_a_record_without_a_file_says_so(record: dict[str, Any]) -> None:
     with pytest.raises(NotFoundError):
         main_field(record)
@@ -76,9 +82,11 @@ def test_attachments_are_found_wherever_they_hang() -> None:
     ]
 
 
-def test_attachments_of_a_record_that_nests_without_end_are_bounded() -> None:
-    record: dict[str, Any] = {"attachments": [{"url": URL}] * 2000}
-    assert len(attachments_of(record)) == 1000
+def test_attachments_are_told_however_many_they_are() -> None:
+    assert len(attachments_of({"attachments": [{"url": URL}] * 2000})) == 2000
+
+
+def test_a_record_that_nests_without_end_is_looked_into_so_far_only() -> None:
     node: dict[str, Any] = {"attachments": [{"url": URL}]}
     for _ in range(50):
         node = {"inner": node}

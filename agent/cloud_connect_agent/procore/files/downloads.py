@@ -54,6 +54,7 @@ class Wanted:
         headers: By lower-case name: ranges, conditions, and how the bytes may be packed.
         allow: Raises for a target at the API that the policy does not allow.
         renew: Gives a fresh link for one that aged, by a deadline.
+        asked: The target at the API that answers the links, which may be relative to it.
     """
 
     source: Source
@@ -62,6 +63,7 @@ class Wanted:
     allow: Callable[[str], None]
     renew: Callable[[float], Awaitable[str]]
     interactive: bool = True
+    asked: str | None = None
 
 
 class Downloads:
@@ -98,7 +100,11 @@ class Downloads:
             yield download
 
     def _checked(self, wanted: Wanted, link: str, *, base: FileUrl | None = None) -> FileUrl:
-        return self._storage.check(wanted.source.environment, link, base=base)
+        environment = wanted.source.environment
+        if base is None and wanted.asked is not None and "://" not in link:
+            api = self._storage.rules(environment).api.rstrip("/")
+            base = self._storage.check(environment, f"{api}{wanted.asked}")
+        return self._storage.check(environment, link, base=base)
 
     async def _follow(
         self, stack: AsyncExitStack, wanted: Wanted, url: FileUrl

@@ -18,7 +18,9 @@ _S3: Final = re.compile(
     r"(?:[a-z0-9][a-z0-9.-]*\.)?s3(?:[.-][a-z0-9-]+){0,3}\.amazonaws\.com", re.ASCII
 )
 _HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,251}[a-z0-9])?", re.ASCII)
-_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
+_VISIBLE: Final = re.compile(
+    r"[\x21-\x5b\x5d-\x7e]+"
+)  # nor backslashes, which some take for slashes
 _MAX_URL: Final = 8192  # characters; signed links are long
 _NAT64: Final = ip_network("64:ff9b::/96")
 _UNICAST: Final = ip_network("2000::/3")  # of IPv6, all that is on the internet
@@ -34,7 +36,8 @@ class FileUrl:
     """A URL that passed: where the bytes of a file are, or are to go.
 
     Attributes:
-        target: Path and query, to the byte.
+        target: Path and query, to the byte; at the API, below its address.
+        prefix: The path of the API's address, if it has one.
         api: Whether it is the API's own origin.
         procore: Whether it is another host of Procore's own domain, on the internet. Procore
             wants its token there for downloads, and nowhere else.
@@ -45,6 +48,7 @@ class FileUrl:
     host: str
     port: int
     target: str
+    prefix: str = ""
     api: bool = False
     procore: bool = False
     private: bool = False
@@ -57,7 +61,7 @@ class FileUrl:
         return f"{self.scheme}://{host}{port}"
 
     def __str__(self) -> str:
-        return self.base + self.target
+        return self.base + self.prefix + self.target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +109,10 @@ class HostRules:
             prefix = api.path.rstrip("/")
             if not target.startswith(f"{prefix}/"):
                 raise _refused(host, "is the API's, but not below its address")
-            target = target.removeprefix(prefix)
-            return FileUrl(scheme=scheme, host=host, port=port, target=target, api=True)
+            below = target.removeprefix(prefix)
+            return FileUrl(
+                scheme=scheme, host=host, port=port, target=below, prefix=prefix, api=True
+            )
         named = host in self.extra
         if self.rehearsing and is_loopback(host):
             return FileUrl(scheme=scheme, host=host, port=port, target=target, private=True)

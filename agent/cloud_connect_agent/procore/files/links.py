@@ -7,12 +7,24 @@ from cloud_connect.errors import InvalidRequestError, NotFoundError
 
 __all__ = ["attachments_of", "link_at", "main_field", "name_at"]
 
-# Of a record that is a file itself; the first that is there. Thumbnails are not the file.
-_MAIN: Final = ("url", "pdf_url", "file_url", "download_url", "png_url", "photo_url", "logo_url")
+# Of a record that is a file itself; the first that is there. Thumbnails are not the file, and
+# what else is nested, such as who made the record, may have a link of its own.
+_MAIN: Final = (
+    "url",
+    "pdf_url",
+    "file_url",
+    "download_url",
+    "png_url",
+    "photo_url",
+    "logo_url",
+    "logo.url",
+    "fillable_pdf.url",
+    "current_revision.pdf_url",
+    "current_revision.png_url",
+)
 _LISTS: Final = ("file_versions", "attachments", "associated_attachments")
 _NAMES: Final = ("filename", "file_name", "name", "title")
-_MAX_DEPTH: Final = 6
-_MAX_FOUND: Final = 1000
+_MAX_DEPTH: Final = 20  # of a record; Procore's own nest four deep
 
 
 def main_field(record: Mapping[str, object]) -> str:
@@ -22,11 +34,8 @@ def main_field(record: Mapping[str, object]) -> str:
         NotFoundError: If it stands for none.
     """
     for name in _MAIN:
-        if _is_link(record.get(name)):
+        if _is_link(_at(record, name)):
             return name
-    for name, value in record.items():
-        if isinstance(value, Mapping) and _is_link(value.get("url")):
-            return f"{name}.url"
     for name in _LISTS:
         items = record.get(name)
         if isinstance(items, Sequence) and not isinstance(items, str):
@@ -74,12 +83,7 @@ def name_at(record: Mapping[str, object], field: str) -> str | None:
 
 def attachments_of(record: Mapping[str, object]) -> list[dict[str, object]]:
     """Return the files that hang on a record, each with the field that links to it."""
-    found: list[dict[str, object]] = []
-    for field, item in _linked(record, "", 0):
-        found.append({**item, "field": field})
-        if len(found) == _MAX_FOUND:
-            break
-    return found
+    return [{**item, "field": field} for field, item in _linked(record, "", 0)]
 
 
 def _linked(node: object, place: str, depth: int) -> Iterator[tuple[str, Mapping[str, object]]]:
