@@ -14,7 +14,7 @@ from cloud_connect_agent.procore.rows import Row
 from cloud_connect_agent.procore.rowstream import Batches, RowStream
 from cloud_connect_agent.procore.selection import Selection
 from cloud_connect_agent.procore.sightings import Sightings
-from cloud_connect_agent.procore.sorting import sorted_rows
+from cloud_connect_agent.procore.sorting import Proofs, sorted_rows
 from cloud_connect_agent.procore.streamed import StreamedRows
 from cloud_connect_agent.procore.values import Calendar
 
@@ -30,6 +30,7 @@ class Answering:
         self._catalog: Final = catalog
         self._observed: Final = observed
         self._sightings: Final = Sightings()
+        self._proofs: Final = Proofs()
 
     async def answer(self, selection: Selection, fetcher: Fetcher, calendar: Calendar) -> Batches:
         """Begin an answer: when this returns, its first page is there and its names are known.
@@ -69,7 +70,7 @@ class Answering:
         await reading.__aenter__()
         try:
             if selection.order:
-                rows = await sorted_rows(reading, position, fetcher.source)
+                rows = await sorted_rows(reading, position, fetcher.source, self._proofs)
                 await reading.aclose()
                 return rows
             streamed = StreamedRows(reading, position, fetcher.source, lists=len(targets))

@@ -61,10 +61,13 @@ def server_query(
     return tuple(pairs)
 
 
-def server_sort(selection: Selection) -> tuple[tuple[str, str], ...]:
+def server_sort(selection: Selection, *, backwards: bool = False) -> tuple[tuple[str, str], ...]:
     """The order that Procore is asked for, so that a limit need not read everything.
 
     Only numbers and days: for text Procore's order is that of its database, not ours.
+
+    Args:
+        backwards: The same order from its other end.
     """
     resource, endpoint = selection.resource, selection.resource.list_
     if endpoint is None or selection.limit is None or len(selection.order) != 1:
@@ -75,10 +78,11 @@ def server_sort(selection: Selection) -> tuple[tuple[str, str], ...]:
         return ()
     if resource.type_of(order.field) not in _SORTED_ALIKE:
         return ()
+    descending = order.descending is not backwards
     if endpoint.sort_style is SortStyle.ATTRIBUTE:
-        direction = "desc" if order.descending else "asc"
+        direction = "desc" if descending else "asc"
         return (("sort[attribute]", name), ("sort[direction]", direction))
-    return (("sort", f"-{name}" if order.descending else name),)
+    return (("sort", f"-{name}" if descending else name),)
 
 
 def ignored_filters(
