@@ -92,6 +92,7 @@ class Reading:
             skip_refused=skip_refused,
             enough=None if limit is None or plan.filtered else skip + limit,
             page_size=plan.per_page,
+            identity=plan.selection.resource.identity,
         )
 
     async def __aenter__(self) -> Self:
