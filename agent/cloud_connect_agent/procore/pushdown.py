@@ -125,17 +125,16 @@ def _procore_name(spec: ServerFilter, kind: FieldType | None, value: object) -> 
         return next((name for name in spec.values if name.casefold() == text), None)
     if kind is FieldType.KEY:
         return value if isinstance(value, str) else None
-    # Other text Procore may compare more strictly than we do.
     return text if isinstance(value, int) and 0 < value <= MAX_ID else None
 
 
 def _range(spec: ServerFilter, days: Days) -> Iterable[tuple[str, str]]:
-    if days.first is None and days.last is None:
-        return []
+    ends = [day for day in (days.first, days.last) if day is not None]
+    if not ends or not all(_OPEN_FROM < day < _OPEN_UNTIL for day in ends):
+        return []  # beyond those the open end would be narrower than what is asked for
     # A day more at both ends: Procore counts in UTC, people where they are.
-    first = days.first - _DAY if days.first and days.first > _OPEN_FROM else _OPEN_FROM
-    last = days.last + _DAY if days.last and days.last < _OPEN_UNTIL else _OPEN_UNTIL
-    last = max(first, last)
+    first = days.first - _DAY if days.first else _OPEN_FROM
+    last = max(first, days.last + _DAY if days.last else _OPEN_UNTIL)
     if spec.kind is FilterKind.SINCE:
         return [] if days.first is None else [(spec.parameters[0], f"{first}T00:00:00Z")]
     if spec.kind is FilterKind.DATES:

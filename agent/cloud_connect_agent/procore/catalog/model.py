@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, StringConstraints, mod
 
 from cloud_connect.calls import MAX_ID, Operation
 from cloud_connect.errors import UnsupportedOperationError
-from cloud_connect_agent.procore.catalog.endpoint import Endpoint, Sync
+from cloud_connect_agent.procore.catalog.endpoint import Endpoint, FilterKind, Sync
 from cloud_connect_agent.procore.catalog.fields import (
     Direction,
     FieldSpec,
@@ -68,6 +68,7 @@ class IdType(StrEnum):
         return int(text) if self is IdType.INTEGER else text
 
 
+_IDS: Final = frozenset({FieldType.INTEGER, FieldType.KEY, FieldType.LIST})
 _FIELD_TYPES: Final = {IdType.INTEGER: FieldType.INTEGER, IdType.STRING: FieldType.KEY}
 
 
@@ -127,6 +128,17 @@ class Resource(Table):
                 placed = {*call.path_names, *call.query, *call.body} - {"id"}
                 if not placed <= known:
                     raise ValueError(f"{self.name}: {sorted(placed - known)} are not in its scope")
+        return self
+
+    @model_validator(mode="after")
+    def _filters_take_what_is_sent(self) -> "Resource":
+        for spec in self.list_.filters if self.list_ else ():
+            if spec.kind not in {FilterKind.ONE, FilterKind.MANY} or spec.values or spec.map:
+                continue
+            # Other text Procore may compare more strictly than we do, and 7 is not 007.
+            known = self.type_of(spec.field)
+            if known not in _IDS and not (known is None and spec.field.endswith("id")):
+                raise ValueError(f"{self.name}: the filter on {spec.field} needs values or a map")
         return self
 
     def model_post_init(self, context: object, /) -> None:
