@@ -11,6 +11,7 @@ from cloud_connect_agent.procore.converting import TypeOf, converted
 from cloud_connect_agent.procore.messages import ApiRequest
 from cloud_connect_agent.procore.planner import Target
 from cloud_connect_agent.procore.rows import CUSTOM_FIELD, Row
+from cloud_connect_agent.procore.values import is_blank
 
 __all__ = ["WRITABLE", "with_own_values", "write_request"]
 
@@ -100,6 +101,8 @@ def _take_apart(resource: Resource, endpoint: Endpoint, record: Mapping[str, obj
         sent = converted(field, value, resource.sent_type_of)
         name = resource.sends.get(field, field)
         if name in endpoint.query_fields:
+            if is_blank(sent):
+                continue  # a query has no way to say null
             query.append((name, str(sent).lower() if isinstance(sent, bool) else str(sent)))
         elif name in endpoint.top_level:
             beside[name] = sent
