@@ -15,7 +15,6 @@ from cloud_connect.errors import InvalidRequestError
 from cloud_connect.query import Group
 from cloud_connect_agent.procore.catalog import (
     FilterKind,
-    Pager,
     Resource,
     ServerFilter,
     SortStyle,
@@ -34,7 +33,6 @@ _DAY: Final = timedelta(days=1)
 _OPEN_FROM: Final = date(1970, 1, 1)
 _OPEN_UNTIL: Final = date(2199, 12, 31)
 _SAMPLED: Final = 20  # records that tell whether a filter had an effect
-_SORTED_ALIKE: Final = frozenset({FieldType.INTEGER, FieldType.DATE, FieldType.DATETIME})
 
 
 def server_query(
@@ -64,19 +62,15 @@ def server_query(
 def server_sort(selection: Selection, *, backwards: bool = False) -> tuple[tuple[str, str], ...]:
     """The order that Procore is asked for, so that a limit need not read everything.
 
-    Only numbers and days: for text Procore's order is that of its database, not ours.
-
     Args:
         backwards: The same order from its other end.
     """
-    resource, endpoint = selection.resource, selection.resource.list_
+    endpoint = selection.resource.list_
     if endpoint is None or selection.limit is None or len(selection.order) != 1:
         return ()
     (order,) = selection.order
-    name = endpoint.sorts.get(order.field)
-    if name is None or endpoint.pager is not Pager.LINK:
-        return ()
-    if resource.type_of(order.field) not in _SORTED_ALIKE:
+    name = selection.resource.served_sorts.get(order.field)
+    if name is None:
         return ()
     descending = order.descending is not backwards
     if endpoint.sort_style is SortStyle.ATTRIBUTE:
