@@ -25,7 +25,7 @@ def request(
         source(),
         IN_PROJECT if target is None else target,
         record_id=None if operation is Operation.CREATE else "9",
-        record=record,
+        record=None if record is None else with_own_values(record, lambda _: None),
     )
 
 
