@@ -26,7 +26,7 @@ class ListingProcore:
     Attributes:
         size: The greatest page.
         wrap: What a page of rows looks like.
-        deaf: Whether filters are ignored.
+        deaf: Whether filters are ignored; deaf_to_order the order likewise.
         link: Whether answers carry ``Link``; total likewise.
         blanks_first: Where rows without a value stand in an order.
     """
@@ -35,6 +35,7 @@ class ListingProcore:
     size: int = 100
     wrap: Callable[[list[Row]], object] = list
     deaf: bool = False
+    deaf_to_order: bool = False
     link: bool = True
     total: bool = True
     blanks_first: bool = False
@@ -74,7 +75,7 @@ class ListingProcore:
         name = query.get("sort", query.get("sort[attribute]", ""))
         down = name.startswith("-") or query.get("sort[direction]") == "desc"
         name = name.removeprefix("-")
-        if not name:
+        if not name or self.deaf_to_order:
             return rows
         blank = [row for row in rows if row[name] is None]
         # Equals in some order of Procore's own.

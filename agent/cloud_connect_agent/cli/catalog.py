@@ -42,11 +42,10 @@ def catalog() -> None:
 def list_tables(invocation: Invocation, *, word: str | None) -> None:
     """List the tables, or those that WORD is in the name or description of."""
     from cloud_connect_agent.procore.catalog import load_catalog
-    from cloud_connect_agent.procore.catalog.describing import area_title, operations_of
+    from cloud_connect_agent.procore.catalog.describing import by_area, operations_of
 
     invocation.configure_logs()
     found = [resource for resource in load_catalog() if _mentions(resource, word)]
-    found.sort(key=lambda resource: area_title(resource.area).casefold())
     if invocation.json:
         items = [
             {
@@ -58,7 +57,8 @@ def list_tables(invocation: Invocation, *, word: str | None) -> None:
                 "scope": list(resource.scope_fields),
                 "operations": [verb for verb, _ in operations_of(resource)],
             }
-            for resource in found
+            for _, resources in by_area(found)
+            for resource in resources
         ]
         print_json({"items": items})
     elif not found:
@@ -102,14 +102,10 @@ def _width() -> int:
 
 
 def _print_list(resources: "Sequence[Resource]") -> None:
-    from itertools import groupby
-
-    from cloud_connect_agent.procore.catalog.describing import area_title, letters_of, scope_words
+    from cloud_connect_agent.procore.catalog.describing import by_area, letters_of, scope_words
 
     longest = max(len(resource.name) for resource in resources)
-    for number, (title, found) in enumerate(
-        groupby(resources, key=lambda resource: area_title(resource.area))
-    ):
+    for number, (title, found) in enumerate(by_area(resources)):
         if number:
             click.echo()
         click.echo(click.style(title, bold=True))
@@ -120,7 +116,13 @@ def _print_list(resources: "Sequence[Resource]") -> None:
 
 
 def _print_table(resource: "Resource") -> None:
-    from cloud_connect_agent.procore.catalog.describing import area_title, scope_words
+    from cloud_connect_agent.procore.catalog.describing import (
+        area_title,
+        filter_words,
+        scope_words,
+        sort_words,
+        takes_files,
+    )
 
     click.echo(f"{click.style(resource.name, bold=True)}{_GAP}{resource.text}")
     _wrapped("", resource.desc)
@@ -135,16 +137,15 @@ def _print_table(resource: "Resource") -> None:
                 "Bulk upsert",
                 f"{sync.method} {sync.template}, {sync.max_items:,} at once" if sync else None,
             ),
+            ("Files", "can be hung on the records" if takes_files(resource) else None),
             ("More fields", "a field for each configured column" if resource.dynamic else None),
         )
     )
     _section("Operations", _operations(resource))
-    list_ = resource.list_
-    if list_ is not None and (list_.filters or list_.sorts):
-        from cloud_connect_agent.procore.catalog.describing import filter_words, sort_words
-
-        rows = [(spec.field, filter_words(spec)) for spec in list_.filters]
-        rows += [("sorted by", sort_words(list_))] if list_.sorts else []
+    list_, sorts = resource.list_, sort_words(resource)
+    rows = [(spec.field, filter_words(spec)) for spec in list_.filters] if list_ else []
+    rows += [("sorted by", sorts)] if sorts else []
+    if rows:
         _section("What Procore filters and sorts by itself; the agent does the rest", rows)
     _section("Fields", _fields(resource))
 
@@ -153,7 +154,6 @@ def _operations(resource: "Resource") -> Iterator[tuple[str, str]]:
     from cloud_connect_agent.procore.catalog.describing import (
         VERBS,
         body_of,
-        missing_words,
         paging_of,
         request_of,
     )
@@ -161,7 +161,7 @@ def _operations(resource: "Resource") -> Iterator[tuple[str, str]]:
     for verb, operation in VERBS.items():
         endpoint = resource.endpoint(operation)
         if endpoint is None:
-            yield verb, f"- {missing_words(resource, verb)}"
+            yield verb, f"- {resource.missing_reason(operation)}"
             continue
         yield verb, request_of(resource, verb, endpoint)
         if verb == "list":
@@ -181,14 +181,12 @@ def _operations(resource: "Resource") -> Iterator[tuple[str, str]]:
 
 def _fields(resource: "Resource") -> Iterator[tuple[str, str]]:
     ways = {"in": "send", "out": "receive", "both": "both"}
-    needed = set(resource.create.required) if resource.create else set()
-    rows = [
-        (name, "text id" if name in resource.text_scope else "integer", "both", "where it lives")
-        for name in resource.scope_fields
-    ]
-    for spec in resource.fields:
+    asides = dict.fromkeys(resource.needed_fields, " (needed)")
+    asides |= dict.fromkeys(resource.scope_fields, " (where it lives)")
+    rows = []
+    for spec in (*resource.scope_specs, *resource.fields):
         kind = f"{spec.type.value}/{spec.sent.value}" if spec.sent else spec.type.value
-        label = f"{spec.label} (needed)" if spec.name in needed else spec.label
+        label = f"{spec.label}{asides.get(spec.name, '')}"
         rows.append((spec.name, kind, ways[spec.direction.value], label))
     widest = max(len(kind) for _, kind, _, _ in rows)
     longest = max(len(way) for way in ways.values())

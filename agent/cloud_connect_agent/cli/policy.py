@@ -136,15 +136,16 @@ def check(
     allowed, reason = decision.allowed and over is None, decision.reason
     if ceiling is not None and over is not None:
         reason = f"{over} (rule {ceiling.rule})"
+    warnings = _warnings(current if isinstance(current, PolicyDocument) else None)
     if invocation.json:
         most = ceiling.records if ceiling is not None else None
         told = {"allowed": allowed, "rule": decision.rule, "reason": reason}
-        print_json({**told, "max_records_per_call": most})
+        print_json({**told, "max_records_per_call": most, "warnings": warnings})
     else:
         click.echo(f"{mark('PASS' if allowed else 'FAIL')} {reason}")
         if allowed and ceiling is not None:
             click.echo(f"One call may change at most {ceiling.records} records.")
-        for warning in _warnings(current if isinstance(current, PolicyDocument) else None):
+        for warning in warnings:
             note(f"{mark('WARN')} {warning}")
     return ExitStatus.DONE if allowed else ExitStatus.REFUSED_BY_POLICY
 

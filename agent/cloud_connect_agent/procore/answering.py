@@ -14,7 +14,7 @@ from cloud_connect_agent.procore.rows import Row
 from cloud_connect_agent.procore.rowstream import Batches, RowStream
 from cloud_connect_agent.procore.selection import Selection
 from cloud_connect_agent.procore.sightings import Sightings
-from cloud_connect_agent.procore.sorting import sorted_rows
+from cloud_connect_agent.procore.sorting import Proofs, sorted_rows
 from cloud_connect_agent.procore.streamed import StreamedRows
 from cloud_connect_agent.procore.values import Calendar
 
@@ -30,6 +30,7 @@ class Answering:
         self._catalog: Final = catalog
         self._observed: Final = observed
         self._sightings: Final = Sightings()
+        self._proofs: Final = Proofs()
 
     async def answer(self, selection: Selection, fetcher: Fetcher, calendar: Calendar) -> Batches:
         """Begin an answer: when this returns, its first page is there and its names are known.
@@ -38,23 +39,31 @@ class Answering:
             InvalidRequestError: If it cannot be given; the message says why.
         """
         plan = plan_read(selection, fetcher.source, calendar)
+        position = read_cursor(selection, fetcher.source)
+        targets = await self.targets(plan, fetcher, calendar)
+        if position is not None and position.keys is None:
+            targets = _from(position, targets)
+            plan = replace(plan, per_page=position.per_page)
         try:
-            return await self._begun(plan, fetcher, calendar)
+            return await self._begun(plan, position, targets, fetcher)
         except SourceRejectedError as refused:
             if plan.per_page <= _SAFE_PAGE or "per_page" not in refused.message:
                 raise
             # Procore is said to cut what is too large; where it refuses it, less is asked for.
             self._sightings.note("procore_page_size_refused", resource=selection.resource.name)
-            return await self._begun(replace(plan, per_page=_SAFE_PAGE), fetcher, calendar)
+            plan = replace(plan, per_page=_SAFE_PAGE)
+            position = position and position.in_pages_of(_SAFE_PAGE)
+            return await self._begun(plan, position, targets, fetcher)
 
-    async def _begun(self, plan: ReadPlan, fetcher: Fetcher, calendar: Calendar) -> Batches:
-        selection = plan.selection
-        position = read_cursor(selection, fetcher.source)
+    async def _begun(
+        self,
+        plan: ReadPlan,
+        position: Position | None,
+        targets: tuple[Target, ...],
+        fetcher: Fetcher,
+    ) -> Batches:
         first_page, skip = 1, 0
-        targets = await self.targets(plan, fetcher, calendar)
         if position is not None and position.keys is None:
-            targets = _from(position, targets)
-            plan = replace(plan, per_page=position.per_page)
             first_page, skip = position.page, position.taken
         reading = Reading(
             plan,
@@ -68,8 +77,8 @@ class Answering:
         )
         await reading.__aenter__()
         try:
-            if selection.order:
-                rows = await sorted_rows(reading, position, fetcher.source)
+            if plan.selection.order:
+                rows = await sorted_rows(reading, position, fetcher.source, self._proofs)
                 await reading.aclose()
                 return rows
             streamed = StreamedRows(reading, position, fetcher.source, lists=len(targets))
@@ -107,14 +116,9 @@ class Answering:
     async def _projects(self, fetcher: Fetcher, calendar: Calendar) -> list[str]:
         """The ids of all projects that the grant sees."""
         resource = self._catalog.resource("projects")
-        plan = plan_read(Selection(resource=resource), fetcher.source, calendar)
-        ids: list[str] = []
-        async with Reading(
-            plan, fetcher, self._observed, self._sightings, targets=plan.targets
-        ) as reading:
-            while (batch := await reading.read()) is not None:
-                ids += [str(row["id"]) for row in batch.rows if isinstance(row.get("id"), int)]
-        return ids
+        listed = await self.answer(Selection(resource=resource), fetcher, calendar)
+        async with RowStream(listed) as stream:
+            return [str(row["id"]) async for row in stream if isinstance(row.get("id"), int)]
 
 
 def _from(position: Position, targets: tuple[Target, ...]) -> tuple[Target, ...]:

@@ -10,11 +10,9 @@ from decimal import Decimal
 from typing import Final
 
 from cloud_connect.errors import InvalidRequestError
-from cloud_connect_agent.procore.values import FieldType, as_boolean, as_moment, as_number
+from cloud_connect_agent.procore.values import FieldType, TypeOf, as_boolean, as_moment, as_number
 
-__all__ = ["TypeOf", "converted"]
-
-TypeOf = Callable[[str], FieldType | None]
+__all__ = ["converted"]
 
 _MAX_DEPTH: Final = 12  # levels of a record; Procore's have three or four
 

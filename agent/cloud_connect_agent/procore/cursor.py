@@ -54,6 +54,14 @@ class Position(BaseModel):
         """The position behind a record of a sorted answer, *taken* of its equals included."""
         return cls(k=tuple((rank, str(key)) for rank, key in keys), n=taken)
 
+    def in_pages_of(self, size: int) -> "Position":
+        """The same position in pages of another size; of a sorted answer it is in none."""
+        if self.keys is not None:
+            return self
+        before = (self.page - 1) * self.per_page + self.taken
+        moved = {"page": before // size + 1, "taken": before % size, "per_page": size}
+        return self.model_copy(update=moved)
+
 
 def _finite(text: str) -> Decimal:
     number = Decimal(text)

@@ -24,6 +24,7 @@ __all__ = [
     "is_throttled",
     "read_failure",
     "restated",
+    "sentence",
 ]
 
 _MAX_RAW: Final = 4096  # characters of a body that are kept
@@ -133,7 +134,7 @@ def error_of(
         write: Whether the request may have changed something.
         throttled: See :func:`is_throttled`.
     """
-    said = _sentence(f"Procore answered {failure.status}: {failure.message}")
+    said = sentence(f"Procore answered {failure.status}: {failure.message}")
     error: CloudConnectError
     if throttled:
         error = RateLimitedError(said, retry_after=retry_after)
@@ -163,13 +164,13 @@ def restated(error: CloudConnectError, about: str) -> CloudConnectError:
         reason = _MEANINGS.get(said.status, reason)
     told: CloudConnectError
     if isinstance(error, SourceRejectedError):
-        refused = _sentence(f"Procore refused {about}: {reason}")
+        refused = sentence(f"Procore refused {about}: {reason}")
         told = SourceRejectedError(refused, status=error.status)
     elif isinstance(error, RateLimitedError):
-        put_off = _sentence(f"Procore put off {about}: {reason}")
+        put_off = sentence(f"Procore put off {about}: {reason}")
         told = RateLimitedError(put_off, retry_after=error.retry_after)
     else:
-        failed = _sentence(f"Procore failed at {about} with status {said.status}: {reason}")
+        failed = sentence(f"Procore failed at {about} with status {said.status}: {reason}")
         if isinstance(error, OutcomeUnknownError):
             told = OutcomeUnknownError(f"{failed} {UNCLEAR}")
         else:
@@ -305,7 +306,8 @@ def _one_line(text: str) -> str:
     return line if len(line) <= _MAX_MESSAGE else f"{line[:_MAX_MESSAGE]}…"
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """A text that ends as a sentence does."""
     return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 

@@ -16,6 +16,7 @@ from cloud_connect_agent.procore.rows import Path
 from cloud_connect_agent.procore.values import (
     Calendar,
     FieldType,
+    TypeOf,
     as_moment,
     as_number,
     compare,
@@ -23,10 +24,9 @@ from cloud_connect_agent.procore.values import (
     is_blank,
 )
 
-__all__ = ["Predicate", "TypeOf", "fields_of", "operands", "predicate"]
+__all__ = ["Predicate", "fields_of", "operands", "predicate"]
 
 Predicate = Callable[[Mapping[str, object]], bool]
-TypeOf = Callable[[str], FieldType | None]
 _Test = Callable[[object], bool]
 
 _MAX_PATTERN: Final = 256  # characters of a pattern

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Final
 
 from cloud_connect.calls import Source
-from cloud_connect_agent.procore.catalog import Direction, FieldSpec, Resource
+from cloud_connect_agent.procore.catalog import Direction, FieldSpec, Resource, label_of
 from cloud_connect_agent.procore.rows import CUSTOM_FIELD, Row
 from cloud_connect_agent.procore.selection import READABLE
 from cloud_connect_agent.procore.values import FieldType, as_moment
@@ -91,7 +91,7 @@ class ObservedFields:
                 name=name,
                 type=kind,
                 direction=Direction.BOTH if CUSTOM_FIELD.fullmatch(name) else Direction.OUT,
-                label=name.replace("_", " ").capitalize(),
+                label=name if resource.dynamic else label_of(name),
             )
             for name, kind in table.fields.items()
             if not self.misses(source, resource, name) or not CUSTOM_FIELD.fullmatch(name)

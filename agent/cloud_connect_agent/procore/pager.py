@@ -72,19 +72,20 @@ def _count(headers: Mapping[str, str], name: str) -> int | None:
 class _Recent:
     """Remembers the last ids seen, to drop what comes twice as a list shifts."""
 
-    def __init__(self) -> None:
+    def __init__(self, identity: str) -> None:
+        self._identity: Final = identity
         self._ids: OrderedDict[object, None] = OrderedDict()
         self._nameless = b""
 
     def fresh(self, rows: list[Row]) -> list[Row]:
         """Return the rows that did not come before; without ids, a whole page counts as one."""
-        if not any("id" in row for row in rows):
+        if not any(self._identity in row for row in rows):
             digest = hashlib.sha256(orjson.dumps(rows)).digest()
             repeated, self._nameless = digest == self._nameless, digest
             return [] if repeated else rows
         kept = []
         for row in rows:
-            record_id = row.get("id")
+            record_id = row.get(self._identity)
             if isinstance(record_id, (int, str)):
                 if record_id in self._ids:
                     continue
@@ -103,7 +104,7 @@ class _List:
         delivered: Records that came.
     """
 
-    def __init__(self, target: Target, *, first: int, paged: bool) -> None:
+    def __init__(self, target: Target, *, first: int, paged: bool, identity: str) -> None:
         self.target: Final = target
         self.under_way: deque[asyncio.Task[Page | Unread | Exception]] = deque()
         self._paged: Final = paged
@@ -111,7 +112,7 @@ class _List:
         self._next: int = first
         self._until: int = first
         self._by_total = False
-        self._recent: Final = _Recent()
+        self._recent: Final = _Recent(identity)
         self.begun = False
         self.size: int | None = None
         self.delivered = 0
@@ -168,6 +169,7 @@ class ListReader:
         skip_refused: Pass over lists that Procore refuses with 403 or 404, unless all are.
         enough: Records after which the taker stops; pages beyond are not started.
         page_size: Records that a page is expected to hold before one came.
+        identity: The field that holds a record's id.
     """
 
     def __init__(
@@ -181,10 +183,11 @@ class ListReader:
         skip_refused: bool = False,
         enough: int | None = None,
         page_size: int = 100,
+        identity: str = "id",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lists: deque[_List] = deque(
-            _List(target, first=1 if position else first_page, paged=paged)
+            _List(target, first=1 if position else first_page, paged=paged, identity=identity)
             for position, target in enumerate(targets)
         )
         self._fetch: Final = fetch

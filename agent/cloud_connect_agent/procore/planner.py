@@ -21,6 +21,7 @@ __all__ = [
     "ReadPlan",
     "Target",
     "ids_of",
+    "located",
     "page_request",
     "plan_read",
     "record_request",
@@ -249,17 +250,19 @@ def page_request(plan: ReadPlan, source: Source, target: Target, *, page: int) -
     Args:
         page: Its number, from 1; of a list that is told where to start, its start.
     """
-    endpoint = plan.selection.resource.needed(Operation.LIST)
-    query = [*_query_ids(endpoint, source, target), *endpoint.always, *plan.query, *plan.sort]
+    resource = plan.selection.resource
+    endpoint = resource.needed(Operation.LIST)
+    path, ids = endpoint.filled(located(source, target))
+    query = [*ids, *endpoint.always, *plan.query, *plan.sort]
     if endpoint.pager is Pager.LINK:
         query += [("page", str(page)), ("per_page", str(plan.per_page))]
     elif endpoint.pager is Pager.OFFSET:
         query += [("page_start", str(page)), ("page_size", str(plan.per_page))]
     return ApiRequest(
-        method=endpoint.method or "GET",
-        path=endpoint.filled(_path_ids(source, target)),
+        method=resource.method(Operation.LIST),
+        path=path,
         query=tuple(query),
-        about=f"the list of {plan.selection.resource.many}",
+        about=f"the list of {resource.many}",
     )
 
 
@@ -272,11 +275,11 @@ def record_request(
         UnsupportedOperationError: If Procore shows none singly.
     """
     endpoint = resource.needed(Operation.GET)
-    own = {**target, "id": record_id}
+    path, ids = endpoint.filled(located(source, {**target, "id": record_id}))
     return ApiRequest(
-        method=endpoint.method or "GET",
-        path=endpoint.filled(_path_ids(source, own)),
-        query=(*_query_ids(endpoint, source, own), *endpoint.always),
+        method=resource.method(Operation.GET),
+        path=path,
+        query=(*ids, *endpoint.always),
         about=f"the reading of {resource.one} {record_id}",
     )
 
@@ -290,13 +293,9 @@ def scoped(row: Row, resource: Resource, target: Target) -> Row:
     return row
 
 
-def _path_ids(source: Source, target: Target) -> dict[str, str]:
+def located(source: Source, target: Target) -> dict[str, str]:
+    """The ids of where a request goes, the company's among them."""
     return {"company_id": str(source.company_id), **target}
-
-
-def _query_ids(endpoint: Endpoint, source: Source, target: Target) -> list[tuple[str, str]]:
-    ids = _path_ids(source, target)
-    return [(name, ids[name]) for name in endpoint.query]
 
 
 def _id_text(value: object, kind: IdType) -> str | None:

@@ -15,7 +15,6 @@ from cloud_connect.errors import InvalidRequestError
 from cloud_connect.query import Group
 from cloud_connect_agent.procore.catalog import (
     FilterKind,
-    Pager,
     Resource,
     ServerFilter,
     SortStyle,
@@ -34,7 +33,6 @@ _DAY: Final = timedelta(days=1)
 _OPEN_FROM: Final = date(1970, 1, 1)
 _OPEN_UNTIL: Final = date(2199, 12, 31)
 _SAMPLED: Final = 20  # records that tell whether a filter had an effect
-_SORTED_ALIKE: Final = frozenset({FieldType.INTEGER, FieldType.DATE, FieldType.DATETIME})
 
 
 def server_query(
@@ -61,24 +59,24 @@ def server_query(
     return tuple(pairs)
 
 
-def server_sort(selection: Selection) -> tuple[tuple[str, str], ...]:
+def server_sort(selection: Selection, *, backwards: bool = False) -> tuple[tuple[str, str], ...]:
     """The order that Procore is asked for, so that a limit need not read everything.
 
-    Only numbers and days: for text Procore's order is that of its database, not ours.
+    Args:
+        backwards: The same order from its other end.
     """
-    resource, endpoint = selection.resource, selection.resource.list_
+    endpoint = selection.resource.list_
     if endpoint is None or selection.limit is None or len(selection.order) != 1:
         return ()
     (order,) = selection.order
-    name = endpoint.sorts.get(order.field)
-    if name is None or endpoint.pager is not Pager.LINK:
+    name = selection.resource.served_sorts.get(order.field)
+    if name is None:
         return ()
-    if resource.type_of(order.field) not in _SORTED_ALIKE:
-        return ()
+    descending = order.descending is not backwards
     if endpoint.sort_style is SortStyle.ATTRIBUTE:
-        direction = "desc" if order.descending else "asc"
+        direction = "desc" if descending else "asc"
         return (("sort[attribute]", name), ("sort[direction]", direction))
-    return (("sort", f"-{name}" if order.descending else name),)
+    return (("sort", f"-{name}" if descending else name),)
 
 
 def ignored_filters(
@@ -121,17 +119,16 @@ def _procore_name(spec: ServerFilter, kind: FieldType | None, value: object) -> 
         return next((name for name in spec.values if name.casefold() == text), None)
     if kind is FieldType.KEY:
         return value if isinstance(value, str) else None
-    # Other text Procore may compare more strictly than we do.
     return text if isinstance(value, int) and 0 < value <= MAX_ID else None
 
 
 def _range(spec: ServerFilter, days: Days) -> Iterable[tuple[str, str]]:
-    if days.first is None and days.last is None:
-        return []
+    ends = [day for day in (days.first, days.last) if day is not None]
+    if not ends or not all(_OPEN_FROM < day < _OPEN_UNTIL for day in ends):
+        return []  # beyond those the open end would be narrower than what is asked for
     # A day more at both ends: Procore counts in UTC, people where they are.
-    first = days.first - _DAY if days.first and days.first > _OPEN_FROM else _OPEN_FROM
-    last = days.last + _DAY if days.last and days.last < _OPEN_UNTIL else _OPEN_UNTIL
-    last = max(first, last)
+    first = days.first - _DAY if days.first else _OPEN_FROM
+    last = max(first, days.last + _DAY if days.last else _OPEN_UNTIL)
     if spec.kind is FilterKind.SINCE:
         return [] if days.first is None else [(spec.parameters[0], f"{first}T00:00:00Z")]
     if spec.kind is FilterKind.DATES:

@@ -25,7 +25,7 @@ from cloud_connect_agent.procore.planner import (
     record_request,
     scoped,
 )
-from cloud_connect_agent.procore.pushdown import ignored_filters
+from cloud_connect_agent.procore.pushdown import ignored_filters, server_sort
 from cloud_connect_agent.procore.rows import Path, Row, is_answer, unwrap
 from cloud_connect_agent.procore.selection import READABLE
 from cloud_connect_agent.procore.sightings import Sightings
@@ -77,6 +77,7 @@ class Reading:
         self._fetcher: Final = fetcher
         self._observed: Final = observed
         self.sightings: Final = sightings
+        self._targets: Final = targets
         self._offsets: Final[dict[tuple[tuple[str, str], ...], OffsetPages]] = {}
         self._answering = False
         self._checked = False
@@ -91,6 +92,7 @@ class Reading:
             skip_refused=skip_refused,
             enough=None if limit is None or plan.filtered else skip + limit,
             page_size=plan.per_page,
+            identity=plan.selection.resource.identity,
         )
 
     async def __aenter__(self) -> Self:
@@ -113,6 +115,15 @@ class Reading:
     def next_target(self) -> Target | None:
         """The list after the current one, if there is any."""
         return self._reader.next_target
+
+    async def other_end(self) -> Sequence[Row]:
+        """The records that stand last in the order that Procore is asked for, the last one first.
+
+        Raises:
+            CloudConnectError: What reading failed with.
+        """
+        back = replace(self.plan, sort=server_sort(self.plan.selection, backwards=True))
+        return (await self._page(self._targets[0], 1, plan=back)).rows
 
     async def read(self) -> Batch | None:
         """Deliver the next page; ``None`` after the last one.
@@ -181,16 +192,16 @@ class Reading:
             return await self._record(target)
         endpoint = self.plan.selection.resource.needed(Operation.LIST)
         if endpoint.pager is not Pager.OFFSET:
-            return partial(self._read_page, await self._send(target, number), number)
+            return partial(self._read_page, await self._send(self.plan, target, number), number)
         return await self._pages_of(target).page(number)
 
-    async def _send(self, target: Target, number: int) -> ApiResponse:
-        request = page_request(self.plan, self._fetcher.source, target, page=number)
+    async def _send(self, plan: ReadPlan, target: Target, number: int) -> ApiResponse:
+        request = page_request(plan, self._fetcher.source, target, page=number)
         ahead = replace(request, read_ahead=True)
         return await self._fetcher.send(ahead, answering=self._answering)
 
-    async def _page(self, target: Target, number: int) -> Page:
-        return self._read_page(await self._send(target, number), number)
+    async def _page(self, target: Target, number: int, *, plan: ReadPlan | None = None) -> Page:
+        return self._read_page(await self._send(plan or self.plan, target, number), number)
 
     def _read_page(self, response: ApiResponse, number: int) -> Page:
         plan, resource = self.plan, self.plan.selection.resource

@@ -7,10 +7,11 @@ from typing import Final
 from cloud_connect.calls import Operation, Source
 from cloud_connect.errors import InvalidRequestError
 from cloud_connect_agent.procore.catalog import Direction, Endpoint, Resource
-from cloud_connect_agent.procore.converting import TypeOf, converted
+from cloud_connect_agent.procore.converting import converted
 from cloud_connect_agent.procore.messages import ApiRequest
-from cloud_connect_agent.procore.planner import Target
+from cloud_connect_agent.procore.planner import Target, located
 from cloud_connect_agent.procore.rows import CUSTOM_FIELD, Row
+from cloud_connect_agent.procore.values import TypeOf, is_blank
 
 __all__ = ["WRITABLE", "with_own_values", "write_request"]
 
@@ -61,11 +62,10 @@ def write_request(
         UnsupportedOperationError: If Procore has no such operation.
     """
     endpoint = resource.needed(operation)
-    ids = {"company_id": str(source.company_id), **target}
+    ids = located(source, target)
     if record_id is not None:
         ids["id"] = record_id
-    path = endpoint.filled(ids)
-    query = [(name, ids[name]) for name in endpoint.query]
+    path, query = endpoint.filled(ids)
     body: Row | None = None
     if record is not None:
         parts = _take_apart(resource, endpoint, record)
@@ -95,11 +95,13 @@ def _take_apart(resource: Resource, endpoint: Endpoint, record: Mapping[str, obj
     inside: Row = {}
     beside: Row = {}
     query: list[tuple[str, str]] = []
-    for field, value in _spread(resource, _flattened(record)):
+    for field, value in _spread(resource, record):
         _check(resource, field)
         sent = converted(field, value, resource.sent_type_of)
         name = resource.sends.get(field, field)
         if name in endpoint.query_fields:
+            if is_blank(sent):
+                continue  # a query has no way to say null
             query.append((name, str(sent).lower() if isinstance(sent, bool) else str(sent)))
         elif name in endpoint.top_level:
             beside[name] = sent
@@ -108,7 +110,7 @@ def _take_apart(resource: Resource, endpoint: Endpoint, record: Mapping[str, obj
     return _Parts(inside=inside, beside=beside, query=tuple(query))
 
 
-def _spread(resource: Resource, record: Row) -> Iterator[tuple[str, object]]:
+def _spread(resource: Resource, record: Mapping[str, object]) -> Iterator[tuple[str, object]]:
     """The fields of a record; of an object whose parts are sent under other names, the parts."""
     renamed = {name.rpartition(".")[0] for name in resource.sends}
     for field, value in record.items():

@@ -4,6 +4,7 @@ from cloud_connect_agent.procore.catalog import Endpoint, Resource
 from cloud_connect_agent.procore.messages import ApiRequest
 from cloud_connect_agent.procore.metadata import names_in_sets
 from cloud_connect_agent.procore.rows import CUSTOM_FIELD, Path, Row
+from cloud_connect_agent.procore.values import is_blank
 
 __all__ = ["asked_for", "lacking", "sent_record"]
 
@@ -21,7 +22,7 @@ def lacking(resource: Resource, endpoint: Endpoint, record: Row) -> list[str]:
     return [
         name
         for name in endpoint.required
-        if name not in resource.scope_fields and _is_blank(record, name)
+        if name not in resource.scope_fields and is_blank(Path(name).of(record))
     ]
 
 
@@ -40,10 +41,6 @@ def asked_for(resource: Resource, required: frozenset[str], record: Row) -> list
         ]
         if CUSTOM_FIELD.fullmatch(name):
             meant = [name]
-        if meant and all(_is_blank(record, one) for one in meant):
+        if meant and all(is_blank(Path(one).of(record)) for one in meant):
             missing.append(meant[0])
     return missing
-
-
-def _is_blank(record: Row, name: str) -> bool:
-    return Path(name).of(record) in (None, "", [])

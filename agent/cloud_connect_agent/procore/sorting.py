@@ -1,6 +1,7 @@
 """Sorts an answer on the agent: everything is read first, as much as the limit asks is kept.
 
-Where Procore has it in that order already, no more is read than the limit asks.
+Where Procore has it in that order already, no more is read than the limit asks. Whether it
+has must be proven first: pages may be in order by chance, where an order is ignored.
 """
 
 import functools
@@ -17,9 +18,10 @@ from cloud_connect_agent.procore.rowstream import FixedRows
 from cloud_connect_agent.procore.selection import Order
 from cloud_connect_agent.procore.values import BLANK_RANK, SortKey, sort_key
 
-__all__ = ["Ordering", "sorted_rows"]
+__all__ = ["Ordering", "Proofs", "sorted_rows"]
 
 _MAX_SORTED: Final = 50_000  # records held in memory to sort them
+_MAX_PROOFS: Final = 1_000  # orders of a company's tables that are remembered
 _SLACK: Final = 1_000  # records collected before those beyond the limit are let go
 
 
@@ -81,6 +83,38 @@ class Ordering:
         )
 
 
+class Proofs:
+    """Which orders Procore was seen to keep, per company and table."""
+
+    def __init__(self) -> None:
+        self._proven: Final[set[tuple[str, int, str, str]]] = set()
+
+    async def hold(self, reading: Reading, source: Source, begin: "_Place | None") -> bool:
+        """Whether Procore keeps the order that a reading asks for.
+
+        Where it is ignored, it is so in both directions: the list begins alike.
+
+        Args:
+            begin: The first place of the list as it came.
+
+        Raises:
+            CloudConnectError: What reading the other end failed with.
+        """
+        selection = reading.plan.selection
+        (order,) = selection.order
+        company = source.environment.value, source.company_id
+        key = (*company, selection.resource.name, order.field)
+        if key not in self._proven:
+            ordering = Ordering(selection.resource, selection.order)
+            ends = (ordering.lead(row) for row in await reading.other_end())
+            end = next((place for place in ends if not place[0][0]), None)
+            if begin is None or end is None or not begin < end:
+                return False
+            if len(self._proven) < _MAX_PROOFS:
+                self._proven.add(key)
+        return True
+
+
 class _Sorter:
     """Collects the first records of an order, from wherever an earlier answer stopped."""
 
@@ -96,6 +130,7 @@ class _Sorter:
         self._keep: Final = None if limit is None else limit + 1
         self._kept: list[_Entry] = []
         self._newest: _Place | None = None
+        self.begin: _Place | None = None
         self.in_order = bool(reading.plan.sort)
 
     def watch(self, rows: Iterable[Row]) -> bool:
@@ -107,6 +142,7 @@ class _Sorter:
                 continue  # Procore may have those first
             self.in_order = self.in_order and (self._newest is None or self._newest <= place)
             self._newest = place
+            self.begin = self.begin or place
         return self.in_order
 
     def take(self, row: Row) -> None:
@@ -157,7 +193,9 @@ class _Sorter:
         return [row for _, _, row in kept], paging
 
 
-async def sorted_rows(reading: Reading, position: Position | None, source: Source) -> FixedRows:
+async def sorted_rows(
+    reading: Reading, position: Position | None, source: Source, proofs: Proofs
+) -> FixedRows:
     """Sort what a reading delivers; to the end, unless Procore has it in that order.
 
     Raises:
@@ -166,6 +204,7 @@ async def sorted_rows(reading: Reading, position: Position | None, source: Sourc
     plan, resource = reading.plan, reading.plan.selection.resource
     sorter = _Sorter(reading, position)
     total: int | None = 0
+    doubted = False
     while (batch := await reading.read()) is not None:
         total = (total or 0) + len(batch.hits)
         if sorter.in_order and not sorter.watch(batch.rows):
@@ -173,9 +212,11 @@ async def sorted_rows(reading: Reading, position: Position | None, source: Sourc
         for hit in batch.hits:
             sorter.take(batch.rows[hit])
         sorter.cut()
-        if sorter.complete:
-            total = None if plan.filtered else batch.page.total
-            break
+        if sorter.complete and reading.list_has_more and not doubted:
+            if await proofs.hold(reading, source, sorter.begin):
+                total = None if plan.filtered else batch.page.total
+                break
+            doubted = True
     rows, paging = sorter.rows(source)
     answer = FixedRows(rows, paging=paging)
     answer.total_items = total

@@ -8,9 +8,9 @@ import orjson
 
 from cloud_connect.calls import Source
 from cloud_connect_agent.procore.catalog import Resource, Sync, SyncAnswer
-from cloud_connect_agent.procore.failures import read_failure
+from cloud_connect_agent.procore.failures import read_failure, sentence
 from cloud_connect_agent.procore.messages import ApiRequest
-from cloud_connect_agent.procore.planner import Target
+from cloud_connect_agent.procore.planner import Target, located
 from cloud_connect_agent.procore.rows import Row
 
 __all__ = ["Synced", "marked", "shared_of", "sync_request", "synced"]
@@ -60,7 +60,8 @@ def sync_request(
     Args:
         items: Alike in what the sync sends as query parameters.
     """
-    ids = {"company_id": str(source.company_id), **target}
+    ids = located(source, target)
+    path, query = sync.filled(ids)
 
     def typed(names: Sequence[str]) -> Row:
         return {name: resource.scope_type(name).typed(ids[name]) for name in names}
@@ -72,8 +73,8 @@ def sync_request(
     ]
     return ApiRequest(
         method=sync.method or "PATCH",
-        path=sync.filled(ids),
-        query=(*((name, ids[name]) for name in sync.query), *shared),
+        path=path,
+        query=(*query, *shared),
         json={**typed(sync.body), sync.key: sent},
         about=f"{len(items)} new {resource.many}",
     )
@@ -111,8 +112,7 @@ def synced(
 def _refused(error: Row, one: str) -> Synced:
     said = {"errors": error.get("errors")}
     reason = read_failure(422, {}, orjson.dumps(said)).message
-    end = "" if reason.endswith((".", "!", "?", "…")) else "."
-    return Synced(reason=f"Procore refused the {one}: {reason}{end}", source=said)
+    return Synced(reason=sentence(f"Procore refused the {one}: {reason}"), source=said)
 
 
 def _parts(sync: Sync, answer: object) -> tuple[list[Row], list[Row]]:

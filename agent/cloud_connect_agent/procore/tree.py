@@ -8,11 +8,9 @@ from cloud_connect.calls import Source
 from cloud_connect.tree import TreeField, TreeNode
 from cloud_connect_agent.procore.catalog import (
     Catalog,
-    Direction,
     FieldSpec,
     Level,
     Resource,
-    label_of,
 )
 from cloud_connect_agent.procore.metadata import Metadata, names_in_sets
 from cloud_connect_agent.procore.values import FieldType
@@ -108,7 +106,7 @@ def tree_of(
 
 
 def _table(resource: Resource, own: Iterable[FieldSpec], required: frozenset[str]) -> TreeNode:
-    fields = tuple(_fields(resource, [*_scope(resource), *resource.fields, *own], required))
+    fields = tuple(_fields(resource, [*resource.scope_specs, *resource.fields, *own], required))
     return TreeNode(
         name=resource.name,
         text=resource.text,
@@ -122,32 +120,26 @@ def _table(resource: Resource, own: Iterable[FieldSpec], required: frozenset[str
     )
 
 
-def _scope(resource: Resource) -> Iterator[FieldSpec]:
-    """The scope ids, as the ordinary fields that they are in every record."""
-    writes = resource.create is not None or resource.update is not None
-    for name in resource.scope_fields:
-        yield FieldSpec(
-            name=name,
-            type=resource.type_of(name) or FieldType.INTEGER,
-            direction=Direction.BOTH if writes else Direction.OUT,
-            label=label_of(name),
-        )
-
-
 def _fields(
     resource: Resource, specs: Iterable[FieldSpec], required: frozenset[str]
 ) -> Iterator[TreeField]:
-    needed = {*(resource.create.required if resource.create else ()), *resource.scope_fields}
+    needed = {*resource.needed_fields, *resource.scope_fields}
     for spec in specs:
         if spec.direction.goes_in:
             by_set = not required.isdisjoint(names_in_sets(spec.name))
-            desc = _NEEDED if spec.name in needed else _REQUIRED if by_set else ""
-            yield _field(spec, "IMPORT", desc=desc)
+            why = _NEEDED if spec.name in needed else _REQUIRED if by_set else None
+            yield _field(spec, "IMPORT", required=why is not None, desc=why or "")
         if spec.direction.comes_out:
             yield _field(spec, "EXPORT")
 
 
-def _field(spec: FieldSpec, inout: Literal["IMPORT", "EXPORT"], *, desc: str = "") -> TreeField:
+def _field(
+    spec: FieldSpec,
+    inout: Literal["IMPORT", "EXPORT"],
+    *,
+    required: bool | None = None,
+    desc: str = "",
+) -> TreeField:
     return TreeField(
         name=spec.name,
         text=spec.label,
@@ -156,5 +148,5 @@ def _field(spec: FieldSpec, inout: Literal["IMPORT", "EXPORT"], *, desc: str = "
         type=_TYPES[spec.type],
         desc=desc,
         inout=inout,
-        required=bool(desc) if inout == "IMPORT" else None,
+        required=required,
     )

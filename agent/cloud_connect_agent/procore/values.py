@@ -1,7 +1,7 @@
 """Pure: values of records and of conditions as what they are: numbers, days, text."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
@@ -13,6 +13,7 @@ __all__ = [
     "Calendar",
     "FieldType",
     "SortKey",
+    "TypeOf",
     "as_boolean",
     "as_key",
     "as_moment",
@@ -69,6 +70,10 @@ class FieldType(StrEnum):
     def is_moment(self) -> bool:
         """Whether its values compare as days or points in time."""
         return self in {FieldType.DATE, FieldType.DATETIME}
+
+
+TypeOf = Callable[[str], FieldType | None]
+"""The type of a field by its name, where it is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

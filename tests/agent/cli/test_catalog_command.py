@@ -43,6 +43,7 @@ def test_table_is_shown_with_paths_needs_filters_and_fields(cli: Cli) -> None:
     assert 'body: {"task_item": {…}}' in shown
     assert "task_item_category.id" in shown
     assert "sorted by" in shown
+    assert "Files     can be hung on the records" in shown
     assert "answers 204" in shown
     assert max(map(len, shown.splitlines())) <= 100
 
@@ -70,6 +71,8 @@ def test_table_as_json_tells_the_same(cli: Cli) -> None:
     assert fields["starts_at"]["required"]
     assert fields["starts_at"]["direction"] == "both"
     assert fields["created_at"]["sent_as"] is None
+    assert (fields["project_id"]["type"], fields["project_id"]["required"]) == ("integer", True)
+    assert document["takes_files"] is True
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])

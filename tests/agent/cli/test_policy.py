@@ -103,6 +103,8 @@ def test_rule_that_names_no_table_is_warned_of_and_still_loads(cli: Cli, file: P
     checked = cli("policy", "check", "--operation", "list", "--resource", "vendors")
     assert checked.status == 6
     assert "“rfi”" in checked.errors
+    checked = cli("policy", "check", "--operation", "list", "--resource", "vendors", "--json")
+    assert checked.document["warnings"] == [warning]
 
 
 def test_ceiling_of_records_is_shown_and_checked(cli: Cli, file: Path) -> None:

@@ -153,6 +153,15 @@ def test_tables_are_checked_when_they_are_read() -> None:
         ServerFilter(field="id", kind=FilterKind.MANY, parameters=("ids[]",), echo=True)
     with pytest.raises(ValidationError, match="not in its scope"):
         made("scope = []\n[list]\nversion = 'v1.0'\npath = '/x'\nquery = ['project_id']")
+    with pytest.raises(ValidationError, match="filter on name needs values or a map"):
+        made("""
+            scope = []
+            fields = { name = "string out" }
+            [list]
+            version = "v1.0"
+            path = "/x"
+            filters = [{ field = "name", kind = "one", parameters = ["filters[name]"] }]
+        """)
     with pytest.raises(ValidationError, match="text_scope"):
         made("scope = []\ntext_scope = ['schedule_id']")
     update = {"version": "v1.0", "path": "/x", "attach": "a[]", "upload_field": "upload_ids"}

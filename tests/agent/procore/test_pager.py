@@ -72,12 +72,12 @@ class Lists:
         )
 
 
-async def read_all(reader: ListReader) -> list[tuple[str, int]]:
+async def read_all(reader: ListReader, identity: str = "id") -> list[tuple[str, int]]:
     found = []
     async with reader:
         while (item := await reader.read()) is not None:
             target, page = item
-            found += [(target["project_id"], int(str(row["id"]))) for row in page.rows]
+            found += [(target["project_id"], int(str(row[identity]))) for row in page.rows]
     return found
 
 
@@ -185,15 +185,16 @@ async def test_clamped_page_size_is_procores_not_ours() -> None:
     assert await read_all(reader) == [("1", row) for row in range(10)]
 
 
-async def test_records_that_shift_come_once() -> None:
+@pytest.mark.parametrize("identity", ["id", "schedule_id"])
+async def test_records_that_shift_come_once(identity: str) -> None:
     pages = {1: [0, 1, 2], 2: [2, 3, 4], 3: [4, 5]}
 
     async def fetch(_: Target, number: int) -> Page:
-        rows: list[Row] = [{"id": row} for row in pages[number]]
+        rows: list[Row] = [{identity: row} for row in pages[number]]
         return Page(number=number, rows=rows, total=8, per_page=3, has_next=number < 3)
 
-    reader = ListReader([HERE], fetch, window=ReadAhead())
-    assert await read_all(reader) == [("1", row) for row in range(6)]
+    reader = ListReader([HERE], fetch, window=ReadAhead(), identity=identity)
+    assert await read_all(reader, identity) == [("1", row) for row in range(6)]
 
 
 async def test_records_gained_meanwhile_are_read_too() -> None:

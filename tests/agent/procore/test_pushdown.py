@@ -78,9 +78,33 @@ def test_ranges_are_a_day_wider_than_asked_since_zones_differ() -> None:
     assert sent("rfis", ("created_at", "isbetween", "2026-11-10...2026-11-12")) == [
         ("filters[created_at]", "2026-11-09T00:00:00Z...2026-11-13T23:59:59Z")
     ]
-    assert sent("rfis", ("created_at", "lt", "0001-01-01")) == [
-        ("filters[created_at]", "1970-01-01T00:00:00Z...1970-01-01T23:59:59Z")
-    ]
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        [("created_at", "lt", "1965-01-01")],
+        [("created_at", "lt", "0001-01-01")],
+        [("created_at", "ge", "1965-01-01"), ("created_at", "lt", "2026-01-01")],
+        [("created_at", "gt", "2250-01-01")],
+        [("created_at", "lt", "9999-12-31")],
+    ],
+)
+def test_range_beyond_the_open_ends_is_left_to_the_agent(
+    conditions: list[tuple[str, str, object]],
+) -> None:
+    assert sent("rfis", *conditions) == []
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [("on", "lt", "1965-01-01"), ("on", "ge", "1965-01-01"), ("on", "gt", "2250-01-01")],
+)
+@pytest.mark.parametrize("kind", [FilterKind.DATES, FilterKind.SINCE])
+def test_days_beyond_the_open_ends_are_left_to_the_agent(
+    kind: FilterKind, condition: tuple[str, str, object]
+) -> None:
+    assert filtered(kind, condition) == []
 
 
 @pytest.mark.parametrize(

@@ -111,13 +111,13 @@ QUERIES = st.fixed_dictionaries(
 
 @pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(data=ROWS, query=QUERIES, size=st.sampled_from([1, 3, 10, 100]))
+@given(data=ROWS, query=QUERIES, size=st.sampled_from([1, 3, 10, 100]), deaf=st.booleans())
 def test_answers_are_what_reading_everything_would_give(
-    data: list[Row], query: Row, size: int
+    *, data: list[Row], query: Row, size: int, deaf: bool
 ) -> None:
     typed: list[Row] = [{"id": number, **row} for number, row in enumerate(data, 1)]
     sent = [{name: written(value) for name, value in row.items()} for row in typed]
-    procore = ListingProcore({RFIS: sent}, size=size)
+    procore = ListingProcore({RFIS: sent}, size=size, deaf_to_order=deaf)
     executor = RecordExecutor(procore, load_catalog(), now=lambda: NOW, zone=UTC)
     conditions, sort, limit = query["conditions"], query["orderBy"], query["rowLimit"]
     assert isinstance(conditions, list)

@@ -25,7 +25,7 @@ def request(
         source(),
         IN_PROJECT if target is None else target,
         record_id=None if operation is Operation.CREATE else "9",
-        record=record,
+        record=None if record is None else with_own_values(record, lambda _: None),
     )
 
 
@@ -70,6 +70,8 @@ def test_fields_beside_the_envelope_and_in_the_query() -> None:
     }
     made = request("submittals", {"number": "1", "send_emails": "true"})
     assert made.query == (("send_emails", "true"),)
+    for blank in (None, ""):
+        assert request("submittals", {"number": "1", "send_emails": blank}).query == ()
     assert made.json == {"submittal": {"number": "1"}}
 
 

@@ -64,7 +64,7 @@ async def test_the_latest_few_of_many_are_read_in_a_page_or_two() -> None:
     ids, stream = await first(server, orderBy="number", orderAscending=False, rowLimit=5)
     assert ids == [1, 2, 3, 4, 5]
     assert dict(server.requests[0].query)["sort"] == "-number"
-    assert len(server.requests) <= 2
+    assert len(server.requests) <= 4  # the other end for a proof, and a page ahead meanwhile
     assert stream.total_items == 500
     assert stream.paging
 
@@ -88,12 +88,7 @@ async def test_equals_across_pages_come_by_id_whatever_procore_makes_of_them(
 
 
 async def test_order_that_procore_does_not_keep_is_made_here_and_told_once() -> None:
-    class Deaf(ListingProcore):
-        def _sorted(self, rows: list[Row], query: object) -> list[Row]:
-            del query
-            return rows
-
-    server = Deaf({PATH: things(60)})
+    server = replace(procore(things(60)), deaf_to_order=True)
     executor = RecordExecutor(server, Catalog({"things": THINGS}))
     members = {"info": {"name": "things"}, "orderBy": "number", "rowLimit": 3}
     with capture_logs() as logs:
@@ -104,6 +99,48 @@ async def test_order_that_procore_does_not_keep_is_made_here_and_told_once() -> 
             assert stream.total_items == 60
     told = [entry for entry in logs if entry["event"] == "procore_sort_ignored"]
     assert [entry["resource"] for entry in told] == ["things"]
+
+
+@pytest.mark.parametrize("down", [False, True])
+async def test_page_that_is_in_order_by_chance_does_not_end_the_reading(*, down: bool) -> None:
+    numbers = [*range(11, 21), *range(11)]
+    if down:
+        numbers = [100 - number for number in numbers]
+    rows: list[Row] = [{"id": n, "number": number} for n, number in enumerate(numbers)]
+    server = replace(procore(rows), deaf_to_order=True)
+    ids, stream = await first(server, orderBy="number", orderAscending=not down, rowLimit=3)
+    assert ids == [10, 11, 12]
+    assert stream.total_items == 21
+
+
+async def test_order_is_proven_once_by_the_other_end_of_the_list() -> None:
+    server = procore(things(500))
+    executor = RecordExecutor(server, Catalog({"things": THINGS}))
+    asked, sent = [], []
+    for down in (True, False, True):
+        query = Query.parse(
+            {
+                "action": "select",
+                "info": {"name": "things"},
+                "orderBy": "number",
+                "orderAscending": not down,
+                "rowLimit": 5,
+            }
+        )
+        server.requests.clear()
+        async with await executor.query(source(), query, time.monotonic() + 20) as stream:
+            ids = [row["id"] async for row in stream]
+        assert ids == ([1, 2, 3, 4, 5] if down else [500, 499, 498, 497, 496])
+        sent.append(len(server.requests))
+        asked.append({dict(request.query)["sort"] for request in server.requests})
+    assert asked == [{"-number", "number"}, {"number"}, {"-number"}]
+    assert max(sent[1:]) <= 2
+
+
+async def test_list_of_one_page_needs_no_proof() -> None:
+    server = procore(things(10))
+    await first(server, orderBy="number", rowLimit=3)
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Whatever shape Procore gives a list: the answer is what reading everything would give.
 
 Text ids behind ``data``, groups, columns that no catalogue lists, several projects; each with
-every filter and order that can be sent along, and also where Procore ignores the filters.
+every filter and order that can be sent along, and also where Procore ignores the filters
+or the order.
 """
 
 import asyncio
@@ -272,6 +273,7 @@ PROCORES = st.builds(
     lists=st.just({}),
     size=st.sampled_from([1, 3, 10, 100]),
     deaf=st.booleans(),
+    deaf_to_order=st.booleans(),
     link=st.booleans(),
     total=st.booleans(),
     blanks_first=st.booleans(),

@@ -18,7 +18,7 @@ from cloud_connect.query import Query
 from cloud_connect_agent.procore.catalog import Catalog, Resource, load_catalog
 from cloud_connect_agent.procore.executor import RecordExecutor
 from cloud_connect_agent.procore.messages import ApiRequest
-from doubles.record_calls import RFIS, condition, rfis, rows_of
+from doubles.record_calls import RFIS, add_projects, condition, rfis, rows_of
 from doubles.scripted_procore import COMPANY, ScriptedProcore, source
 
 HEAD = """
@@ -281,19 +281,47 @@ async def test_what_procore_makes_of_page_size_and_filters_is_told_once() -> Non
     assert told == [("procore_page_size_clamped", "rfis"), ("procore_filter_ignored", "rfis")]
 
 
-async def test_page_size_that_procore_refuses_is_made_smaller() -> None:
-    def too_large(request: ApiRequest) -> CloudConnectError | None:
-        if int(dict(request.query)["per_page"]) <= 20:
-            return None
-        return SourceRejectedError("Procore answered 400: per_page must be at most 20", status=400)
+def _too_large(request: ApiRequest) -> CloudConnectError | None:
+    if int(dict(request.query).get("per_page", "0")) <= 20:
+        return None
+    return SourceRejectedError("Procore answered 400: per_page must be at most 20", status=400)
 
-    procore = ScriptedProcore({RFIS: rfis(50)}, failures=too_large)
+
+async def test_page_size_that_procore_refuses_is_made_smaller() -> None:
+    procore = ScriptedProcore({RFIS: rfis(50)}, failures=_too_large)
     executor = RecordExecutor(procore, load_catalog())
     with capture_logs() as logs:
         for order in (None, "id"):
             assert len(await select(executor, "rfis", orderBy=order)) == 50
     told = [(entry["event"], entry["resource"]) for entry in logs]
     assert told == [("procore_page_size_refused", "rfis")]
+
+
+@pytest.mark.parametrize("taken", [1, 10, 15, 37, 40])
+async def test_page_size_that_procore_refuses_from_some_day_on_loses_no_place(taken: int) -> None:
+    procore = ScriptedProcore({RFIS: rfis(50)})
+    executor = RecordExecutor(procore, load_catalog())
+    # Filtered, so that pages are whole ones.
+    chosen = [condition("subject", "contains", "RFI")]
+    members = {"action": "select", "info": {"name": "rfis"}, "conditions": chosen}
+    query = Query.parse({**members, "rowLimit": taken})
+    async with await executor.query(source(), query, time.monotonic() + 20) as stream:
+        before = [row["id"] async for row in stream]
+    assert stream.paging
+    procore.failures = _too_large
+    query = Query.parse({**members, "paging": stream.paging})
+    after = await rows_of(await executor.query(source(), query, time.monotonic() + 20))
+    assert [*before, *(row["id"] for row in after)] == list(range(1, 51))
+
+
+async def test_page_size_that_is_refused_for_projects_is_made_smaller_there() -> None:
+    procore = ScriptedProcore(failures=_too_large)
+    add_projects(procore, *range(11, 36))
+    executor = RecordExecutor(procore, load_catalog())
+    query = Query.parse({"action": "select", "info": {"name": "rfis"}})
+    everywhere = source(project=None)
+    rows = await rows_of(await executor.query(everywhere, query, time.monotonic() + 20))
+    assert len(rows) == 75
 
 
 async def test_other_refusals_are_not_taken_for_one_of_the_page_size() -> None:

@@ -114,6 +114,21 @@ def test_fields_that_records_showed_are_listed_too() -> None:
     assert not observed.knows(source(), CATALOG.resource("vendors"), "box")
 
 
+def test_columns_are_shown_as_procore_titles_them_and_names_as_people_read_them() -> None:
+    observed = ObservedFields()
+    row: dict[str, object] = {"Cost to Date": 1, "% Complete": 2, "rfi_url": "x"}
+    budget, rfis = (CATALOG.resource(name) for name in ("budget_detail_rows", "rfis"))
+    for resource in (budget, rfis):
+        observed.note(source(), resource, [row])
+    labels = {spec.name: spec.label for spec in observed.fields(source(), budget)}
+    assert labels == {
+        "Cost to Date": "Cost to Date",
+        "% Complete": "% Complete",
+        "rfi_url": "rfi_url",
+    }
+    assert [spec.label for spec in observed.fields(source(), rfis)] == ["RFI URL"]
+
+
 def test_what_is_remembered_is_bounded() -> None:
     observed = ObservedFields()
     rfis = CATALOG.resource("rfis")

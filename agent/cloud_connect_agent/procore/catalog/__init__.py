@@ -12,9 +12,10 @@ from cloud_connect_agent.procore.catalog.endpoint import (
 )
 from cloud_connect_agent.procore.catalog.fields import Direction, FieldSpec, label_of
 from cloud_connect_agent.procore.catalog.loading import Catalog, load_catalog
-from cloud_connect_agent.procore.catalog.model import IdType, Level, Resource
+from cloud_connect_agent.procore.catalog.model import PARTICIPLES, IdType, Level, Resource
 
 __all__ = [
+    "PARTICIPLES",
     "Catalog",
     "Content",
     "Direction",

@@ -1,11 +1,12 @@
 """Pure: what a table of the catalogue says, in words for people and as a document."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import Final
 
 from cloud_connect.calls import Operation
+from cloud_connect.errors import UnsupportedOperationError
 from cloud_connect_agent.procore.catalog.endpoint import (
-    Content,
     Endpoint,
     FilterKind,
     Pager,
@@ -14,20 +15,23 @@ from cloud_connect_agent.procore.catalog.endpoint import (
 )
 from cloud_connect_agent.procore.catalog.fields import label_of
 from cloud_connect_agent.procore.catalog.model import Resource
+from cloud_connect_agent.procore.files.attaching import check_takes_files
 
 __all__ = [
+    "LETTERS",
     "VERBS",
     "area_title",
     "body_of",
+    "by_area",
     "document_of",
     "filter_words",
     "letters_of",
-    "missing_words",
     "operations_of",
     "paging_of",
     "request_of",
     "scope_words",
     "sort_words",
+    "takes_files",
 ]
 
 VERBS: Final[Mapping[str, Operation]] = {
@@ -37,7 +41,13 @@ VERBS: Final[Mapping[str, Operation]] = {
     "update": Operation.UPDATE,
     "delete": Operation.DELETE,
 }
-_LETTERS: Final = {"list": "L", "get": "S", "create": "C", "update": "U", "delete": "D"}
+LETTERS: Final[Mapping[str, str]] = {
+    "list": "L",
+    "get": "S",
+    "create": "C",
+    "update": "U",
+    "delete": "D",
+}
 _AREAS: Final = {"rfis": "RFIs", "task_items": "Tasks", "forms": "PDF forms"}
 _DAILY_LOG: Final = "daily_log_"
 _KINDS: Final = {
@@ -58,6 +68,12 @@ def area_title(area: str) -> str:
     return _AREAS.get(area) or label_of(area)
 
 
+def by_area(catalog: Iterable[Resource]) -> Iterator[tuple[str, Iterable[Resource]]]:
+    """The tables under the headings of their areas, in the order of those."""
+    ordered = sorted(catalog, key=lambda resource: area_title(resource.area).casefold())
+    return groupby(ordered, key=lambda resource: area_title(resource.area))
+
+
 def operations_of(resource: Resource) -> Iterator[tuple[str, Endpoint]]:
     """The operations that exist, by the names that the catalogue's tables give them."""
     for verb, operation in VERBS.items():
@@ -69,13 +85,16 @@ def operations_of(resource: Resource) -> Iterator[tuple[str, Endpoint]]:
 def letters_of(resource: Resource) -> str:
     """``LSCUD`` with a dash for each operation that Procore lacks."""
     there = dict(operations_of(resource))
-    return "".join(letter if verb in there else "-" for verb, letter in _LETTERS.items())
+    return "".join(letter if verb in there else "-" for verb, letter in LETTERS.items())
 
 
-def missing_words(resource: Resource, verb: str) -> str:
-    """Why Procore lacks an operation, and what to do instead."""
-    told = next((why for name, why in resource.missing.items() if name == verb), None)
-    return told or "Procore offers no such operation."
+def takes_files(resource: Resource) -> bool:
+    """Whether files can be hung on the records."""
+    try:
+        check_takes_files(resource)
+    except UnsupportedOperationError:
+        return False
+    return True
 
 
 def request_of(resource: Resource, verb: str, endpoint: Endpoint) -> str:
@@ -93,8 +112,7 @@ def body_of(endpoint: Endpoint) -> str:
     words = f"{inside} beside {', '.join(beside)}" if beside else inside
     if endpoint.query_fields:
         words += f"; {', '.join(endpoint.query_fields)} in the query"
-    form = endpoint.content is Content.MULTIPART or endpoint.attach
-    return f"{words}; a form if a file is in it" if form else words
+    return f"{words}; a form if a file is in it" if endpoint.attach else words
 
 
 def paging_of(endpoint: Endpoint) -> str:
@@ -120,15 +138,16 @@ def filter_words(spec: ServerFilter) -> str:
     return words
 
 
-def sort_words(endpoint: Endpoint) -> str:
-    """What Procore can sort by, and how it is told."""
-    names = ", ".join(endpoint.sorts)
-    return f"{names} (sort[attribute])" if endpoint.sort_style is SortStyle.ATTRIBUTE else names
+def sort_words(resource: Resource) -> str:
+    """What Procore is asked to sort by, and how it is told; empty if that is nothing."""
+    names = ", ".join(resource.served_sorts)
+    by_attribute = resource.list_ and resource.list_.sort_style is SortStyle.ATTRIBUTE
+    return f"{names} (sort[attribute])" if names and by_attribute else names
 
 
 def document_of(resource: Resource) -> dict[str, object]:
     """Everything about a table, as a document for programs."""
-    needed = set(resource.create.required) if resource.create else set()
+    needed = {*resource.needed_fields, *resource.scope_fields}
     return {
         "name": resource.name,
         "text": resource.text,
@@ -137,12 +156,16 @@ def document_of(resource: Resource) -> dict[str, object]:
         "level": resource.level.value,
         "scope": list(resource.scope_fields),
         "id_type": resource.id_type.value,
+        "identity": resource.identity,
+        "single": resource.single,
         "dynamic": resource.dynamic,
+        "takes_files": takes_files(resource),
         "operations": {
             verb: _endpoint(resource, verb, endpoint) for verb, endpoint in operations_of(resource)
         },
         "sync": resource.sync and resource.sync.model_dump(mode="json"),
         "missing": dict(resource.missing),
+        "sends": dict(resource.sends),
         "fields": [
             {
                 "name": spec.name,
@@ -150,9 +173,9 @@ def document_of(resource: Resource) -> dict[str, object]:
                 "type": spec.type.value,
                 "sent_as": (spec.sent or spec.type).value if spec.direction.goes_in else None,
                 "direction": spec.direction.value,
-                "required": spec.name in needed,
+                "required": spec.direction.goes_in and spec.name in needed,
             }
-            for spec in resource.fields
+            for spec in (*resource.scope_specs, *resource.fields)
         ],
     }
 

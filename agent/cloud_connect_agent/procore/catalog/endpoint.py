@@ -125,9 +125,10 @@ class _Call(Table):
         """The names in the path's braces."""
         return tuple(_PLACEHOLDER.findall(self.path))
 
-    def filled(self, ids: Mapping[str, str]) -> str:
-        """The path with its names replaced."""
-        return _PLACEHOLDER.sub(lambda match: ids[match[1]], self.template)
+    def filled(self, ids: Mapping[str, str]) -> tuple[str, list[tuple[str, str]]]:
+        """The path with its names replaced, and the ids that stand in the query."""
+        path = _PLACEHOLDER.sub(lambda match: ids[match[1]], self.template)
+        return path, [(name, ids[name]) for name in self.query]
 
 
 def _as_mapping(value: object) -> object:

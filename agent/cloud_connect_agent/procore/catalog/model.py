@@ -10,19 +10,20 @@ from pydantic import BeforeValidator, Field, PrivateAttr, StringConstraints, mod
 
 from cloud_connect.calls import MAX_ID, Operation
 from cloud_connect.errors import UnsupportedOperationError
-from cloud_connect_agent.procore.catalog.endpoint import Endpoint, Sync
+from cloud_connect_agent.procore.catalog.endpoint import Endpoint, FilterKind, Pager, Sync
 from cloud_connect_agent.procore.catalog.fields import (
     Direction,
     FieldSpec,
     Table,
     expand_fields,
+    label_of,
     lowered,
     singular_of,
 )
 from cloud_connect_agent.procore.rows import CUSTOM_FIELD
 from cloud_connect_agent.procore.values import FieldType
 
-__all__ = ["IdType", "Level", "Resource", "ScopeId"]
+__all__ = ["PARTICIPLES", "IdType", "Level", "Resource", "ScopeId"]
 
 ScopeId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*_id$")]
 
@@ -33,13 +34,15 @@ _METHODS: Final = {
     Operation.UPDATE: "PATCH",
     Operation.DELETE: "DELETE",
 }
-_VERBS: Final = {
+PARTICIPLES: Final = {
     Operation.LIST: "listed",
     Operation.GET: "read one by one",
     Operation.CREATE: "created",
     Operation.UPDATE: "changed",
     Operation.DELETE: "deleted",
 }
+"""What operations have done, in a sentence."""
+
 _NUMBER_ID: Final = re.compile(r"\d{1,19}", re.ASCII)
 _TEXT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
@@ -68,6 +71,8 @@ class IdType(StrEnum):
         return int(text) if self is IdType.INTEGER else text
 
 
+_IDS: Final = frozenset({FieldType.INTEGER, FieldType.KEY, FieldType.LIST})
+_SORTED_ALIKE: Final = frozenset({FieldType.INTEGER, FieldType.DATE, FieldType.DATETIME})
 _FIELD_TYPES: Final = {IdType.INTEGER: FieldType.INTEGER, IdType.STRING: FieldType.KEY}
 
 
@@ -129,6 +134,17 @@ class Resource(Table):
                     raise ValueError(f"{self.name}: {sorted(placed - known)} are not in its scope")
         return self
 
+    @model_validator(mode="after")
+    def _filters_take_what_is_sent(self) -> "Resource":
+        for spec in self.list_.filters if self.list_ else ():
+            if spec.kind not in {FilterKind.ONE, FilterKind.MANY} or spec.values or spec.map:
+                continue
+            # Other text Procore may compare more strictly than we do, and 7 is not 007.
+            known = self.type_of(spec.field)
+            if known not in _IDS and not (known is None and spec.field.endswith("id")):
+                raise ValueError(f"{self.name}: the filter on {spec.field} needs values or a map")
+        return self
+
     def model_post_init(self, context: object, /) -> None:
         """Index the fields: they are looked up for every name that a call uses."""
         super().model_post_init(context)
@@ -163,6 +179,36 @@ class Resource(Table):
         return tuple(name for name in self.scope if name != "company_id")
 
     @property
+    def scope_specs(self) -> tuple[FieldSpec, ...]:
+        """The scope ids as the fields that they are."""
+        writes = self.create is not None or self.update is not None
+        return tuple(
+            FieldSpec(
+                name=name,
+                type=self._types[name],
+                direction=Direction.BOTH if writes else Direction.OUT,
+                label=label_of(name),
+            )
+            for name in self.scope_fields
+        )
+
+    @property
+    def needed_fields(self) -> tuple[str, ...]:
+        """What Procore asks for in a new record, beside the scope ids."""
+        return () if self.create is None else self.create.required
+
+    @property
+    def served_sorts(self) -> Mapping[str, str]:
+        """The fields that Procore sorts pages by just as we do, and what it calls them.
+
+        Only numbers and days: for text Procore's order is that of its database, not ours.
+        """
+        if self.list_ is None or self.list_.pager is not Pager.LINK:
+            return {}
+        sorts = self.list_.sorts.items()
+        return {field: name for field, name in sorts if self._types.get(field) in _SORTED_ALIKE}
+
+    @property
     def id_type(self) -> IdType:
         """How Procore writes the ids of the records."""
         return IdType.STRING if self._types.get("id") is FieldType.KEY else IdType.INTEGER
@@ -190,12 +236,14 @@ class Resource(Table):
         """
         endpoint = self.endpoint(operation)
         if endpoint is None:
-            verb = operation.value.rpartition(".")[2]
-            reason = next((why for name, why in self.missing.items() if name == verb), None)
-            raise UnsupportedOperationError(
-                reason or f"{self.text} cannot be {_VERBS[operation]} in Procore."
-            )
+            raise UnsupportedOperationError(self.missing_reason(operation))
         return endpoint
+
+    def missing_reason(self, operation: Operation) -> str:
+        """Why Procore has no such operation, and what to do instead."""
+        verb = operation.value.rpartition(".")[2]
+        told = next((why for name, why in self.missing.items() if name == verb), None)
+        return told or f"{self.text} cannot be {PARTICIPLES[operation]} in Procore."
 
     def method(self, operation: Operation) -> str:
         """The HTTP method of an operation that exists."""

@@ -9,12 +9,13 @@ from itertools import groupby
 from typing import Final
 
 from cloud_connect_agent.procore.catalog.describing import (
-    area_title,
+    LETTERS,
+    by_area,
     letters_of,
-    operations_of,
     scope_words,
+    takes_files,
 )
-from cloud_connect_agent.procore.catalog.endpoint import Content, FilterKind
+from cloud_connect_agent.procore.catalog.endpoint import FilterKind
 from cloud_connect_agent.procore.catalog.loading import load_catalog
 from cloud_connect_agent.procore.catalog.model import Resource
 
@@ -41,27 +42,24 @@ _TABLE: Final = (
     "| Table | What | Does | Where | Needs | Filters at Procore | Notes |",
     "| --- | --- | --- | --- | --- | --- | --- |",
 )
-_SHORT: Final = {"list": "L", "get": "S", "create": "C", "update": "U", "delete": "D"}
 
 
 def resources_page(catalog: Iterable[Resource]) -> str:
     """The whole page, area by area in the order of their titles."""
-    ordered = sorted(catalog, key=lambda resource: area_title(resource.area).casefold())
     parts = [_HEAD]
-    for title, resources in groupby(ordered, key=lambda resource: area_title(resource.area)):
+    for title, resources in by_area(catalog):
         rows = (_row(resource) for resource in resources)
         parts.append("\n".join((f"## {title}", "", *_TABLE, *rows, "")))
     return "\n".join(parts)
 
 
 def _row(resource: Resource) -> str:
-    create = resource.create
     cells = (
         f"`{resource.name}`",
         f"**{resource.text}**. {resource.desc}.",
         letters_of(resource),
         _code(resource.scope_fields) or scope_words(resource),
-        _code(create.required) if create else "",
+        _code(resource.needed_fields),
         _filters(resource),
         " ".join(_notes(resource)),
     )
@@ -78,7 +76,7 @@ def _filters(resource: Resource) -> str:
 
 def _notes(resource: Resource) -> Iterator[str]:
     for why, verbs in groupby(resource.missing.items(), key=lambda missing: missing[1]):
-        yield f"*No {', '.join(_SHORT[verb] for verb, _ in verbs)}*: {why}"
+        yield f"*No {', '.join(LETTERS[verb] for verb, _ in verbs)}*: {why}"
     if resource.list_ is not None:
         if resource.list_.view is not None:
             yield f"Read in the view `{resource.list_.view}`."
@@ -87,11 +85,7 @@ def _notes(resource: Resource) -> Iterator[str]:
                 yield f"Ask for one day, with a condition on `{spec.field}`."
             elif spec.kind is FilterKind.DAYS:
                 yield f"Without a condition on `{spec.field}` all days are read."
-    calls = [endpoint for _, endpoint in operations_of(resource)]
-    takes = (
-        call.attach or call.upload_field or call.content is Content.MULTIPART for call in calls
-    )
-    if any(takes):
+    if takes_files(resource):
         yield "Takes files."
     if resource.sync is not None:
         yield f"Procore upserts up to {resource.sync.max_items:,} in one request."
