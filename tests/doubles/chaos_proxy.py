@@ -112,19 +112,23 @@ class ChaosProxy:
     ) -> AsyncIterator["ChaosProxy"]:
         """Serve until the block ends, then reset what is still open."""
         proxy = cls(host, port, seed=seed)
-        async with asyncio.TaskGroup() as tasks:
+        serving: set[asyncio.Task[None]] = set()
 
-            def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                tasks.create_task(proxy._serve(reader, writer))
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            serving.add(asyncio.create_task(proxy._serve(reader, writer)))
 
-            server = await asyncio.start_server(accept, listen, 0, limit=READ_SIZE)
-            proxy.address = server.sockets[0].getsockname()[:2]
-            try:
-                yield proxy
-            finally:
-                server.close()
-                proxy.reset_all()
-                proxy.heal()
+        server = await asyncio.start_server(accept, listen, 0, limit=READ_SIZE)
+        proxy.address = server.sockets[0].getsockname()[:2]
+        try:
+            yield proxy
+        finally:
+            server.close()
+            proxy.reset_all()
+            proxy.heal()
+            # No task group: an assertion of the test's would come out wrapped in one per proxy.
+            for ended in await asyncio.gather(*serving, return_exceptions=True):
+                if isinstance(ended, Exception):
+                    raise ended
 
     @property
     def port(self) -> int:

@@ -1,0 +1,158 @@
+"""Judges a run by what callers, relay, agent and Procore each say of it (invariants I1 to I5)."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from doubles.history import Attempt, Execution, History
+
+__all__ = ["Violation", "check"]
+
+TERMINAL: Final = frozenset({"completed", "not_executed", "unknown"})
+Said = TypeVar("Said", Attempt, Execution)
+CLOCK_SLACK: Final = 0.005  # seconds between two readings of one machine's clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """One broken promise."""
+
+    invariant: str
+    what: str
+    because: str
+
+
+def check(history: History, *, upserts: Collection[str] = ()) -> list[Violation]:
+    """Return every broken promise of a run that has come to rest.
+
+    Args:
+        upserts: Effects that may be sent again, since they make one record however often.
+    """
+    return [
+        *_executed_once(history, frozenset(upserts)),
+        *_told_true(history, frozenset(upserts)),
+        *_not_executed(history),
+        *_terminal(history),
+        *_delivered(history),
+    ]
+
+
+def _executed_once(history: History, upserts: frozenset[str]) -> Iterator[Violation]:
+    """I1: a key executes at most once; an upsert makes at most one record."""
+    asked = {attempt.effect for attempt in history.attempts}
+    for effect, found in _by_effect(history.executions).items():
+        if effect not in asked:
+            yield Violation(
+                invariant="I1",
+                what=effect,
+                because=f"executed {len(found)} times, asked for by nobody",
+            )
+        records = {execution.record_id for execution in found}
+        if effect in upserts:
+            if len(records) > 1:
+                yield Violation(invariant="I1", what=effect, because=f"{len(records)} records")
+        elif len(found) > 1:
+            yield Violation(invariant="I1", what=effect, because=f"executed {len(found)} times")
+
+
+def _told_true(history: History, upserts: frozenset[str]) -> Iterator[Violation]:
+    """I2: who is told ``completed`` finds it executed exactly once."""
+    executed = _by_effect(history.executions)
+    for attempt in history.attempts:
+        if attempt.outcome != "completed" or attempt.status is None or attempt.method == "GET":
+            continue
+        count = len(executed[attempt.effect])
+        if attempt.status >= 400:  # Procore's own refusal: it carried nothing out
+            others = any(
+                other.effect == attempt.effect and other is not attempt
+                for other in history.attempts
+            )
+            if count and not others:
+                yield Violation(
+                    invariant="I2",
+                    what=attempt.effect,
+                    because=f"told {attempt.status}, executed {count} times",
+                )
+        elif count != 1 and not (count > 1 and attempt.effect in upserts):
+            yield Violation(
+                invariant="I2",
+                what=attempt.effect,
+                because=f"told completed, executed {count} times",
+            )
+
+
+def _not_executed(history: History) -> Iterator[Violation]:
+    """I3: ``not_executed`` means that this call had no effect, then and later."""
+    attempts = _by_effect(history.attempts)
+    for effect, found in _by_effect(history.executions).items():
+        for execution in found:
+            told = attempts[effect]
+            if told and not any(_explains(attempt, execution) for attempt in told):
+                yield Violation(invariant="I3", what=effect, because="executed, told not_executed")
+    journal = {line.call_id: line for line in history.journal}
+    for record in history.records:
+        line = journal.get(record.call_id)
+        if record.outcome == "not_executed" and line is not None and line.outcome == "completed":
+            yield Violation(
+                invariant="I3",
+                what=record.call_id,
+                because="the relay says not_executed, the journal completed",
+            )
+    records = {record.call_id: record for record in history.records}
+    for attempt in history.attempts:
+        known = records.get(attempt.call_id or "")
+        if attempt.outcome == "not_executed" and known and known.outcome == "completed":
+            yield Violation(
+                invariant="I3",
+                what=attempt.effect,
+                because="told not_executed, the relay's record says completed",
+            )
+
+
+def _explains(attempt: Attempt, execution: Execution) -> bool:
+    return attempt.outcome != "not_executed" and attempt.sent_at <= execution.at + CLOCK_SLACK
+
+
+def _terminal(history: History) -> Iterator[Violation]:
+    """I4: every accepted call comes to an end, and to the one that the journal knows."""
+    journal = {line.call_id: line for line in history.journal}
+    for record in history.records:
+        line = journal.get(record.call_id)
+        if record.state not in TERMINAL:
+            yield Violation(invariant="I4", what=record.call_id, because=f"still {record.state}")
+        elif (
+            record.outcome == "unknown"
+            and line is not None
+            and line.state == "done"
+            and line.outcome in {"completed", "not_executed"}
+        ):
+            yield Violation(
+                invariant="I4",
+                what=record.call_id,
+                because=f"unknown, though the journal says {line.outcome}",
+            )
+    known = {record.call_id for record in history.records}
+    if history.records:
+        for attempt in history.attempts:
+            # What is refused before it is a call (a key that is missing) has an id, no record.
+            if attempt.call_id and attempt.outcome == "completed" and attempt.call_id not in known:
+                yield Violation(
+                    invariant="I4", what=attempt.call_id, because="the relay has no record"
+                )
+
+
+def _delivered(history: History) -> Iterator[Violation]:
+    """I5: a body arrives as Procore sent it, or its receiver is told that it did not."""
+    for delivery in history.deliveries:
+        if delivery.whole and delivery.sent_sha256 != delivery.got_sha256:
+            yield Violation(
+                invariant="I5", what=delivery.name, because="other bytes, and nobody was told"
+            )
+
+
+def _by_effect(found: Iterable[Said]) -> defaultdict[str, list[Said]]:
+    sorted_out: defaultdict[str, list[Said]] = defaultdict(list)
+    for one in found:
+        sorted_out[one.effect].append(one)
+    return sorted_out

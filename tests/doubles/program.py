@@ -1,0 +1,243 @@
+"""A program of ours as a process of its own, which a test may kill, freeze and start again."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+__all__ = [
+    "Program",
+    "ProgramFailedError",
+    "Usage",
+    "command",
+    "running",
+    "usage_of",
+    "wrong_clock",
+]
+
+READY_TIMEOUT: Final = 60.0  # seconds: the machine may be busy with other tests
+STOP_TIMEOUT: Final = 45.0  # seconds: longer than a drain
+FAKETIME: Final = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+
+
+class ProgramFailedError(Exception):
+    """A program did not start, or a command failed; the message holds its last words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a process holds at the moment."""
+
+    rss_bytes: int
+    descriptors: int
+    threads: int
+
+
+def usage_of(pid: int) -> Usage:
+    """Return what the process holds."""
+    status = dict(
+        line.split(":", 1)
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if ":" in line
+    )
+    return Usage(
+        rss_bytes=int(status["VmRSS"].split()[0]) * 1024,
+        descriptors=sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()),
+        threads=int(status["Threads"]),
+    )
+
+
+def wrong_clock(offset: str) -> dict[str, str]:
+    """Return the environment of a process whose wall clock is wrong by *offset*, such as ``+24h``.
+
+    Its monotonic clock stays right: asyncio's timers run by that one.
+    """
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), FAKETIME)
+    if not library.exists():
+        raise FileNotFoundError("faketime is not installed; `bash .ci/run` installs it")
+    return {
+        "LD_PRELOAD": str(library),
+        "FAKETIME": offset,
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+        # Without it the forked SQLite thread may see a cached moment.
+        "FAKETIME_NO_CACHE": "1",
+    }
+
+
+class Program:
+    """``python -m module arguments``, started as often as the test wants.
+
+    Attributes:
+        ready: The members of its first line, if it says one.
+        environment: Variables beside the test's own; they take effect at the next start.
+        prefix: Words before the command, such as ``("strace", "-f")``.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        log: Path,
+        says_ready: bool = True,
+        environment: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+    ) -> None:
+        self.module = module
+        self.arguments = arguments
+        self.log = log
+        self.environment = dict(environment or {})
+        self.prefix = tuple(prefix)
+        self.ready: dict[str, Any] = {}
+        self._says_ready = says_ready
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        """Its process id; with a prefix that forks, the prefix's."""
+        return self._running.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def usage(self) -> Usage:
+        """What it holds at the moment."""
+        return usage_of(self.pid)
+
+    @property
+    def _running(self) -> asyncio.subprocess.Process:
+        if self._process is None:
+            raise ProgramFailedError(f"{self.module} was not started")
+        return self._process
+
+    async def start(self) -> "Program":
+        """Start it, and wait for its ready line if it says one."""
+        assert not self.alive, f"{self.module} runs already"
+        with self.log.open("ab") as sink:
+            self._process = await asyncio.create_subprocess_exec(
+                *self.prefix,
+                *command(self.module, self.arguments),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE if self._says_ready else sink,
+                stderr=sink,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **self.environment},
+                start_new_session=True,
+            )
+        if self._says_ready:
+            assert self._process.stdout is not None
+            try:
+                async with asyncio.timeout(READY_TIMEOUT):
+                    line = await self._process.stdout.readline()
+            except TimeoutError:
+                line = b""
+            if not line:
+                raise ProgramFailedError(f"{self.module} did not start: {self.last_words()}")
+            self.ready = json.loads(line)
+        return self
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, if it still runs."""
+        if self.alive:
+            self._running.send_signal(number)
+
+    def kill(self) -> None:
+        """``kill -9``: it gets no chance to say anything."""
+        self.signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.signal(signal.SIGTERM)
+
+    def freeze(self) -> None:
+        """Stop it in the middle of whatever it does (SIGSTOP)."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on (SIGCONT)."""
+        self.signal(signal.SIGCONT)
+
+    async def ended(self, *, within: float = STOP_TIMEOUT) -> int:
+        """Wait for its end and return its exit status."""
+        async with asyncio.timeout(within):
+            return await self._running.wait()
+
+    async def crash(self) -> None:
+        """Kill it and wait until it is gone."""
+        self.kill()
+        await self.ended()
+
+    async def restart(self) -> None:
+        """Kill it and start it again."""
+        await self.crash()
+        await self.start()
+
+    async def stop(self) -> int:
+        """End it in order; whatever is left after its time is killed."""
+        if not self.alive:
+            return -1 if self._process is None else self._running.returncode or 0
+        self.thaw()
+        self.terminate()
+        try:
+            return await self.ended()
+        except TimeoutError:
+            self.kill()
+            return await self.ended()
+
+    def last_words(self) -> str:
+        """Return the end of what it said on stderr."""
+        words = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return words.strip()[-1500:] or "no reason given"
+
+
+def command(module: str, arguments: Sequence[str]) -> list[str]:
+    """Return the words that run one of our programs."""
+    return [sys.executable, "-m", module, *arguments]
+
+
+@asynccontextmanager
+async def running(program: Program) -> AsyncIterator[Program]:
+    """Run the program until the block ends, however it ends."""
+    try:
+        yield await program.start()
+    finally:
+        await program.stop()
+
+
+async def said(
+    module: str, *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None
+) -> tuple[int, dict[str, Any], str]:
+    """Run a command of ours with ``--json``; return status, document and errors."""
+    process = await asyncio.create_subprocess_exec(
+        *command(module, (*arguments, "--json")),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **(environment or {})},
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(READY_TIMEOUT):
+            output, errors = await process.communicate(stdin.encode())
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    decoded: dict[str, Any] = json.loads(output) if output.strip() else {}
+    return process.returncode or 0, decoded, errors.decode(errors="replace")
+
+
+async def told(module: str, *arguments: str, stdin: str = "") -> dict[str, Any]:
+    """Run a command of ours that must succeed; return its document."""
+    status, document, errors = await said(module, *arguments, stdin=stdin)
+    if status:
+        raise ProgramFailedError(f"{module} {arguments[0]} ended with {status}: {errors.strip()}")
+    return document

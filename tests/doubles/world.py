@@ -1,0 +1,393 @@
+"""Relay, agents and simulator as real processes that a test may kill, freeze and cut off.
+
+One world serves many tests of a module; a module that shares one says so to its fixture and its
+tests alike, since the proxies live in the test's event loop::
+
+    pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+    @pytest_asyncio.fixture(scope="module", loop_scope="module")
+    async def world(tmp_path_factory): ...
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from doubles.caller import Caller
+from doubles.chaos_proxy import ChaosProxy
+from doubles.checker import check
+from doubles.history import Execution, History, JournalLine, Record
+from doubles.program import Program, running, said, told
+
+__all__ = ["ENVIRONMENT", "Agent", "World", "open_world", "until"]
+
+ENVIRONMENT: Final = "developer_sandbox"
+POLL_INTERVAL: Final = 0.05  # seconds between looks at a condition of other processes
+ONLINE_WITHIN: Final = 60.0  # seconds: the machine may be busy with other tests
+
+
+async def until(
+    holds: Callable[[], Awaitable[bool]], *, within: float, what: str = "the condition"
+) -> float:
+    """Wait until *holds* says so; return the seconds that it took."""
+    begin = time.monotonic()
+    try:
+        async with asyncio.timeout(within):
+            while not await holds():
+                await asyncio.sleep(POLL_INTERVAL)
+    except TimeoutError:
+        raise AssertionError(f"{what} did not hold within {within:.0f} s") from None
+    return time.monotonic() - begin
+
+
+@dataclass(kw_only=True)
+class Agent:
+    """One enrolled agent.
+
+    Attributes:
+        tunnel: What lies between it and the relay, if the world has proxies there.
+        procore: The same between it and Procore.
+    """
+
+    name: str
+    home: Path
+    connector_id: str
+    program: Program
+    tunnel: ChaosProxy | None = None
+    procore: ChaosProxy | None = None
+
+    async def status(self) -> dict[str, Any]:
+        """What ``cloud-connect status --json`` says."""
+        _, document, _ = await said("cloud_connect_agent", "status", "--home", str(self.home))
+        return document
+
+    @property
+    def journal_file(self) -> Path:
+        """Its record of calls."""
+        return self.home / "state" / "journal.sqlite3"
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Every row of its journal, read beside it."""
+        return rows(self.journal_file, "SELECT * FROM calls")
+
+    @property
+    def log_text(self) -> str:
+        """Everything it logged."""
+        file = self.home / "logs" / "agent.log"
+        return file.read_text(errors="replace") if file.exists() else self.program.last_words()
+
+
+@dataclass(kw_only=True)
+class World:
+    """What runs, and how to reach it.
+
+    Attributes:
+        simulator: The ready line of the simulator.
+        callers: Who called; their attempts are in the history.
+    """
+
+    folder: Path
+    relay: Program
+    simulator_program: Program
+    api: httpx.AsyncClient
+    api_key: str
+    agents: dict[str, Agent]
+    seed: int
+    callers: list[Caller] = field(default_factory=list)
+
+    @property
+    def simulator(self) -> dict[str, Any]:
+        """The ready line of the simulator."""
+        return self.simulator_program.ready
+
+    @property
+    def agent(self) -> Agent:
+        """The first agent."""
+        return next(iter(self.agents.values()))
+
+    @property
+    def company(self) -> dict[str, Any]:
+        """A company that the agents' credentials reach."""
+        return next(one for one in self.simulator["companies"] if one.get("connected"))
+
+    @property
+    def project(self) -> dict[str, Any]:
+        """A project of that company."""
+        companies = self.simulator["projects"]
+        return next(one for one in companies if one["company_id"] == self.company["id"])
+
+    @property
+    def data_dir(self) -> Path:
+        """The relay's folder."""
+        return self.folder / "relay"
+
+    async def admin(self, method: str, path: str, **options: Any) -> Any:
+        """Ask the simulator's admin origin."""
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+            url = f"{self.simulator['admin_url']}{path}"
+            answer = await client.request(method, url, **options)
+            answer.raise_for_status()
+            return answer.json() if answer.content else None
+
+    async def behave(self, **switches: Any) -> None:
+        """Change how the simulator acts, such as ``latency_ms=500``."""
+        await self.admin("POST", "/state", json={"behaviour": switches})
+
+    async def fault(self, action: str | Mapping[str, Any], **rule: Any) -> None:
+        """Have the simulator fail as a rule says."""
+        await self.admin("POST", "/faults", json={"action": action, **rule})
+
+    async def ledger(self, **query: str) -> list[dict[str, Any]]:
+        """What Procore executed."""
+        found: list[dict[str, Any]] = (await self.admin("GET", "/ledger", params=query))["items"]
+        return found
+
+    async def caller(self, *agents: str, **details: Any) -> Caller:
+        """Make a data source that runs on the agents named (the first, if none is)."""
+        names = agents or (next(iter(self.agents)),)
+        route = details or {"connectorId": [self.agents[name].connector_id for name in names]}
+        made = await self.api.post(
+            "/api/datasources",
+            json={
+                "title": "Procore",
+                "type": "procore",
+                "settings": {
+                    "companyId": str(self.company["id"]),
+                    "environment": ENVIRONMENT,
+                },
+                "useConnector": True,
+                **route,
+            },
+        )
+        assert made.status_code == 201, made.text
+        caller = Caller(self.api, made.json()["id"], self.project["id"])
+        self.callers.append(caller)
+        return caller
+
+    async def connector(self, agent: Agent) -> dict[str, Any]:
+        """How the relay lists an agent."""
+        answer = await self.api.get(f"/api/connectors/{agent.connector_id}")
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def until_status(self, status: str, *agents: Agent, within: float) -> float:
+        """Wait until the relay lists the agents (all, if none is named) so; return the seconds."""
+        wanted = agents or tuple(self.agents.values())
+
+        async def listed() -> bool:
+            try:
+                found = [await self.connector(agent) for agent in wanted]
+            except httpx.HTTPError:
+                return False
+            return all(
+                one["status"] == status and (status != "online" or one["procore"]) for one in found
+            )
+
+        return await until(listed, within=within, what=f"status {status}")
+
+    def records(self) -> list[Record]:
+        """What the relay keeps about calls, read beside it (SQLite only)."""
+        return [
+            Record.of(row) for row in rows(self.data_dir / "relay.sqlite3", "SELECT * FROM calls")
+        ]
+
+    async def history(self, *, within: float = 10.0) -> History:
+        """What each party says of the run, once it has come to rest.
+
+        Args:
+            within: Seconds that records have to be written; what is not there by then is
+                missing, and the checker says so.
+        """
+        try:
+            async with asyncio.timeout(within):
+                while check(found := await self._history()):
+                    await asyncio.sleep(5 * POLL_INTERVAL)
+        except TimeoutError:
+            found = await self._history()
+        return found
+
+    async def _history(self) -> History:
+        return History(
+            attempts=tuple(one for caller in self.callers for one in caller.attempts),
+            executions=tuple(Execution.of(entry) for entry in await self.ledger()),
+            records=tuple(self.records()),
+            journal=tuple(
+                JournalLine.of(row) for agent in self.agents.values() for row in agent.journal()
+            ),
+        )
+
+    async def restart_relay(self) -> None:
+        """Kill the relay and start it again on the same ports and store."""
+        await self.relay.restart()
+
+
+def rows(database: Path, statement: str) -> list[dict[str, Any]]:
+    """Read a SQLite file that another process has open."""
+    uri = f"file:{database}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True, timeout=30)) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(statement)]
+
+
+@asynccontextmanager
+async def open_world(
+    folder: Path,
+    *,
+    agents: tuple[str, ...] = ("a",),
+    groups: Mapping[str, str] | None = None,
+    tunnel_proxies: bool = True,
+    procore_proxies: bool = False,
+    policy: str = "read-write",
+    simulator_arguments: tuple[str, ...] = (),
+    relay_settings: str = "",
+    agent_settings: Mapping[str, str] | None = None,
+    relay_environment: Mapping[str, str] | None = None,
+    agent_environment: Mapping[str, str] | None = None,
+    seed: int = 1,
+) -> AsyncIterator[World]:
+    """Start everything, enrol and sign in each agent, and wait until all are listed as online.
+
+    Args:
+        folder: Where their files go; it must exist.
+        groups: The connector group of an agent, by its name.
+        relay_settings: TOML for the relay's settings file.
+        agent_settings: Variables such as ``CLOUD_CONNECT_TUNNEL__BACKOFF_CAP``.
+    """
+    print(f"world: seed {seed}")  # noqa: T201 - for a replay
+    data_dir = folder / "relay"
+    store = ("--data-dir", str(data_dir))
+    made = await told("cloud_connect_relay", "init", *store)
+    (data_dir / "relay.toml").write_text(relay_settings)
+    (data_dir / "relay.toml").chmod(0o600)
+    async with AsyncExitStack() as stack:
+        simulator = Program(
+            "procore_simulator",
+            *("--json", "--port", "0", "--login-port", "0", "--admin-port", "0"),
+            *("--storage-port", "0", "--seed", str(seed), *simulator_arguments),
+            log=folder / "simulator.log",
+        )
+        relay = Program(
+            "cloud_connect_relay",
+            *("serve", *store, "--json", "--port", "0", "--tunnel-port", "0"),
+            log=folder / "relay.log",
+            environment=relay_environment,
+        )
+        async with asyncio.TaskGroup() as tasks:
+            for program in (simulator, relay):
+                tasks.create_task(stack.enter_async_context(running(program)))
+        # The same ports again after a restart: agents and callers know no others.
+        ports = ("--port", str(relay.ready["port"]), "--tunnel-port")
+        relay.arguments = (*("serve", *store, "--json", *ports, str(relay.ready["tunnel_port"])),)
+        api = await stack.enter_async_context(
+            httpx.AsyncClient(
+                base_url=relay.ready["api_url"],
+                headers={"Authorization": f"Bearer {made['api_key']}"},
+                timeout=httpx.Timeout(90, connect=10),
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=200),
+                trust_env=False,
+            )
+        )
+        world = World(
+            folder=folder,
+            relay=relay,
+            simulator_program=simulator,
+            api=api,
+            api_key=made["api_key"],
+            agents={},
+            seed=seed,
+        )
+        origin = httpx.URL(simulator.ready["api_url"])
+        enrolling = {}
+        async with asyncio.TaskGroup() as tasks:
+            for number, name in enumerate(agents):
+                tunnel = procore = None
+                if tunnel_proxies:
+                    tunnel = await stack.enter_async_context(
+                        ChaosProxy.open(
+                            "127.0.0.1", relay.ready["tunnel_port"], seed=seed * 1000 + number
+                        )
+                    )
+                if procore_proxies:
+                    procore = await stack.enter_async_context(
+                        ChaosProxy.open(
+                            origin.host, origin.port or 80, seed=seed * 1000 + 500 + number
+                        )
+                    )
+                enrolling[name] = tasks.create_task(
+                    _enrol(
+                        world,
+                        name,
+                        group=(groups or {}).get(name),
+                        policy=policy,
+                        tunnel=tunnel,
+                        procore=procore,
+                        environment={**(agent_settings or {}), **(agent_environment or {})},
+                    )
+                )
+        for name, task in enrolling.items():
+            world.agents[name] = task.result()
+            await stack.enter_async_context(running(world.agents[name].program))
+        await world.until_status("online", within=ONLINE_WITHIN)
+        yield world
+
+
+async def _enrol(
+    world: World,
+    name: str,
+    *,
+    group: str | None,
+    policy: str,
+    tunnel: ChaosProxy | None,
+    procore: ChaosProxy | None,
+    environment: dict[str, str],
+) -> Agent:
+    home = world.folder / f"agent-{name}"
+    asked: dict[str, Any] = {"expires_in": 600} | ({} if group is None else {"group": group})
+    token = await world.api.post("/api/enrolment-tokens", json=asked)
+    assert token.status_code == 201, token.text
+    at_home = ("--home", str(home))
+    enrolled = await told(
+        "cloud_connect_agent",
+        *("enrol", *at_home, "--relay", world.relay.ready["api_url"]),
+        *("--name", name, "--policy", policy),
+        stdin=token.json()["token"],
+    )
+    app = world.simulator["environments"][ENVIRONMENT]
+    named = ("--environment", ENVIRONMENT.replace("_", "-"))
+    api_url = procore.url if procore is not None else world.simulator["api_url"]
+    await told(
+        "cloud_connect_agent",
+        *("procore", "app", *at_home, *named, "--api-url", api_url),
+        *("--login-url", world.simulator["login_url"]),
+        *("--client-id", app["client_id"], "--secret-stdin"),
+        stdin=app["client_secret"],
+    )
+    await told(
+        "cloud_connect_agent",
+        *("procore", "login", *at_home, *named, "--grant", "client-credentials"),
+    )
+    if tunnel is not None:
+        url = f"ws://127.0.0.1:{tunnel.port}/tunnel"
+        environment = {"CLOUD_CONNECT_RELAY__TUNNEL_URL": url, **environment}
+    return Agent(
+        name=name,
+        home=home,
+        connector_id=enrolled["connector_id"],
+        program=Program(
+            "cloud_connect_agent",
+            *("run", *at_home),
+            log=world.folder / f"agent-{name}.log",
+            says_ready=False,
+            environment=environment,
+        ),
+        tunnel=tunnel,
+        procore=procore,
+    )
