@@ -61,14 +61,13 @@ async def test_first_row_is_there_before_other_pages(
             await rows_of(stream)
 
 
-async def test_ten_thousand_records_come_eight_times_faster_than_page_by_page() -> None:
+async def test_ten_thousand_records_come_by_as_many_pages_at_once_as_are_allowed() -> None:
     procore = ScriptedProcore({RFIS: rfis(10_000)}, latency=0.05)
     executor = RecordExecutor(procore, load_catalog())
-    started = time.perf_counter()
     rows = await listed(executor, params())
-    assert time.perf_counter() - started < 100 * 0.05 / 8
     assert len(rows) == 10_000
-    assert procore.most_running <= 32
+    assert len(procore.requests) == 100
+    assert 24 <= procore.most_running <= 32
 
 
 async def test_fields_project_and_repeat(executor: RecordExecutor) -> None:

@@ -30,7 +30,7 @@ def test_page_says_of_every_table_whether_files_can_be_hung_on_its_records() -> 
         if "Takes files." in row:
             check_takes_files(resource)
         else:
-            with pytest.raises(UnsupportedOperationError, match="take no files"):
+            with pytest.raises(UnsupportedOperationError):
                 check_takes_files(resource)
 
 
