@@ -109,6 +109,7 @@ async def run_agent(
                     journal,
                     files=files,
                     paused=lambda: health.paused,
+                    echoed=health.echoed,
                     linger=lambda: 0.0 if stop.urgent else WRITE_LINGER,
                 )
                 async with dispatching as dispatcher:

@@ -24,15 +24,18 @@ from cloud_connect_agent.backoff import Backoff
 from cloud_connect_agent.dialling import DialError, allow_frames, certificate_hash, dial
 from cloud_connect_agent.health import SKEW_SECONDS
 from cloud_connect_agent.identity import Generation
+from cloud_connect_agent.network import Network
 from cloud_connect_agent.reports import ReportBoard, send_reports
 from cloud_connect_agent.settings import RelaySettings, TunnelSettings
 from cloud_connect_agent.stopping import StopSignal
 from cloud_connect_agent.suspension import suspended
+from cloud_connect_agent.watching import NO_NETWORK, LinkWatch
 
 __all__ = ["Connection", "ConnectionHealth", "RelayAddress", "connect_forever"]
 
 log = structlog.get_logger(__name__)
 
+_CUT_JITTER: Final = 0.5  # seconds before the dial after a link that this PC cut
 _RESTART_WINDOW: Final = 1.0  # seconds; for a relay that drains and names none
 
 _REASONS: Final = {
@@ -181,6 +184,7 @@ class Connection:
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
         sleeping: Callable[[], Awaitable[float]] = suspended,
+        network: Network | None = None,
     ) -> None:
         self._handler: Final = handler
         self._relay: Final = relay
@@ -191,7 +195,8 @@ class Connection:
         self._stop: Final = stop
         self._clock: Final = clock
         self._uniform: Final = uniform
-        self._suspended: Final = sleeping
+        self._watch: Final = LinkWatch(uniform=uniform, sleeping=sleeping, network=network)
+        self._hurry = False  # whether to dial as soon as this PC is awake and has a network
         self._instance: Final = secrets.token_urlsafe(12)
         self._backoff: Final = Backoff(
             base=settings.backoff_base,
@@ -205,10 +210,11 @@ class Connection:
         """Dial, serve and dial again, until the agent shall stop."""
         while not self._stop.requested:
             self._health.connecting()
+            self._hurry = False
             delay = await self._one_session()
             with contextlib.suppress(TimeoutError):
                 async with self._stop.interrupting():
-                    await asyncio.sleep(delay)
+                    await self._watch.rest(delay, hurry=self._hurry)
 
     async def _one_session(self) -> float:
         """Connect once and serve until the end; return the seconds until the next dial."""
@@ -281,7 +287,7 @@ class Connection:
                 tasks.create_task(self._measure(session), name="connection-round-trip"),
                 tasks.create_task(self._report(session), name="connection-reports"),
                 tasks.create_task(self._drain(session, link), name="connection-drain"),
-                tasks.create_task(self._wake(link), name="connection-wake"),
+                tasks.create_task(self._watch.over(session, link), name="connection-watch"),
             ]
             try:
                 await session.run()
@@ -299,7 +305,9 @@ class Connection:
             self._health.offline("The relay restarts.")
             window = session.go_away.reconnect_window_ms / 1000
             return self._backoff.after_restart(window or _RESTART_WINDOW)
-        return self._ended(link.close_code, lived=lived, otherwise=reason)
+        delay = self._ended(link.close_code, lived=lived, otherwise=self._watch.reason or reason)
+        # It was this PC that cut the link: that says nothing against the relay.
+        return delay if self._watch.reason is None else min(delay, self._uniform(0.0, _CUT_JITTER))
 
     async def _measure(self, session: Session) -> None:
         """Only a round trip says that the connector works; a socket that is open does not."""
@@ -314,12 +322,6 @@ class Connection:
     async def _report(self, session: Session) -> None:
         with contextlib.suppress(TunnelClosedError):
             await send_reports(session, self._reports)
-
-    async def _wake(self, link: ClientConnection) -> None:
-        """After sleep the link looks open and is dead: a new one costs less than to wait."""
-        slept = await self._suspended()
-        log.info("machine_slept", seconds=round(slept))
-        link.transport.abort()
 
     async def _drain(self, session: Session, link: ClientConnection) -> None:
         await self._stop.wait()
@@ -345,9 +347,13 @@ class Connection:
         log.warning("offline", reason=reason)
         if code == CloseCode.SUPERSEDED:
             return self._backoff.after_supersession()
+        self._hurry = True
         return self._backoff.after_session(lived, faulty=code in _FAULTS)
 
     def _failed(self, reason: str, *, retry_after: float | None = None) -> float:
+        if self._watch.offline:
+            reason = NO_NETWORK
+        self._hurry = retry_after is None
         self._health.offline(reason)
         log.warning("dial_failed", reason=reason)
         delay = self._backoff.after_failure()

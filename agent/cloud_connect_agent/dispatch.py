@@ -75,6 +75,7 @@ class Dispatcher:
         *,
         files: ProcoreFiles,
         paused: Callable[[], bool],
+        echoed: Callable[[], None],
         max_open: int,
         clock: Callable[[], float],
     ) -> None:
@@ -89,6 +90,7 @@ class Dispatcher:
         )
         self._authorizing: Final = AuthorizeCalls(client, allow=self._allow, clock=clock)
         self._paused: Final = paused
+        self._echoed: Final = echoed
         self._max_open: Final = max_open
         self._clock: Final = clock
         self._open = 0
@@ -106,6 +108,7 @@ class Dispatcher:
         *,
         files: ProcoreFiles,
         paused: Callable[[], bool] = lambda: False,
+        echoed: Callable[[], None] = lambda: None,
         linger: Callable[[], float] = lambda: WRITE_LINGER,
         max_open: int = _MAX_OPEN,
         clock: Callable[[], float] = time.monotonic,
@@ -117,6 +120,7 @@ class Dispatcher:
         Args:
             files: What moves the bytes of files.
             paused: Whether the PC's administrator has paused the connector.
+            echoed: Told when the relay asked whether calls come through.
             linger: How many seconds to wait at the end.
             clock: Monotonic seconds, the Procore client's.
         """
@@ -129,6 +133,7 @@ class Dispatcher:
                 tasks,
                 files=files,
                 paused=paused,
+                echoed=echoed,
                 max_open=max_open,
                 clock=clock,
             )
@@ -151,6 +156,11 @@ class Dispatcher:
     async def __call__(self, exchange: Exchange) -> None:
         """Answer one exchange; failures become answers, only cancellation leaves."""
         call = Call(exchange, self._clock)
+        if call.operation == Operation.ECHO:
+            # Paused or busy, the way through is what it asks for.
+            await call.reply.send(completed(200, JSON_HEADERS), b"{}")
+            self._echoed()
+            return
         self._open += 1
         self._quiet.clear()
         try:

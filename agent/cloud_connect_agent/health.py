@@ -62,6 +62,8 @@ class HealthSnapshot:
     since: str
     last_round_trip_ms: float | None
     last_round_trip_at: str | None
+    last_echo_at: str | None
+    started_at: str
     in_flight: int
     paused: bool
     draining: bool
@@ -84,6 +86,8 @@ class Health:
         self._session: LiveSession | None = None
         self._round_trip_ms: float | None = None
         self._round_trip_at: float | None = None
+        self._echo_at: float | None = None
+        self._started_at: Final = self._since
         self._error: str | None = None
         self._paused_until: float | None = None
         self._draining = False
@@ -124,6 +128,10 @@ class Health:
         self._round_trip_ms = round(seconds * 1000, 3)
         self._round_trip_at = self._clocks.wall()
 
+    def echoed(self) -> None:
+        """The relay asked this agent's dispatcher whether calls come through."""
+        self._echo_at = self._clocks.wall()
+
     def clock_skew(self, seconds: float) -> None:
         """Note how far this PC's clock is ahead of the relay's."""
         self._clock_skew = round(seconds, 1)
@@ -155,6 +163,8 @@ class Health:
             since=_iso(self._since),
             last_round_trip_ms=self._round_trip_ms,
             last_round_trip_at=None if self._round_trip_at is None else _iso(self._round_trip_at),
+            last_echo_at=None if self._echo_at is None else _iso(self._echo_at),
+            started_at=_iso(self._started_at),
             in_flight=0 if session is None else session.in_flight,
             paused=self.paused,
             draining=self._draining,

@@ -83,6 +83,7 @@ class Operation(StrEnum):
     REDEEM = "redeem"
     JOURNAL = "journal"
     REPORT = "report"
+    ECHO = "echo"
 
 
 class _Wire(BaseModel):

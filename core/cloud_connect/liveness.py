@@ -28,7 +28,7 @@ class SessionSettings:
 
     heartbeat_interval: float = 15.0
     silence_timeout: float = 25.0
-    write_timeout: float = 30.0
+    write_timeout: float = 25.0
     settings_timeout: float = 10.0
     close_timeout: float = 5.0
     limits: Limits = field(default_factory=Limits)
@@ -56,17 +56,24 @@ class Liveness:
     def verdict(self, now: float) -> str | None:
         """Return why the link counts as dead, if it does: ``slow``, ``silent`` and why."""
         settings = self._settings
-        blocked = 0.0 if self.sending_since is None else now - self.sending_since
-        if blocked >= settings.write_timeout:
-            return f"slow: the peer took nothing for {blocked:.0f} s"
+        if self._blocked(now) >= settings.write_timeout:
+            return self.slowness(now)
         silence = now - self.last_received
         if silence >= settings.silence_timeout:
-            if blocked >= settings.write_timeout * _SLOW_SHARE:
-                return f"slow: the peer took nothing for {blocked:.0f} s"
-            return f"silent: nothing was received for {silence:.0f} s"
+            return self.slowness(now) or f"silent: nothing was received for {silence:.0f} s"
         if not self.ready and now - self._started >= settings.settings_timeout:
             return f"silent: no SETTINGS within {settings.settings_timeout:.0f} s"
         return None
+
+    def slowness(self, now: float) -> str | None:
+        """Return how slow the peer is, if it has taken nothing from us for a while."""
+        blocked = self._blocked(now)
+        if blocked < self._settings.write_timeout * _SLOW_SHARE:
+            return None
+        return f"slow: the peer took nothing for {blocked:.0f} s"
+
+    def _blocked(self, now: float) -> float:
+        return 0.0 if self.sending_since is None else now - self.sending_since
 
     def ping_due(self, now: float) -> bool:
         """Return whether to ping; then the next one is due an interval later."""

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Final, assert_never
 
+from cloud_connect.closing import CloseCode
 from cloud_connect.ending import DRAINED, STOPPED, Ending, ending_of
 from cloud_connect.errors import (
     LocalProtocolError,
@@ -35,6 +36,7 @@ from cloud_connect.tunnel import (
     StreamWritable,
     TrailersReceived,
 )
+from cloud_connect.waiters import Waiters
 
 __all__ = ["Clock", "Handler", "Link", "Role", "Session", "SessionSettings"]
 
@@ -44,7 +46,6 @@ Clock = Callable[[], float]
 _STALL: Final = 1.0
 _CATCH_UP: Final = 0.5
 _CLOSE_DEAD: Final = 0.1  # seconds; who has fallen silent will not answer a farewell either
-
 
 _TO_EXCHANGE: Final = (DataReceived, ResponseReceived, TrailersReceived, StreamWritable)
 _SessionEvent = (
@@ -82,11 +83,12 @@ class Session:
             served=self._served,
         )
         self._unconfirmed: set[int] = set()
-        self._openers: list[asyncio.Future[None]] = []  # wait for the peer's SETTINGS
+        self._openers: Waiters[None] = Waiters()  # for the peer's SETTINGS
         self._ending: asyncio.Future[Ending] | None = None
+        self._over: Ending | None = None  # the first of them, which counts
         self._epitaph: str | None = None  # why the session is over
         self._writer: asyncio.Future[None] | None = None
-        self._pings: list[asyncio.Future[float]] = []
+        self._pings: Waiters[float] = Waiters()
         self._farewell = False
         self._liveness = Liveness(self._settings, now=clock())
         self.go_away: GoAwayReceived | None = None
@@ -127,14 +129,16 @@ class Session:
         if self._ending is not None:
             raise LocalProtocolError("a session runs once")
         self._ending = asyncio.get_running_loop().create_future()
+        if self._over is not None:
+            self._ending.set_result(self._over)
         self._liveness = Liveness(self._settings, now=self._clock())
         ending = STOPPED
         try:
             async with self._group as group:
                 workers = [
-                    group.create_task(self._work(self._read()), name="tunnel-read"),
-                    group.create_task(self._work(self._write()), name="tunnel-write"),
-                    group.create_task(self._work(self._watch()), name="tunnel-watch"),
+                    group.create_task(self._work(self._read), name="tunnel-read"),
+                    group.create_task(self._work(self._write), name="tunnel-write"),
+                    group.create_task(self._work(self._watch), name="tunnel-watch"),
                 ]
                 try:
                     ending = await self._ending
@@ -158,9 +162,7 @@ class Session:
             BodyTooLargeError: If the head is over its limit.
         """
         if not self._liveness.ready and self._epitaph is None:
-            ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._openers.append(ready)
-            await ready
+            await self._openers.wait()
         stream_id = self._live().open_stream(head, now=self._clock(), end_stream=end_stream)
         exchange = Exchange(self, stream_id, head, inbound=False, send_ended=end_stream)
         self._exchanges[stream_id] = exchange
@@ -189,9 +191,11 @@ class Session:
         """
         self._live().ping(now=self._clock())
         self.wake()
-        answer: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self._pings.append(answer)
-        return await answer
+        return await self._pings.wait()
+
+    def fence(self, code: CloseCode, reason: str) -> None:
+        """End the session at once: no frame is taken from here on, whenever it was sent."""
+        self._end(Ending(error=TunnelClosedError(reason), code=code, reason=reason))
 
     # What exchanges use.
 
@@ -221,10 +225,13 @@ class Session:
 
     # The three tasks of a session.
 
-    async def _work(self, work: Coroutine[None, None, None]) -> None:
+    async def _work(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except (TunnelError, *LINK_GONE) as exc:
+            slow = self._liveness.slowness(self._clock())
+            if slow is not None and not isinstance(exc, TunnelError):
+                exc = TunnelClosedError(slow)  # that the system gave up first is no news
             orderly = not self._exchanges and (self.draining or self.peer_draining)
             self._end(ending_of(exc, orderly=orderly))
 
@@ -233,6 +240,8 @@ class Session:
         multiplexer, liveness = self._multiplexer, self._liveness
         while True:
             message = await recv()
+            if self._over is not None:
+                return
             liveness.last_received = now = clock()
             if isinstance(message, str):
                 raise RemoteProtocolError("text message after the handshake")
@@ -291,7 +300,7 @@ class Session:
                 self._on_pong(round_trip)
             case SettingsReceived():
                 self._liveness.ready = True
-                self._release_openers()
+                self._openers.release(None)
                 # The first ping tells the round trip: windows grow by it.
                 self._multiplexer.ping(now=self._clock())
             case GoAwayReceived():
@@ -335,17 +344,8 @@ class Session:
         else:
             self._multiplexer.confirm_reset(stream_id)
 
-    def _release_openers(self) -> None:
-        openers, self._openers = self._openers, []
-        for ready in openers:
-            if not ready.done():
-                ready.set_result(None)
-
     def _on_pong(self, round_trip: float) -> None:
-        pings, self._pings = self._pings, []
-        for answer in pings:
-            if not answer.done():
-                answer.set_result(round_trip)
+        self._pings.release(round_trip)
         if self._farewell:
             self._end(DRAINED)
         self._check_drained()
@@ -369,23 +369,23 @@ class Session:
         return self._multiplexer
 
     def _end(self, ending: Ending) -> None:
-        if self._ending is not None and not self._ending.done():
-            self._ending.set_result(ending)
+        if self._over is None:
+            self._over = ending
+            if self._ending is not None and not self._ending.done():
+                self._ending.set_result(ending)
 
     def _shut(self, ending: Ending) -> None:
         self._epitaph = epitaph = "the session is drained"
         if ending.error is not None:
             self._epitaph = epitaph = ending.error.message
-        self._release_openers()
+        self._openers.release(None)
         self._handlers.cancel_all()
         unsent = self._multiplexer.unsent_requests()
         for stream_id, exchange in self._exchanges.items():
             outcome = Outcome.NOT_EXECUTED if stream_id in unsent else Outcome.UNKNOWN
             exchange.lose(epitaph, outcome)
         self._exchanges.clear()
-        for answer in self._pings:
-            if not answer.done():
-                answer.set_exception(TunnelClosedError(epitaph))
+        self._pings.fail(TunnelClosedError(epitaph))
 
     async def _close_link(self, ending: Ending) -> None:
         dead = self._liveness.verdict(self._clock()) is not None

@@ -83,6 +83,7 @@ class TunnelSettings(_Section):
         max_pending: Sockets that have not authenticated yet.
         max_pending_per_source: The same, of one address.
         handshakes_per_second: More than that are told to come back later.
+        echo_interval: Seconds between two echoes through each session's whole stack.
     """
 
     edge_certs: tuple[Path, ...] = ()
@@ -91,6 +92,7 @@ class TunnelSettings(_Section):
     handshakes_per_second: int = Field(default=200, ge=1)
     upgrade_timeout: Seconds = 5
     auth_timeout: Seconds = 10
+    echo_interval: Seconds = 60
 
 
 class CallSettings(_Section):

@@ -159,21 +159,6 @@ async def test_relay_that_is_another_one_is_not_believed(
         assert relay.registry.get(agent.connector_id) is None
 
 
-async def test_machine_that_slept_gets_a_new_link_at_once(relay: Relay, tmp_path: Path) -> None:
-    naps = [asyncio.Event(), asyncio.Event()]
-    ahead = iter(naps)
-
-    async def sleeping() -> float:
-        await next(ahead).wait()
-        return 8 * 3600.0
-
-    async with run_agent(relay, tmp_path / "a", sleeping=sleeping) as agent:
-        await agent.health.until("connected")
-        naps[0].set()
-        await agent.health.until("connected", times=2)
-        assert "lost" in agent.health.reasons[0]
-
-
 async def stopped(agent: Agent) -> float:
     began = time.monotonic()
     async with asyncio.timeout(10):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine, Iterator
 
 import pytest
 
+from cloud_connect.closing import CloseCode
 from cloud_connect.errors import (
     LocalProtocolError,
     Outcome,
@@ -27,6 +28,14 @@ async def answer(exchange: Exchange) -> None:
 async def never(exchange: Exchange) -> None:
     del exchange
     await asyncio.Event().wait()
+
+
+async def ended(session: Session) -> TunnelClosedError | None:
+    try:
+        await session.run()
+    except TunnelClosedError as exc:
+        return exc
+    return None
 
 
 class TestDrain:
@@ -266,6 +275,50 @@ class TestLiveness:
             error = await pair.relay_run
             assert error is not None
             assert error.message.startswith("slow")
+
+    async def test_link_that_breaks_while_the_peer_takes_nothing_is_called_slow(self) -> None:
+        settings = SessionSettings(write_timeout=0.3, heartbeat_interval=0.02)
+        async with session_pair(answer, settings=settings) as pair:
+            await pair.relay.ping()
+            pair.relay_link.blocked = asyncio.Event()
+            await asyncio.sleep(0.2)
+            pair.relay_link.break_off()
+            error = await pair.relay_run
+            assert error is not None
+            assert error.message.startswith("slow")
+
+    async def test_fenced_session_takes_nothing_of_what_was_sent_before(self) -> None:
+        heard = []
+
+        async def note(exchange: Exchange) -> None:
+            heard.append(exchange.request.call_id)
+
+        link, other = link_pair()
+        relay = Session(link, role=Role.RELAY, handler=note)
+        agent = Session(other, role=Role.AGENT)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(ended(relay))
+            peer = tasks.create_task(ended(agent))
+            await agent.ping()
+            waiting = await relay.open(GET_PROJECTS, end_stream=True)
+            await agent.open(GET_PROJECTS.model_copy(update={"call_id": "old"}), end_stream=True)
+            relay.fence(CloseCode.SUPERSEDED, "A newer session took over.")
+            error = await running
+            assert error is not None
+            assert error.message == "A newer session took over."
+            assert link.closed_with == (CloseCode.SUPERSEDED, "A newer session took over.")
+            with pytest.raises(TunnelClosedError, match="newer session"):
+                await waiting.receive_head()
+            await peer
+        assert heard == []
+
+    async def test_session_that_is_fenced_before_it_runs_ends_at_once(self) -> None:
+        link, _ = link_pair()
+        session = Session(link, role=Role.RELAY)
+        session.fence(CloseCode.SUPERSEDED, "A newer session took over.")
+        with pytest.raises(TunnelClosedError, match="newer session"):
+            async with asyncio.timeout(5):
+                await session.run()
 
     async def test_process_that_stood_still_reads_first(self) -> None:
         now = 0.0

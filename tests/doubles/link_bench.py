@@ -22,6 +22,7 @@ from cloud_connect.signing import SigningKey
 from cloud_connect.tunnel import ResponseHead
 from cloud_connect_agent.connection import Connection, RelayAddress
 from cloud_connect_agent.identity import Generation
+from cloud_connect_agent.network import Network
 from cloud_connect_agent.reports import ReportBoard
 from cloud_connect_agent.settings import TunnelSettings
 from cloud_connect_agent.stopping import StopSignal
@@ -268,6 +269,7 @@ async def run_agent(
     ca_file: Path | None = None,
     uniform: Callable[[float, float], float] | None = None,
     sleeping: Callable[[], Awaitable[float]] = suspended,
+    network: Network | None = None,
 ) -> AsyncIterator[Agent]:
     """Enrol unless told otherwise, connect, and stop when the block ends."""
     await asyncio.to_thread(folder.mkdir, exist_ok=True)
@@ -304,6 +306,7 @@ async def run_agent(
         stop=stop,
         uniform=note,
         sleeping=sleeping,
+        network=network,
     )
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(connection.run())

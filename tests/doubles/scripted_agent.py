@@ -114,6 +114,9 @@ class ScriptedAgent:
 
     async def __call__(self, exchange: Exchange) -> None:
         operation = Operation(exchange.request.operation)
+        if operation is Operation.ECHO:
+            await exchange.send_head(ResponseHead(status=200), end_stream=True)
+            return
         if operation is Operation.JOURNAL:
             self.heard.append(Heard(head=exchange.request, body=b""))
             await self._look_up(exchange)

@@ -5,6 +5,7 @@ import contextlib
 import http
 import importlib.util
 import re
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +27,7 @@ MAX_SESSION_MESSAGE_BYTES: Final = 128 * 1024 + 1024  # the protocol's limit and
 _MAX_REQUEST_BYTES: Final = 16 * 1024  # an upgrade through proxies has about 2 KiB
 _TLS_TIMEOUT: Final = 10.0  # seconds
 _CLOSE_TIMEOUT: Final = 2.0  # seconds for the closing handshake: a cut must be over in five
+_USER_TIMEOUT_MS: Final = 20_000  # unacknowledged bytes for so long mean that the link is dead
 _WRITE_BUFFER_BYTES: Final = 64 * 1024
 _QUEUED_FRAMES: Final = (4, 1)  # messages that wait to be read before the socket is paused
 
@@ -65,6 +67,9 @@ class AgentSocket(ServerConnection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket, or hang up if too many wait already."""
         super().connection_made(transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
         peer = transport.get_extra_info("peername")
         source = peer[0] if isinstance(peer, tuple) else str(peer)
         if not self.admission.admit(self, source=source):

@@ -12,7 +12,7 @@ from cloud_connect.handshake_messages import CertificateCheck
 from cloud_connect.session import Session
 from cloud_connect_relay.storage.connectors import Connector, ConnectorFlag
 
-__all__ = ["ConnectorStatus", "LiveSession", "Registry", "status_of"]
+__all__ = ["ConnectorStatus", "EchoNotes", "LiveSession", "Registry", "status_of"]
 
 
 class ConnectorStatus(StrEnum):
@@ -24,6 +24,30 @@ class ConnectorStatus(StrEnum):
     PAUSED = "paused"
     REVOKED = "revoked"
     CLONE_SUSPECTED = "clone_suspected"
+
+
+@dataclass(slots=True, kw_only=True)
+class EchoNotes:
+    """What is known of one session's echoes: round trips through both ends' whole stacks.
+
+    Attributes:
+        seconds: How long the last one took; ``None`` if it failed, or there was none yet.
+        at: When the last one succeeded, in UNIX time.
+        error: Why the last one failed.
+        due: When the next one is, on the monotonic clock.
+        running: Whether one is under way.
+    """
+
+    seconds: float | None = None
+    at: float | None = None
+    error: str | None = None
+    due: float = 0.0
+    running: bool = False
+
+    @property
+    def milliseconds(self) -> float | None:
+        """The same for people."""
+        return None if self.seconds is None else round(self.seconds * 1000, 3)
 
 
 class ClosableLink(Protocol):
@@ -43,6 +67,7 @@ class LiveSession:
         instance: Which process of the agent it is; a restart has another one.
         certificate: Whether the agent saw the certificate that this relay knows.
         flagged_draining: An administrator drains it.
+        echo: How the last echoes went.
     """
 
     connector_id: str
@@ -57,11 +82,12 @@ class LiveSession:
     certificate: CertificateCheck = "unverified"
     report: Report = field(default_factory=Report)
     flagged_draining: bool = False
+    echo: EchoNotes = field(default_factory=EchoNotes)
 
     @property
     def in_flight(self) -> int:
-        """Streams that are open."""
-        return self.session.in_flight
+        """Streams that are open, but for the relay's own echo."""
+        return max(0, self.session.in_flight - self.echo.running)
 
     @property
     def round_trip_ms(self) -> float | None:
@@ -136,11 +162,16 @@ class Registry:
         return True
 
     async def cut(self, connector_id: str, reason: CloseCode = CloseCode.REVOKED) -> bool:
-        """Unlist the connector's session at once and close its link; whether there was one."""
+        """Unlist the connector's session, take no frame of it, close its link.
+
+        Returns:
+            Whether there was one.
+        """
         live = self._by_connector.get(connector_id)
         if live is None:
             return False
         self.remove(live)
+        live.session.fence(reason, reason.name.lower())
         await live.link.close(reason, reason.name.lower())
         return True
 

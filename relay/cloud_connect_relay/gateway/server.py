@@ -20,6 +20,7 @@ from cloud_connect_relay.gateway.admission import Admission
 from cloud_connect_relay.gateway.authentication import AgentAuthenticator, Authenticated
 from cloud_connect_relay.gateway.certificates import KnownCertificates, server_context
 from cloud_connect_relay.gateway.clones import CloneWatch
+from cloud_connect_relay.gateway.echoes import Echoes
 from cloud_connect_relay.gateway.listener import AgentSocket, check_speedups, listen
 from cloud_connect_relay.gateway.registry import LiveSession
 from cloud_connect_relay.gateway.reports import ReportReceiver
@@ -79,6 +80,11 @@ class Gateway:
         self._connectors: Final = ConnectorSessions(services.storage)
         self._registry: Final = services.registry
         self._clones: Final = CloneWatch()
+        self._echoes: Final = Echoes(
+            services.registry,
+            interval=settings.tunnel.echo_interval,
+            clock=services.clock,
+        )
         self._tasks: Final = asyncio.TaskGroup()
         self._draining = False
         self._sessions = 0
@@ -119,6 +125,7 @@ class Gateway:
             loops = [
                 self._tasks.create_task(self._follow_flags(), name="gateway-flags"),
                 self._tasks.create_task(self._note_seen(), name="gateway-seen"),
+                self._tasks.create_task(self._echoes.run(), name="gateway-echoes"),
             ]
             try:
                 yield
@@ -182,6 +189,8 @@ class Gateway:
         older = self._registry.add(live)
         if older is not None:
             log.info("session_superseded", connector_id=live.connector_id)
+            # The one that was replaced may wake up later: nothing of it is taken any more.
+            older.session.fence(CloseCode.SUPERSEDED, "A newer session took over.")
             self._tasks.create_task(
                 older.link.close(CloseCode.SUPERSEDED, "A newer session took over."),
                 name=f"supersede-{live.connector_id}",

@@ -21,6 +21,11 @@ class SessionFacts:
     round_trip: float | None = None
     draining: bool = False
     peer_draining: bool = False
+    fenced: list[CloseCode] = field(default_factory=list)
+
+    def fence(self, code: CloseCode, reason: str) -> None:
+        assert reason
+        self.fenced.append(code)
 
 
 @dataclass
@@ -124,9 +129,17 @@ async def test_cut_unlists_first_and_closes_then() -> None:
     session = live()
     registry.add(session)
     assert await registry.cut("con_a")
+    assert session.session.fenced == [CloseCode.REVOKED]
     assert session.link.closed == [(CloseCode.REVOKED, "revoked")]
     assert registry.get("con_a") is None
     assert not await registry.cut("con_a", CloseCode.CLONE_SUSPECTED)
+
+
+def test_echo_under_way_is_no_call() -> None:
+    session = live()
+    session.session.in_flight = 3
+    session.echo.running = True
+    assert session.in_flight == 2
 
 
 def test_administrators_changes_reach_a_live_session() -> None:
