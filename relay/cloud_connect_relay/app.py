@@ -67,7 +67,9 @@ async def run_relay(
     """
     readiness = _Readiness()
     metrics, registry = Metrics(), Registry()
-    metrics.watch_connectors(lambda: len(registry))
+    metrics.watch_connectors(
+        lambda: len(registry), streams=lambda: sum(live.in_flight for live in registry)
+    )
     async with CallService.open(
         storage=storage, registry=registry, metrics=metrics, settings=settings.calls, clock=clock
     ) as calls:
@@ -83,6 +85,7 @@ async def run_relay(
                 pepper=identity.pepper,
                 settings=settings.auth,
                 metrics=metrics,
+                learner=calls.quotas,
                 clock=clock,
             ),
             registry=registry,

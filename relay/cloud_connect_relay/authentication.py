@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from cloud_connect.errors import QuotaExceededError, UnauthorizedError
 from cloud_connect_relay.credentials import Credential, CredentialKind
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from cloud_connect_relay.identity import Pepper
     from cloud_connect_relay.metrics import Metrics
+    from cloud_connect_relay.quota import Quota
     from cloud_connect_relay.settings import AuthSettings
     from cloud_connect_relay.storage import Storage
     from cloud_connect_relay.storage.keys import Grant
@@ -72,6 +73,16 @@ class IssuedToken:
     expires_at: float
 
 
+class QuotaLearner(Protocol):
+    """Who bounds the calls of subscriptions and keys."""
+
+    def learn(
+        self, subscription_id: str, key_id: str, *, of_subscription: "Quota", of_key: "Quota"
+    ) -> None:
+        """Take in what the store says of a credential's quotas."""
+        ...
+
+
 class FailureBrake:
     """Counts failed attempts per source over the last minute; success costs nothing."""
 
@@ -119,6 +130,9 @@ class Authenticator:
 
     What the store said is believed for a moment (``cache_timeout``), which is how long a
     revoked credential may go on working.
+
+    Args:
+        learner: Told of the quotas that come with each credential.
     """
 
     def __init__(
@@ -128,6 +142,7 @@ class Authenticator:
         pepper: "Pepper",
         settings: "AuthSettings",
         metrics: "Metrics",
+        learner: QuotaLearner | None = None,
         clock: Callable[[], float] = time.time,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -136,6 +151,7 @@ class Authenticator:
         self._pepper: Final = pepper
         self._cache_timeout: Final = settings.cache_timeout
         self._metrics: Final = metrics
+        self._learner: Final = learner
         self._clock: Final = clock
         self._ticks: Final = ticks
         self._passwords: Final = Passwords()
@@ -194,6 +210,13 @@ class Authenticator:
             user_id=grant.user_id,
             datasource_id=grant.datasource_id,
         )
+        if self._learner is not None:
+            self._learner.learn(
+                principal.subscription_id,
+                principal.key_id,
+                of_subscription=grant.subscription_quota,
+                of_key=grant.quota,
+            )
         self._remember(digest, principal, grant)
         if grant.kind == "key" and (
             grant.last_used_at is None or grant.last_used_at < self._clock() - _USED_INTERVAL

@@ -1,12 +1,15 @@
 """The relay's Prometheus collectors, declared once, in a registry of their own."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from cloud_connect_relay.quota import QuotaUse
 
 __all__ = ["Budget", "Metrics"]
 
@@ -47,6 +50,26 @@ class Metrics:
         self.calls_running: Final = Gauge(
             "cloud_connect_calls_running",
             "Calls that are running.",
+            registry=self.registry,
+        )
+        self.calls_queued: Final = Gauge(
+            "cloud_connect_calls_queued",
+            "Calls that wait for their turn at a connector.",
+            registry=self.registry,
+        )
+        self.queued_bytes: Final = Gauge(
+            "cloud_connect_queued_bytes",
+            "Bodies of the calls that wait for their turn.",
+            registry=self.registry,
+        )
+        self.streams_open: Final = Gauge(
+            "cloud_connect_streams_open",
+            "Streams that are open on the sessions of this node.",
+            registry=self.registry,
+        )
+        self.handshakes_pending: Final = Gauge(
+            "cloud_connect_handshakes_pending",
+            "Sockets of agents that have not authenticated yet.",
             registry=self.registry,
         )
         self.connectors_online: Final = Gauge(
@@ -91,17 +114,23 @@ class Metrics:
             self._bytes_in.inc(bytes_in)
         self._bytes_out.inc(bytes_out)
 
-    def watch_connectors(self, count: Callable[[], float]) -> None:
-        """Ask *count* for the connectors online whenever somebody reads the metrics."""
+    def watch_connectors(self, count: Callable[[], float], *, streams: Callable[[], float]) -> None:
+        """Ask for the connectors online and their streams whenever somebody reads the metrics."""
         self.connectors_online.set_function(count)
+        self.streams_open.set_function(streams)
 
-    def render(self, budgets: Iterable[Budget] = ()) -> bytes:
+    def render(self, budgets: Iterable[Budget] = (), *, quotas: "Iterable[QuotaUse]" = ()) -> bytes:
         """Return all of it in Prometheus's text format.
 
         Args:
             budgets: Of the connectors that the reader may see; they stand nowhere else.
+            quotas: Of the reader's own subscription and key.
         """
-        return generate_latest(self.registry) + generate_latest(_Budgets(budgets))
+        return (
+            generate_latest(self.registry)
+            + generate_latest(_Budgets(budgets))
+            + generate_latest(_Quotas(quotas))
+        )
 
 
 class _Budgets(Collector):
@@ -131,3 +160,25 @@ class _Budgets(Collector):
             )
         if remaining.samples:
             yield remaining
+
+
+class _Quotas(Collector):
+    """What the quotas of one reader allow, and what is left of them."""
+
+    def __init__(self, uses: "Iterable[QuotaUse]") -> None:
+        self._uses: Final = tuple(uses)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauges, unless there is nothing to tell."""
+        if not self._uses:
+            return
+        labels = ("of", "id", "limit")
+        allowed = GaugeMetricFamily("cloud_connect_quota", "What a quota allows.", labels=labels)
+        left = GaugeMetricFamily(
+            "cloud_connect_quota_left", "What is left of a quota at this moment.", labels=labels
+        )
+        for use in self._uses:
+            allowed.add_metric((use.kind, use.id, use.limit), use.allowed)
+            left.add_metric((use.kind, use.id, use.limit), use.left)
+        yield allowed
+        yield left

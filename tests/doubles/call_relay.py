@@ -187,6 +187,7 @@ async def call_relay(folder: Path, **calls: Any) -> AsyncIterator[CallRelay]:
                 pepper=store.identity.pepper,
                 settings=settings.auth,
                 metrics=metrics,
+                learner=service.quotas,
             ),
             registry=registry,
             calls=service,

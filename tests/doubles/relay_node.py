@@ -16,6 +16,7 @@ from cloud_connect_relay.identity import RelayIdentity
 from cloud_connect_relay.ids import new_id
 from cloud_connect_relay.passwords import Passwords
 from cloud_connect_relay.paths import RelayPaths
+from cloud_connect_relay.quota import NO_QUOTA, Quota
 from cloud_connect_relay.settings import RelaySettings
 from cloud_connect_relay.storage import Storage
 from cloud_connect_relay.storage.founding import Founding, found
@@ -37,7 +38,11 @@ class Founded:
     api_key: str
 
     async def key(
-        self, *scopes: str, subscription_id: str | None = None, expires_at: float | None = None
+        self,
+        *scopes: str,
+        subscription_id: str | None = None,
+        expires_at: float | None = None,
+        quota: Quota = NO_QUOTA,
     ) -> str:
         credential = Credential.new(CredentialKind.API_KEY)
         await self.storage.of(subscription_id or self.subscription_id).keys.create(
@@ -48,6 +53,7 @@ class Founded:
             actor="test",
             at=NOW,
             expires_at=expires_at,
+            quota=quota,
         )
         return credential.reveal()
 

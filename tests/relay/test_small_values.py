@@ -87,12 +87,13 @@ def test_public_url_comes_first(public: str, base: str, tunnel: str) -> None:
 
 def test_metrics_count_calls() -> None:
     metrics = Metrics()
-    metrics.watch_connectors(lambda: 3)
+    metrics.watch_connectors(lambda: 3, streams=lambda: 8)
     metrics.call_finished("query", "completed", 0.02)
     text = metrics.render().decode()
     assert 'cloud_connect_calls_total{operation="query",outcome="completed"} 1.0' in text
     assert 'cloud_connect_call_duration_seconds_count{operation="query"} 1.0' in text
     assert "cloud_connect_connectors_online 3.0" in text
+    assert "cloud_connect_streams_open 8.0" in text
 
 
 def test_two_relays_in_one_process_count_apart() -> None:

@@ -52,10 +52,12 @@ async def metrics(
     principal: Annotated[Principal, Depends(require("metrics:read"))],
     services: Annotated[Services, Depends(services)],
 ) -> Response:
-    """Return the relay's metrics, and its connectors' Procore budgets, in Prometheus's format."""
+    """Return the relay's metrics, and the reader's budgets and quotas, in Prometheus's format."""
     budgets = _budgets_of(services.registry.sessions(principal.subscription_id))
+    quotas = services.calls.quotas.uses((principal.subscription_id, principal.key_id))
     return Response(
-        services.metrics.render(budgets), headers={"content-type": services.metrics.content_type}
+        services.metrics.render(budgets, quotas=quotas),
+        headers={"content-type": services.metrics.content_type},
     )
 
 

@@ -20,6 +20,7 @@ from cloud_connect.errors import (
     UnauthorizedError,
 )
 from cloud_connect_relay.api.bodies import to_json
+from cloud_connect_relay.calls.quotas import OverQuotaError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -202,4 +203,8 @@ def _headers(error: CloudConnectError) -> dict[str, str]:
         headers["www-authenticate"] = "Bearer"
     if error.outcome is Outcome.UNKNOWN:
         headers["should-retry"] = "false"
+    if isinstance(error, OverQuotaError):  # draft-ietf-httpapi-ratelimit-headers
+        window = "" if error.window is None else f";w={error.window:.0f}"
+        headers["ratelimit-policy"] = f'"{error.limit}";q={error.quantity}{window}'
+        headers["ratelimit"] = f'"{error.limit}";r=0;t={headers["retry-after"]}'
     return headers

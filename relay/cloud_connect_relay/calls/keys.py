@@ -47,7 +47,7 @@ class IdempotencyKeys:
             IdempotencyMismatchError: If the key belongs to another request.
             OutcomeUnknownError: If nobody knows what became of the first attempt.
             CloudConnectError: The failure that was the answer to the first attempt.
-            QuotaExceededError: If the subscription has as many calls running as it may.
+            OverQuotaError: If a quota of its subscription or key is used up.
         """
         holder = self._running.with_key(spec.subscription_id, key)
         if holder is not None and holder.ended:

@@ -35,7 +35,7 @@ class Lifecycle:
         """Let a call in.
 
         Raises:
-            QuotaExceededError: If its subscription has as many running as it may.
+            OverQuotaError: If a quota of its subscription or key is used up.
         """
         return self._running.admit(spec)
 

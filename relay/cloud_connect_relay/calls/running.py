@@ -1,4 +1,4 @@
-"""The calls that run at this moment, and how many of them a subscription may have."""
+"""The calls that run at this moment, admitted as far as quotas allow."""
 
 import asyncio
 import time
@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from secrets import token_bytes
 from typing import Final
 
-from cloud_connect.errors import CloudConnectError, Outcome, QuotaExceededError
+from cloud_connect.errors import CloudConnectError, Outcome
+from cloud_connect_relay.calls.quotas import Quotas
 from cloud_connect_relay.calls.spec import CallSpec
 from cloud_connect_relay.ids import ALPHABET
 from cloud_connect_relay.storage.calls import CallRecord, CallState
@@ -14,7 +15,6 @@ from cloud_connect_relay.storage.calls import CallRecord, CallState
 __all__ = ["RunningCall", "RunningCalls"]
 
 _PROGRESS_SECONDS: Final = 60.0  # without progress, after which a call that made some is given up
-_RETRY_AFTER: Final = 1.0  # seconds; running calls end by themselves
 _ID_CHARS: Final = 16  # of 5 bits each
 _CHARACTERS: Final = ALPHABET.encode() * 8  # one for each byte; 256 is a multiple of 32
 
@@ -179,18 +179,12 @@ class RunningCall:
 
 
 class RunningCalls:
-    """The table of running calls; it admits new ones up to the subscription's share."""
+    """The table of running calls; it admits new ones as far as quotas allow."""
 
-    def __init__(
-        self,
-        *,
-        max_per_subscription: int,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._max: Final = max_per_subscription
+    def __init__(self, quotas: Quotas, *, clock: Callable[[], float] = time.time) -> None:
+        self._quotas: Final = quotas
         self._clock: Final = clock
         self._calls: Final[dict[str, RunningCall]] = {}
-        self._counts: Final[dict[str, int]] = {}
         self._keyed: Final[dict[tuple[str, str], RunningCall]] = {}
 
     def __len__(self) -> int:
@@ -200,16 +194,9 @@ class RunningCalls:
         """Let a call in; its idempotency key, if it has one, must not be held by another.
 
         Raises:
-            QuotaExceededError: If its subscription has as many running as it may.
+            OverQuotaError: If a quota of its subscription or key is used up.
         """
-        count = self._counts.get(spec.subscription_id, 0)
-        if count >= self._max:
-            raise QuotaExceededError(
-                f"The subscription has {self._max} calls running, which is its limit; repeat the"
-                " request in a moment.",
-                retry_after=_RETRY_AFTER,
-            )
-        self._counts[spec.subscription_id] = count + 1
+        self._quotas.admit(spec.subscription_id, spec.key_id)
         deadline = asyncio.get_running_loop().time() + spec.timeout
         call = RunningCall(spec, deadline=deadline, now=self._clock())
         self._calls[call.id] = call
@@ -222,12 +209,10 @@ class RunningCalls:
         if self._calls.pop(call.id, None) is None:
             return
         self.free_key(call)
-        subscription_id = call.spec.subscription_id
-        left = self._counts[subscription_id] - 1
-        if left:
-            self._counts[subscription_id] = left
-        else:
-            del self._counts[subscription_id]
+        spec = call.spec
+        self._quotas.release(
+            spec.subscription_id, spec.key_id, size=call.sent_bytes + call.received_bytes
+        )
 
     def free_key(self, call: RunningCall) -> None:
         """Let go of the call's idempotency key: from here on its record tells a repeat."""

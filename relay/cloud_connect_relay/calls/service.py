@@ -16,6 +16,7 @@ from cloud_connect_relay.calls.journals import Journals
 from cloud_connect_relay.calls.keys import IdempotencyKeys
 from cloud_connect_relay.calls.ledger import Ledger
 from cloud_connect_relay.calls.lifecycle import Lifecycle
+from cloud_connect_relay.calls.quotas import Quotas
 from cloud_connect_relay.calls.reads import Reads
 from cloud_connect_relay.calls.recovery import Recovery
 from cloud_connect_relay.calls.resolution import Resolution
@@ -43,6 +44,7 @@ class CallService:
     Attributes:
         settings: Deadlines and limits of calls.
         sources: The data sources, remembered for a moment.
+        quotas: What subscriptions and keys may take.
     """
 
     def __init__(
@@ -60,7 +62,8 @@ class CallService:
         self.sources: Final = DataSourceDirectory(storage)
         self._storage: Final = storage
         self._records: Final = CallsOfAll(storage)
-        self._running: Final = RunningCalls(max_per_subscription=settings.max_running, clock=clock)
+        self.quotas: Final = Quotas(max_running=settings.max_running)
+        self._running: Final = RunningCalls(self.quotas, clock=clock)
         self._ledger: Final = ledger
         self._clock: Final = clock
         lifecycle = Lifecycle(self._running, self._ledger, metrics, clock=clock)

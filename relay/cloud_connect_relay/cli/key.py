@@ -7,7 +7,14 @@ import click
 
 from cloud_connect.terminal import fields, print_json
 from cloud_connect_relay.cli.invocation import Invocation, pass_invocation, shared_options
-from cloud_connect_relay.cli.parameters import DURATION, NAME, subscription_option
+from cloud_connect_relay.cli.parameters import (
+    DURATION,
+    NAME,
+    quota_changes,
+    quota_options,
+    quota_text,
+    subscription_option,
+)
 from cloud_connect_relay.cli.terminal import print_items, print_revoked, secret
 from cloud_connect_relay.credentials import SCOPES
 
@@ -31,21 +38,29 @@ def key() -> None:
 )
 @click.option("--name", type=NAME, default="unnamed", help="What it is for.")
 @click.option("--expires-in", type=DURATION, help="Such as 30d; otherwise it never ends.")
+@quota_options
 @subscription_option
 @shared_options
 @pass_invocation
 def create(
     invocation: Invocation,
+    /,
     *,
     scopes: Sequence[str],
     name: str,
     expires_in: int | None,
     subscription: str | None,
+    **quota: int | str | None,
 ) -> None:
     """Create an API key; it is printed once."""
     made = invocation.run(
         _create(
-            invocation, scopes=scopes, name=name, expires_in=expires_in, subscription=subscription
+            invocation,
+            scopes=scopes,
+            name=name,
+            expires_in=expires_in,
+            subscription=subscription,
+            quota=quota_changes(quota),
         )
     )
     if invocation.json:
@@ -57,9 +72,30 @@ def create(
             ("Name", made["name"]),
             ("Scopes", ", ".join(made["scopes"])),
             ("Expires", made["expires_at"] or "never"),
+            ("Quota", quota_text(made["quota"])),
         ]
     )
     secret("API key (shown this once)", made["api_key"])
+
+
+@key.command()
+@click.argument("key_id", metavar="ID")
+@quota_options
+@subscription_option
+@shared_options
+@pass_invocation
+def update(
+    invocation: Invocation, /, *, key_id: str, subscription: str | None, **quota: int | str | None
+) -> None:
+    """Bound the calls of a key; a running relay follows within seconds."""
+    changes = quota_changes(quota)
+    if not changes:
+        raise click.UsageError("Say what to change, such as --quota-per-second 50.")
+    changed = invocation.run(_update(invocation, key_id, subscription, changes))
+    if invocation.json:
+        print_json(changed)
+        return
+    fields([("Id", changed["id"]), ("Quota", quota_text(changed["quota"]))])
 
 
 @key.command(name="list")
@@ -72,7 +108,7 @@ def list_(invocation: Invocation, *, subscription: str | None) -> None:
     print_items(
         items,
         as_json=invocation.json,
-        head=("ID", "NAME", "STATUS", "SCOPES", "LAST USED", "SUBSCRIPTION"),
+        head=("ID", "NAME", "STATUS", "SCOPES", "LAST USED", "SUBSCRIPTION", "QUOTA"),
         row=_row,
         empty="There is no key.",
     )
@@ -96,9 +132,11 @@ async def _create(
     name: str,
     expires_in: int | None,
     subscription: str | None,
+    quota: Mapping[str, int | None],
 ) -> dict[str, Any]:
     from cloud_connect_relay.cli.store import ACTOR, open_workplace
     from cloud_connect_relay.credentials import Credential, CredentialKind
+    from cloud_connect_relay.quota import NO_QUOTA
     from cloud_connect_relay.times import iso_time
 
     async with open_workplace(invocation) as work:
@@ -112,6 +150,7 @@ async def _create(
             actor=ACTOR,
             at=work.now,
             expires_at=None if expires_in is None else work.now + expires_in,
+            quota=NO_QUOTA.changed(quota),
         )
     return {
         "id": made.id,
@@ -121,6 +160,7 @@ async def _create(
         "scopes": sorted(made.scopes),
         "expires_at": iso_time(made.expires_at),
         "subscription_id": tenant.id,
+        "quota": made.quota.limits(),
     }
 
 
@@ -141,6 +181,7 @@ async def _list(invocation: Invocation, subscription: str | None) -> list[dict[s
                 "expires_at": iso_time(one.expires_at),
                 "revoked_at": iso_time(one.revoked_at),
                 "last_used_at": iso_time(one.last_used_at),
+                "quota": one.quota.limits(),
             }
             for tenant in await work.chosen(subscription)
             for one in await work.storage.of(tenant.id).keys.all()
@@ -155,7 +196,27 @@ def _row(item: Mapping[str, Any]) -> tuple[str | None, ...]:
         ", ".join(item["scopes"]),
         item["last_used_at"] or "never used",
         item["subscription"],
+        quota_text(item["quota"]),
     )
+
+
+async def _update(
+    invocation: Invocation,
+    key_id: str,
+    subscription: str | None,
+    changes: Mapping[str, int | None],
+) -> dict[str, Any]:
+    from cloud_connect_relay.cli.store import ACTOR, StoreError, open_workplace
+
+    async with open_workplace(invocation) as work:
+        for tenant in await work.chosen(subscription):
+            keys = work.storage.of(tenant.id).keys
+            found = await keys.find(key_id)
+            if found is not None:
+                quota = found.quota.changed(changes)
+                await keys.set_quota(key_id, quota, actor=ACTOR, at=work.now)
+                return {"id": key_id, "quota": quota.limits()}
+    raise StoreError(f"There is no live key with the id '{key_id}'; see: key list.")
 
 
 async def _revoke(invocation: Invocation, key_id: str, subscription: str | None) -> None:

@@ -2,18 +2,37 @@
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import click
 
 from cloud_connect_relay.times import parse_duration
 
-__all__ = ["DURATION", "NAME", "database_option", "read_password", "subscription_option"]
+__all__ = [
+    "DURATION",
+    "NAME",
+    "database_option",
+    "quota_changes",
+    "quota_options",
+    "quota_text",
+    "read_password",
+    "subscription_option",
+]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,100}")
+_AMOUNT: Final = re.compile(r"([1-9][0-9]{0,14})\s*(|[kmgt]ib)", re.ASCII)
+_UNITS: Final = {"": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+_LIFTED: Final = "none"
+_QUOTAS: Final = {
+    "per_second": "Calls that may begin in a second.",
+    "burst": "Calls that may begin at once; otherwise what a second allows.",
+    "running": "Calls that may run at the same time.",
+    "bytes_per_minute": "Bytes that calls may move in a minute, such as 50MiB.",
+    "bytes_per_day": "Bytes that calls may move in a day, such as 10GiB.",
+}
 _MIN_PASSWORD: Final = 8  # characters
 _MAX_PASSWORD: Final = 1024  # characters
 
@@ -40,6 +59,22 @@ class _Name(click.ParamType):  # type: ignore[type-arg]  # generic in newer clic
         return name
 
 
+class _Amount(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks only
+    name = "n"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        """Return a number, or the word that lifts the bound."""
+        text = str(value).strip().lower()
+        if text == _LIFTED:
+            return text
+        match = _AMOUNT.fullmatch(text)
+        if match is None:
+            self.fail("write a whole number such as 50 or 10MiB, or none", param, ctx)
+        return int(match[1]) * _UNITS[match[2]]
+
+
 DURATION: Final = _Duration()
 NAME: Final = _Name()
 
@@ -52,6 +87,29 @@ def subscription_option(function: _Function) -> _Function:
         metavar="S",
         help="Id or name; not needed while there is only one.",
     )(function)
+
+
+def quota_options(function: _Function) -> _Function:
+    """Add ``--quota-per-second`` and the like."""
+    for name, text in reversed(_QUOTAS.items()):
+        flag = f"--quota-{name.replace('_', '-')}"
+        function = click.option(flag, type=_Amount(), metavar="N|none", help=text)(function)
+    return function
+
+
+def quota_changes(given: Mapping[str, int | str | None]) -> dict[str, int | None]:
+    """Return the bounds that options of :func:`quota_options` set or lift (``None``)."""
+    named = {name.removeprefix("quota_"): value for name, value in given.items()}
+    return {
+        name: value if isinstance(value, int) else None
+        for name, value in named.items()
+        if value is not None
+    }
+
+
+def quota_text(limits: Mapping[str, int]) -> str:
+    """Return a quota in one line."""
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in limits.items()) or "-"
 
 
 def database_option(function: _Function) -> _Function:

@@ -1,13 +1,13 @@
 """``cloud-connect-relay subscription``: the tenants of this relay."""
 
-from operator import itemgetter
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from cloud_connect.terminal import fields, print_json
 from cloud_connect_relay.cli.invocation import Invocation, pass_invocation, shared_options
-from cloud_connect_relay.cli.parameters import NAME
+from cloud_connect_relay.cli.parameters import NAME, quota_changes, quota_options, quota_text
 from cloud_connect_relay.cli.terminal import print_items, print_revoked, secret
 
 __all__ = ["subscription"]
@@ -21,16 +21,34 @@ def subscription() -> None:
 
 @subscription.command()
 @click.argument("name", type=NAME)
+@quota_options
 @shared_options
 @pass_invocation
-def create(invocation: Invocation, *, name: str) -> None:
+def create(invocation: Invocation, /, *, name: str, **quota: int | str | None) -> None:
     """Create a subscription with its first API key (all scopes), printed once."""
-    made = invocation.run(_create(invocation, name))
+    made = invocation.run(_create(invocation, name, quota_changes(quota)))
     if invocation.json:
         print_json(made)
         return
     fields([("Subscription", made["name"]), ("Id", made["id"])])
     secret("API key, all scopes (shown this once)", made["api_key"])
+
+
+@subscription.command()
+@click.argument("subscription")
+@quota_options
+@shared_options
+@pass_invocation
+def update(invocation: Invocation, /, *, subscription: str, **quota: int | str | None) -> None:
+    """Bound the calls of a subscription, by its id or name; a running relay follows in seconds."""
+    changes = quota_changes(quota)
+    if not changes:
+        raise click.UsageError("Say what to change, such as --quota-per-second 50.")
+    changed = invocation.run(_update(invocation, subscription, changes))
+    if invocation.json:
+        print_json(changed)
+        return
+    fields([("Subscription", changed["name"]), ("Quota", quota_text(changed["quota"]))])
 
 
 @subscription.command(name="list")
@@ -42,8 +60,8 @@ def list_(invocation: Invocation) -> None:
     print_items(
         items,
         as_json=invocation.json,
-        head=("ID", "NAME", "STATUS", "CREATED"),
-        row=itemgetter("id", "name", "status", "created_at"),
+        head=("ID", "NAME", "STATUS", "CREATED", "QUOTA"),
+        row=_row,
         empty="There is no subscription.",
     )
 
@@ -59,13 +77,29 @@ def revoke(invocation: Invocation, *, subscription: str) -> None:
     print_revoked(revoked, as_json=invocation.json, sentence=sentence)
 
 
-async def _create(invocation: Invocation, name: str) -> dict[str, Any]:
+def _row(item: Mapping[str, Any]) -> tuple[str | None, ...]:
+    return (
+        item["id"],
+        item["name"],
+        item["status"],
+        item["created_at"],
+        quota_text(item["quota"]),
+    )
+
+
+async def _create(
+    invocation: Invocation, name: str, quota: Mapping[str, int | None]
+) -> dict[str, Any]:
     from cloud_connect_relay.cli.store import ACTOR, open_workplace
     from cloud_connect_relay.credentials import Credential, CredentialKind
+    from cloud_connect_relay.quota import NO_QUOTA
     from cloud_connect_relay.storage.subscriptions import Subscriptions
 
     async with open_workplace(invocation) as work:
-        made = await Subscriptions(work.storage).create(name, actor=ACTOR, at=work.now)
+        bounds = NO_QUOTA.changed(quota)
+        made = await Subscriptions(work.storage).create(
+            name, actor=ACTOR, at=work.now, quota=bounds
+        )
         key = Credential.new(CredentialKind.API_KEY)
         await work.storage.of(made.id).keys.create(
             key.id,
@@ -75,7 +109,25 @@ async def _create(invocation: Invocation, name: str) -> dict[str, Any]:
             actor=ACTOR,
             at=work.now,
         )
-    return {"id": made.id, "name": made.name, "api_key": key.reveal()}
+    return {
+        "id": made.id,
+        "name": made.name,
+        "api_key": key.reveal(),
+        "quota": made.quota.limits(),
+    }
+
+
+async def _update(
+    invocation: Invocation, wanted: str, changes: Mapping[str, int | None]
+) -> dict[str, Any]:
+    from cloud_connect_relay.cli.store import ACTOR, open_workplace
+    from cloud_connect_relay.storage.subscriptions import Subscriptions
+
+    async with open_workplace(invocation) as work:
+        found = await work.subscription(wanted)
+        quota = found.quota.changed(changes)
+        await Subscriptions(work.storage).set_quota(found.id, quota, actor=ACTOR, at=work.now)
+    return {"id": found.id, "name": found.name, "quota": quota.limits()}
 
 
 async def _list(invocation: Invocation) -> list[dict[str, Any]]:
@@ -91,6 +143,7 @@ async def _list(invocation: Invocation) -> list[dict[str, Any]]:
                 "status": "live" if one.revoked_at is None else "revoked",
                 "created_at": iso_time(one.created_at),
                 "revoked_at": iso_time(one.revoked_at),
+                "quota": one.quota.limits(),
             }
             for one in await Subscriptions(work.storage).all()
         ]

@@ -75,6 +75,7 @@ class Gateway:
             files.append(settings.tls_cert)
         self.port = 0
         self.admission: Final = _admission(settings.tunnel, proxied=_is_proxied(services))
+        services.metrics.handshakes_pending.set_function(lambda: self.admission.pending)
         self._services: Final = services
         self._times: Final = times
         self._connectors: Final = ConnectorSessions(services.storage)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
+from cloud_connect_relay.quota import NO_QUOTA, Quota
 from cloud_connect_relay.storage import audit
 from cloud_connect_relay.storage.tables import access_tokens, api_keys, subscriptions, users
 
@@ -29,6 +30,7 @@ class ApiKey:
     expires_at: float | None
     revoked_at: float | None
     last_used_at: float | None
+    quota: Quota = NO_QUOTA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,7 @@ class Grant:
     Attributes:
         live_until: When it ends by itself; ``None`` is never.
         revoked: Whether it, or what it was derived from, has been revoked.
+        quota: Of the API key that it is, or was derived from.
     """
 
     id: str
@@ -51,6 +54,8 @@ class Grant:
     live_until: float | None
     revoked: bool
     last_used_at: float | None
+    quota: Quota
+    subscription_quota: Quota
 
     def is_live(self, now: float) -> bool:
         """Whether it is worth anything at *now*."""
@@ -63,7 +68,11 @@ _USED: Final = (
     .values(last_used_at=bindparam("new_last_used_at"))
 )
 _KEY: Final = (
-    select(api_keys, subscriptions.c.revoked_at.label("subscription_revoked_at"))
+    select(
+        api_keys,
+        subscriptions.c.revoked_at.label("subscription_revoked_at"),
+        subscriptions.c.quota.label("subscription_quota"),
+    )
     .join(subscriptions, subscriptions.c.id == api_keys.c.subscription_id)
     .where(api_keys.c.id == bindparam("this_id"))
 )
@@ -71,6 +80,8 @@ _TOKEN: Final = (
     select(
         access_tokens,
         subscriptions.c.revoked_at.label("subscription_revoked_at"),
+        subscriptions.c.quota.label("subscription_quota"),
+        api_keys.c.quota.label("quota"),
         api_keys.c.revoked_at.label("key_revoked_at"),
         api_keys.c.expires_at.label("key_expires_at"),
         users.c.revoked_at.label("user_revoked_at"),
@@ -106,6 +117,8 @@ class Grants:
             live_until=row.expires_at,
             revoked=_any(row.revoked_at, row.subscription_revoked_at),
             last_used_at=row.last_used_at,
+            quota=Quota.of(row.quota),
+            subscription_quota=Quota.of(row.subscription_quota),
         )
 
     async def find_token(self, token_id: str) -> Grant | None:
@@ -131,6 +144,8 @@ class Grants:
                 row.user_revoked_at,
             ),
             last_used_at=None,
+            quota=Quota.of(row.quota),
+            subscription_quota=Quota.of(row.subscription_quota),
         )
 
     async def used(self, key_id: str, *, at: float) -> None:
@@ -161,6 +176,7 @@ class Keys:
         actor: str,
         at: float,
         expires_at: float | None = None,
+        quota: Quota = NO_QUOTA,
     ) -> ApiKey:
         """Store a new API key."""
         made = ApiKey(
@@ -171,6 +187,7 @@ class Keys:
             expires_at=expires_at,
             revoked_at=None,
             last_used_at=None,
+            quota=quota,
         )
         async with self._storage.write() as connection:
             await connection.execute(
@@ -182,6 +199,7 @@ class Keys:
                     scopes=sorted(made.scopes),
                     created_at=at,
                     expires_at=expires_at,
+                    quota=quota.limits() or None,
                 )
             )
             await audit.append(
@@ -204,6 +222,31 @@ class Keys:
         )
         async with self._storage.read() as connection:
             return [_key(row) for row in (await connection.execute(statement)).all()]
+
+    async def find(self, key_id: str) -> ApiKey | None:
+        """Return the live key with *key_id*."""
+        return next(
+            (one for one in await self.all() if one.id == key_id and one.revoked_at is None), None
+        )
+
+    async def set_quota(self, key_id: str, quota: Quota, *, actor: str, at: float) -> None:
+        """Bound the calls of a key from now on, those by tokens derived from it included."""
+        statement = (
+            update(api_keys)
+            .where(api_keys.c.subscription_id == self._subscription_id, api_keys.c.id == key_id)
+            .values(quota=quota.limits() or None)
+        )
+        async with self._storage.write() as connection:
+            await connection.execute(statement)
+            await audit.append(
+                connection,
+                subscription_id=self._subscription_id,
+                at=at,
+                actor=actor,
+                action="key.quota",
+                target=key_id,
+                detail=quota.limits(),
+            )
 
     async def revoke(self, key_id: str, *, actor: str, at: float) -> bool:
         """Refuse a key, and every token derived from it, from now on."""
@@ -291,4 +334,5 @@ def _key(row: "Row[Any]") -> ApiKey:
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
         last_used_at=row.last_used_at,
+        quota=Quota.of(row.quota),
     )

@@ -1,5 +1,6 @@
 """The subscriptions (tenants): for the relay's operator, not for callers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -8,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from cloud_connect.errors import InvalidRequestError
 from cloud_connect_relay.ids import new_id
+from cloud_connect_relay.quota import NO_QUOTA, Quota
 from cloud_connect_relay.storage import audit
 from cloud_connect_relay.storage.tables import subscriptions
 
@@ -28,6 +30,7 @@ class Subscription:
     name: str
     created_at: float
     revoked_at: float | None
+    quota: Quota = NO_QUOTA
 
 
 class Subscriptions:
@@ -36,17 +39,23 @@ class Subscriptions:
     def __init__(self, storage: "Storage") -> None:
         self._storage: Final = storage
 
-    async def create(self, name: str, *, actor: str, at: float) -> Subscription:
+    async def create(
+        self, name: str, *, actor: str, at: float, quota: Quota = NO_QUOTA
+    ) -> Subscription:
         """Store a new subscription.
 
         Raises:
             InvalidRequestError: If a live one has the name already.
         """
-        made = Subscription(id=new_id("sub"), name=name, created_at=at, revoked_at=None)
+        made = Subscription(
+            id=new_id("sub"), name=name, created_at=at, revoked_at=None, quota=quota
+        )
         try:
             async with self._storage.write() as connection:
                 await connection.execute(
-                    insert(subscriptions).values(id=made.id, name=name, created_at=at)
+                    insert(subscriptions).values(
+                        id=made.id, name=name, created_at=at, quota=quota.limits() or None
+                    )
                 )
                 await _audit(connection, made.id, "subscription.create", actor=actor, at=at)
         except IntegrityError as error:
@@ -60,6 +69,24 @@ class Subscriptions:
         statement = select(subscriptions).order_by(subscriptions.c.created_at, subscriptions.c.id)
         async with self._storage.read() as connection:
             return [_subscription(row) for row in (await connection.execute(statement)).all()]
+
+    async def set_quota(self, subscription_id: str, quota: Quota, *, actor: str, at: float) -> None:
+        """Bound the calls of a subscription from now on."""
+        statement = (
+            update(subscriptions)
+            .where(subscriptions.c.id == subscription_id)
+            .values(quota=quota.limits() or None)
+        )
+        async with self._storage.write() as connection:
+            await connection.execute(statement)
+            await _audit(
+                connection,
+                subscription_id,
+                "subscription.quota",
+                actor=actor,
+                at=at,
+                detail=quota.limits(),
+            )
 
     async def revoke(self, subscription_id: str, *, actor: str, at: float) -> bool:
         """Refuse all credentials and connectors of a subscription from now on."""
@@ -76,7 +103,13 @@ class Subscriptions:
 
 
 async def _audit(
-    connection: "AsyncConnection", subscription_id: str, action: str, *, actor: str, at: float
+    connection: "AsyncConnection",
+    subscription_id: str,
+    action: str,
+    *,
+    actor: str,
+    at: float,
+    detail: Mapping[str, Any] | None = None,
 ) -> None:
     await audit.append(
         connection,
@@ -85,10 +118,15 @@ async def _audit(
         actor=actor,
         action=action,
         target=subscription_id,
+        detail=detail,
     )
 
 
 def _subscription(row: "Row[Any]") -> Subscription:
     return Subscription(
-        id=row.id, name=row.name, created_at=row.created_at, revoked_at=row.revoked_at
+        id=row.id,
+        name=row.name,
+        created_at=row.created_at,
+        revoked_at=row.revoked_at,
+        quota=Quota.of(row.quota),
     )

@@ -66,6 +66,7 @@ subscriptions: Final = Table(
     Column("name", Text, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("revoked_at", Float),
+    Column("quota", JSON(none_as_null=True)),
     Index(
         "uq_subscriptions_name",
         "name",
@@ -113,6 +114,7 @@ api_keys: Final = Table(
     Column("expires_at", Float),
     Column("revoked_at", Float),
     Column("last_used_at", Float),
+    Column("quota", JSON(none_as_null=True)),
     Index("ix_api_keys_subscription_id", "subscription_id"),
 )
 

@@ -43,12 +43,49 @@ def test_data_folder_may_be_named_after_the_command_or_in_the_environment(
 
 def test_subscription_comes_with_its_first_key(initialised: Commands) -> None:
     made = initialised.json("subscription", "create", "Acme")
-    assert set(made) == {"id", "name", "api_key"}
+    assert set(made) == {"id", "name", "api_key", "quota"}
     keys = initialised.json("key", "list", "--subscription", "Acme")["items"]
     assert [key["scopes"] for key in keys] == [["all"]]
     told = initialised("subscription", "create", "Acme")
     assert told.status == 1
     assert "already" in told.err
+
+
+def test_quota_of_a_subscription_is_set_changed_and_lifted(initialised: Commands) -> None:
+    made = initialised.json(
+        "subscription", "create", "Acme", "--quota-per-second", "50", "--quota-running", "200"
+    )
+    assert made["quota"] == {"per_second": 50, "running": 200}
+    changed = initialised.json(
+        "subscription", "update", "Acme", "--quota-per-second", "none", "--quota-bytes-per-day",
+        "10GiB",
+    )  # fmt: skip
+    assert changed["quota"] == {"running": 200, "bytes_per_day": 10 * 2**30}
+    listed = {one["name"]: one for one in initialised.json("subscription", "list")["items"]}
+    assert listed["Acme"]["quota"] == changed["quota"]
+    assert listed["Default"]["quota"] == {}
+    assert "running 200, bytes per day 10737418240" in initialised("subscription", "list").out
+    assert "running 7" in initialised("subscription", "update", "Acme", "--quota-running", "7").out
+
+
+def test_quota_of_a_key_is_set_changed_and_lifted(initialised: Commands) -> None:
+    made = initialised.json("key", "create", "--scope", "all", "--quota-burst", "5")
+    assert made["quota"] == {"burst": 5}
+    changed = initialised.json("key", "update", made["id"], "--quota-bytes-per-minute", "1MiB")
+    assert changed["quota"] == {"burst": 5, "bytes_per_minute": 2**20}
+    assert initialised("key", "update", made["id"], "--quota-burst", "none").status == 0
+    quotas = {one["id"]: one["quota"] for one in initialised.json("key", "list")["items"]}
+    assert quotas[made["id"]] == {"bytes_per_minute": 2**20}
+
+
+def test_wrong_quota_is_a_usage_error(initialised: Commands) -> None:
+    assert initialised("subscription", "update", "Default").status == 2
+    assert initialised("key", "update", "key_1").status == 2
+    for wrong in ("0", "-1", "many", "1.5", "10MB"):
+        told = initialised("key", "create", "--scope", "all", "--quota-running", wrong)
+        assert told.status == 2
+        assert "10MiB" in told.err
+    assert initialised("key", "update", "key_none", "--quota-running", "1").status == 1
 
 
 def test_subscription_is_chosen_by_id_or_name_and_must_be_when_there_are_several(

@@ -134,7 +134,7 @@ async def test_writers_wait_for_each_other_instead_of_failing(store: Founded) ->
 async def test_another_process_may_write_meanwhile(store: Founded, tmp_path: Path) -> None:
     def elsewhere() -> None:
         with contextlib.closing(sqlite3.connect(tmp_path / "relay.sqlite3")) as database:
-            database.execute("INSERT INTO subscriptions VALUES ('sub_x', 'x', 0, NULL)")
+            database.execute("INSERT INTO subscriptions VALUES ('sub_x', 'x', 0, NULL, NULL)")
             database.commit()
 
     await asyncio.to_thread(elsewhere)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HEAD", "upgrade"]
 
-HEAD: Final = "0002"  # the newest revision in versions/
+HEAD: Final = "0003"  # the newest revision in versions/
 
 
 async def upgrade(storage: "Storage") -> None:
