@@ -185,7 +185,9 @@ class Dispatcher:
         self._check_room()
         operation = _operation_of(call.operation)
         if operation is Operation.JOURNAL:
-            known = await self._writes.look_up(params_of(JournalParams, call).call_id)
+            wanted = params_of(JournalParams, call)
+            age = None if wanted.age_ms is None else wanted.age_ms / 1000
+            known = await self._writes.look_up(wanted.call_id, age=age)
             await call.reply.send(known.head, known.body or b"")
             return
         if self._paused():

@@ -34,9 +34,8 @@ log = structlog.get_logger(__name__)
 class CallJournal(Protocol):
     """The durable record of calls, as far as writes need it."""
 
-    @property
-    def problem(self) -> str | None:
-        """Why it cannot be used."""
+    def vouches_for(self, age: float | None) -> bool:
+        """Whether a call without an entry, sent *age* seconds ago, surely never came."""
         ...
 
     async def receive(
@@ -258,25 +257,29 @@ class WriteCalls:
             return (await self._join(run, call, fingerprint)).replayed
         return _stored(await self._find(call.call_id), fingerprint)
 
-    async def look_up(self, call_id: str) -> Answer:
+    async def look_up(self, call_id: str, *, age: float | None = None) -> Answer:
         """Return what is known of a call: no outcome while it runs or the journal is shut.
 
         A call that the journal does not know has a problem that says so, and no outcome.
+
+        Args:
+            age: How many seconds ago it was sent here, if that is known.
         """
         if call_id in self._running:
             return Answer(head=ResponseHead(status=202))
         try:
-            return _stored(await self._find(call_id), None)
+            return _stored(await self._find(call_id, age), None)
         except NotFoundError as error:
             return Answer(head=ResponseHead(status=error.status, problem=problem_of(error)))
         except CloudConnectError:
             return Answer(head=ResponseHead(status=503))
 
-    async def _find(self, call_id: str) -> JournalEntry:
+    async def _find(self, call_id: str, age: float | None = None) -> JournalEntry:
         entry = await self._journal.find(call_id)
         if entry is None:
-            # What a damaged journal does not show may have been executed all the same.
-            outcome = Outcome.UNKNOWN if self._journal.problem else Outcome.NOT_EXECUTED
+            # What a lost or purged journal does not show may have been executed all the same.
+            known = self._journal.vouches_for(age)
+            outcome = Outcome.NOT_EXECUTED if known else Outcome.UNKNOWN
             raise NotFoundError("The connector does not know this call.", outcome=outcome)
         return entry
 

@@ -263,9 +263,15 @@ class RedeemAnswer(_Wire):
 
 
 class JournalParams(_Wire):
-    """``journal``: what became of the call; answered with outcome, status and body if kept."""
+    """``journal``: what became of the call; answered with outcome, status and body if kept.
+
+    Attributes:
+        age_ms: How long ago it was sent to the agent. A journal that does not reach so far back
+            does not say of a call that it was not executed.
+    """
 
     call_id: str = Field(max_length=64)
+    age_ms: int | None = Field(default=None, ge=0)
 
 
 class ReportedBudget(_Wire):

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -14,8 +16,6 @@ from cloud_connect_relay.calls.answer import Answer
 from cloud_connect_relay.calls.failures import error_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from cloud_connect.exchange import Exchange
     from cloud_connect.tunnel import ResponseHead
     from cloud_connect_relay.gateway.registry import LiveSession, Registry
@@ -50,8 +50,9 @@ class Finding:
 class Journals:
     """Asks the journals of connected agents."""
 
-    def __init__(self, registry: "Registry") -> None:
+    def __init__(self, registry: "Registry", *, clock: Callable[[], float] = time.time) -> None:
         self._registry: Final = registry
+        self._clock: Final = clock
 
     async def find(self, record: "CallRecord") -> Finding | None:
         """Return what the agent knows of the call; ``None`` if it cannot be asked now."""
@@ -59,7 +60,7 @@ class Journals:
         if live is None:
             return None
         try:
-            async with asyncio.timeout(_ASK_SECONDS), _asked(live, record) as exchange:
+            async with asyncio.timeout(_ASK_SECONDS), self._asked(live, record) as exchange:
                 return _finding(await exchange.receive_head(), since=live.connected_since)
         except (CloudConnectError, TimeoutError) as error:
             log.info("journal_not_asked", call_id=record.id, reason=str(error))
@@ -75,7 +76,7 @@ class Journals:
         if live is None:
             return None
         try:
-            async with asyncio.timeout(_ASK_SECONDS), _asked(live, record) as exchange:
+            async with asyncio.timeout(_ASK_SECONDS), self._asked(live, record) as exchange:
                 head = await exchange.receive_head()
                 if not head.replayed:
                     return None
@@ -96,23 +97,23 @@ class Journals:
             return None
         return live
 
-
-@contextlib.asynccontextmanager
-async def _asked(live: "LiveSession", record: "CallRecord") -> "AsyncIterator[Exchange]":
-    exchange = await live.session.open(
-        RequestHead(
-            operation=Operation.JOURNAL,
-            call_id=record.id,
-            deadline_ms=int(_ASK_SECONDS * 1000),
-            params={"call_id": record.id},
-        ),
-        end_stream=True,
-    )
-    try:
-        yield exchange
-    finally:
-        if not exchange.receive_ended:
-            exchange.reset(ResetCode.CANCEL)
+    @contextlib.asynccontextmanager
+    async def _asked(self, live: "LiveSession", record: "CallRecord") -> AsyncIterator["Exchange"]:
+        age = self._clock() - (record.dispatched_at or record.started_at)
+        exchange = await live.session.open(
+            RequestHead(
+                operation=Operation.JOURNAL,
+                call_id=record.id,
+                deadline_ms=int(_ASK_SECONDS * 1000),
+                params={"call_id": record.id, "age_ms": int(max(0.0, age) * 1000)},
+            ),
+            end_stream=True,
+        )
+        try:
+            yield exchange
+        finally:
+            if not exchange.receive_ended:
+                exchange.reset(ResetCode.CANCEL)
 
 
 def _finding(head: "ResponseHead", *, since: float) -> Finding:

@@ -69,7 +69,7 @@ class CallService:
         lifecycle = Lifecycle(self._running, self._ledger, metrics, clock=clock)
         router = Router(registry, storage, connector_wait=settings.connector_wait, clock=clock)
         dispatcher = Dispatcher(router, self._ledger, clock=clock)
-        journals = Journals(registry)
+        journals = Journals(registry, clock=clock)
         self._resolution: Final = Resolution(registry, journals, self._records, clock=clock)
         recovery = Recovery(journals, self._resolution)
         self._keys: Final = IdempotencyKeys(
