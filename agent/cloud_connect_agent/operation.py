@@ -1,6 +1,7 @@
 """What the command line asks of a running agent and tells it, and what the agent reports."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
@@ -22,6 +23,7 @@ __all__ = ["CurrentProcore", "Operator"]
 log = structlog.get_logger(__name__)
 
 _WATCH_SECONDS: Final = 2.0  # a change of policy or grants is reported within that
+_JOURNAL_SECONDS: Final = 0.5  # for a count; a disk that hangs must not hide the rest
 _MAX_PAUSE_SECONDS: Final = 30 * 86400
 
 
@@ -75,6 +77,9 @@ class _Policy(Protocol):
 class _Journal(Protocol):
     @property
     def problem(self) -> str | None: ...
+    @property
+    def damaged(self) -> bool: ...
+    async def untold(self) -> int: ...
 
 
 class Operator:
@@ -161,11 +166,13 @@ class Operator:
 
     async def _publish(self) -> None:
         grants, _ = await self._grants()
+        problem = self._journal.problem
         report = self._board.report.model_copy(
             update={
                 "paused": self._health.paused,
                 "procore": self._steady.settle(grants, self._clock()),
                 "policy": self._policy.summary(),
+                "problems": () if problem is None else (problem,),
             }
         )
         self._board.publish(report)
@@ -175,6 +182,17 @@ class Operator:
             return tuple(await self._client.grants()), None
         except CloudConnectError as exc:  # a damaged secret must not hide the rest
             return (), exc.message
+
+    async def _journal_document(self) -> dict[str, object]:
+        state = "ok" if self._journal.problem is None else "unavailable"
+        untold = None
+        if self._journal.damaged:
+            state = "damaged"
+        else:
+            with contextlib.suppress(CloudConnectError, TimeoutError):
+                async with asyncio.timeout(_JOURNAL_SECONDS):
+                    untold = await self._journal.untold()
+        return {"state": state, "results_to_tell": untold}
 
     async def _status(self) -> Answer:
         grants, fault = await self._grants()
@@ -197,6 +215,7 @@ class Operator:
             "clock_skew_seconds": snapshot.clock_skew_seconds,
             "error": snapshot.error,
             "problems": [problem for problem in found if problem is not None],
+            "journal": await self._journal_document(),
             "procore": [grant.model_dump(mode="json") for grant in grants],
             "policy": self._policy.summary(),
         }

@@ -323,7 +323,11 @@ class ReportedGrant(_Wire):
 
 
 class Report(_Wire):
-    """What an agent tells its relay about itself, after connecting and on each change."""
+    """What an agent tells its relay about itself, after connecting and on each change.
+
+    Attributes:
+        problems: Sentences about what a person has to mend on the agent's PC.
+    """
 
     machine: str = Field(default="", max_length=253)
     os: str = Field(default="", max_length=200)
@@ -331,3 +335,4 @@ class Report(_Wire):
     paused: bool = False
     procore: tuple[ReportedGrant, ...] = Field(default=(), max_length=32)
     policy: dict[str, object] = Field(default_factory=dict)
+    problems: tuple[Annotated[str, Field(max_length=500)], ...] = Field(default=(), max_length=8)

@@ -51,6 +51,13 @@ class FakeJournal:
     """A journal that works, or not."""
 
     problem: str | None = None
+    damaged = False
+    slow = False
+
+    async def untold(self) -> int:
+        if self.slow:
+            await asyncio.Event().wait()
+        return 3
 
 
 class Bench:
@@ -104,6 +111,7 @@ async def test_status_tells_everything_at_once(bench: Bench) -> None:
     assert status["policy"] == {"class": "read-only"}
     assert status["problems"] == []
     assert status["in_flight"] == 0
+    assert status["journal"] == {"state": "ok", "results_to_tell": 3}
 
 
 async def test_status_names_what_does_not_work(bench: Bench) -> None:
@@ -112,6 +120,24 @@ async def test_status_names_what_does_not_work(bench: Bench) -> None:
     status = (await bench.ask("status"))["status"]
     assert status["problems"] == ["The journal is full.", "The vault is locked."]
     assert status["procore"] == []
+    assert status["journal"] == {"state": "unavailable", "results_to_tell": 3}
+
+
+async def test_a_journal_that_takes_no_writes_is_reported_to_the_relay(bench: Bench) -> None:
+    bench.journal.problem, bench.journal.damaged = "The journal is damaged.", True
+    await bench.ask("reload")
+    assert bench.board.report.problems == ("The journal is damaged.",)
+    status = (await bench.ask("status"))["status"]
+    assert status["journal"] == {"state": "damaged", "results_to_tell": None}
+    bench.journal.problem, bench.journal.damaged = None, False
+    await bench.ask("reload")
+    assert bench.board.report.problems == ()
+
+
+async def test_a_disk_that_hangs_does_not_hold_up_the_status(bench: Bench) -> None:
+    bench.journal.slow = True
+    status = (await bench.ask("status"))["status"]
+    assert status["journal"] == {"state": "ok", "results_to_tell": None}
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ _MODULES: Final = {
     "test": "connection",
     "policy": "policy",
     "catalog": "catalog",
+    "journal": "journal",
     "logs": "logs",
     "pause": "pause",
     "resume": "pause",

@@ -62,12 +62,16 @@ def _stopped(invocation: Invocation) -> dict[str, Any]:
     import asyncio
 
     from cloud_connect.errors import VaultLockedError
+    from cloud_connect_agent.journal import Damage
     from cloud_connect_agent.policy_file import PolicyFile
 
     invocation.configure_logs()
     settings = invocation.settings()
     problems = []
 
+    damage = Damage.read(invocation.paths.journal_file)
+    if damage is not None:
+        problems.append(damage.sentence)
     procore: list[dict[str, Any]] = []
     try:
         if invocation.paths.state_dir.exists():
@@ -90,6 +94,7 @@ def _stopped(invocation: Invocation) -> dict[str, Any]:
         "clock_skew_seconds": None,
         "error": None,
         "problems": problems,
+        "journal": {"state": "ok" if damage is None else "damaged", "results_to_tell": None},
         "procore": procore,
         "policy": PolicyFile(invocation.paths.policy_file).summary(),
     }
@@ -121,6 +126,7 @@ def _show(document: dict[str, Any]) -> None:
         ("Connector", connector),
         ("Round trip", trip),
         ("Running", f"{document['in_flight']} calls"),
+        ("Untold", _untold(document["journal"])),
         *(row for grant in document["procore"] for row in rows_of(grant)),
         (
             "Policy",
@@ -131,6 +137,11 @@ def _show(document: dict[str, Any]) -> None:
         ("Version", document["version"]),
     ]
     fields(rows)
+
+
+def _untold(journal: dict[str, Any]) -> str:
+    count = journal["results_to_tell"]
+    return f"{count} results of writes that the relay has not got yet" if count else ""
 
 
 def rows_of(grant: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -185,7 +185,8 @@ class JournalKeeper:
         else:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR:
                 self.close()  # it may not know any more what is on the disk
-            self._note(f"The journal cannot be written: {error}.")
+            reason = error.strerror if isinstance(error, OSError) else error  # it names no path
+            self._note(f"The journal cannot be written: {reason}.")
 
     def _set_aside(self, reason: str) -> None:
         now = self._clock()

@@ -129,6 +129,7 @@ def _document(services: Services, connector: "Connector") -> dict[str, Any]:
         "in_flight": live.in_flight if live else 0,
         "procore": report.get("procore", []),
         "policy": report.get("policy", {}),
+        "problems": report.get("problems", []),
     }
 
 
