@@ -131,7 +131,7 @@ async def test_a_journal_that_takes_no_writes_is_reported_to_the_relay(bench: Be
     assert status["journal"] == {"state": "damaged", "results_to_tell": None}
     bench.journal.problem, bench.journal.damaged = None, False
     await bench.ask("reload")
-    assert bench.board.report.problems == ()
+    assert not bench.board.report.problems
 
 
 async def test_a_disk_that_hangs_does_not_hold_up_the_status(bench: Bench) -> None:

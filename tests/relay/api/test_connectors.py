@@ -24,6 +24,7 @@ FIELDS = {
     "in_flight",
     "procore",
     "policy",
+    "problems",
 }
 REPORT = {
     "procore": [{"environment": "live", "state": "ready"}],
