@@ -1,9 +1,11 @@
 """What every test shares: in continuous integration no test may be skipped."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
+
+from doubles.postgres import PostgresServer, postgres_server
 
 
 @pytest.hookimpl(wrapper=True)
@@ -21,3 +23,10 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, where no skip is allowed: {report.longrepr}"
     return report
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for all tests that share a store between relays."""
+    with postgres_server() as server:
+        yield server

@@ -71,7 +71,13 @@ async def run_relay(
         lambda: len(registry), streams=lambda: sum(live.in_flight for live in registry)
     )
     async with CallService.open(
-        storage=storage, registry=registry, metrics=metrics, settings=settings.calls, clock=clock
+        storage=storage,
+        registry=registry,
+        metrics=metrics,
+        settings=settings.calls,
+        node=settings.node,
+        alone=settings.alone,
+        clock=clock,
     ) as calls:
         services = Services(
             settings=settings,

@@ -184,6 +184,11 @@ class RelaySettings(_Section):
         return self.tls_cert is not None
 
     @property
+    def alone(self) -> bool:
+        """Whether the store is the data folder's own file, which only one process may serve."""
+        return self.database_url is None
+
+    @property
     def paths(self) -> RelayPaths:
         """Where the files are."""
         return RelayPaths(data_dir=self.data_dir)

@@ -84,12 +84,14 @@ class Founded:
 
 
 @asynccontextmanager
-async def founded(folder: Path) -> AsyncIterator[Founded]:
+async def founded(folder: Path, database_url: str | None = None) -> AsyncIterator[Founded]:
+    """Found a store: of SQLite in *folder*, unless a URL says where else."""
     paths = RelayPaths(data_dir=folder)
     paths.prepare()
     identity = RelayIdentity.create(paths)
     key = Credential.new(CredentialKind.API_KEY)
-    async with Storage.open(f"sqlite+aiosqlite:///{paths.database}") as storage:
+    url = database_url or f"sqlite+aiosqlite:///{paths.database}"
+    async with Storage.open(url) as storage:
         await upgrade(storage)
         subscription_id = await found(
             storage,

@@ -112,10 +112,12 @@ def mismatch() -> IdempotencyMismatchError:
     )
 
 
-def conflict() -> IdempotencyConflictError:
-    """Return the refusal of a repeat while the first attempt runs."""
-    return IdempotencyConflictError(
+def conflict(call_id: str | None) -> IdempotencyConflictError:
+    """Return the refusal of a repeat while the first attempt, *call_id*, runs."""
+    error = IdempotencyConflictError(
         "A call with this Idempotency-Key is still running; repeat the request in a moment to get"
         " its answer.",
         retry_after=1.0,
     )
+    error.call_id = call_id
+    return error

@@ -8,31 +8,38 @@ from cloud_connect_relay.calls.idempotency import KEY_RETENTION, Verdict, confli
 
 if TYPE_CHECKING:
     from cloud_connect_relay.calls.answer import Answer
+    from cloud_connect_relay.calls.ledger import Ledger
     from cloud_connect_relay.calls.lifecycle import Lifecycle
     from cloud_connect_relay.calls.recovery import Recovery
     from cloud_connect_relay.calls.resolution import Resolution
     from cloud_connect_relay.calls.running import RunningCall, RunningCalls
     from cloud_connect_relay.calls.spec import CallSpec
     from cloud_connect_relay.storage import Storage
-    from cloud_connect_relay.storage.calls import CallRecord
+    from cloud_connect_relay.storage.calls import CallRecord, CallsOfAll
 
 __all__ = ["IdempotencyKeys"]
 
+_MAX_CLAIMS: Final = 5  # in a row, while those that hold the key let go of it
+
 
 class IdempotencyKeys:
-    """Binds keys to calls: running ones by the table, ended ones by their records."""
+    """Binds keys to calls: in the store, where every node sees it before anything is executed."""
 
     def __init__(
         self,
+        *,
         storage: "Storage",
+        records: "CallsOfAll",
         running: "RunningCalls",
+        ledger: "Ledger",
         lifecycle: "Lifecycle",
         resolution: "Resolution",
         recovery: "Recovery",
-        *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._storage: Final = storage
+        self._records: Final = records
+        self._ledger: Final = ledger
         self._running: Final = running
         self._lifecycle: Final = lifecycle
         self._resolution: Final = resolution
@@ -54,31 +61,47 @@ class IdempotencyKeys:
             await holder.recorded.wait()  # its answer is out, its record on its way to the disk
             holder = self._running.with_key(spec.subscription_id, key)
         if holder is not None:
-            raise conflict() if holder.spec.fingerprint == spec.fingerprint else mismatch()
+            same = holder.spec.fingerprint == spec.fingerprint
+            raise conflict(holder.id) if same else mismatch()
         call = self._lifecycle.admit(spec)  # from here on the key is held, whoever else comes
         granted = False
         try:
-            earlier = await self._latest(spec.subscription_id, key)
-            verdict = Verdict.RELEASED
-            if earlier is not None:
-                verdict = judge(earlier, digest=spec.fingerprint)
-                if verdict is Verdict.UNKNOWN:
-                    earlier = await self._resolution.resolve(earlier)
-                    verdict = judge(earlier, digest=spec.fingerprint)
-            granted = verdict is Verdict.RELEASED
+            earlier = await self._bind(call, key)
+            granted = earlier is None
         finally:
             if not granted:
                 self._running.release(call)
-        if earlier is None or granted:
+        if earlier is None:
             return call
-        if verdict is Verdict.MISMATCH:
-            raise mismatch()
-        if verdict is Verdict.RUNNING:
-            raise conflict()
-        if verdict is Verdict.UNKNOWN:
-            return await self._recovery.left_open(earlier)
-        return await self._recovery.stored(earlier)
+        match judge(earlier, digest=spec.fingerprint):
+            case Verdict.MISMATCH:
+                raise mismatch()
+            case Verdict.UNKNOWN:
+                return await self._recovery.left_open(earlier)
+            case Verdict.REPLAY:
+                return await self._recovery.stored(earlier)
+            case _:
+                raise conflict(earlier.id)
 
-    async def _latest(self, subscription_id: str, key: str) -> "CallRecord | None":
-        calls = self._storage.of(subscription_id).calls
-        return await calls.latest(key, since=self._clock() - KEY_RETENTION)
+    async def _bind(self, call: "RunningCall", key: str) -> "CallRecord | None":
+        """Bind the key to *call*; return the call that has it, if that one keeps it.
+
+        The store decides, since other nodes may be asked with the same key at the same time.
+        """
+        calls = self._storage.of(call.spec.subscription_id).calls
+        for _ in range(_MAX_CLAIMS):
+            if await self._ledger.claim(call):
+                return None
+            earlier = await calls.holder(key)
+            if earlier is None:
+                continue  # it let go a moment ago
+            if earlier.started_at <= self._clock() - KEY_RETENTION:
+                await self._records.let_go(earlier.id)
+                continue
+            if self._ledger.find(earlier.subscription_id, earlier.id) is not None:
+                await self._ledger.flush()  # it has ended here, which is not yet written
+                earlier = await calls.find(earlier.id) or earlier
+            earlier = await self._resolution.resolve(earlier)
+            if judge(earlier, digest=call.spec.fingerprint) is not Verdict.RELEASED:
+                return earlier
+        raise conflict(None)

@@ -12,6 +12,7 @@ from cloud_connect_relay.storage.calls import CallRecord, CallsOfAll
 
 if TYPE_CHECKING:
     from cloud_connect_relay.calls.running import RunningCall
+    from cloud_connect_relay.calls.tenure import Tenure
 
 __all__ = ["Ledger"]
 
@@ -20,6 +21,7 @@ log = structlog.get_logger(__name__)
 _GATHER_SECONDS: Final = 0.25  # how long finished calls wait for company in one transaction
 _RETRY_SECONDS: Final = 1.0  # how long to leave a store alone that just failed
 _MAX_BATCH: Final = 1000  # records in one transaction
+_NOT_RECORDED: Final = "The relay cannot record the call, so it was not executed; repeat it later."
 _MAX_WAITING: Final = 50_000  # records kept in memory while the store is away; then the oldest go
 
 
@@ -30,12 +32,28 @@ class Ledger:
     for the disk. A write's record is on disk before the agent hears of the write.
     """
 
-    def __init__(self, calls: CallsOfAll) -> None:
+    def __init__(self, calls: CallsOfAll, tenure: "Tenure") -> None:
         self._calls: Final = calls
+        self._tenure: Final = tenure
         self._waiting: Final[dict[str, RunningCall]] = {}
         self._arrived: Final = asyncio.Event()
         self._flushing: Final = asyncio.Lock()
         self._closing = False
+
+    async def claim(self, call: "RunningCall") -> bool:
+        """Store, durably, that *call* is accepted and binds its key; whether the key was free.
+
+        Raises:
+            InternalError: If that cannot be stored; the call must not go on.
+        """
+        call.owner = self._tenure.run_id
+        try:
+            call.stored = await self._calls.claim(call.record())
+        except (SQLAlchemyError, OSError) as error:
+            log.exception("call_not_recorded", call_id=call.id)
+            raise InternalError(_NOT_RECORDED) from error
+        call.changed = not call.stored
+        return call.stored
 
     async def dispatching(self, call: "RunningCall") -> None:
         """Store, durably, that *call* is accepted or about to be dispatched.
@@ -43,13 +61,20 @@ class Ledger:
         Raises:
             InternalError: If that cannot be stored; the call must not go on.
         """
+        if not call.stored:
+            call.owner = self._tenure.run_id
         try:
             await self._store(call)
         except (SQLAlchemyError, OSError) as error:
             log.exception("call_not_recorded", call_id=call.id)
+            raise InternalError(_NOT_RECORDED) from error
+        # Judged after the commit: before it, another node may have settled the call.
+        if not self._tenure.covers(call.owner):
+            log.error("call_not_ours", call_id=call.id)
             raise InternalError(
-                "The relay cannot record the call, so it was not executed; repeat it later."
-            ) from error
+                "The relay was cut off from its database for a while, so the call was not"
+                " executed; repeat it."
+            )
 
     async def settled(self, call: "RunningCall") -> None:
         """Store the end of a write, durably; if the store is away, as soon as it is back."""

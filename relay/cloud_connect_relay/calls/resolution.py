@@ -83,6 +83,11 @@ class Resolution:
             self._due.add(connector_id)
             self._news.set()
 
+    def expect_all(self) -> None:
+        """Ask every journal in reach soon: a node that is gone left calls of unknown outcome."""
+        self._asked = {}
+        self._news.set()
+
     async def run(self) -> None:
         """Resolve what can be resolved whenever an agent connects; runs until cancelled."""
         async with asyncio.TaskGroup() as tasks:

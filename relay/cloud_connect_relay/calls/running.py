@@ -37,6 +37,9 @@ class RunningCall:
     Attributes:
         deadline: When its caller stops waiting, on the event loop's clock.
         started: The source may have been reached: from here on a write is never repeated.
+        owner: The run of this node that its record belongs to.
+        upsert: Its agent finds the record again that an earlier attempt made.
+        already_absent: Its agent found deleted what it had deleted itself.
         stored: Its record is in the store already.
         recorded: Its end is in the store, so its idempotency key is free for a repeat.
         changed: Something about it is not in the store yet.
@@ -44,6 +47,7 @@ class RunningCall:
     """
 
     __slots__ = (
+        "already_absent",
         "changed",
         "code",
         "connector_id",
@@ -55,6 +59,7 @@ class RunningCall:
         "hops",
         "id",
         "outcome",
+        "owner",
         "received_bytes",
         "recorded",
         "rows",
@@ -66,6 +71,7 @@ class RunningCall:
         "status",
         "stored",
         "timeouts",
+        "upsert",
     )
 
     def __init__(self, spec: CallSpec, *, deadline: float, now: float) -> None:
@@ -87,6 +93,9 @@ class RunningCall:
         self.sent_bytes = len(spec.body or b"")
         self.hops: dict[str, float] = {}
         self.started = False
+        self.owner: str | None = None
+        self.upsert = False
+        self.already_absent = False
         self.stored = False
         self.changed = True
         self.timeouts: Final[list[asyncio.Timeout]] = []
@@ -175,6 +184,9 @@ class RunningCall:
             rows=self.rows,
             bytes=self.received_bytes,
             hops=self.hops,
+            owner=self.owner,
+            upsert=self.upsert,
+            already_absent=self.already_absent,
         )
 
 

@@ -22,9 +22,11 @@ from cloud_connect_relay.calls.recovery import Recovery
 from cloud_connect_relay.calls.resolution import Resolution
 from cloud_connect_relay.calls.running import RunningCalls
 from cloud_connect_relay.calls.sources import DataSourceDirectory
+from cloud_connect_relay.calls.tenure import Tenure
 from cloud_connect_relay.calls.writes import Writes
 from cloud_connect_relay.router import Router
 from cloud_connect_relay.storage.calls import CallFilter, CallRecord, CallsOfAll
+from cloud_connect_relay.storage.nodes import Nodes
 
 if TYPE_CHECKING:
     from cloud_connect_relay.calls.spec import CallSpec
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from cloud_connect_relay.metrics import Metrics
     from cloud_connect_relay.settings import CallSettings
     from cloud_connect_relay.storage import Storage
+    from cloud_connect_relay.storage.nodes import Interrupted
 
 __all__ = ["CallService"]
 
@@ -73,7 +76,14 @@ class CallService:
         self._resolution: Final = Resolution(registry, journals, self._records, clock=clock)
         recovery = Recovery(journals, self._resolution)
         self._keys: Final = IdempotencyKeys(
-            storage, self._running, lifecycle, self._resolution, recovery, clock=clock
+            storage=storage,
+            records=self._records,
+            running=self._running,
+            ledger=ledger,
+            lifecycle=lifecycle,
+            resolution=self._resolution,
+            recovery=recovery,
+            clock=clock,
         )
         self._reads: Final = Reads(dispatcher, lifecycle)
         self._lifecycle: Final = lifecycle
@@ -96,14 +106,21 @@ class CallService:
         registry: "Registry",
         metrics: "Metrics",
         settings: "CallSettings",
+        node: str = "node-1",
+        alone: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> AsyncIterator[Self]:
         """Run the service; first settle what a former process left running.
 
         When the block ends, writes that still run are recorded as unknown: drain before.
+
+        Args:
+            node: This process's name among those that share the store.
+            alone: No other process can serve the store.
         """
+        tenure = Tenure(Nodes(storage), node=node, alone=alone, wall_clock=clock)
         async with asyncio.TaskGroup() as recording:
-            ledger = Ledger(CallsOfAll(storage))
+            ledger = Ledger(CallsOfAll(storage), tenure)
             writing = recording.create_task(ledger.run(), name="call-ledger")
             try:
                 async with asyncio.TaskGroup() as tasks:
@@ -116,16 +133,21 @@ class CallService:
                         tasks=tasks,
                         clock=clock,
                     )
-                    await service._settle_interrupted()
+                    service._interrupted(await tenure.begin())
                     resolving = tasks.create_task(service._resolution.run(), name="call-resolution")
+                    keeping = tasks.create_task(
+                        tenure.keep(service._interrupted), name="call-tenure"
+                    )
                     try:
                         yield service
                     finally:
+                        keeping.cancel()
                         resolving.cancel()
                         service._writes.stop()
             finally:
                 ledger.close()
                 await writing
+                await tenure.end()
 
     @property
     def running(self) -> int:
@@ -218,10 +240,11 @@ class CallService:
             :limit
         ]
 
-    async def _settle_interrupted(self) -> None:
-        undispatched, unknown = await self._records.interrupted()
-        if undispatched or unknown:
-            log.warning("calls_interrupted", undispatched=undispatched, unknown=unknown)
+    def _interrupted(self, left: "Interrupted") -> None:
+        """Take over calls that a process which is gone left behind."""
+        if left:
+            log.warning("calls_interrupted", undispatched=left.undispatched, unknown=left.unknown)
+            self._resolution.expect_all()
 
     async def forget(self) -> int:
         """Delete the records of calls whose retention is over; return how many."""

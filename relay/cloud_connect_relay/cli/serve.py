@@ -57,7 +57,7 @@ def _sole_server(settings: "RelaySettings") -> contextlib.AbstractContextManager
     """Keep a second process off a store that is a file of this machine."""
     from cloud_connect_relay.cli.sole_process import sole_process
 
-    if settings.database_url is not None:
+    if not settings.alone:
         return contextlib.nullcontext()
     return sole_process(settings.paths.lock_file)
 

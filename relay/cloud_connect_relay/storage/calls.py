@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Boolean, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from cloud_connect.errors import Outcome
 from cloud_connect_relay.ids import is_id
@@ -36,6 +37,9 @@ class CallRecord:
     Attributes:
         final: Whether the outcome will not change any more.
         hops: Milliseconds per hop, as the agent measured them.
+        owner: The run of the node that carries it.
+        upsert: Repeating it with the same key makes no second record.
+        already_absent: It deleted what an earlier attempt of it had deleted.
     """
 
     id: str
@@ -59,6 +63,14 @@ class CallRecord:
     rows: int | None = None
     bytes: int | None = None
     hops: Mapping[str, float] = field(default_factory=dict)
+    owner: str | None = None
+    upsert: bool = False
+    already_absent: bool = False
+
+    @property
+    def holds_key(self) -> bool:
+        """Whether its idempotency key is bound to it: it is not known to have had no effect."""
+        return self.idempotency_key is not None and self.state is not CallState.NOT_EXECUTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +116,22 @@ _CHANGING: Final = (
     "rows",
     "bytes",
     "hops",
+    "owner",
+    "upsert",
+    "already_absent",
 )
 _UPDATE: Final = (
     update(calls)
     .where(calls.c.id == bindparam("this_id"))
-    .values({name: bindparam(f"new_{name}") for name in _CHANGING})
+    .values(
+        {
+            **{name: bindparam(f"new_{name}") for name in _CHANGING},
+            # Only let go: a key that has expired may be another call's by now.
+            "holds_key": and_(calls.c.holds_key, bindparam("new_holds_key", type_=Boolean)),
+        }
+    )
 )
+_LET_GO: Final = update(calls).where(calls.c.id == bindparam("this_id")).values(holds_key=False)
 
 
 class Calls:
@@ -148,6 +170,17 @@ class Calls:
             row = (await connection.execute(statement)).one_or_none()
         return None if row is None else _record(row)
 
+    async def holder(self, idempotency_key: str) -> CallRecord | None:
+        """Return the call that *idempotency_key* is bound to."""
+        statement = select(calls).where(
+            calls.c.subscription_id == self._subscription_id,
+            calls.c.idempotency_key == idempotency_key,
+            calls.c.holds_key,
+        )
+        async with self._storage.read() as connection:
+            row = (await connection.execute(statement)).one_or_none()
+        return None if row is None else _record(row)
+
     async def newest(self, wanted: CallFilter, *, limit: int) -> list[CallRecord]:
         """Return the newest calls that *wanted* lets through, at most *limit*."""
         statement = (
@@ -171,6 +204,18 @@ class CallsOfAll:
         """Store a new record; it is durable when this returns."""
         await self._storage.record(_INSERT, _columns(record))
 
+    async def claim(self, record: CallRecord) -> bool:
+        """Store a new record that binds its key; whether the key was free. It is durable then."""
+        try:
+            await self.insert(record)
+        except IntegrityError:
+            return False
+        return True
+
+    async def let_go(self, call_id: str) -> None:
+        """Free the key of a call."""
+        await self._storage.record(_LET_GO, {"this_id": call_id})
+
     async def update(self, record: CallRecord) -> None:
         """Store what changed about a record; it is durable when this returns."""
         await self._storage.record(_UPDATE, _changes(record))
@@ -186,38 +231,6 @@ class CallsOfAll:
         if changes:
             async with self._storage.write() as connection:
                 await connection.execute(_UPDATE, changes)
-
-    async def interrupted(self) -> tuple[int, int]:
-        """Settle what a former process left running.
-
-        Returns:
-            How many calls were certainly not dispatched, and how many are unknown.
-        """
-        accepted = (
-            update(calls)
-            .where(calls.c.state == CallState.ACCEPTED)
-            .values(
-                state=CallState.NOT_EXECUTED,
-                outcome=Outcome.NOT_EXECUTED,
-                final=True,
-                detail="The relay was restarted before the call was dispatched.",
-                finished_at=calls.c.started_at,
-            )
-        )
-        dispatched = (
-            update(calls)
-            .where(calls.c.state == CallState.DISPATCHED)
-            .values(
-                state=CallState.UNKNOWN,
-                outcome=Outcome.UNKNOWN,
-                detail="The relay was restarted while the call ran.",
-                finished_at=calls.c.dispatched_at,
-            )
-        )
-        async with self._storage.write() as connection:
-            first = await connection.execute(accepted)
-            second = await connection.execute(dispatched)
-            return first.rowcount, second.rowcount
 
     async def unresolved(self, connector_id: str, *, limit: int) -> list[CallRecord]:
         """Return the calls of a connector whose outcome its journal may still tell."""
@@ -260,13 +273,14 @@ def _columns(record: CallRecord) -> dict[str, Any]:
         "idempotency_key": record.idempotency_key,
         "fingerprint": record.fingerprint,
         "started_at": record.started_at,
+        "holds_key": record.holds_key,
         **_changing(record),
     }
 
 
 def _changes(record: CallRecord) -> dict[str, Any]:
     changing = {f"new_{name}": value for name, value in _changing(record).items()}
-    return {"this_id": record.id, **changing}
+    return {"this_id": record.id, "new_holds_key": record.holds_key, **changing}
 
 
 def _changing(record: CallRecord) -> dict[str, Any]:
@@ -283,6 +297,9 @@ def _changing(record: CallRecord) -> dict[str, Any]:
         "rows": record.rows,
         "bytes": record.bytes,
         "hops": dict(record.hops),
+        "owner": record.owner,
+        "upsert": record.upsert,
+        "already_absent": record.already_absent,
     }
 
 
@@ -309,4 +326,7 @@ def _record(row: "Row[Any]") -> CallRecord:
         rows=row.rows,
         bytes=row.bytes,
         hops=row.hops or {},
+        owner=row.owner,
+        upsert=row.upsert,
+        already_absent=row.already_absent,
     )

@@ -33,6 +33,7 @@ __all__ = [
     "join_tokens",
     "metadata",
     "relay",
+    "relay_nodes",
     "subscriptions",
     "users",
 ]
@@ -50,6 +51,7 @@ metadata: Final = MetaData(
 _SEQUENCE: Final = BigInteger().with_variant(Integer, "sqlite")
 
 _LIVE: Final = text("revoked_at IS NULL")  # a revoked row frees its name
+_HELD: Final = text("holds_key")  # a call that certainly had no effect lets go of its key
 
 relay: Final = Table(
     "relay",
@@ -57,6 +59,15 @@ relay: Final = Table(
     Column("id", Text, primary_key=True),
     Column("public_key", LargeBinary, nullable=False),
     Column("created_at", Float, nullable=False),
+)
+
+relay_nodes: Final = Table(
+    "relay_nodes",
+    metadata,
+    Column("id", Text, primary_key=True),  # of one run of a process: a restart has another one
+    Column("name", Text, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("beats", BigInteger, nullable=False, server_default=text("0")),
 )
 
 subscriptions: Final = Table(
@@ -67,6 +78,7 @@ subscriptions: Final = Table(
     Column("created_at", Float, nullable=False),
     Column("revoked_at", Float),
     Column("quota", JSON(none_as_null=True)),
+    Column("keyless_writes", Boolean, nullable=False, server_default=false()),
     Index(
         "uq_subscriptions_name",
         "name",
@@ -222,6 +234,18 @@ calls: Final = Table(
     Column("rows", BigInteger),
     Column("bytes", BigInteger),
     Column("hops", JSON),
+    Column("owner", Text),  # the run of the node that carries it
+    Column("holds_key", Boolean, nullable=False, server_default=false()),
+    Column("upsert", Boolean, nullable=False, server_default=false()),
+    Column("already_absent", Boolean, nullable=False, server_default=false()),
+    Index(
+        "uq_calls_idempotency_key",
+        "subscription_id",
+        "idempotency_key",
+        unique=True,
+        sqlite_where=_HELD,
+        postgresql_where=_HELD,
+    ),
     Index(
         "ix_calls_subscription_id_idempotency_key_started_at",
         "subscription_id",

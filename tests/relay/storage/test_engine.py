@@ -14,6 +14,7 @@ from cloud_connect_relay.storage.tables import audit, subscriptions
 from doubles.relay_node import Founded
 
 ADD = insert(subscriptions)
+_ELSEWHERE = "INSERT INTO subscriptions (id, name, created_at) VALUES ('sub_x', 'x', 0)"
 
 
 def row(number: int) -> dict[str, Any]:
@@ -26,9 +27,9 @@ async def count(store: Founded) -> int:
         return int(found or 0)
 
 
-async def test_sqlite_is_opened_for_durability(store: Founded) -> None:
+async def test_sqlite_is_opened_for_durability(sqlite: Founded) -> None:
     wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
-    async with store.storage.read() as connection:
+    async with sqlite.storage.read() as connection:
         for pragma, value in wanted.items():
             assert (await connection.execute(text(f"PRAGMA {pragma}"))).scalar() == value
 
@@ -107,9 +108,9 @@ async def test_error_inside_the_block_comes_out_as_it_is(tmp_path: Path) -> None
             raise ZeroDivisionError
 
 
-async def test_writers_wait_for_each_other_instead_of_failing(store: Founded) -> None:
+async def test_writers_wait_for_each_other_instead_of_failing(sqlite: Founded) -> None:
     async def add(number: int) -> None:
-        async with store.storage.write() as connection:
+        async with sqlite.storage.write() as connection:
             seen = (await connection.execute(select(func.count()).select_from(audit))).scalar()
             await connection.execute(
                 insert(audit).values(
@@ -125,20 +126,20 @@ async def test_writers_wait_for_each_other_instead_of_failing(store: Founded) ->
     async with asyncio.TaskGroup() as tasks:
         for number in range(20):
             tasks.create_task(add(number))
-    async with store.storage.read() as connection:
+    async with sqlite.storage.read() as connection:
         query = select(audit.c.target).where(audit.c.subscription_id == "s")
         seen = (await connection.execute(query)).scalars().all()
     assert len(set(seen)) == 20
 
 
-async def test_another_process_may_write_meanwhile(store: Founded, tmp_path: Path) -> None:
+async def test_another_process_may_write_meanwhile(sqlite: Founded, tmp_path: Path) -> None:
     def elsewhere() -> None:
         with contextlib.closing(sqlite3.connect(tmp_path / "relay.sqlite3")) as database:
-            database.execute("INSERT INTO subscriptions VALUES ('sub_x', 'x', 0, NULL, NULL)")
+            database.execute(_ELSEWHERE)
             database.commit()
 
     await asyncio.to_thread(elsewhere)
-    async with store.storage.read() as connection:
+    async with sqlite.storage.read() as connection:
         query = select(subscriptions.c.name).where(subscriptions.c.id == "sub_x")
         assert (await connection.execute(query)).scalar() == "x"
 

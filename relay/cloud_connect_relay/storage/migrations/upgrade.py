@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HEAD", "upgrade"]
 
-HEAD: Final = "0003"  # the newest revision in versions/
+HEAD: Final = "0004"  # the newest revision in versions/
+_LOCK_KEY: Final = 0x636C_6463  # any number that nobody else locks in this database
 
 
 async def upgrade(storage: "Storage") -> None:
@@ -26,7 +27,14 @@ async def upgrade(storage: "Storage") -> None:
         if await connection.run_sync(_revision) == HEAD:
             return
     async with storage.write() as connection:
+        await connection.run_sync(_one_at_a_time)
         await connection.run_sync(_upgrade)
+
+
+def _one_at_a_time(connection: "Connection") -> None:
+    # SQLite has one writer anyway; nodes that start together on PostgreSQL wait for each other.
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
 
 
 def _revision(connection: "Connection") -> str | None:

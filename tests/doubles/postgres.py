@@ -1,0 +1,83 @@
+"""A real PostgreSQL server of the test run: on a Unix socket, in a folder that goes with it."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+__all__ = ["PostgresServer", "postgres_server"]
+
+_BINARIES = Path("/usr/lib/postgresql")  # where Debian keeps them, a folder for each version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresServer:
+    """A running server.
+
+    Attributes:
+        folder: Where its socket is.
+    """
+
+    folder: Path
+
+    def database(self) -> str:
+        """Create an empty database and return its URL."""
+        name = f"relay_{uuid4().hex[:12]}"
+        _run("createdb", "--host", str(self.folder), "--username", "postgres", name)
+        return f"postgresql+asyncpg://postgres@/{name}?host={self.folder}"
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """Run a server until the block ends; it keeps what it promises (fsync stays on)."""
+    folder = Path(tempfile.mkdtemp(prefix="cc-postgres-"))
+    account = _account()
+    if account:
+        shutil.chown(folder, account["user"], account["group"])
+    data = folder / "data"
+    try:
+        _run("initdb", "-D", str(data), "-U", "postgres", "--auth=trust", "-E", "UTF8", **account)
+        options = f"-k {folder} -c listen_addresses='' -c max_connections=200"
+        log = ["-l", str(folder / "log")]
+        _run("pg_ctl", "-D", str(data), "-w", "-t", "60", *log, "-o", options, "start", **account)
+        try:
+            yield PostgresServer(folder=folder)
+        finally:
+            _run("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop", **account)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _account() -> dict[str, Any]:
+    """The account that runs it: PostgreSQL refuses root."""
+    if os.geteuid() != 0:
+        return {}
+    postgres = pwd.getpwnam("postgres")
+    return {"user": postgres.pw_uid, "group": postgres.pw_gid, "extra_groups": []}
+
+
+def _run(program: str, *arguments: str, **account: Any) -> None:
+    done = subprocess.run(
+        [_binary(program), *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        cwd="/",
+        env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+        **account,
+    )
+    assert done.returncode == 0, f"{program}: {done.stderr}"
+
+
+def _binary(program: str) -> str:
+    found = sorted(_BINARIES.glob(f"*/bin/{program}"))
+    return str(found[-1]) if found else program
