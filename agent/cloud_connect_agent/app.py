@@ -26,6 +26,7 @@ from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.executor import RecordExecutor
 from cloud_connect_agent.procore.files.parts import ProcoreFiles
 from cloud_connect_agent.procore.metadata import SnapshotStore
+from cloud_connect_agent.proxies import Proxies
 from cloud_connect_agent.reports import ReportBoard
 from cloud_connect_agent.settings import AgentSettings
 from cloud_connect_agent.stopping import StopSignal
@@ -57,13 +58,16 @@ async def run_agent(
     async with AsyncExitStack() as stack:
         vault = await stack.enter_async_context(open_vault(paths))
         key = await AgentKeys(vault).load()
+        proxies = Proxies.of(settings.proxy)
         address = RelayAddress.of(
-            settings.relay, key=key, tls=client_context(settings.relay.ca_file)
+            settings.relay, key=key, tls=client_context(settings.relay.ca_file), proxies=proxies
         )
         journal = await stack.enter_async_context(Journal.open(paths.journal_file))
         policy = PolicyFile(paths.policy_file)
         procore = CurrentProcore(settings.procore)
-        client = await stack.enter_async_context(ProcoreClient.open(procore, vault))
+        client = await stack.enter_async_context(
+            ProcoreClient.open(procore, vault, proxies=proxies)
+        )
         health = Health()
         board = ReportBoard(_first_report(policy))
         operator = Operator(
@@ -71,6 +75,7 @@ async def run_agent(
             settings=settings,
             procore=procore,
             client=client,
+            proxies=proxies,
             policy=policy,
             journal=journal,
             health=health,
@@ -94,6 +99,7 @@ async def run_agent(
                 catalog,
                 spool_dir=paths.spool_dir,
                 max_spool_bytes=lambda: procore.max_spool_bytes,
+                proxies=proxies,
             )
         )
         log.info("agent_started", version=VERSION, connector_id=settings.relay.connector_id)

@@ -7,7 +7,7 @@ import secrets
 import ssl
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol, Self
 
 import structlog
@@ -25,6 +25,7 @@ from cloud_connect_agent.dialling import DialError, allow_frames, certificate_ha
 from cloud_connect_agent.health import SKEW_SECONDS
 from cloud_connect_agent.identity import Generation
 from cloud_connect_agent.network import Network
+from cloud_connect_agent.proxies import Proxies
 from cloud_connect_agent.reports import ReportBoard, send_reports
 from cloud_connect_agent.settings import RelaySettings, TunnelSettings
 from cloud_connect_agent.stopping import StopSignal
@@ -103,9 +104,17 @@ class RelayAddress:
     tunnel_url: str
     credentials: AgentCredentials
     tls: ssl.SSLContext
+    proxies: Proxies = field(default_factory=Proxies)
 
     @classmethod
-    def of(cls, settings: RelaySettings, *, key: SigningKey, tls: ssl.SSLContext) -> Self:
+    def of(
+        cls,
+        settings: RelaySettings,
+        *,
+        key: SigningKey,
+        tls: ssl.SSLContext,
+        proxies: Proxies | None = None,
+    ) -> Self:
         """Put together what enrolling wrote.
 
         Raises:
@@ -139,6 +148,7 @@ class RelayAddress:
                 relay_public_key=relay_public_key,
             ),
             tls=tls,
+            proxies=proxies or Proxies(),
         )
 
 
@@ -226,6 +236,7 @@ class Connection:
                             self._relay.tunnel_url,
                             tls=self._relay.tls,
                             settings=self._settings,
+                            proxy=self._relay.proxies.choose(self._relay.tunnel_url),
                             attempt=self._dials,
                         )
                     )

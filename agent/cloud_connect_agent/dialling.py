@@ -6,7 +6,7 @@ import hashlib
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from websockets.asyncio.client import ClientConnection
 from websockets.client import ClientProtocol
@@ -14,38 +14,34 @@ from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatu
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from cloud_connect.errors import ConfigurationError, TunnelError
+from cloud_connect.errors import ConfigurationError
 from cloud_connect.handshake_messages import MAX_MESSAGE_BYTES, NO_CERTIFICATE, SUBPROTOCOL
+from cloud_connect_agent.proxies import Proxy
+from cloud_connect_agent.reaching import DialError, reach
 from cloud_connect_agent.settings import TunnelSettings, check_url
 from cloud_connect_agent.version import VERSION
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 __all__ = ["DialError", "allow_frames", "certificate_hash", "dial"]
 
-_RESOLVE_TIMEOUT: Final = 5.0  # seconds
-_MAX_ADDRESSES: Final = 8  # of one name that are tried in one dial
-_USER_TIMEOUT_MS: Final = 20_000  # unacknowledged bytes for so long mean that the link is dead
 _CLOSE_TIMEOUT: Final = 2.0
 _SESSION_MESSAGE_BYTES: Final = 128 * 1024 + 1024  # the protocol's limit and some slack
 _WRITE_BUFFER_BYTES: Final = 64 * 1024
 _QUEUED_FRAMES: Final = (4, 1)
 
-_Address = tuple[int, Any]  # family, and what that family calls an address
-
-
-class DialError(TunnelError):
-    """The relay could not be reached, or does not speak as a relay does."""
-
 
 @contextlib.asynccontextmanager
 async def dial(
-    url: str, *, tls: ssl.SSLContext, settings: TunnelSettings, attempt: int = 0
+    url: str,
+    *,
+    tls: ssl.SSLContext,
+    settings: TunnelSettings,
+    proxy: Proxy | None = None,
+    attempt: int = 0,
 ) -> AsyncIterator[ClientConnection]:
     """Connect to a relay's tunnel; closes the link when the block ends.
 
     Args:
+        proxy: Whom to ask for the connection, if the relay is not reached directly.
         attempt: Which address of the name comes first: a host that accepts and then says
             nothing must not hide the others.
 
@@ -57,10 +53,8 @@ async def dial(
         uri = parse_uri(check_url(url, schemes=("ws", "wss")))
     except ValueError as exc:
         raise ConfigurationError(f"The setting relay.tunnel_url is wrong: {exc}.") from exc
-    addresses = await _resolve(uri.host, uri.port)
-    first = attempt % len(addresses)
-    sock = await _connect(
-        [*addresses[first:], *addresses[:first]], host=uri.host, seconds=settings.connect_timeout
+    sock = await reach(
+        uri.host, uri.port, proxy=proxy, attempt=attempt, seconds=settings.connect_timeout
     )
     protocol = ClientProtocol(
         uri, subprotocols=[Subprotocol(SUBPROTOCOL)], max_size=MAX_MESSAGE_BYTES
@@ -97,45 +91,6 @@ def certificate_hash(connection: ClientConnection) -> bytes:
     tls = connection.transport.get_extra_info("ssl_object")
     certificate = tls.getpeercert(binary_form=True) if tls is not None else None
     return NO_CERTIFICATE if certificate is None else hashlib.sha256(certificate).digest()
-
-
-async def _resolve(host: str, port: int) -> "Sequence[_Address]":
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(_RESOLVE_TIMEOUT):
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except TimeoutError as exc:
-        raise DialError(f"The name {host} could not be looked up in time: check DNS.") from exc
-    except OSError as exc:
-        raise DialError(f"The name {host} is not known ({exc.strerror}): check DNS.") from exc
-    addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
-    return addresses[:_MAX_ADDRESSES]
-
-
-async def _connect(addresses: "Sequence[_Address]", *, host: str, seconds: float) -> socket.socket:
-    loop = asyncio.get_running_loop()
-    reason = ""
-    for family, address in addresses:
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if hasattr(socket, "TCP_USER_TIMEOUT"):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
-            async with asyncio.timeout(seconds):
-                await loop.sock_connect(sock, address)
-        except TimeoutError:
-            reason = "no answer"
-            sock.close()
-        except OSError as exc:
-            reason = exc.strerror or "no route"
-            sock.close()
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    raise DialError(f"The relay at {host} cannot be reached ({reason}).")
 
 
 async def _secure(

@@ -15,6 +15,7 @@ from cloud_connect.handshake_messages import enrol_transcript
 from cloud_connect.join_token import JoinToken
 from cloud_connect.signing import SigningKey, to_text
 from cloud_connect_agent.identity import AgentKeys, Generation
+from cloud_connect_agent.proxies import Proxies
 from cloud_connect_agent.relay_api import (
     STEP_TIMEOUT,
     RelayAnswer,
@@ -75,6 +76,7 @@ class Enroller:
     Args:
         relay_url: What a person typed.
         tls: Whom to trust.
+        proxies: How to get there.
         step_timeout: Of each step of a request.
     """
 
@@ -85,6 +87,7 @@ class Enroller:
         keys: AgentKeys,
         generation: Generation,
         tls: ssl.SSLContext,
+        proxies: Proxies | None = None,
         step_timeout: httpx.Timeout = STEP_TIMEOUT,
     ) -> None:
         try:
@@ -94,6 +97,7 @@ class Enroller:
         self._keys: Final = keys
         self._generation: Final = generation
         self._tls: Final = tls
+        self._proxies: Final = proxies or Proxies()
         self._step_timeout: Final = step_timeout
 
     async def enrol(
@@ -136,7 +140,12 @@ class Enroller:
             return read_answer(_Issued, answer).token
 
     def _open(self) -> AbstractAsyncContextManager[RelayApi]:
-        return RelayApi.open(self._url, tls=self._tls, step_timeout=self._step_timeout)
+        return RelayApi.open(
+            self._url,
+            tls=self._tls,
+            proxy=self._proxies.choose(self._url),
+            step_timeout=self._step_timeout,
+        )
 
     async def _challenge(self, relay: RelayApi, token: JoinToken) -> RelayProof:
         """Make the relay prove that it issued the token, before it sees the token."""

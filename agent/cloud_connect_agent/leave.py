@@ -7,6 +7,7 @@ from typing import Final
 from cloud_connect.handshake import AgentCredentials
 from cloud_connect.handshake_messages import leave_transcript
 from cloud_connect.signing import to_text
+from cloud_connect_agent.proxies import Proxy
 from cloud_connect_agent.relay_api import (
     RelayApi,
     RelayRefusedError,
@@ -20,13 +21,19 @@ _SECONDS: Final = 10.0  # somebody waits for the PC to be cleared
 
 
 async def leave(
-    url: str, credentials: AgentCredentials, *, tls: ssl.SSLContext, seconds: float = _SECONDS
+    url: str,
+    credentials: AgentCredentials,
+    *,
+    tls: ssl.SSLContext,
+    proxy: Proxy | None = None,
+    seconds: float = _SECONDS,
 ) -> None:
     """Have the relay revoke the connector; done already is done.
 
     Args:
         url: The relay's address, as ``check_url`` lets it pass.
         tls: Whom to trust.
+        proxy: Whom to ask for the connection, if the relay is not reached directly.
         seconds: The most that it may take.
 
     Raises:
@@ -36,7 +43,7 @@ async def leave(
     try:
         async with (
             asyncio.timeout(seconds),
-            RelayApi.open(url, tls=tls) as relay,
+            RelayApi.open(url, tls=tls, proxy=proxy) as relay,
         ):
             proof = await relay.challenge(credentials.connector_id)
             pinned = (credentials.relay_id, credentials.relay_public_key)

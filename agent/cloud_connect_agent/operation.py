@@ -12,6 +12,7 @@ from cloud_connect.calls import ReportedGrant
 from cloud_connect.errors import CloudConnectError, ConfigurationError
 from cloud_connect_agent.control import Answer
 from cloud_connect_agent.health import SKEW_SECONDS, Health
+from cloud_connect_agent.proxies import Proxies
 from cloud_connect_agent.reports import ReportBoard
 from cloud_connect_agent.settings import AgentSettings, EnvironmentSettings, ProcoreSettings
 from cloud_connect_agent.steadiness import SteadyGrants
@@ -92,6 +93,7 @@ class Operator:
         settings: AgentSettings,
         procore: CurrentProcore,
         client: _Client,
+        proxies: Proxies | None = None,
         policy: _Policy,
         journal: _Journal,
         health: Health,
@@ -103,6 +105,7 @@ class Operator:
         self._settings: Final = settings
         self._procore: Final = procore
         self._client: Final = client
+        self._proxies: Final = proxies or Proxies()
         self._policy: Final = policy
         self._journal: Final = journal
         self._health: Final = health
@@ -205,6 +208,7 @@ class Operator:
             "last_round_trip_ms": snapshot.last_round_trip_ms,
             "last_round_trip_at": snapshot.last_round_trip_at,
             "relay": self._settings.relay.url,
+            "proxy": self._proxies.describe(self._settings.relay.tunnel_url),
             "connector_id": self._settings.relay.connector_id,
             "name": self._settings.name,
             "version": VERSION,

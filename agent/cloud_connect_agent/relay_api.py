@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Self, TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -23,6 +22,7 @@ from cloud_connect.signing import (
     to_text,
     verify_signature,
 )
+from cloud_connect_agent.proxies import Proxy, explain_refusal
 
 __all__ = [
     "STEP_TIMEOUT",
@@ -85,31 +85,38 @@ class RelayProof:
 class RelayApi:
     """Requests to a relay; each answers within a minute, whatever the relay does."""
 
-    def __init__(self, url: str, client: httpx.AsyncClient) -> None:
+    def __init__(self, url: str, client: httpx.AsyncClient, proxy: Proxy | None) -> None:
         self._url: Final = url
+        self._proxy: Final = proxy
         self._client: Final = client
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, url: str, *, tls: ssl.SSLContext, step_timeout: httpx.Timeout = STEP_TIMEOUT
+        cls,
+        url: str,
+        *,
+        tls: ssl.SSLContext,
+        proxy: Proxy | None = None,
+        step_timeout: httpx.Timeout = STEP_TIMEOUT,
     ) -> AsyncIterator[Self]:
         """Open connections to a relay.
 
         Args:
             url: The relay's address, as ``check_url`` lets it pass.
             tls: Whom to trust.
+            proxy: Whom to ask for the connection, if the relay is not reached directly.
             step_timeout: Of each step of a request.
         """
-        plain = urlsplit(url).scheme == "http"
         async with httpx.AsyncClient(
             base_url=url,
             verify=tls,
             timeout=step_timeout,
             follow_redirects=False,
-            trust_env=not plain,  # no proxy of the company knows this machine's loopback
+            trust_env=False,  # the proxy is chosen by us, and .netrc is nobody's here
+            proxy=None if proxy is None else httpx.Proxy(proxy.url, auth=proxy.sign_in),
         ) as client:
-            yield cls(url, client)
+            yield cls(url, client, proxy)
 
     async def challenge(self, token_id: str) -> RelayProof:
         """Make the relay prove itself, before it is shown anything.
@@ -200,8 +207,18 @@ class RelayApi:
                 )
             if isinstance(cause, ssl.SSLError):
                 return f"{self._url} does not speak TLS as a relay does: check the address."
+            if isinstance(cause, httpx.ProxyError):
+                status = str(cause)[:3]
+                return explain_refusal(int(status) if status.isdigit() else 502, self._proxy)
             if isinstance(cause, socket.gaierror):
+                if self._proxy is not None:
+                    return f"The name of the proxy {self._proxy.url} is not known: check it."
                 return f"The name in {self._url} is not known: check the address."
+        if self._proxy is not None:
+            return (
+                f"The relay at {self._url} cannot be reached through the proxy"
+                f" {self._proxy.url} ({self._proxy.source}): check both."
+            )
         return f"The relay at {self._url} cannot be reached: check the address, and that it runs."
 
 

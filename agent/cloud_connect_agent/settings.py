@@ -1,6 +1,5 @@
 """The agent's settings: one frozen tree, read once from file and environment."""
 
-import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from cloud_connect.calls import MAX_ID, Environment
 from cloud_connect.errors import ConfigurationError
+from cloud_connect_agent.proxies import ProxySettings, is_loopback
 
 __all__ = [
     "ACCOUNT_NAME",
@@ -53,18 +53,9 @@ def check_url(url: str, *, schemes: tuple[str, str] = ("http", "https")) -> str:
         raise ValueError(f"{url!r} is not a URL that begins with {secure}://")
     if parts.username is not None or parts.password is not None:
         raise ValueError("a URL must not hold a user name or password")
-    if parts.scheme == plain and not _is_loopback(host):
+    if parts.scheme == plain and not is_loopback(host):
         raise ValueError(f"{plain}:// is for loopback addresses only; use {secure}:// for {host}")
     return url.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _check_tunnel_url(url: str) -> str:
@@ -216,9 +207,10 @@ class ProcoreSettings(_Section):
 class TunnelSettings(_Section):
     """Dialling, backing off and draining; seconds."""
 
-    connect_timeout: Seconds = 10.0
-    upgrade_timeout: Seconds = 5.0
-    handshake_timeout: Seconds = 10.0
+    # Just below the relay's own bounds of 10, 5 and 10 seconds.
+    connect_timeout: Seconds = 9.5
+    upgrade_timeout: Seconds = 4.5
+    handshake_timeout: Seconds = 9.5
     backoff_base: Seconds = 1.0
     backoff_cap: Seconds = 60.0
     healthy_after: Seconds = 60.0
@@ -243,6 +235,7 @@ class AgentSettings(_Section):
 
     name: str = Field(default="", max_length=200)
     relay: RelaySettings = RelaySettings()
+    proxy: ProxySettings = ProxySettings()
     procore: ProcoreSettings = ProcoreSettings()
     tunnel: TunnelSettings = TunnelSettings()
     log: LogSettings = LogSettings()
@@ -263,6 +256,11 @@ def load_settings(
         ConfigurationError: If something is unknown or wrong; the message names it.
     """
     tree = _read_toml(file)
+    if isinstance(tree.get("proxy"), dict) and "password" in tree["proxy"]:
+        raise ConfigurationError(
+            f"{file.name} is no place for proxy.password: set proxy.password_file, or the"
+            " variable CLOUD_CONNECT_PROXY__PASSWORD."
+        )
     variables = _read_environ(environ or {})
     _overlay(tree, variables)
     _overlay(tree, flags or {})

@@ -10,7 +10,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from cloud_connect.errors import ConfigurationError
-from cloud_connect_agent import dialling
+from cloud_connect_agent import reaching
 from doubles.certificates import Authority
 from doubles.link_bench import (
     QUICK,
@@ -239,7 +239,7 @@ async def test_lookup_that_never_ends_is_given_up_in_time(
         return [await asyncio.Event().wait()]
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never)
-    monkeypatch.setattr(dialling, "_RESOLVE_TIMEOUT", 0.05)
+    monkeypatch.setattr(reaching, "_RESOLVE_TIMEOUT", 0.05)
     async with run_agent(relay, tmp_path / "a") as agent:
         await agent.health.until("offline")
         assert "in time: check DNS" in agent.health.reasons[0]

@@ -81,6 +81,7 @@ def enrol(
     from cloud_connect_agent.enrol import Enroller, Machine
     from cloud_connect_agent.identity import AgentKeys, Generation
     from cloud_connect_agent.policy import PolicyClass
+    from cloud_connect_agent.proxies import Proxies
     from cloud_connect_agent.run_lock import run_lock
     from cloud_connect_agent.tls import client_context
     from cloud_connect_agent.vault import open_vault
@@ -97,6 +98,7 @@ def enrol(
     if username is not None and token_file is not None:
         raise click.UsageError("Give either --username or --token-file.")
     tls = client_context(ca)
+    proxies = Proxies.of(before.proxy)
     secret = _secret(token_file, username)
     machine = Machine.here(name=name or "", version=VERSION)
     if not machine.name:
@@ -111,6 +113,7 @@ def enrol(
                 keys=AgentKeys(vault),
                 generation=Generation(paths.generation_file),
                 tls=tls,
+                proxies=proxies,
             )
             token = secret
             if username is not None:

@@ -22,10 +22,11 @@ async def open_client(
         VaultLockedError: If the vault cannot be opened.
     """
     from cloud_connect_agent.procore.client import ProcoreClient
+    from cloud_connect_agent.proxies import Proxies
     from cloud_connect_agent.vault import open_vault
 
     async with (
         open_vault(paths) as vault,
-        ProcoreClient.open(settings.procore, vault) as client,
+        ProcoreClient.open(settings.procore, vault, proxies=Proxies.of(settings.proxy)) as client,
     ):
         yield client

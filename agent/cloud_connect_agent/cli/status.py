@@ -64,6 +64,7 @@ def _stopped(invocation: Invocation) -> dict[str, Any]:
     from cloud_connect.errors import VaultLockedError
     from cloud_connect_agent.journal import Damage
     from cloud_connect_agent.policy_file import PolicyFile
+    from cloud_connect_agent.proxies import Proxies
 
     invocation.configure_logs()
     settings = invocation.settings()
@@ -84,6 +85,7 @@ def _stopped(invocation: Invocation) -> dict[str, Any]:
         "last_round_trip_ms": None,
         "last_round_trip_at": None,
         "relay": settings.relay.url,
+        "proxy": Proxies.of(settings.proxy).describe(settings.relay.tunnel_url),
         "connector_id": settings.relay.connector_id,
         "name": settings.name,
         "version": VERSION,
@@ -118,11 +120,12 @@ def _show(document: dict[str, Any]) -> None:
     trip = ""
     if document["last_round_trip_ms"] is not None:
         trip = f"{document['last_round_trip_ms']:.1f} ms, at {document['last_round_trip_at']}"
-    policy = document["policy"]
+    policy, proxy = document["policy"], document.get("proxy")
     rows = [
         ("State", ", ".join(words)),
         ("Reason", document["error"] or ""),
         ("Relay", document["relay"] or ""),
+        ("Proxy", f"{proxy['url']} ({proxy['source']})" if proxy else ""),
         ("Connector", connector),
         ("Round trip", trip),
         ("Running", f"{document['in_flight']} calls"),

@@ -64,6 +64,7 @@ def _leave(invocation: Invocation, relay: "RelaySettings") -> bool:
     from cloud_connect_agent.connection import RelayAddress
     from cloud_connect_agent.identity import AgentKeys
     from cloud_connect_agent.leave import leave
+    from cloud_connect_agent.proxies import Proxies
     from cloud_connect_agent.tls import client_context
     from cloud_connect_agent.vault import open_vault
 
@@ -73,7 +74,8 @@ def _leave(invocation: Invocation, relay: "RelaySettings") -> bool:
         async with open_vault(invocation.paths) as vault:
             key = await AgentKeys(vault).load()
         address = RelayAddress.of(relay, key=key, tls=client_context(relay.ca_file))
-        await leave(relay.url, address.credentials, tls=address.tls)
+        proxy = Proxies.of(invocation.settings().proxy).choose(relay.url)
+        await leave(relay.url, address.credentials, tls=address.tls, proxy=proxy)
 
     try:
         asyncio.run(ask())

@@ -39,6 +39,7 @@ from cloud_connect_agent.procore.shared_reads import SharedReads
 from cloud_connect_agent.procore.standing import with_standing
 from cloud_connect_agent.procore.streaming import StreamedResponse, TruncatedAnswerError
 from cloud_connect_agent.procore.transport import Origin, Timeouts
+from cloud_connect_agent.proxies import Proxies
 from cloud_connect_agent.vault.base import SharedVault
 
 __all__ = ["ApiRequest", "ApiResponse", "ClientSettings", "ProcoreClient"]
@@ -86,6 +87,7 @@ class ProcoreClient:
         *,
         limits: BodyLimits,
         timeouts: Timeouts,
+        proxies: Proxies | None,
         clock: Callable[[], float],
         wall: Callable[[], float],
         spread: Callable[[], float],
@@ -95,7 +97,7 @@ class ProcoreClient:
         self._clock: Final = clock
         self._wall: Final = wall
         self._spread: Final = spread
-        self._origins: Final = Origins(settings, timeouts=timeouts)
+        self._origins: Final = Origins(settings, timeouts=timeouts, proxies=proxies)
         self._user_agent: Final = f"cloud-connect/{version('cloud-connect')}"
         self._agent_header: Final = (b"user-agent", self._user_agent.encode("ascii"))
         self.scheduler: Final = RateScheduler(
@@ -119,6 +121,7 @@ class ProcoreClient:
         *,
         limits: BodyLimits | None = None,
         timeouts: Timeouts | None = None,
+        proxies: Proxies | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         spread: Callable[[], float] = random.random,
@@ -134,6 +137,7 @@ class ProcoreClient:
             settings,
             limits=limits or BodyLimits(),
             timeouts=timeouts or Timeouts(),
+            proxies=proxies,
             clock=clock,
             wall=wall,
             spread=spread,

@@ -7,7 +7,7 @@ from typing import Final, Self
 
 import httpx
 
-from cloud_connect_agent.procore.happy_eyeballs import connect_first
+from cloud_connect_agent.happy_eyeballs import connect_first
 from cloud_connect_agent.procore.http_connection import Connection
 
 __all__ = ["PooledTransport"]

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from cloud_connect.calls import Environment
 from cloud_connect_agent.procore.environments import EndpointOverride, Endpoints, endpoints_of
 from cloud_connect_agent.procore.transport import Origin, Timeouts
+from cloud_connect_agent.proxies import Proxies
 from cloud_connect_agent.tls import client_context
 
 __all__ = ["OriginSettings", "Origins"]
@@ -23,11 +24,18 @@ class OriginSettings(Protocol):
 
 
 class Origins:
-    """The login and API hosts of all environments. Whoever opens one closes it."""
+    """The login and API hosts of all environments. Whoever opens one closes it.
 
-    def __init__(self, settings: OriginSettings, *, timeouts: Timeouts) -> None:
+    Attributes:
+        proxies: How to get to any host.
+    """
+
+    def __init__(
+        self, settings: OriginSettings, *, timeouts: Timeouts, proxies: Proxies | None = None
+    ) -> None:
         self._settings: Final = settings
         self._timeouts: Final = timeouts
+        self.proxies: Final = proxies or Proxies()
         self._origins: Final[dict[tuple[str, Endpoints], Origin]] = {}
         self._trusts: Final[dict[Path | None, ssl.SSLContext]] = {}
         self._endpoints: Final[dict[Environment, tuple[EndpointOverride | None, Endpoints]]] = {}
@@ -87,6 +95,9 @@ class Origins:
         origin = self._origins.get(key)
         if origin is None:
             origin = self._origins[key] = Origin(
-                base_url, self.trust(endpoints.ca_file), timeouts=self._timeouts
+                base_url,
+                self.trust(endpoints.ca_file),
+                timeouts=self._timeouts,
+                proxy=self.proxies.choose(base_url),
             )
         return origin

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from cloud_connect_agent.procore.bodies import BodyLimits, read_body
 from cloud_connect_agent.procore.http_pool import PooledTransport
+from cloud_connect_agent.proxies import Proxy, explain_refusal
 
-__all__ = ["ExactUrl", "Origin", "Sent", "Timeouts", "describe_failure", "proxy_for"]
+__all__ = ["ExactUrl", "Origin", "Sent", "Timeouts", "describe_failure", "through"]
 
 _POOLS: Final = 8  # httpcore walks a whole pool on every request: many small ones cost less
 _POOL_SIZE: Final = 8  # connections of one pool
@@ -32,14 +32,9 @@ class Timeouts:
     stall_timeout: float = 60.0
 
 
-def proxy_for(url: str) -> str | None:
-    """Return the proxy that the system's settings name for *url*."""
-    parts = urlsplit(url)
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if proxy is None or not parts.hostname or proxy_bypass(parts.hostname):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+def through(proxy: Proxy | None) -> httpx.Proxy | None:
+    """Return the proxy as httpx has it."""
+    return None if proxy is None else httpx.Proxy(proxy.url, auth=proxy.sign_in)
 
 
 class Sent:
@@ -77,14 +72,21 @@ class Origin:
     the caller's decision.
     """
 
-    def __init__(self, base_url: str, ssl_context: ssl.SSLContext, *, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        ssl_context: ssl.SSLContext,
+        *,
+        timeouts: Timeouts,
+        proxy: Proxy | None = None,
+    ) -> None:
         self.base_url: Final = base_url
         self._url: Final = httpx.URL(f"{base_url}/")
         self._prefix: Final = urlsplit(base_url).path.rstrip("/").encode("ascii")
         self._host: Final = self._url.netloc
         self._ssl: Final = ssl_context
         self._timeouts: Final = timeouts
-        self.proxy: Final = proxy_for(base_url)
+        self.proxy: Final = proxy
         self._direct: Final = None if self.proxy else self._pool()
         self._readers: Final = [
             self._transport(connections=_POOL_SIZE, reuse=True)
@@ -116,7 +118,7 @@ class Origin:
                 max_keepalive_connections=connections if reuse else 0,
                 keepalive_expiry=_KEEPALIVE,
             ),
-            proxy=self.proxy,
+            proxy=through(self.proxy),
             retries=0,
         )
 
@@ -210,7 +212,7 @@ class Origin:
         Raises:
             OSError: If one of them fails; :func:`describe_failure` says how.
         """
-        parts = urlsplit(self.proxy or self.base_url)
+        parts = urlsplit(self.proxy.url if self.proxy else self.base_url)
         secure = parts.scheme == "https"
         async with asyncio.timeout(self._timeouts.connect_timeout):
             _, writer = await asyncio.open_connection(
@@ -252,7 +254,9 @@ def describe_failure(exc: BaseException, host: str) -> str:  # noqa: C901 - a se
             case ConnectionResetError() | BrokenPipeError():
                 return f"{host} cut the connection."
             case httpx.ProxyError():
-                return f"The proxy did not connect to {host}: {_short(seen)}."
+                status = str(seen)[:3]
+                why = explain_refusal(int(status), None) if status.isdigit() else _short(seen)
+                return f"{host} cannot be reached. {why.rstrip('.')}."
             case httpx.ConnectTimeout() | httpx.PoolTimeout():
                 return f"{host} did not accept a connection in time; check the firewall or proxy."
             case httpx.TimeoutException() | TimeoutError():

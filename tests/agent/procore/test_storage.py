@@ -14,6 +14,7 @@ from cloud_connect.errors import DeadlineExceededError, SourceUnavailableError
 from cloud_connect_agent.procore.environments import Endpoints
 from cloud_connect_agent.procore.files.storage import Storage
 from cloud_connect_agent.procore.transport import Timeouts
+from cloud_connect_agent.proxies import Proxies, ProxySettings
 from cloud_connect_agent.tls import client_context
 from doubles.certificates import Authority
 from doubles.fake_procore import FakeHost, Reply
@@ -100,10 +101,10 @@ async def test_a_name_that_is_not_known_is_told(
         await fetch(storage(), host.url)
 
 
-async def test_a_proxy_of_the_site_is_used(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", host.url)
-    monkeypatch.setenv("no_proxy", "")
-    assert await fetch(storage(), "http://localhost:9005/file?sig=1") == b"file"
+async def test_a_proxy_of_the_site_is_used(host: FakeHost) -> None:
+    settings = ProxySettings(url=host.url, loopback=True)
+    made = Storage(Hosts(), timeouts=Timeouts(), proxies=Proxies(settings))
+    assert await fetch(made, "http://localhost:9005/file?sig=1") == b"file"
     assert host.seen[0].target == "http://localhost:9005/file?sig=1"
 
 

@@ -14,8 +14,8 @@ from cloud_connect_agent.procore.transport import (
     Sent,
     Timeouts,
     describe_failure,
-    proxy_for,
 )
+from cloud_connect_agent.proxies import Proxy
 from cloud_connect_agent.tls import client_context
 from doubles.certificates import Authority
 from doubles.fake_procore import FakeHost, Reply
@@ -115,17 +115,15 @@ async def test_plain_text_on_a_secure_port_is_told(host: FakeHost) -> None:
 
 
 @pytest.fixture
-async def proxy(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeHost]:
+async def proxy() -> AsyncIterator[FakeHost]:
     """A forward proxy for plain http, which answers itself."""
     async with FakeHost(lambda _: Reply(body=b"by proxy")).serve() as made:
-        monkeypatch.setenv("http_proxy", made.url)
-        monkeypatch.setenv("https_proxy", made.url.removeprefix("http://"))
-        monkeypatch.setenv("no_proxy", "intern.example")
         yield made
 
 
-async def test_a_proxy_of_the_system_is_used(host: FakeHost, proxy: FakeHost) -> None:
-    origin = Origin(host.url, client_context(), timeouts=TIMES)
+async def test_a_proxy_is_used(host: FakeHost, proxy: FakeHost) -> None:
+    chosen = Proxy(url=proxy.url, source="test")
+    origin = Origin(host.url, client_context(), timeouts=TIMES, proxy=chosen)
     assert await get(origin) == (200, b"by proxy")
     response = await origin.send("POST", b"/rest/x", headers=(), reuse=False)
     await response.aclose()
@@ -139,13 +137,12 @@ async def test_a_proxy_of_the_system_is_used(host: FakeHost, proxy: FakeHost) ->
 
 
 async def test_a_tunnel_of_a_proxy_carries_reads_and_writes(
-    secure: tuple[FakeHost, Path], monkeypatch: pytest.MonkeyPatch
+    secure: tuple[FakeHost, Path],
 ) -> None:
     host, ca_file = secure
     async with connect_proxy() as (url, tunnels):
-        monkeypatch.setenv("https_proxy", url)
-        monkeypatch.setenv("no_proxy", "")
-        origin = Origin(host.url, client_context(ca_file), timeouts=TIMES)
+        chosen = Proxy(url=url, source="test")
+        origin = Origin(host.url, client_context(ca_file), timeouts=TIMES, proxy=chosen)
         assert await get(origin) == (200, b"fine")
         sent = Sent()
         response = await origin.send("POST", b"/x", headers=(), reuse=False, sent=sent)
@@ -191,26 +188,18 @@ async def connect_proxy() -> AsyncIterator[tuple[str, list[str]]]:
 
 async def test_a_proxy_that_refuses_is_told_and_nothing_was_sent(proxy: FakeHost) -> None:
     proxy.default = lambda _: Reply(status=407)
-    origin = Origin("https://sandbox.procore.com", client_context(), timeouts=TIMES)
+    chosen = Proxy(url=proxy.url, source="test")
+    url = "https://sandbox.procore.com"
+    origin = Origin(url, client_context(), timeouts=TIMES, proxy=chosen)
     sent = Sent()
     with pytest.raises(httpx.ProxyError) as caught:
         await origin.send("POST", b"/rest/x", headers=(), reuse=False, sent=sent)
-    assert "proxy did not connect to sandbox.procore.com: 407" in describe_failure(
+    assert "wants a user name and password (status 407)" in describe_failure(
         caught.value, origin.host
     )
     assert not sent.started
     assert (proxy.seen[0].method, proxy.seen[0].target) == ("CONNECT", "sandbox.procore.com:443")
     await origin.aclose()
-
-
-@pytest.mark.usefixtures("proxy")
-def test_the_proxy_is_chosen_by_scheme_and_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    https = proxy_for("https://api.procore.com")
-    assert https is not None
-    assert https.startswith("http://127.0.0.1:")
-    assert proxy_for("https://intern.example") is None
-    monkeypatch.delenv("https_proxy")
-    assert proxy_for("https://api.procore.com") is None
 
 
 @pytest.mark.parametrize(

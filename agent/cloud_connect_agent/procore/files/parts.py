@@ -14,6 +14,7 @@ from cloud_connect_agent.procore.files.spool import Spool
 from cloud_connect_agent.procore.files.storage import Storage
 from cloud_connect_agent.procore.files.uploads import Uploads
 from cloud_connect_agent.procore.transport import Timeouts
+from cloud_connect_agent.proxies import Proxies
 
 __all__ = ["ProcoreFiles"]
 
@@ -37,13 +38,14 @@ class ProcoreFiles:
         spool_dir: Path,
         max_spool_bytes: Callable[[], int],
         timeouts: Timeouts | None = None,
+        proxies: Proxies | None = None,
     ) -> AsyncIterator[Self]:
         """Put them together; nothing is connected, or made on disk, before the first file.
 
         Args:
             spool_dir: Where a file is kept that has to be known before it is sent.
         """
-        storage = Storage(client, timeouts=timeouts)
+        storage = Storage(client, timeouts=timeouts, proxies=proxies)
         spool = Spool(spool_dir, max_bytes=max_spool_bytes)
         async with HeldFiles.open(spool) as held:
             yield cls(

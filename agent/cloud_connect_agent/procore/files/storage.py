@@ -23,8 +23,9 @@ from cloud_connect_agent.procore.transport import (
     RawHeaders,
     Timeouts,
     describe_failure,
-    proxy_for,
+    through,
 )
+from cloud_connect_agent.proxies import Proxies
 
 __all__ = ["Storage"]
 
@@ -62,10 +63,12 @@ class Storage:
         hosts: Hosts,
         *,
         timeouts: Timeouts | None = None,
+        proxies: Proxies | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._hosts: Final = hosts
         self._timeouts: Final = timeouts or Timeouts()
+        self._proxies: Final = proxies or Proxies()
         self._clock: Final = clock
         self._transfers: Final = asyncio.Semaphore(_MAX_TRANSFERS)
 
@@ -146,12 +149,12 @@ class Storage:
         content: bytes | AsyncIterator[bytes] | None,
     ) -> httpx.Response:
         endpoints = self._hosts.endpoints(environment)
-        proxy = proxy_for(url.base)
+        proxy = self._proxies.choose(url.base)
         transport = httpx.AsyncHTTPTransport(
             verify=self._hosts.trust(endpoints.ca_file),
             trust_env=False,
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=0),
-            proxy=proxy,
+            proxy=through(proxy),
             retries=0,
         )
         await stack.enter_async_context(transport)

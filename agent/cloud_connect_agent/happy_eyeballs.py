@@ -11,7 +11,7 @@ from contextlib import suppress
 from itertools import chain, zip_longest
 from typing import Any, Final
 
-__all__ = ["connect_first", "interleaved"]
+__all__ = ["Address", "connect_fastest", "connect_first", "interleaved"]
 
 _HEAD_START: Final = 0.25  # seconds before the next address is tried beside (RFC 8305, 5)
 _MAX_ADDRESSES: Final = 8
@@ -28,7 +28,16 @@ async def connect_first(host: str, port: int) -> socket.socket:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = interleaved([(family, address) for family, _, _, _, address in found])
-    return await _Race().run(addresses[:_MAX_ADDRESSES])
+    return await connect_fastest(addresses[:_MAX_ADDRESSES])
+
+
+async def connect_fastest(addresses: Sequence[Address]) -> socket.socket:
+    """Return a socket that is connected to the first of *addresses* that answers.
+
+    Raises:
+        OSError: Why the last address refused.
+    """
+    return await _Race().run(addresses)
 
 
 def interleaved(addresses: Sequence[Address]) -> list[Address]:

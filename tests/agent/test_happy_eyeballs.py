@@ -1,4 +1,4 @@
-"""Tests of ``cloud_connect_agent.procore.happy_eyeballs``."""
+"""Tests of ``cloud_connect_agent.happy_eyeballs``."""
 
 import asyncio
 import socket
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
-from cloud_connect_agent.procore.happy_eyeballs import connect_first, interleaved
+from cloud_connect_agent.happy_eyeballs import connect_first, interleaved
 
 Resolve = Callable[..., None]
 
