@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 
 from cloud_connect.calls import Report
-from cloud_connect_agent.connection import RelayAddress, connect_forever
+from cloud_connect_agent.connection import connect_forever
 from cloud_connect_agent.control_server import serve_control
 from cloud_connect_agent.dispatch import WRITE_LINGER, Dispatcher
 from cloud_connect_agent.health import Health
@@ -27,6 +27,7 @@ from cloud_connect_agent.procore.executor import RecordExecutor
 from cloud_connect_agent.procore.files.parts import ProcoreFiles
 from cloud_connect_agent.procore.metadata import SnapshotStore
 from cloud_connect_agent.proxies import Proxies
+from cloud_connect_agent.relay_address import RelayAddress
 from cloud_connect_agent.reports import ReportBoard
 from cloud_connect_agent.settings import AgentSettings
 from cloud_connect_agent.stopping import StopSignal

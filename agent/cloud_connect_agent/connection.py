@@ -4,11 +4,9 @@ import asyncio
 import contextlib
 import random
 import secrets
-import ssl
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 
 import structlog
 from websockets.asyncio.client import ClientConnection
@@ -16,23 +14,22 @@ from websockets.exceptions import ConnectionClosed
 
 from cloud_connect.closing import CloseCode
 from cloud_connect.errors import ConfigurationError, TunnelClosedError, TunnelError
-from cloud_connect.handshake import AgentCredentials, AgentHandshake
+from cloud_connect.handshake import AgentHandshake
 from cloud_connect.handshake_messages import HandshakeError
 from cloud_connect.session import Handler, Role, Session
-from cloud_connect.signing import KEY_BYTES, SigningKey, to_bytes
 from cloud_connect_agent.backoff import Backoff
 from cloud_connect_agent.dialling import DialError, allow_frames, certificate_hash, dial
 from cloud_connect_agent.health import SKEW_SECONDS
 from cloud_connect_agent.identity import Generation
 from cloud_connect_agent.network import Network
-from cloud_connect_agent.proxies import Proxies
+from cloud_connect_agent.relay_address import RelayAddress
 from cloud_connect_agent.reports import ReportBoard, send_reports
-from cloud_connect_agent.settings import RelaySettings, TunnelSettings
+from cloud_connect_agent.settings import TunnelSettings
 from cloud_connect_agent.stopping import StopSignal
 from cloud_connect_agent.suspension import suspended
 from cloud_connect_agent.watching import NO_NETWORK, LinkWatch
 
-__all__ = ["Connection", "ConnectionHealth", "RelayAddress", "connect_forever"]
+__all__ = ["Connection", "ConnectionHealth", "connect_forever"]
 
 log = structlog.get_logger(__name__)
 
@@ -95,61 +92,6 @@ class ConnectionHealth(Protocol):
 
     def drain(self) -> None:
         """Running calls are finished, no others taken."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RelayAddress:
-    """Where to dial, whom to expect there, and as whom."""
-
-    tunnel_url: str
-    credentials: AgentCredentials
-    tls: ssl.SSLContext
-    proxies: Proxies = field(default_factory=Proxies)
-
-    @classmethod
-    def of(
-        cls,
-        settings: RelaySettings,
-        *,
-        key: SigningKey,
-        tls: ssl.SSLContext,
-        proxies: Proxies | None = None,
-    ) -> Self:
-        """Put together what enrolling wrote.
-
-        Raises:
-            ConfigurationError: If something is missing, or the key is not the enrolled one.
-        """
-        if (
-            settings.tunnel_url is None
-            or settings.connector_id is None
-            or settings.relay_id is None
-            or settings.relay_public_key is None
-        ):
-            raise ConfigurationError("The section relay is not complete: enrol this PC again.")
-        try:
-            relay_public_key = to_bytes(settings.relay_public_key)
-        except ValueError:
-            relay_public_key = b""
-        if len(relay_public_key) != KEY_BYTES:
-            raise ConfigurationError(
-                "The setting relay.relay_public_key is damaged: enrol this PC again."
-            )
-        if settings.key_id not in {None, key.key_id}:
-            raise ConfigurationError(
-                "The key in the vault is not the one that was enrolled: enrol this PC again."
-            )
-        return cls(
-            tunnel_url=settings.tunnel_url,
-            credentials=AgentCredentials(
-                connector_id=settings.connector_id,
-                key=key,
-                relay_id=settings.relay_id,
-                relay_public_key=relay_public_key,
-            ),
-            tls=tls,
-            proxies=proxies or Proxies(),
-        )
 
 
 async def connect_forever(

@@ -12,8 +12,9 @@ from cloud_connect.errors import ConfigurationError
 from cloud_connect.exchange import Exchange
 from cloud_connect.signing import SigningKey, to_text
 from cloud_connect.tunnel import RequestHead, ResponseHead
-from cloud_connect_agent.connection import RelayAddress, connect_forever
+from cloud_connect_agent.connection import connect_forever
 from cloud_connect_agent.identity import Generation
+from cloud_connect_agent.relay_address import RelayAddress
 from cloud_connect_agent.reports import ReportBoard
 from cloud_connect_agent.settings import RelaySettings
 from cloud_connect_agent.stopping import StopSignal

@@ -20,9 +20,10 @@ from cloud_connect.join_token import JoinToken
 from cloud_connect.session import Handler, Session
 from cloud_connect.signing import SigningKey
 from cloud_connect.tunnel import ResponseHead
-from cloud_connect_agent.connection import Connection, RelayAddress
+from cloud_connect_agent.connection import Connection
 from cloud_connect_agent.identity import Generation
 from cloud_connect_agent.network import Network
+from cloud_connect_agent.relay_address import RelayAddress
 from cloud_connect_agent.reports import ReportBoard
 from cloud_connect_agent.settings import TunnelSettings
 from cloud_connect_agent.stopping import StopSignal

@@ -61,10 +61,10 @@ def _leave(invocation: Invocation, relay: "RelaySettings") -> bool:
     """Have the relay revoke this connector, while there is a key to prove it with."""
     import asyncio
 
-    from cloud_connect_agent.connection import RelayAddress
     from cloud_connect_agent.identity import AgentKeys
     from cloud_connect_agent.leave import leave
     from cloud_connect_agent.proxies import Proxies
+    from cloud_connect_agent.relay_address import RelayAddress
     from cloud_connect_agent.tls import client_context
     from cloud_connect_agent.vault import open_vault
 

@@ -1,0 +1,68 @@
+"""The relay that this PC is enrolled at: where to dial, whom to expect, and as whom."""
+
+import ssl
+from dataclasses import dataclass, field
+from typing import Self
+
+from cloud_connect.errors import ConfigurationError
+from cloud_connect.handshake import AgentCredentials
+from cloud_connect.signing import KEY_BYTES, SigningKey, to_bytes
+from cloud_connect_agent.proxies import Proxies
+from cloud_connect_agent.settings import RelaySettings
+
+__all__ = ["RelayAddress"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayAddress:
+    """Where to dial, whom to expect there, and as whom."""
+
+    tunnel_url: str
+    credentials: AgentCredentials
+    tls: ssl.SSLContext
+    proxies: Proxies = field(default_factory=Proxies)
+
+    @classmethod
+    def of(
+        cls,
+        settings: RelaySettings,
+        *,
+        key: SigningKey,
+        tls: ssl.SSLContext,
+        proxies: Proxies | None = None,
+    ) -> Self:
+        """Put together what enrolling wrote.
+
+        Raises:
+            ConfigurationError: If something is missing, or the key is not the enrolled one.
+        """
+        if (
+            settings.tunnel_url is None
+            or settings.connector_id is None
+            or settings.relay_id is None
+            or settings.relay_public_key is None
+        ):
+            raise ConfigurationError("The section relay is not complete: enrol this PC again.")
+        try:
+            relay_public_key = to_bytes(settings.relay_public_key)
+        except ValueError:
+            relay_public_key = b""
+        if len(relay_public_key) != KEY_BYTES:
+            raise ConfigurationError(
+                "The setting relay.relay_public_key is damaged: enrol this PC again."
+            )
+        if settings.key_id not in {None, key.key_id}:
+            raise ConfigurationError(
+                "The key in the vault is not the one that was enrolled: enrol this PC again."
+            )
+        return cls(
+            tunnel_url=settings.tunnel_url,
+            credentials=AgentCredentials(
+                connector_id=settings.connector_id,
+                key=key,
+                relay_id=settings.relay_id,
+                relay_public_key=relay_public_key,
+            ),
+            tls=tls,
+            proxies=proxies or Proxies(),
+        )
