@@ -35,6 +35,7 @@ from cloud_connect_relay.api.security import services as services_dependency
 from cloud_connect_relay.gateway.registry import LiveSession, Registry
 from cloud_connect_relay.gateway.server import Gateway, GatewayTimes, serve_tunnel
 from cloud_connect_relay.identity import Pepper, RelayIdentity, relay_id_of
+from cloud_connect_relay.metrics import Metrics
 from cloud_connect_relay.settings import RelaySettings
 from cloud_connect_relay.storage import Storage
 from cloud_connect_relay.storage.connectors import Connector
@@ -135,6 +136,7 @@ async def open_relay(folder: Path, **settings: Any) -> AsyncIterator[Relay]:
             identity=identity,
             storage=storage,
             registry=registry,
+            metrics=Metrics(),
             addresses=Addresses(host="127.0.0.1"),
             clock=time.time,
         )
