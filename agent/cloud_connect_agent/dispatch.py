@@ -21,6 +21,7 @@ from cloud_connect.calls import (
 from cloud_connect.errors import (
     CloudConnectError,
     ConnectorPausedError,
+    ErrorCode,
     InternalError,
     Outcome,
     PolicyDeniedError,
@@ -254,7 +255,8 @@ class Dispatcher:
         if isinstance(error, TunnelError):
             return  # nobody is there to be told
         try:
-            await call.reply.fail(error)
+            late = error.code is ErrorCode.DEADLINE_EXCEEDED
+            await call.reply.fail(error, why=call.stages.sentence() if late else None)
         except TunnelError as gone:
             log.debug("answer_not_sent", call_id=call.call_id, reason=gone.message)
 

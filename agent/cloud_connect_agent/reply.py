@@ -25,6 +25,7 @@ from cloud_connect.errors import (
 from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import Problem, ResponseHead, Trailers
 from cloud_connect_agent.record_source import Rows
+from cloud_connect_agent.stages import Stage, Stages, call_stages, spent
 
 __all__ = [
     "INTERNAL_FAILURE",
@@ -51,6 +52,8 @@ _MAX_DETAIL: Final = 2000  # characters
 _MAX_BODY: Final = 100 * 1024 * 1024  # bytes of a record or query
 _BODY_STALL: Final = 60.0  # seconds without a byte of the request's body
 _PIECE: Final = 64 * 1024  # bytes of rows that are sent together
+_LEAST_SECONDS: Final = 1.0  # that a call needs to be started at all
+_LEAST_SHARE: Final = 0.5  # but of a short deadline no more than half
 
 _ModelT = TypeVar("_ModelT", bound=BaseModel)
 
@@ -67,8 +70,14 @@ class Call:
         self.head: Final = head
         self.call_id: Final = head.call_id
         self.operation: Final = head.operation
-        self.reply: Final = Reply(exchange)
         self.deadline = self._started + self._budget
+        self.stages: Final = Stages(
+            deadline=self.deadline,
+            least=min(_LEAST_SECONDS, self._budget * _LEAST_SHARE),
+            clock=clock,
+        )
+        self.reply: Final = Reply(exchange, lambda: self.hops)
+        call_stages.set(self.stages)  # of the task that answers, and of those that it starts
 
     @property
     def left(self) -> float:
@@ -77,12 +86,14 @@ class Call:
 
     @property
     def hops(self) -> dict[str, float]:
-        """Milliseconds since the request came, as trailers report them."""
-        return {"agent": round((self._clock() - self._started) * 1000, 1)}
+        """Milliseconds since the request came, and those of each stage, as the relay is told."""
+        total = round((self._clock() - self._started) * 1000, 1)
+        return {"agent": total, **self.stages.milliseconds()}
 
     def progress(self) -> None:
         """Note that a piece of a long body came: its time is not the answer's."""
         self.deadline = max(self.deadline, self._clock() + self._budget)
+        self.stages.deadline = self.deadline
 
 
 def params_of(model: type[_ModelT], call: Call) -> _ModelT:
@@ -127,7 +138,8 @@ async def pieces_of(call: Call) -> AsyncGenerator[bytes, None]:
     while True:
         try:
             async with asyncio.timeout(_BODY_STALL):
-                piece = await call.exchange.receive()
+                with spent(Stage.REQUEST):
+                    piece = await call.exchange.receive()
         except TimeoutError as exc:
             raise DeadlineExceededError("The request's body stopped coming.") from exc
         if not piece:
@@ -208,17 +220,23 @@ def _small(body: object) -> object:
 
 
 class Reply:
-    """The answer to one exchange, whose head goes out once."""
+    """The answer to one exchange, whose head goes out once.
 
-    def __init__(self, exchange: Exchange) -> None:
+    Args:
+        hops: Tells where the time went until now.
+    """
+
+    def __init__(self, exchange: Exchange, hops: Callable[[], dict[str, float]]) -> None:
         self._exchange: Final = exchange
+        self._hops: Final = hops
         self.head: ResponseHead | None = None
         self.rows = 0
 
     async def send_head(self, head: ResponseHead, *, end_stream: bool = False) -> None:
-        """Send the head."""
+        """Send the head, with where the time went until here."""
         self.head = head
-        await self._exchange.send_head(head, end_stream=end_stream)
+        timed = head.model_copy(update={"hops": self._hops()})
+        await self._exchange.send_head(timed, end_stream=end_stream)
 
     async def send(self, head: ResponseHead, body: bytes) -> None:
         """Send a whole answer; where a head went out ahead of it, what is left of it."""
@@ -229,18 +247,27 @@ class Reply:
             return
         if body:
             await self._exchange.send(body)
-        await self._exchange.send_trailers(Trailers(outcome=head.outcome, problem=head.problem))
+        await self._exchange.send_trailers(
+            Trailers(outcome=head.outcome, problem=head.problem, hops=self._hops())
+        )
 
-    async def fail(self, error: CloudConnectError) -> None:
-        """Send a failure: as the head, or behind what went out already."""
+    async def fail(self, error: CloudConnectError, *, why: str | None = None) -> None:
+        """Send a failure: as the head, or behind what went out already.
+
+        Args:
+            why: A sentence that says what took so long.
+        """
         if self._exchange.send_ended:
             return
         problem = problem_of(error)
+        if why is not None:
+            problem = problem.model_copy(update={"detail": f"{problem.detail} {why}"})
         if self.head is None:
             head = ResponseHead(status=error.status, outcome=error.outcome, problem=problem)
             await self.send_head(head, end_stream=True)
         else:
-            await self._exchange.send_trailers(Trailers(outcome=error.outcome, problem=problem))
+            trailers = Trailers(outcome=error.outcome, problem=problem, hops=self._hops())
+            await self._exchange.send_trailers(trailers)
 
     async def send_rows(
         self, head: ResponseHead, rows: Rows, trailers: Callable[[], Trailers]

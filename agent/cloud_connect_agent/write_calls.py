@@ -25,6 +25,7 @@ from cloud_connect.tunnel.heads import encode_head
 from cloud_connect_agent.journal import JournalEntry, JournalState
 from cloud_connect_agent.procore.writes import write_guard
 from cloud_connect_agent.reply import INTERNAL_FAILURE, Call, problem_of
+from cloud_connect_agent.stages import Stage, spent
 
 __all__ = ["Answer", "CallJournal", "Settle", "Work", "WriteCalls", "failed", "fingerprint_of"]
 
@@ -118,7 +119,8 @@ class _Run:
             return
         self.intended = True  # from here on nobody abandons it
         try:
-            await self._journal.intend(self.call_id)
+            with spent(Stage.JOURNAL):
+                await self._journal.intend(self.call_id)
         except CloudConnectError:
             self.intended = False
             raise

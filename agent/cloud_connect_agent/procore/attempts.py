@@ -29,6 +29,7 @@ from cloud_connect_agent.procore.streaming import StreamedResponse, broken_off
 from cloud_connect_agent.procore.tokens import AccessToken
 from cloud_connect_agent.procore.transport import Origin, Sent, describe_failure
 from cloud_connect_agent.procore.writes import write_guard
+from cloud_connect_agent.stages import Stage, Stages, call_stages, spent
 
 __all__ = ["MAX_RETRIES", "Attempts", "Outgoing", "Retries"]
 
@@ -167,7 +168,8 @@ class Attempts:
                     raise
                 if (pause := self._retries.next_pause(out.deadline)) is None:
                     raise
-                await asyncio.sleep(pause)
+                with spent(Stage.RETRY):
+                    await asyncio.sleep(pause)
                 continue
             status = response.status_code
             if status == 401 and out.repeatable and not renewed:
@@ -177,7 +179,8 @@ class Attempts:
                 continue
             if (again := self._pause_after(grant, status)) is not None and out.repeatable:
                 await self._close()
-                await asyncio.sleep(again)
+                with spent(Stage.LIMIT if self._hold else Stage.RETRY):
+                    await asyncio.sleep(again)
                 continue
             if status != 401 or (renewed and not out.probe):  # a person may try as often as need be
                 self._circuits.answered(grant, out.target, status)
@@ -275,14 +278,17 @@ class Attempts:
 
     async def _send(self, token: AccessToken) -> httpx.Response:
         out, sent = self._out, Sent()
-        guard = write_guard.get()
+        stages, guard = call_stages.get(), write_guard.get()
         if guard is not None and out.writes:
+            _check_worth(stages)  # before the intent is written: what is too late never began
             await guard.before_write()
         left = out.deadline - self._clock()
         if left <= 0:
             raise DeadlineExceededError("The call's deadline passed before it went to Procore.")
         if out.writes:
             left += _WRITE_GRACE
+        else:
+            _check_worth(stages)
         content = out.content() if callable(out.content) else out.content
         try:
             async with asyncio.timeout(left) as bound:
@@ -318,11 +324,24 @@ class Attempts:
     async def _in_time(self, token: Coroutine[None, None, AccessToken]) -> AccessToken:
         try:
             async with asyncio.timeout(max(0.0, self._out.deadline - self._clock())):
-                return await token
+                with spent(Stage.SIGNIN):
+                    return await token
         except TimeoutError as exc:
             raise DeadlineExceededError(
                 "Procore's login host gave no token before the call's deadline."
             ) from exc
+
+
+def _check_worth(stages: Stages | None) -> None:
+    """Keep a call back that waited so long that its answer could not come in time.
+
+    Raises:
+        DeadlineExceededError: If nothing of it went out yet and hardly any time is left.
+    """
+    if stages is not None and not stages.worth_sending():
+        raise DeadlineExceededError(
+            "So little of the call's deadline was left that it was not sent to Procore."
+        )
 
 
 async def _whole(body: bytes) -> AsyncIterator[bytes]:

@@ -40,6 +40,7 @@ from cloud_connect_agent.procore.standing import with_standing
 from cloud_connect_agent.procore.streaming import StreamedResponse, TruncatedAnswerError
 from cloud_connect_agent.procore.transport import Origin, Timeouts
 from cloud_connect_agent.proxies import Proxies
+from cloud_connect_agent.stages import Stage, spent
 from cloud_connect_agent.vault.base import SharedVault
 
 __all__ = ["ApiRequest", "ApiResponse", "ClientSettings", "ProcoreClient"]
@@ -277,7 +278,8 @@ class ProcoreClient:
                 pause = retries.next_pause(outgoing.deadline)
                 if pause is None:
                     raise
-            await asyncio.sleep(pause)
+            with spent(Stage.RETRY):
+                await asyncio.sleep(pause)
 
     async def _write(self, outgoing: Outgoing) -> ApiResponse:
         try:
@@ -292,7 +294,8 @@ class ProcoreClient:
         self, outgoing: Outgoing, unknown: OutcomeUnknownError, pause: float
     ) -> ApiResponse:
         """Repeat a deletion once: what is gone cannot be deleted twice."""
-        await asyncio.sleep(pause)
+        with spent(Stage.RETRY):
+            await asyncio.sleep(pause)
         try:
             return decode(await self._fetch(outgoing, self.retries()), write=True)
         except SourceRejectedError as rejected:

@@ -9,6 +9,7 @@ import httpx
 
 from cloud_connect_agent.happy_eyeballs import connect_first
 from cloud_connect_agent.procore.http_connection import Connection
+from cloud_connect_agent.stages import Stage, spent
 
 __all__ = ["PooledTransport"]
 
@@ -35,7 +36,10 @@ class PooledTransport(httpx.AsyncBaseTransport):
         """Send a request and return the answer, its body unread."""
         timeouts = request.extensions["timeout"]
         data = _serialize(request)
-        connection = self._freshest() or await self._connect(timeouts["connect"])
+        connection = self._freshest()
+        if connection is None:
+            with spent(Stage.CONNECT):
+                connection = await self._connect(timeouts["connect"])
         status, headers = await connection.send(data, within=timeouts["read"])
         return httpx.Response(status, headers=headers, stream=_Body(connection, timeouts["read"]))
 

@@ -13,6 +13,7 @@ from cloud_connect.calls import Environment
 from cloud_connect.errors import DeadlineExceededError, RateLimitedError
 from cloud_connect_agent.procore.budget import RateBudget, WindowView
 from cloud_connect_agent.procore.failures import is_throttled
+from cloud_connect_agent.stages import Stage, spent
 
 __all__ = ["Grant", "RateScheduler", "Slot"]
 
@@ -217,7 +218,8 @@ class RateScheduler:
         self._pump()
         try:
             async with asyncio.timeout(max(0.0, deadline - now)):
-                await waiter.future
+                with spent(Stage.LIMIT if limited else Stage.LANE):
+                    await waiter.future
         except TimeoutError:
             self._give_back(waiter, lane, grant)
             limited = budget.limited(self._clock(), interactive=interactive)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, Generic, TypeVar
 
 from cloud_connect.errors import DeadlineExceededError
+from cloud_connect_agent.stages import Stage, spent
 
 __all__ = ["SharedReads"]
 
@@ -123,7 +124,8 @@ class SharedReads(Generic[_T]):
         flight.waiters.append((deadline, waiter))
         try:
             async with asyncio.timeout(max(0.0, deadline - self._clock())):
-                return await waiter
+                with spent(Stage.PROCORE):
+                    return await waiter
         except TimeoutError as exc:
             raise DeadlineExceededError(
                 "Procore did not answer before the call's deadline."

@@ -14,6 +14,7 @@ from cloud_connect.errors import (
     SourceUnavailableError,
 )
 from cloud_connect_agent.procore.transport import describe_failure
+from cloud_connect_agent.stages import Stage, spent
 
 __all__ = ["StreamedResponse", "TruncatedAnswerError", "broken_off"]
 
@@ -97,7 +98,8 @@ class StreamedResponse:
         """Bound what is read inside by the request's deadline."""
         try:
             async with asyncio.timeout(max(0.0, self._deadline - self._clock())):
-                yield
+                with spent(Stage.BODY):
+                    yield
         except TimeoutError as exc:
             if self._write:
                 raise OutcomeUnknownError(

@@ -14,12 +14,19 @@ import httpx
 from cloud_connect_agent.procore.bodies import BodyLimits, read_body
 from cloud_connect_agent.procore.http_pool import PooledTransport
 from cloud_connect_agent.proxies import Proxy, explain_refusal
+from cloud_connect_agent.stages import Stage, spent
 
 __all__ = ["ExactUrl", "Origin", "Sent", "Timeouts", "describe_failure", "through"]
 
 _POOLS: Final = 8  # httpcore walks a whole pool on every request: many small ones cost less
 _POOL_SIZE: Final = 8  # connections of one pool
 _KEEPALIVE: Final = 20.0  # seconds; below what load balancers in front of APIs allow
+
+# Steps of the transport's trace that make a connection.
+_CONNECTING: Final = (".connect_tcp.started", ".start_tls.started")
+_CONNECTED: Final = tuple(
+    f".{step}.{end}" for step in ("connect_tcp", "start_tls") for end in ("complete", "failed")
+)
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
@@ -40,9 +47,10 @@ def through(proxy: Proxy | None) -> httpx.Proxy | None:
 class Sent:
     """Whether a request's first byte went out: before that, it was surely not executed."""
 
-    __slots__ = ("started",)
+    __slots__ = ("_connecting", "started")
 
     def __init__(self) -> None:
+        self._connecting: Final = spent(Stage.CONNECT)
         self.started = False
 
     async def __call__(self, event: str, info: Mapping[str, object]) -> None:
@@ -50,6 +58,10 @@ class Sent:
         if event.endswith(".send_request_headers.started"):
             # What asks a proxy for a tunnel is not yet the request.
             self.started |= getattr(info.get("request"), "method", b"") != b"CONNECT"
+        elif event.endswith(_CONNECTING):
+            self._connecting.__enter__()
+        elif event.endswith(_CONNECTED):
+            self._connecting.__exit__(None, None, None)
 
 
 class ExactUrl(httpx.URL):
@@ -169,7 +181,8 @@ class Origin:
         if reuse:
             plain = method == "GET" and (content is None or isinstance(content, bytes))
             transport = self._direct if plain and self._direct else next(self._turns)
-        return await transport.handle_async_request(request)
+        with spent(Stage.PROCORE):
+            return await transport.handle_async_request(request)
 
     async def fetch(
         self,

@@ -35,6 +35,7 @@ HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$"
 HeaderValue = Annotated[str, Field(pattern=r"^[\t\x20-\x7e\u{80}-\u{ff}]*$")]
 Header = tuple[HeaderName, HeaderValue]
 Headers = Annotated[tuple[Header, ...], Field(max_length=_MAX_HEADERS)]
+Hops = Annotated[dict[str, float], Field(max_length=_MAX_HOPS)]
 
 
 class _Head(BaseModel):
@@ -73,7 +74,11 @@ class Problem(_Head):
 
 
 class ResponseHead(_Head):
-    """What opens an answer."""
+    """What opens an answer.
+
+    Attributes:
+        hops: Milliseconds spent at each hop until here, by its name.
+    """
 
     status: int = Field(ge=100, le=999)
     headers: Headers = ()
@@ -82,6 +87,7 @@ class ResponseHead(_Head):
     replayed: bool = False
     message: str | None = None
     problem: Problem | None = None
+    hops: Hops = {}
 
 
 class Trailers(_Head):
@@ -95,7 +101,7 @@ class Trailers(_Head):
     total_items: int | None = None
     paging: str | None = None
     problem: Problem | None = None
-    hops: dict[str, float] = Field(default={}, max_length=_MAX_HOPS)
+    hops: Hops = {}
 
 
 _HeadT = TypeVar("_HeadT", RequestHead, ResponseHead, Trailers)
