@@ -1,7 +1,10 @@
 """The tree of errors: each class says what a caller can do about it."""
 
 from enum import StrEnum
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "AgentOfflineError",
@@ -87,6 +90,7 @@ class CloudConnectError(Exception):
         outcome: What is certain about the call's effect at the source.
         retry_after: Seconds to wait before a repeat, where known.
         call_id: The call that failed, once it has one.
+        hops: Milliseconds that the call spent at each hop, where known.
         replayed: Whether this is the stored answer to an earlier request.
         body: The source's answer, where that is the reason: decoded JSON, or text of at most
             4 kB.
@@ -108,6 +112,7 @@ class CloudConnectError(Exception):
         self.outcome: Outcome = outcome
         self.retry_after: float | None = retry_after
         self.call_id: str | None = None
+        self.hops: Mapping[str, float] = {}
         self.replayed: bool = False
         self.body: object = None
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from cloud_connect.errors import CloudConnectError, DeadlineExceededError
 from cloud_connect_relay.api.hang_up import until_hang_up
 from cloud_connect_relay.api.problems import problem_response
+from cloud_connect_relay.calls.times import server_timing
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -22,7 +23,7 @@ __all__ = ["CallResponse", "Reply", "answer_headers", "call_problem"]
 log = structlog.get_logger(__name__)
 
 _READER_SECONDS: Final = 300.0  # that a caller may read nothing before its answer is given up
-_EXPOSED: Final = b"Total-Items, Cloud-Connect-Call-Id, Idempotency-Replayed"
+_EXPOSED: Final = b"Total-Items, Cloud-Connect-Call-Id, Idempotency-Replayed, Server-Timing"
 
 
 def call_problem(error: CloudConnectError) -> Response:
@@ -32,6 +33,8 @@ def call_problem(error: CloudConnectError) -> Response:
     response = problem_response(error, call_id=call_id, lookup=lookup)
     if call_id is not None:
         response.headers["Cloud-Connect-Call-Id"] = call_id
+    if error.hops:
+        response.headers["Server-Timing"] = server_timing(error.hops)
     if error.replayed:
         response.headers["Idempotency-Replayed"] = "true"
     return response
@@ -48,6 +51,8 @@ def answer_headers(answer: "Answer", *, media_type: str | None) -> list[tuple[by
         headers.append((b"content-type", media_type.encode()))
     if answer.total_items is not None:
         headers.append((b"total-items", str(answer.total_items).encode()))
+    if answer.times is not None:
+        headers.append((b"server-timing", server_timing(answer.times.milliseconds()).encode()))
     if answer.replayed:
         headers.append((b"idempotency-replayed", b"true"))
     return headers

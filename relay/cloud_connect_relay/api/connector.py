@@ -30,6 +30,7 @@ from cloud_connect_relay.api.request_body import read_object
 from cloud_connect_relay.api.security import Principal, check_scope, require, services
 from cloud_connect_relay.calls.idempotency import checked_key, fingerprint, seed_of
 from cloud_connect_relay.calls.spec import CallSpec, target_of
+from cloud_connect_relay.calls.times import server_timing
 from cloud_connect_relay.services import Services
 from cloud_connect_relay.storage.datasources import DataSourceStatus
 
@@ -302,13 +303,13 @@ def _refused(error: CloudConnectError) -> Response:
         return error_response(error, "/api/datasources/-/query")
     if error.code in _NATIVE:
         return call_problem(error)
-    return _unsuccessful(error.message, call_id=error.call_id)
-
-
-def _unsuccessful(message: str, *, call_id: str | None = None) -> Response:
-    response = Response(
-        to_json({"success": False, "message": message}), media_type="application/json"
-    )
-    if call_id is not None:
-        response.headers["Cloud-Connect-Call-Id"] = call_id
+    response = _unsuccessful(error.message)
+    if error.call_id is not None:
+        response.headers["Cloud-Connect-Call-Id"] = error.call_id
+    if error.hops:
+        response.headers["Server-Timing"] = server_timing(error.hops)
     return response
+
+
+def _unsuccessful(message: str) -> Response:
+    return Response(to_json({"success": False, "message": message}), media_type="application/json")

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from cloud_connect.errors import SourceUnavailableError
 from cloud_connect_relay.api.link_header import rewrite_links
+from cloud_connect_relay.calls.times import server_timing
 
 if TYPE_CHECKING:
     from cloud_connect_relay.api.call_response import Reply
@@ -75,6 +76,8 @@ def _headers_of(answer: "Answer", base: str | None) -> tuple[list[tuple[bytes, b
     """Return the headers that the caller may see, and the length that they tell."""
     length: int | None = None
     headers = [(b"cloud-connect-call-id", answer.call_id.encode())]
+    if answer.times is not None:
+        headers.append((b"server-timing", server_timing(answer.times.milliseconds()).encode()))
     if answer.replayed:
         headers.append((b"idempotency-replayed", b"true"))
     for given, value in answer.headers:

@@ -1,7 +1,7 @@
 """An answer as it comes through the tunnel: its head at once, its body piece by piece."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from cloud_connect.errors import (
@@ -18,6 +18,7 @@ from cloud_connect_relay.calls.failures import error_of
 if TYPE_CHECKING:
     from cloud_connect.exchange import Exchange
     from cloud_connect.tunnel import ResponseHead, Trailers
+    from cloud_connect_relay.calls.times import CallTimes
 
 __all__ = ["Answer"]
 
@@ -35,6 +36,8 @@ class Answer:
         rows: The rows of the body so far, if whoever passes it on counts them.
         received_bytes: Its bytes so far.
         ended: Whether all of the body has come.
+        hops: Milliseconds per hop, as the agent tells them; its last word counts.
+        times: Where the time of the call went; an answer of old has none.
         body_available: Whether there is a body to come at all; the answer to a write that was
             executed before may be out of reach, on a PC that is not connected.
     """
@@ -58,7 +61,8 @@ class Answer:
         self.paging = paging
         self.outcome: Outcome | None = None
         self.message: str | None = None
-        self.hops: dict[str, float] = {}
+        self.hops: Mapping[str, float] = {}
+        self.times: CallTimes | None = None
         self.received_bytes = 0
         self.rows: int | None = None
         self.ended = False
@@ -66,7 +70,14 @@ class Answer:
         self._body = body
 
     @classmethod
-    def of(cls, call_id: str, head: "ResponseHead", exchange: "Exchange") -> "Answer":
+    def of(
+        cls,
+        call_id: str,
+        head: "ResponseHead",
+        exchange: "Exchange",
+        *,
+        times: "CallTimes | None" = None,
+    ) -> "Answer":
         """Return the answer that *head* opens and *exchange* goes on delivering."""
         answer = cls(
             call_id,
@@ -78,6 +89,8 @@ class Answer:
         )
         answer.outcome = head.outcome
         answer.message = head.message
+        answer.hops = head.hops
+        answer.times = times
         return answer
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -163,7 +176,7 @@ class Answer:
             self.total_items = trailers.total_items
         self.paging = trailers.paging
         self.outcome = trailers.outcome or self.outcome
-        self.hops = trailers.hops
+        self.hops = trailers.hops or self.hops
         if trailers.problem is not None:
             raise error_of(trailers.problem, call_id=self.call_id)
 

@@ -79,11 +79,14 @@ class Dispatcher:
             exchange = await self._open(call, failed, bodiless=upload is None)
             dispatched += 1
             try:
-                return exchange, await _head(call, exchange, upload)
+                head = await _head(call, exchange, upload)
             except (StreamResetError, TunnelClosedError) as error:
                 _check_repeatable(call, error)
                 if upload is not None or dispatched >= _MAX_DISPATCHED:
                     raise _lost() from error
+            else:
+                call.answered(head.hops)
+                return exchange, head
 
     async def _open(
         self, call: "RunningCall", failed: "list[LiveSession]", *, bodiless: bool
@@ -97,7 +100,7 @@ class Dispatcher:
             failed.append(live)
             if spec.writes:
                 call.started = True
-                call.dispatched(live.connector_id, now=self._clock())
+                call.dispatched(live.connector_id, name=live.name, now=self._clock())
                 await self._ledger.dispatching(call)
             try:
                 exchange = await live.session.open(
@@ -110,7 +113,7 @@ class Dispatcher:
                 if self._router.best(spec.subscription_id, spec.target, exclude=failed) is None:
                     raise
             else:
-                call.dispatched(live.connector_id, now=self._clock())
+                call.dispatched(live.connector_id, name=live.name, now=self._clock())
                 call.started = True
                 return exchange
 

@@ -47,11 +47,15 @@ class Ledger:
             InternalError: If that cannot be stored; the call must not go on.
         """
         call.owner = self._tenure.run_id
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             call.stored = await self._calls.claim(call.record())
         except (SQLAlchemyError, OSError) as error:
             log.exception("call_not_recorded", call_id=call.id)
             raise InternalError(_NOT_RECORDED) from error
+        finally:
+            call.times.recorded += loop.time() - began
         call.changed = not call.stored
         return call.stored
 
@@ -63,11 +67,15 @@ class Ledger:
         """
         if not call.stored:
             call.owner = self._tenure.run_id
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             await self._store(call)
         except (SQLAlchemyError, OSError) as error:
             log.exception("call_not_recorded", call_id=call.id)
             raise InternalError(_NOT_RECORDED) from error
+        finally:
+            call.times.recorded += loop.time() - began
         # Judged after the commit: before it, another node may have settled the call.
         if not self._tenure.covers(call.owner):
             log.error("call_not_ours", call_id=call.id)

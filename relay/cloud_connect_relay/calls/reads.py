@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 from cloud_connect.errors import (
     AgentOfflineError,
     CloudConnectError,
-    DeadlineExceededError,
     InternalError,
     Outcome,
 )
 from cloud_connect.tunnel import ResetCode
 from cloud_connect_relay.calls.answer import Answer
 from cloud_connect_relay.calls.failures import error_of
+from cloud_connect_relay.calls.lateness import explained, overdue, until_deadline
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -92,7 +92,7 @@ class _Reading:
         if error is None and answer is not None:
             self._lifecycle.completed(call, answer)
         elif isinstance(error, CloudConnectError):
-            error.call_id = call.id
+            call.blame(error)
             if error.outcome is Outcome.UNKNOWN:
                 error.outcome = Outcome.NOT_EXECUTED  # a read has no effect to be in doubt about
             self._lifecycle.failed(call, error, answer)
@@ -114,12 +114,11 @@ class _Reading:
         except TimeoutError:
             if not call.started:
                 raise AgentOfflineError("No connector took the call in time.") from None
-            raise DeadlineExceededError(
-                "The deadline passed before the answer came; the call changed nothing and may be"
-                " repeated."
-            ) from None
+            raise overdue(call, outcome=Outcome.NOT_EXECUTED) from None
         self._exchange = exchange
         if head.problem is not None:
-            raise error_of(head.problem, call_id=call.id)
-        self._answer = Answer.of(call.id, head, exchange)
+            problem = explained(error_of(head.problem, call_id=call.id), call)
+            await until_deadline(problem, call)
+            raise problem
+        self._answer = Answer.of(call.id, head, exchange, times=call.times)
         return self._answer

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from secrets import token_bytes
 from typing import Final
 
 from cloud_connect.errors import CloudConnectError, Outcome
 from cloud_connect_relay.calls.quotas import Quotas
 from cloud_connect_relay.calls.spec import CallSpec
+from cloud_connect_relay.calls.times import CallTimes
 from cloud_connect_relay.ids import ALPHABET
 from cloud_connect_relay.storage.calls import CallRecord, CallState
 
@@ -35,7 +36,9 @@ class RunningCall:
     """One call from its admission to its end; what is recorded of it at any moment.
 
     Attributes:
+        connector_name: Of the connector that has it, for people.
         deadline: When its caller stops waiting, on the event loop's clock.
+        times: Where its time went.
         started: The source may have been reached: from here on a write is never repeated.
         owner: The run of this node that its record belongs to.
         upsert: Its agent finds the record again that an earlier attempt made.
@@ -51,12 +54,12 @@ class RunningCall:
         "changed",
         "code",
         "connector_id",
+        "connector_name",
         "deadline",
         "detail",
         "dispatched_at",
         "final",
         "finished_at",
-        "hops",
         "id",
         "outcome",
         "owner",
@@ -71,6 +74,7 @@ class RunningCall:
         "status",
         "stored",
         "timeouts",
+        "times",
         "upsert",
     )
 
@@ -78,9 +82,11 @@ class RunningCall:
         self.id: Final = _call_id()
         self.spec: Final = spec
         self.deadline = deadline
+        self.times: Final = CallTimes(deadline - spec.timeout)
         self.started_at: Final = now
         self.state = CallState.ACCEPTED
         self.connector_id: str | None = None
+        self.connector_name = ""
         self.dispatched_at: float | None = None
         self.finished_at: float | None = None
         self.outcome: Outcome | None = None
@@ -91,7 +97,6 @@ class RunningCall:
         self.rows: int | None = None
         self.received_bytes = 0
         self.sent_bytes = len(spec.body or b"")
-        self.hops: dict[str, float] = {}
         self.started = False
         self.owner: str | None = None
         self.upsert = False
@@ -106,12 +111,20 @@ class RunningCall:
         """Whether its outcome is told, even if that is that nobody knows."""
         return self.outcome is not None
 
-    def dispatched(self, connector_id: str, *, now: float) -> None:
+    def dispatched(self, connector_id: str, *, name: str, now: float) -> None:
         """Note that it goes to the agent of *connector_id*."""
         self.connector_id = connector_id
+        self.connector_name = name
+        self.times.sent = asyncio.get_running_loop().time()
+        self.times.answered = None
         self.dispatched_at = now
         self.state = CallState.DISPATCHED
         self.changed = True
+
+    def answered(self, hops: Mapping[str, float]) -> None:
+        """Note that the head of an answer came, and what it says of the agent's time."""
+        self.times.answered = asyncio.get_running_loop().time()
+        self.times.told(hops)
 
     def progressed(self, size: int = 0) -> None:
         """Put its end off: a piece of a long request body went through, or of an answer came.
@@ -151,12 +164,19 @@ class RunningCall:
         self.state = _ENDS[outcome]
         self.final = outcome is not Outcome.UNKNOWN
         self.finished_at = now
+        self.times.ended = asyncio.get_running_loop().time()
         self.changed = True
 
-    def measured(self, *, rows: int | None, received_bytes: int, hops: dict[str, float]) -> None:
-        """Note how much of its answer came."""
+    def blame(self, error: CloudConnectError) -> None:
+        """Note on *error* which call failed with it, and where its time went."""
+        error.call_id = self.id
+        error.hops = self.times.milliseconds()
+
+    def measured(self, *, rows: int | None, received_bytes: int, hops: Mapping[str, float]) -> None:
+        """Note how much of its answer came, and what the agent tells of the time it took."""
+        self.times.told(hops)
         if (rows, received_bytes) != (self.rows, self.received_bytes):
-            self.rows, self.received_bytes, self.hops = rows, received_bytes, hops
+            self.rows, self.received_bytes = rows, received_bytes
             self.changed = True
 
     def record(self) -> CallRecord:
@@ -183,7 +203,7 @@ class RunningCall:
             finished_at=self.finished_at,
             rows=self.rows,
             bytes=self.received_bytes,
-            hops=self.hops,
+            hops=self.times.milliseconds(),
             owner=self.owner,
             upsert=self.upsert,
             already_absent=self.already_absent,

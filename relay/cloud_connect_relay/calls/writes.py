@@ -11,7 +11,6 @@ import structlog
 from cloud_connect.errors import (
     AgentOfflineError,
     CloudConnectError,
-    DeadlineExceededError,
     InternalError,
     Outcome,
     OutcomeUnknownError,
@@ -19,6 +18,7 @@ from cloud_connect.errors import (
 from cloud_connect.tunnel import ResetCode
 from cloud_connect_relay.calls.answer import Answer
 from cloud_connect_relay.calls.failures import error_of
+from cloud_connect_relay.calls.lateness import explained, overdue, until_deadline
 
 if TYPE_CHECKING:
     from cloud_connect.exchange import Exchange
@@ -116,6 +116,7 @@ class Writes:
             raise
         try:
             if execution.error is not None:
+                await until_deadline(execution.error, call)
                 raise execution.error
             if execution.answer is None:
                 raise AgentOfflineError("The relay is stopping; repeat the request in a moment.")
@@ -137,15 +138,11 @@ class Writes:
         except TimeoutError:
             error: CloudConnectError
             if call.started:
-                error = DeadlineExceededError(
-                    "The deadline passed before the answer came; the write goes on, so look the"
-                    " call up before you repeat it.",
-                    outcome=Outcome.UNKNOWN,
-                )
+                error = overdue(call, outcome=Outcome.UNKNOWN)
             else:
                 error = AgentOfflineError("No connector took the call in time.", retry_after=5)
                 self._lifecycle.failed(call, error)
-            error.call_id = call.id
+            call.blame(error)
             raise error from None
 
     async def _execute(self, execution: _Execution) -> None:
@@ -202,8 +199,8 @@ class Writes:
             return await self._recovery.after(error, call, wanted=execution.is_wanted)
         execution.exchange = exchange
         if head.problem is not None:
-            raise error_of(head.problem, call_id=call.id)
-        answer = Answer.of(call.id, head, exchange)
+            raise explained(error_of(head.problem, call_id=call.id), call)
+        answer = Answer.of(call.id, head, exchange, times=call.times)
         if execution.streams:
             return answer
         try:
@@ -218,7 +215,7 @@ class Writes:
         return answer
 
     def _fail(self, execution: _Execution, error: CloudConnectError) -> None:
-        error.call_id = execution.call.id
+        execution.call.blame(error)
         execution.error = error
         self._lifecycle.failed(execution.call, error)
 

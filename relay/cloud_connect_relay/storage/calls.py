@@ -36,7 +36,7 @@ class CallRecord:
 
     Attributes:
         final: Whether the outcome will not change any more.
-        hops: Milliseconds per hop, as the agent measured them.
+        hops: Milliseconds per hop: all of it, and what its parts took.
         owner: The run of the node that carries it.
         upsert: Repeating it with the same key makes no second record.
         already_absent: It deleted what an earlier attempt of it had deleted.
