@@ -128,9 +128,11 @@ class Caller:
     async def look_up(self, key: str) -> dict[str, Any] | None:
         """Ask the relay what became of the last call with *key*."""
         answer = await self._api.get("/api/calls", params={"idempotency_key": key})
+        if answer.status_code == 404:
+            return None
         answer.raise_for_status()
-        items: list[dict[str, Any]] = answer.json()["items"]
-        return items[0] if items else None
+        found: dict[str, Any] = answer.json()
+        return found
 
     def _note(
         self, effect: str, method: str, key: str | None, sent_at: float, facts: Mapping[str, Any]

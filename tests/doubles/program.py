@@ -23,6 +23,7 @@ __all__ = [
 
 READY_TIMEOUT: Final = 60.0  # seconds: the machine may be busy with other tests
 STOP_TIMEOUT: Final = 45.0  # seconds: longer than a drain
+TESTS: Final = Path(__file__).parent.parent
 FAKETIME: Final = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 
 
@@ -129,7 +130,12 @@ class Program:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE if self._says_ready else sink,
                 stderr=sink,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **self.environment},
+                env={
+                    **os.environ,
+                    "PYTHONUNBUFFERED": "1",
+                    "PYTHONPATH": str(TESTS),  # for programs of ours with a fault wrapped in
+                    **self.environment,
+                },
                 start_new_session=True,
             )
         if self._says_ready:

@@ -10,10 +10,8 @@ tests alike, since the proxies live in the test's event loop::
 """
 
 import asyncio
-import sqlite3
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -24,64 +22,14 @@ from doubles.caller import Caller
 from doubles.chaos_proxy import ChaosProxy
 from doubles.checker import check
 from doubles.history import Execution, History, JournalLine, Record
-from doubles.program import Program, running, said, told
+from doubles.observing import POLL_INTERVAL, rows, until
+from doubles.program import Program, running, told
+from doubles.world_agent import Agent
 
 __all__ = ["ENVIRONMENT", "Agent", "World", "open_world", "until"]
 
 ENVIRONMENT: Final = "developer_sandbox"
-POLL_INTERVAL: Final = 0.05  # seconds between looks at a condition of other processes
 ONLINE_WITHIN: Final = 60.0  # seconds: the machine may be busy with other tests
-
-
-async def until(
-    holds: Callable[[], Awaitable[bool]], *, within: float, what: str = "the condition"
-) -> float:
-    """Wait until *holds* says so; return the seconds that it took."""
-    begin = time.monotonic()
-    try:
-        async with asyncio.timeout(within):
-            while not await holds():
-                await asyncio.sleep(POLL_INTERVAL)
-    except TimeoutError:
-        raise AssertionError(f"{what} did not hold within {within:.0f} s") from None
-    return time.monotonic() - begin
-
-
-@dataclass(kw_only=True)
-class Agent:
-    """One enrolled agent.
-
-    Attributes:
-        tunnel: What lies between it and the relay, if the world has proxies there.
-        procore: The same between it and Procore.
-    """
-
-    name: str
-    home: Path
-    connector_id: str
-    program: Program
-    tunnel: ChaosProxy | None = None
-    procore: ChaosProxy | None = None
-
-    async def status(self) -> dict[str, Any]:
-        """What ``cloud-connect status --json`` says."""
-        _, document, _ = await said("cloud_connect_agent", "status", "--home", str(self.home))
-        return document
-
-    @property
-    def journal_file(self) -> Path:
-        """Its record of calls."""
-        return self.home / "state" / "journal.sqlite3"
-
-    def journal(self) -> list[dict[str, Any]]:
-        """Every row of its journal, read beside it."""
-        return rows(self.journal_file, "SELECT * FROM calls")
-
-    @property
-    def log_text(self) -> str:
-        """Everything it logged."""
-        file = self.home / "logs" / "agent.log"
-        return file.read_text(errors="replace") if file.exists() else self.program.last_words()
 
 
 @dataclass(kw_only=True)
@@ -183,6 +131,9 @@ class World:
         wanted = agents or tuple(self.agents.values())
 
         async def listed() -> bool:
+            for agent in wanted:
+                if status == "online" and not agent.program.alive:
+                    raise AssertionError(f"agent {agent.name}: {agent.program.last_words()}")
             try:
                 found = [await self.connector(agent) for agent in wanted]
             except httpx.HTTPError:
@@ -229,20 +180,13 @@ class World:
         await self.relay.restart()
 
 
-def rows(database: Path, statement: str) -> list[dict[str, Any]]:
-    """Read a SQLite file that another process has open."""
-    uri = f"file:{database}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True, timeout=30)) as connection:
-        connection.row_factory = sqlite3.Row
-        return [dict(row) for row in connection.execute(statement)]
-
-
 @asynccontextmanager
 async def open_world(
     folder: Path,
     *,
     agents: tuple[str, ...] = ("a",),
     groups: Mapping[str, str] | None = None,
+    faults: Mapping[str, str] | None = None,
     tunnel_proxies: bool = True,
     procore_proxies: bool = False,
     policy: str = "read-write",
@@ -258,6 +202,7 @@ async def open_world(
     Args:
         folder: Where their files go; it must exist.
         groups: The connector group of an agent, by its name.
+        faults: What goes wrong in an agent's first life, by its name.
         relay_settings: TOML for the relay's settings file.
         agent_settings: Variables such as ``CLOUD_CONNECT_TUNNEL__BACKOFF_CAP``.
     """
@@ -334,6 +279,8 @@ async def open_world(
                 )
         for name, task in enrolling.items():
             world.agents[name] = task.result()
+            if faults is not None and name in faults:
+                world.agents[name].inject(faults[name])
             await stack.enter_async_context(running(world.agents[name].program))
         await world.until_status("online", within=ONLINE_WITHIN)
         yield world

@@ -1,0 +1,58 @@
+"""An enrolled agent of a world: its process, its files and what lies around it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from doubles.chaos_proxy import ChaosProxy
+from doubles.observing import rows
+from doubles.program import Program, said
+
+__all__ = ["Agent"]
+
+
+@dataclass(kw_only=True)
+class Agent:
+    """One enrolled agent.
+
+    Attributes:
+        tunnel: What lies between it and the relay, if the world has proxies there.
+        procore: The same between it and Procore.
+    """
+
+    name: str
+    home: Path
+    connector_id: str
+    program: Program
+    tunnel: ChaosProxy | None = None
+    procore: ChaosProxy | None = None
+
+    async def status(self) -> dict[str, Any]:
+        """What ``cloud-connect status --json`` says."""
+        _, document, _ = await said("cloud_connect_agent", "status", "--home", str(self.home))
+        return document
+
+    def inject(self, fault: str) -> None:
+        """Have its next start go wrong as :mod:`doubles.faulty_agent` says."""
+        self.program.module = "doubles.faulty_agent"
+        self.program.arguments = (fault, "run", "--home", str(self.home))
+
+    def mend(self) -> None:
+        """Have its next start be the product as it is."""
+        self.program.module = "cloud_connect_agent"
+        self.program.arguments = ("run", "--home", str(self.home))
+
+    @property
+    def journal_file(self) -> Path:
+        """Its record of calls."""
+        return self.home / "state" / "journal.sqlite3"
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Every row of its journal, read beside it."""
+        return rows(self.journal_file, "SELECT * FROM calls")
+
+    @property
+    def log_text(self) -> str:
+        """Everything it logged."""
+        file = self.home / "logs" / "agent.log"
+        return file.read_text(errors="replace") if file.exists() else self.program.last_words()
