@@ -19,6 +19,7 @@ from cloud_connect_agent.health import Health
 from cloud_connect_agent.identity import AgentKeys, Generation
 from cloud_connect_agent.journal import Journal
 from cloud_connect_agent.operation import CurrentProcore, Operator
+from cloud_connect_agent.outbox import Outbox
 from cloud_connect_agent.paths import AgentPaths
 from cloud_connect_agent.policy_file import PolicyFile
 from cloud_connect_agent.procore.catalog import load_catalog
@@ -127,6 +128,7 @@ async def run_agent(
                         settings=settings.tunnel,
                         health=health,
                         reports=board,
+                        outbox=Outbox(journal),
                         stop=stop,
                     )
             watch.cancel()

@@ -22,6 +22,7 @@ from cloud_connect_agent.dialling import DialError, allow_frames, certificate_ha
 from cloud_connect_agent.health import SKEW_SECONDS
 from cloud_connect_agent.identity import Generation
 from cloud_connect_agent.network import Network
+from cloud_connect_agent.outbox import Outbox
 from cloud_connect_agent.relay_address import RelayAddress
 from cloud_connect_agent.reports import ReportBoard, send_reports
 from cloud_connect_agent.settings import TunnelSettings
@@ -102,6 +103,7 @@ async def connect_forever(
     settings: TunnelSettings,
     health: ConnectionHealth,
     reports: ReportBoard,
+    outbox: Outbox,
     stop: StopSignal,
 ) -> None:
     """Keep a session with the relay until the agent shall stop; returns after draining.
@@ -116,6 +118,7 @@ async def connect_forever(
         settings=settings,
         health=health,
         reports=reports,
+        outbox=outbox,
         stop=stop,
     ).run()
 
@@ -132,6 +135,7 @@ class Connection:
         settings: TunnelSettings,
         health: ConnectionHealth,
         reports: ReportBoard,
+        outbox: Outbox | None = None,
         stop: StopSignal,
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
@@ -144,6 +148,7 @@ class Connection:
         self._settings: Final = settings
         self._health: Final = health
         self._reports: Final = reports
+        self._outbox: Final = outbox
         self._stop: Final = stop
         self._clock: Final = clock
         self._uniform: Final = uniform
@@ -239,6 +244,7 @@ class Connection:
             companions = [
                 tasks.create_task(self._measure(session), name="connection-round-trip"),
                 tasks.create_task(self._report(session), name="connection-reports"),
+                tasks.create_task(self._tell_results(session), name="connection-outbox"),
                 tasks.create_task(self._drain(session, link), name="connection-drain"),
                 tasks.create_task(self._watch.over(session, link), name="connection-watch"),
             ]
@@ -275,6 +281,11 @@ class Connection:
     async def _report(self, session: Session) -> None:
         with contextlib.suppress(TunnelClosedError):
             await send_reports(session, self._reports)
+
+    async def _tell_results(self, session: Session) -> None:
+        if self._outbox is not None:
+            with contextlib.suppress(TunnelClosedError):
+                await self._outbox.run(session)
 
     async def _drain(self, session: Session, link: ClientConnection) -> None:
         await self._stop.wait()

@@ -56,7 +56,8 @@ log = structlog.get_logger(__name__)
 
 _MAX_OPEN: Final = 1024  # calls at once
 WRITE_LINGER: Final = 5.0  # seconds for started writes after the session has drained
-_OPERATIONS: Final = {one.value: one for one in Operation if one is not Operation.REPORT}
+_REPORTS: Final = frozenset({Operation.REPORT, Operation.RESULTS})  # the agent opens these
+_OPERATIONS: Final = {one.value: one for one in Operation if one not in _REPORTS}
 
 
 class Dispatcher:

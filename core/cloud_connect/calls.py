@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from cloud_connect.errors import Outcome
+
 __all__ = [
     "AttachParams",
     "AuthorizeAnswer",
@@ -30,6 +32,9 @@ __all__ = [
     "ReportedBudget",
     "ReportedCircuit",
     "ReportedGrant",
+    "ReportedResult",
+    "ReportedResults",
+    "ResultsAnswer",
     "Source",
     "SourceParams",
     "UploadFlow",
@@ -38,6 +43,7 @@ __all__ = [
 
 MAX_BUDGETS: int = 8  # of one account in a report, which is to stay small
 MAX_CIRCUITS: int = 4
+MAX_RESULTS: int = 50  # in one message, which is to stay small
 MAX_ID: int = 2**63 - 1  # Procore's ids are 64-bit integers
 
 RecordId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -83,6 +89,7 @@ class Operation(StrEnum):
     REDEEM = "redeem"
     JOURNAL = "journal"
     REPORT = "report"
+    RESULTS = "results"
     ECHO = "echo"
 
 
@@ -320,6 +327,32 @@ class ReportedGrant(_Wire):
     expires_at: AwareDatetime | None = None
     budget: tuple[ReportedBudget, ...] = Field(default=(), max_length=MAX_BUDGETS)
     circuits: tuple[ReportedCircuit, ...] = Field(default=(), max_length=MAX_CIRCUITS)
+
+
+class ReportedResult(_Wire):
+    """What became of a write, as its agent's journal has it.
+
+    Attributes:
+        code: Of the failure that was its answer, if it was one.
+    """
+
+    call_id: str = Field(max_length=64)
+    outcome: Outcome
+    status: int | None = Field(default=None, ge=100, le=599)
+    code: str | None = Field(default=None, max_length=64)
+    detail: str | None = Field(default=None, max_length=500)
+
+
+class ReportedResults(_Wire):
+    """``results``: writes that ended, until the relay says that it has them on disk."""
+
+    results: tuple[ReportedResult, ...] = Field(max_length=MAX_RESULTS)
+
+
+class ResultsAnswer(_Wire):
+    """The ids that need not be told again; the others are, a little later."""
+
+    acknowledged: tuple[str, ...] = Field(default=(), max_length=MAX_RESULTS)
 
 
 class Report(_Wire):

@@ -258,6 +258,9 @@ class RunningCalls:
         call = self._calls.get(call_id)
         return call if call and call.spec.subscription_id == subscription_id else None
 
+    def __contains__(self, call_id: object) -> bool:
+        return call_id in self._calls
+
     def with_key(self, subscription_id: str, key: str) -> RunningCall | None:
         """Return the subscription's running call that holds the idempotency key."""
         return self._keyed.get((subscription_id, key))

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Final, Self
 
 import structlog
@@ -20,6 +20,7 @@ from cloud_connect_relay.calls.quotas import Quotas
 from cloud_connect_relay.calls.reads import Reads
 from cloud_connect_relay.calls.recovery import Recovery
 from cloud_connect_relay.calls.resolution import Resolution
+from cloud_connect_relay.calls.results import Results
 from cloud_connect_relay.calls.running import RunningCalls
 from cloud_connect_relay.calls.sources import DataSourceDirectory
 from cloud_connect_relay.calls.tenure import Tenure
@@ -29,6 +30,7 @@ from cloud_connect_relay.storage.calls import CallFilter, CallRecord, CallsOfAll
 from cloud_connect_relay.storage.nodes import Nodes
 
 if TYPE_CHECKING:
+    from cloud_connect.calls import ReportedResult
     from cloud_connect_relay.calls.spec import CallSpec
     from cloud_connect_relay.gateway.registry import Registry
     from cloud_connect_relay.metrics import Metrics
@@ -75,6 +77,7 @@ class CallService:
         journals = Journals(registry, clock=clock)
         self._resolution: Final = Resolution(registry, journals, self._records, clock=clock)
         recovery = Recovery(journals, self._resolution)
+        self._results: Final = Results(self._running, self._ledger, self._records, clock=clock)
         self._keys: Final = IdempotencyKeys(
             storage=storage,
             records=self._records,
@@ -245,6 +248,19 @@ class CallService:
         if left:
             log.warning("calls_interrupted", undispatched=left.undispatched, unknown=left.unknown)
             self._resolution.expect_all()
+
+    async def take_results(
+        self, connector_id: str, results: "Sequence[ReportedResult]", *, since: float
+    ) -> list[str]:
+        """Note what the connector's journal says of its calls, durably.
+
+        Args:
+            since: When the session began over which it says so, in UNIX seconds.
+
+        Returns:
+            The ids of those that need not be told again.
+        """
+        return await self._results.take(connector_id, results, since=since)
 
     async def forget(self) -> int:
         """Delete the records of calls whose retention is over; return how many."""

@@ -1,16 +1,22 @@
-"""What agents send of their own accord: reports about themselves."""
+"""What agents send of their own accord: reports about themselves, and results of writes."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
-from cloud_connect.calls import Operation, Report
+from cloud_connect.calls import Operation, Report, ReportedResults, ResultsAnswer
 from cloud_connect.errors import ErrorCode, Outcome
 from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import Problem, ResponseHead
 from cloud_connect_relay.gateway.registry import LiveSession, Registry
 from cloud_connect_relay.storage.connector_sessions import ConnectorSessions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cloud_connect.calls import ReportedResult
 
 __all__ = ["ReportReceiver"]
 
@@ -19,21 +25,41 @@ log = structlog.get_logger(__name__)
 _MAX_BYTES: Final = 64 * 1024
 
 
+class Results(Protocol):
+    """Who takes results of writes."""
+
+    async def take_results(
+        self, connector_id: str, results: "Sequence[ReportedResult]", *, since: float
+    ) -> list[str]:
+        """Note them durably; return the ids that need not be told again."""
+        ...
+
+
 class ReportReceiver:
     """The handler of streams that an agent opens.
+
+    Args:
+        results: Gets who takes results of writes.
 
     Attributes:
         live: The session they come over; set once it is built.
     """
 
-    def __init__(self, registry: Registry, connectors: ConnectorSessions) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        connectors: ConnectorSessions,
+        *,
+        results: "Callable[[], Results]",
+    ) -> None:
         self.live: LiveSession | None = None
         self._registry: Final = registry
         self._connectors: Final = connectors
+        self._results: Final = results
 
     async def __call__(self, exchange: Exchange) -> None:
-        """Take in one report; refuse anything else."""
-        if exchange.request.operation != Operation.REPORT:
+        """Take in one report, or results; refuse anything else."""
+        if exchange.request.operation not in {Operation.REPORT, Operation.RESULTS}:
             await _refuse(exchange, 405, "A relay takes reports only.")
             return
         body = bytearray()
@@ -43,15 +69,36 @@ class ReportReceiver:
                 await _refuse(exchange, 413, f"A report has at most {_MAX_BYTES} bytes.")
                 return
         try:
-            report = Report.model_validate_json(bytes(body))
+            if exchange.request.operation == Operation.RESULTS:
+                await self._take_results(exchange, bytes(body))
+            else:
+                await self._take_report(exchange, bytes(body))
         except ValidationError:
             await _refuse(exchange, 400, "This is no report.")
-            return
+
+    async def _take_report(self, exchange: Exchange, body: bytes) -> None:
+        report = Report.model_validate_json(body)
         if self.live is not None:
             self._registry.reported(self.live, report)
             await self._connectors.reported(self.live.connector_id, report)
             log.debug("agent_reported", connector_id=self.live.connector_id)
         await exchange.send_head(ResponseHead(status=204), end_stream=True)
+
+    async def _take_results(self, exchange: Exchange, body: bytes) -> None:
+        told = ReportedResults.model_validate_json(body).results
+        taken: list[str] = []
+        if self.live is not None:
+            try:
+                taken = await self._results().take_results(
+                    self.live.connector_id, told, since=self.live.connected_since
+                )
+            except (SQLAlchemyError, OSError):
+                log.warning("results_not_stored", exc_info=True)
+                await _refuse(exchange, 503, "The relay's store is away; tell it again later.")
+                return
+        await exchange.send_head(ResponseHead(status=200))
+        answer = ResultsAnswer(acknowledged=tuple(taken)).model_dump_json()
+        await exchange.send(answer.encode(), end_stream=True)
 
 
 async def _refuse(exchange: Exchange, status: int, detail: str) -> None:

@@ -159,7 +159,9 @@ class Gateway:
     async def _serve(self, socket: AgentSocket, agent: Authenticated) -> None:
         socket.authenticated()
         connector = agent.connector
-        receiver = ReportReceiver(self._registry, self._connectors)
+        receiver = ReportReceiver(
+            self._registry, self._connectors, results=lambda: self._services.calls
+        )
         session = Session(socket, role=Role.RELAY, handler=receiver)
         live = LiveSession(
             connector_id=connector.id,

@@ -250,6 +250,15 @@ class CallsOfAll:
             rows = (await connection.execute(statement)).all()
         return [_record(row) for row in rows]
 
+    async def of_connector(self, connector_id: str, call_ids: Iterable[str]) -> list[CallRecord]:
+        """Return those of the calls that went to the connector."""
+        statement = select(calls).where(
+            and_(calls.c.id.in_(list(call_ids)), calls.c.connector_id == connector_id)
+        )
+        async with self._storage.read() as connection:
+            rows = (await connection.execute(statement)).all()
+        return [_record(row) for row in rows]
+
     async def forget(self, *, before: float) -> int:
         """Delete ended calls that started before *before*; return how many."""
         statement = delete(calls).where(
