@@ -103,7 +103,7 @@ async def connect_forever(
     settings: TunnelSettings,
     health: ConnectionHealth,
     reports: ReportBoard,
-    outbox: Outbox,
+    outbox: Outbox | None = None,
     stop: StopSignal,
 ) -> None:
     """Keep a session with the relay until the agent shall stop; returns after draining.

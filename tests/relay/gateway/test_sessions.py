@@ -20,6 +20,13 @@ from doubles.link_bench import TEST_TIMES, Relay, answer_at_once, run_agent, ser
 from doubles.raw_agent import agent_side, closed_with, greet, socket_to
 
 
+class StoreIsAway:
+    """Takes no results."""
+
+    async def take_results(self, *_: object, **__: object) -> list[str]:
+        raise OperationalError("select", {}, OSError("gone"))
+
+
 @pytest.fixture
 async def relay(tmp_path: Path) -> AsyncIterator[Relay]:
     async with serve_relay(tmp_path) as relay:
@@ -112,12 +119,15 @@ async def test_report_is_kept_and_shown(relay: Relay, tmp_path: Path) -> None:
     [
         (Operation.REPORT, b"no json", 400),
         (Operation.REPORT, b"x" * 70_000, 413),
+        (Operation.RESULTS, b'{"results":[{}]}', 400),
+        (Operation.RESULTS, b'{"results":[]}', 503),
         (Operation.QUERY, b"", 405),
     ],
 )
 async def test_relay_takes_nothing_but_reports(
     relay: Relay, operation: Operation, body: bytes, status: int
 ) -> None:
+    relay.services.calls = StoreIsAway()
     key = SigningKey.generate()
     connector = await relay.enrol(key)
     async with socket_to(relay, max_size=None) as socket:

@@ -1,0 +1,102 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from cloud_connect.calls import Operation, ReportedResult
+from cloud_connect.errors import Outcome
+from cloud_connect.exchange import Exchange
+from cloud_connect_relay.storage.calls import CallRecord, CallsOfAll, CallState
+from doubles.call_relay import CallRelay
+from doubles.scripted_agent import ScriptedAgent
+
+
+async def call(relay: CallRelay, number: int, connector_id: str, **more: Any) -> str:
+    """Store the record of a call of unknown outcome."""
+    facts: dict[str, Any] = {
+        "state": CallState.UNKNOWN,
+        "outcome": Outcome.UNKNOWN,
+        "detail": "The relay was restarted while the call ran.",
+        **more,
+    }
+    record = CallRecord(
+        id=f"call_{number:016d}".replace("1", "a").replace("0", "b"),
+        subscription_id=relay.store.subscription_id,
+        connector_id=connector_id,
+        operation="records.create",
+        started_at=relay.clock() - 60,
+        dispatched_at=relay.clock() - 59,
+        **facts,
+    )
+    await CallsOfAll(relay.store.storage).insert(record)
+    return record.id
+
+
+def result(call_id: str, outcome: Outcome, **more: Any) -> ReportedResult:
+    return ReportedResult(call_id=call_id, outcome=outcome, **more)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "final"),
+    [(Outcome.COMPLETED, 201, True), (Outcome.NOT_EXECUTED, 502, True), (Outcome.UNKNOWN, 0, True)],
+)
+async def test_a_result_settles_a_call_that_nobody_knew_about(
+    relay: CallRelay, outcome: Outcome, status: int, *, final: bool
+) -> None:
+    connector_id = await relay.enrol()
+    call_id = await call(relay, 1, connector_id)
+    told = result(call_id, outcome, status=status or None)
+    for _ in range(2):  # an acknowledgement may be lost
+        assert await relay.calls.take_results(connector_id, [told], since=0.0) == [call_id]
+        record = await relay.record(call_id)
+        assert (record.outcome, record.final) == (outcome, final)
+    assert record.status == (status or None)
+    assert (outcome is Outcome.UNKNOWN) == ("Look in Procore" in str(record.detail))
+
+
+async def test_a_connector_settles_no_call_of_another(relay: CallRelay) -> None:
+    owner, other = await relay.enrol(), await relay.enrol()
+    call_id = await call(relay, 1, owner)
+    told = [result(call_id, Outcome.COMPLETED), result("call_nobodys", Outcome.COMPLETED)]
+    assert await relay.calls.take_results(other, told, since=0.0) == [call_id, "call_nobodys"]
+    assert (await relay.record(call_id)).outcome is Outcome.UNKNOWN
+
+
+async def test_an_outcome_that_is_final_stays(relay: CallRelay) -> None:
+    connector_id = await relay.enrol()
+    ended = {"state": CallState.COMPLETED, "outcome": Outcome.COMPLETED, "final": True}
+    done = await call(relay, 1, connector_id, **ended)
+    lost = await call(relay, 2, connector_id, final=True)
+    told = [result(one, Outcome.NOT_EXECUTED) for one in (done, lost)]
+    assert await relay.calls.take_results(connector_id, told, since=0.0) == [done, lost]
+    assert (await relay.record(done)).outcome is Outcome.COMPLETED
+    assert (await relay.record(lost)).outcome is Outcome.UNKNOWN
+
+
+async def test_a_call_whose_end_is_about_to_be_recorded_is_told_again_later(
+    relay: CallRelay,
+) -> None:
+    connector_id = await relay.enrol()
+    call_id = await call(relay, 1, connector_id, state=CallState.DISPATCHED, outcome=None)
+    told = [result(call_id, Outcome.COMPLETED, status=201)]
+    assert await relay.calls.take_results(connector_id, told, since=0.0) == []
+
+
+async def test_a_call_that_runs_is_told_again_later(relay: CallRelay) -> None:
+    async def hang(_: Exchange, __: bytes) -> None:
+        await asyncio.Event().wait()
+
+    agent, base = await relay.ready(ScriptedAgent(script={Operation.CREATE: hang}))
+    connector_id = relay.connected[0].live.connector_id
+    async with asyncio.TaskGroup() as tasks:
+        held = tasks.create_task(
+            relay.api.post(
+                f"{base}/records/rfis",
+                headers={"Idempotency-Key": "k", "Cloud-Connect-Deadline-Ms": "1000"},
+                json={"name": "x"},
+            )
+        )
+        await agent.arrived.wait()
+        told = [result(agent.calls[0].head.call_id, Outcome.COMPLETED)]
+        assert await relay.calls.take_results(connector_id, told, since=0.0) == []
+        held.cancel()
