@@ -1,19 +1,20 @@
 """Which live session takes a call: the least loaded of the data source's connectors."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final, Protocol
 
-from cloud_connect.errors import (
-    AgentOfflineError,
-    CloudConnectError,
-    ConnectorDrainingError,
-    ConnectorPausedError,
-)
-from cloud_connect_relay.storage.connectors import ConnectorFlag
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from cloud_connect_relay.reachability import did_not_come, expected, serves, serves_live
+from cloud_connect_relay.waiting_lines import WaitingLines
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cloud_connect_relay.calls.spec import Target
     from cloud_connect_relay.gateway.registry import LiveSession
     from cloud_connect_relay.storage import Storage
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Router", "Sessions"]
 
-_SEEN_LATELY: Final = 60.0  # seconds after which nobody waits for a connector to come back
+log = structlog.get_logger(__name__)
+
 _ANSWER_SECONDS: Final = 1.0  # of the deadline, left for the call itself
+_LOOK_AGAIN_SECONDS: Final = 2.0  # after which a waiting call asks whether the wait is in vain
+_SHARED_SECONDS: Final = 1.0  # that calls which wait together believe one look into the store
 
 
 class Sessions(Protocol):
@@ -38,7 +42,11 @@ class Sessions(Protocol):
 
 
 class Router:
-    """Picks sessions, and waits a while for a connector that is likely to come back."""
+    """Picks sessions, and waits a while for a connector that is likely to come back.
+
+    Attributes:
+        lines: The calls that wait.
+    """
 
     def __init__(
         self,
@@ -47,11 +55,15 @@ class Router:
         *,
         connector_wait: float,
         clock: Callable[[], float] = time.time,
+        lines: WaitingLines | None = None,
     ) -> None:
+        self.lines: Final = lines or WaitingLines()
         self._sessions: Final = sessions
         self._storage: Final = storage
         self._connector_wait: Final = connector_wait
         self._clock: Final = clock
+        self._looking: Final = asyncio.Lock()
+        self._looked: Final[dict[str, tuple[float, Sequence[Connector]]]] = {}
 
     async def pick(
         self,
@@ -59,34 +71,33 @@ class Router:
         target: "Target",
         *,
         deadline: float,
+        held_bytes: int = 0,
         exclude: "Collection[LiveSession]" = (),
+        avoid: "Collection[LiveSession]" = (),
+        steady: bool = False,
     ) -> "LiveSession":
         """Return the session that takes the call.
 
         Args:
             deadline: Of the call, on the event loop's clock.
-            exclude: Sessions that have just failed this call.
+            held_bytes: Of its body, kept while it waits.
+            exclude: Sessions that could not be given this call.
+            avoid: Sessions that broke this call off: another one is better.
+            steady: Take the same connector each time, as long as it is there.
 
         Raises:
             AgentOfflineError: If none is connected, nor came in time.
             ConnectorDrainingError: If the only ones finish their calls.
             ConnectorPausedError: If the only ones are paused.
+            QuotaExceededError: If too many calls wait for them already.
         """
-        best = self.best(subscription_id, target, exclude=exclude)
-        if best is not None:
-            return best
-        loop = asyncio.get_running_loop()
-        give_up = min(loop.time() + self._connector_wait, deadline - _ANSWER_SECONDS)
-        error = await self._refusal(subscription_id, target)
-        if error is not None:
-            raise error
-        try:
-            async with asyncio.timeout_at(give_up):
-                while (best := self.best(subscription_id, target, exclude=exclude)) is None:
-                    await self._sessions.changed()
-        except TimeoutError:
-            raise _offline(target, "it did not come back in time") from None
-        return best
+
+        def choose() -> "LiveSession | None":
+            return self.best(subscription_id, target, exclude=exclude, avoid=avoid, steady=steady)
+
+        return choose() or await self._wait(
+            subscription_id, target, choose, deadline=deadline, held_bytes=held_bytes
+        )
 
     def best(
         self,
@@ -94,107 +105,96 @@ class Router:
         target: "Target",
         *,
         exclude: "Collection[LiveSession]" = (),
+        avoid: "Collection[LiveSession]" = (),
+        steady: bool = False,
     ) -> "LiveSession | None":
-        """Return the session that :meth:`pick` would return at once, if there is one."""
+        """Return the session that :meth:`pick` would return at once, if there is one.
+
+        The connector's policy is not asked: what it denies is denied, wherever else it might
+        be allowed.
+        """
         usable = [
             live
             for live in self._sessions.sessions(subscription_id)
-            if _serves_live(target, live) and not (live in exclude or live.draining or live.paused)
+            if serves_live(target, live)
+            and not (live.over or live.draining or live.paused or live in exclude)
         ]
         if len(usable) < 2:
             return usable[0] if usable else None
-        return min(usable, key=lambda live: (live.in_flight, live.round_trip_ms or 0.0))
+        if steady:
+            return min(usable, key=lambda live: (live in avoid, live.connector_id))
+        now = time.monotonic()
+        return min(
+            usable,
+            key=lambda live: (
+                live in avoid or live.is_shaky(now),
+                live.full,
+                not live.is_signed_in(target.source),
+                live.in_flight,
+                live.round_trip_ms or 0.0,
+            ),
+        )
 
-    async def _refusal(self, subscription_id: str, target: "Target") -> CloudConnectError | None:
-        """Return why there is nothing to wait for, or ``None`` if a connector may come back."""
-        enrolled = [
-            connector
-            for connector in await self._storage.of(subscription_id).connectors.list()
-            if _serves(target, connector.id, group=connector.group, hosted=connector.hosted)
-            and connector.flag is not ConnectorFlag.REVOKED
-        ]
+    async def _wait(
+        self,
+        subscription_id: str,
+        target: "Target",
+        choose: "Callable[[], LiveSession | None]",
+        *,
+        deadline: float,
+        held_bytes: int,
+    ) -> "LiveSession":
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        give_up = min(began + self._connector_wait, deadline - _ANSWER_SECONDS)
+        coming = self._expected(subscription_id, target, await self._look(subscription_id))
+        with self.lines.place([one.id for one in coming], held_bytes=held_bytes):
+            while (best := choose()) is None:
+                now = loop.time()
+                if now >= give_up:
+                    raise did_not_come(target, coming, waited=now - began, now=self._clock())
+                again = True
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(min(give_up, now + _LOOK_AGAIN_SECONDS)):
+                        await self._sessions.changed()
+                        again = self._is_back_in_vain(subscription_id, target)
+                if again and (enrolled := await self._look_together(subscription_id)) is not None:
+                    coming = self._expected(subscription_id, target, enrolled)
+        return best
+
+    def _expected(
+        self, subscription_id: str, target: "Target", enrolled: "Sequence[Connector]"
+    ) -> "list[Connector]":
+        """Return whom it is worth to wait for, or raise why there is nobody."""
         live = {
-            live.connector_id: live
-            for live in self._sessions.sessions(subscription_id)
-            if _serves_live(target, live)
+            one.connector_id: one
+            for one in self._sessions.sessions(subscription_id)
+            if serves_live(target, one)
         }
-        if not enrolled:
-            return _none_enrolled(target)
-        if any(self._may_come(one, live.get(one.id)) for one in enrolled):
-            return None
-        if any(one.flag is ConnectorFlag.DRAINING for one in enrolled) or any(
-            one.draining for one in live.values()
-        ):
-            return ConnectorDrainingError(
-                f"{_named(enrolled)} is finishing its calls and takes no new ones; repeat the"
-                " request later.",
-                retry_after=5,
-            )
-        if any(_paused(one, live.get(one.id)) for one in enrolled):
-            return ConnectorPausedError(
-                f"{_named(enrolled)} is paused on its PC; 'cloud-connect resume' there continues.",
-                retry_after=30,
-            )
-        if all(one.flag is ConnectorFlag.CLONE_SUSPECTED for one in enrolled):
-            return _offline(
-                target, "its identity seems to be copied, so it has to be enrolled anew"
-            )
-        return _offline(
-            target, "start Cloud Connect on its PC, or see 'cloud-connect doctor' there"
+        chosen = [connector for connector in enrolled if serves(target, connector)]
+        return expected(target, chosen, live, now=self._clock())
+
+    def _is_back_in_vain(self, subscription_id: str, target: "Target") -> bool:
+        return any(
+            (live.paused or live.draining) and serves_live(target, live)
+            for live in self._sessions.sessions(subscription_id)
         )
 
-    def _may_come(self, connector: "Connector", live: "LiveSession | None") -> bool:
-        if connector.flag is not ConnectorFlag.ACTIVE or _paused(connector, live):
-            return False
-        if live is not None:
-            # It became usable a moment ago, or it is dead and about to be unlisted.
-            return not live.draining
-        seen = connector.last_seen_at
-        return seen is not None and self._clock() - seen <= _SEEN_LATELY
+    async def _look(self, subscription_id: str) -> "Sequence[Connector]":
+        enrolled = await self._storage.of(subscription_id).connectors.list()
+        if len(self.lines) == 0:
+            self._looked.clear()  # kept for calls that wait together, and no longer
+        self._looked[subscription_id] = (time.monotonic(), enrolled)
+        return enrolled
 
-
-def _serves(target: "Target", connector_id: str, *, group: str | None, hosted: bool) -> bool:
-    if target.hosted:
-        return hosted
-    return connector_id in target.connector_ids or (
-        target.group is not None and group == target.group
-    )
-
-
-def _serves_live(target: "Target", live: "LiveSession") -> bool:
-    return _serves(target, live.connector_id, group=live.group, hosted=live.hosted)
-
-
-def _paused(connector: "Connector", live: "LiveSession | None") -> bool:
-    if live is not None:
-        return live.paused
-    return bool((connector.report or {}).get("paused"))
-
-
-def _named(connectors: "Iterable[Connector]") -> str:
-    names = [f"'{connector.name}'" for connector in connectors]
-    if len(names) == 1:
-        return f"The connector {names[0]}"
-    return f"Each connector of the data source ({', '.join(names[:5])})"
-
-
-def _none_enrolled(target: "Target") -> AgentOfflineError:
-    if target.hosted:
-        return AgentOfflineError(
-            "This data source does not use Cloud Connect and the subscription has no hosted"
-            " connector. Switch on 'Use Kianda Cloud Connect' and choose a connector."
-        )
-    if target.group is not None:
-        return AgentOfflineError(
-            f"The connector group '{target.group}' has no connector; enrol one, or choose another."
-        )
-    return AgentOfflineError(
-        "The connector of this data source was revoked; choose another one under Connectors."
-    )
-
-
-def _offline(target: "Target", reason: str) -> AgentOfflineError:
-    which = f"of group '{target.group}' " if target.group else ""
-    return AgentOfflineError(
-        f"No connector {which}is connected for this data source: {reason}.", retry_after=5
-    )
+    async def _look_together(self, subscription_id: str) -> "Sequence[Connector] | None":
+        """Return the connectors as one of the calls that wait found them a moment ago."""
+        async with self._looking:
+            looked = self._looked.get(subscription_id)
+            if looked is not None and time.monotonic() - looked[0] < _SHARED_SECONDS:
+                return looked[1]
+            try:
+                return await self._look(subscription_id)
+            except (SQLAlchemyError, OSError):
+                log.warning("store_unavailable", exc_info=True)
+                return None  # waiting goes on: the connector may come all the same

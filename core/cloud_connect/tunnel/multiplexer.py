@@ -114,6 +114,12 @@ class Multiplexer:
 
     # Streams.
 
+    @property
+    def has_room(self) -> bool:
+        """Whether the peer allows one more stream, as far as is known."""
+        peer = self._inbox.peer
+        return peer is None or self._outbox.local_open < peer.max_streams
+
     def open_stream(self, head: RequestHead, *, now: float, end_stream: bool = False) -> int:
         """Open a stream and return its id.
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 from cloud_connect_relay.api.bodies import to_json
 from cloud_connect_relay.api.call_response import Reply, answer_headers
 from cloud_connect_relay.api.row_text import RowJoiner
+from cloud_connect_relay.calls.answer import BrokenAnswerError
 
 if TYPE_CHECKING:
     from cloud_connect_relay.calls.answer import Answer
@@ -34,15 +35,7 @@ async def write_query_answer(answer: "Answer", reply: Reply, *, dry_run: bool = 
         answer.message = _OUT_OF_REACH
         await _whole(answer, reply, [], b"")
         return
-    joiner = RowJoiner()
-    pieces: list[bytes] = []
-    size = 0
-    incoming = answer.chunks()
-    async for piece in incoming:
-        pieces.append(joiner.feed(piece))
-        size += len(piece)
-        if size > _MAX_WHOLE_BYTES or joiner.rows > _MAX_WHOLE_ROWS:
-            break
+    joiner, pieces = await _begin(answer)
     answer.rows = joiner.total
     if answer.ended:
         rehearsed = _rehearsed(answer) if dry_run else b""
@@ -52,12 +45,31 @@ async def write_query_answer(answer: "Answer", reply: Reply, *, dry_run: bool = 
     await reply.write(b'{"success":true,"items":[')
     await reply.write(b"".join(pieces))
     pieces.clear()
-    async for piece in incoming:
+    async for piece in answer.chunks():
         answer.rows = joiner.total
         await reply.write(joiner.feed(piece))
     answer.rows = joiner.total
     rehearsed = _rehearsed(answer) if dry_run else b""
     await reply.end(b"]" + rehearsed + _tail(answer) + b"}")
+
+
+async def _begin(answer: "Answer") -> tuple[RowJoiner, list[bytes]]:
+    """Read the answer, or its beginning if it is long; until then it can come once more."""
+    while True:
+        joiner = RowJoiner()
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async for piece in answer.chunks():
+                pieces.append(joiner.feed(piece))
+                size += len(piece)
+                if size > _MAX_WHOLE_BYTES or joiner.rows > _MAX_WHOLE_ROWS:
+                    break
+        except BrokenAnswerError as error:
+            if not await answer.renewed(error):
+                raise
+        else:
+            return joiner, pieces
 
 
 async def _whole(answer: "Answer", reply: Reply, pieces: list[bytes], rehearsed: bytes) -> None:

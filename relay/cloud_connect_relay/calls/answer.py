@@ -1,7 +1,7 @@
 """An answer as it comes through the tunnel: its head at once, its body piece by piece."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from cloud_connect.errors import (
@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from cloud_connect.tunnel import ResponseHead, Trailers
     from cloud_connect_relay.calls.times import CallTimes
 
-__all__ = ["Answer"]
+__all__ = ["Answer", "BrokenAnswerError"]
 
 _STALL_SECONDS: Final = 60.0  # without a byte from the agent, after which an answer is given up
+
+
+class BrokenAnswerError(SourceUnavailableError):
+    """The way to the agent broke before the answer's end; another agent may have it whole."""
 
 
 class Answer:
@@ -40,6 +44,8 @@ class Answer:
         times: Where the time of the call went; an answer of old has none.
         body_available: Whether there is a body to come at all; the answer to a write that was
             executed before may be out of reach, on a PC that is not connected.
+        again: Asks for the whole answer once more, if that is possible, after it broke off, and
+            tells whether it could; only for whoever has not passed any of it on.
     """
 
     def __init__(
@@ -54,8 +60,8 @@ class Answer:
         paging: str | None = None,
     ) -> None:
         self.call_id: Final = call_id
-        self.status: Final = status
-        self.headers: Final = headers
+        self.status = status
+        self.headers = headers
         self.replayed = replayed
         self.total_items = total_items
         self.paging = paging
@@ -67,7 +73,9 @@ class Answer:
         self.rows: int | None = None
         self.ended = False
         self.body_available = True
+        self.again: Callable[[BrokenAnswerError], Awaitable[bool]] | None = None
         self._body = body
+        self._first: bytes | None = None
 
     @classmethod
     def of(
@@ -79,19 +87,35 @@ class Answer:
         times: "CallTimes | None" = None,
     ) -> "Answer":
         """Return the answer that *head* opens and *exchange* goes on delivering."""
-        answer = cls(
-            call_id,
-            status=head.status,
-            headers=head.headers,
-            body=exchange,
-            replayed=head.replayed,
-            total_items=head.total_items,
-        )
-        answer.outcome = head.outcome
-        answer.message = head.message
-        answer.hops = head.hops
+        answer = cls(call_id, status=head.status)
         answer.times = times
+        answer.take(head, exchange)
         return answer
+
+    def take(self, head: "ResponseHead", exchange: "Exchange") -> None:
+        """Be the answer that *head* opens, from its beginning; what came before is void."""
+        self.status = head.status
+        self.headers = head.headers
+        self.replayed = head.replayed
+        self.total_items = head.total_items
+        self.outcome = head.outcome
+        self.message = head.message
+        self.hops = head.hops
+        self.received_bytes = 0
+        self.rows = None
+        self.ended = False
+        self._body = exchange
+        self._first = None
+
+    async def begin(self) -> None:
+        """Wait until there is some of the body, or its end.
+
+        Raises:
+            BrokenAnswerError: If it broke off before.
+            CloudConnectError: What the agent tells instead.
+        """
+        if not isinstance(self._body, bytes):
+            self._first = await self._next(self._body)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body's pieces as they come; iterate once.
@@ -115,13 +139,11 @@ class Answer:
             if body:
                 self.received_bytes = len(body)
             return body
-        piece = await self._receive(body)
-        if piece:
-            self.received_bytes += len(piece)
-            if not body.all_received or _is_failure(body.trailers):
-                return piece  # what ends the body is told after it
-        self._take_trailers(body)
-        self.ended = True
+        if self._first is not None:
+            piece, self._first = self._first, None
+        else:
+            piece = await self._next(body)
+        self.received_bytes += len(piece)
         return piece
 
     async def collect(
@@ -136,6 +158,24 @@ class Answer:
             BodyTooLargeError: If it is longer than *max_bytes*.
             CloudConnectError: What ended the body early.
         """
+        while True:
+            try:
+                self._body = await self._whole(max_bytes, progressed)
+            except BrokenAnswerError as error:
+                if not await self.renewed(error):
+                    raise
+            else:
+                return self._body
+
+    async def renewed(self, error: BrokenAnswerError) -> bool:
+        """Begin anew after *error*, if that is possible; nothing of it was passed on so far.
+
+        Raises:
+            CloudConnectError: Why there is no second answer.
+        """
+        return self.again is not None and await self.again(error)
+
+    async def _whole(self, max_bytes: int, progressed: Callable[[], None] | None) -> bytes:
         pieces = []
         async for piece in self.chunks():
             if self.received_bytes > max_bytes:
@@ -149,8 +189,16 @@ class Answer:
             pieces.append(piece)
             if progressed is not None:
                 progressed()
-        self._body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        return self._body
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _next(self, body: "Exchange") -> bytes:
+        """Return the next piece, and take in what ends the body if it is the last one."""
+        piece = await self._receive(body)
+        if piece and (not body.all_received or _is_failure(body.trailers)):
+            return piece  # what ends the body is told after it
+        self._take_trailers(body)
+        self.ended = True
+        return piece
 
     async def _receive(self, exchange: "Exchange") -> bytes:
         try:
@@ -160,7 +208,12 @@ class Answer:
                     piece = await exchange.receive()
         except TimeoutError:
             exchange.reset(ResetCode.SLOW)
-            raise self._broken("the connector sent nothing for a minute") from None
+            raise self._blamed(
+                SourceUnavailableError(
+                    "The answer is incomplete: the connector sent nothing for a minute.",
+                    outcome=Outcome.UNKNOWN,
+                )
+            ) from None
         except StreamResetError as error:
             raise self._broken("the connector broke it off") from error
         except TunnelClosedError as error:
@@ -180,10 +233,10 @@ class Answer:
         if trailers.problem is not None:
             raise error_of(trailers.problem, call_id=self.call_id)
 
-    def _broken(self, why: str) -> CloudConnectError:
-        return self._blamed(
-            SourceUnavailableError(f"The answer is incomplete: {why}.", outcome=Outcome.UNKNOWN)
-        )
+    def _broken(self, why: str) -> BrokenAnswerError:
+        error = BrokenAnswerError(f"The answer is incomplete: {why}.", outcome=Outcome.UNKNOWN)
+        error.call_id = self.call_id
+        return error
 
     def _blamed(self, error: CloudConnectError) -> CloudConnectError:
         error.call_id = self.call_id

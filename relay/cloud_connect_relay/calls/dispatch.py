@@ -4,11 +4,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from cloud_connect.calls import Operation
 from cloud_connect.errors import (
     AgentOfflineError,
     CloudConnectError,
+    Outcome,
     OutcomeUnknownError,
     QuotaExceededError,
     StreamResetError,
@@ -25,11 +28,13 @@ if TYPE_CHECKING:
     from cloud_connect_relay.gateway.registry import LiveSession
     from cloud_connect_relay.router import Router
 
-__all__ = ["Dispatched", "Dispatcher", "Upload"]
+__all__ = ["Attempts", "Dispatched", "Dispatcher", "Upload"]
 
 _MAX_DISPATCHED: Final = 2  # sessions that one call is sent to
 _MAX_SESSIONS: Final = 8  # sessions tried, those that were gone already included
 _INLINE_BODY: Final = 16 * 1024  # bytes that fit any window: sent without a task of their own
+# Each agent keeps versions of its own, so one that answered is asked the next time, too.
+_STEADY: Final = frozenset({Operation.DRIFT.value})
 
 Dispatched = tuple["Exchange", "ResponseHead"]
 
@@ -47,6 +52,33 @@ class Upload(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Attempts:
+    """What became of one call so far.
+
+    Attributes:
+        dispatched: How often it may have reached an agent.
+        unopened: Sessions that could not be given it.
+        broken: Sessions that broke it off.
+    """
+
+    dispatched: int = 0
+    unopened: "list[LiveSession]" = field(default_factory=list)
+    broken: "list[LiveSession]" = field(default_factory=list)
+    live: "LiveSession | None" = None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether it may not be sent once more."""
+        return self.dispatched >= _MAX_DISPATCHED
+
+    def broke(self) -> None:
+        """Note that the session that has the call broke it off."""
+        if self.live is not None:
+            self.live.broke_at = time.monotonic()
+            self.broken.append(self.live)
+
+
 class Dispatcher:
     """Brings calls to agents, as far as repeating them does no harm."""
 
@@ -61,43 +93,62 @@ class Dispatcher:
         """Whether a connector would take *call* at once."""
         return self._router.best(call.spec.subscription_id, call.spec.target) is not None
 
-    async def dispatch(self, call: "RunningCall", *, upload: Upload | None = None) -> Dispatched:
+    async def dispatch(
+        self,
+        call: "RunningCall",
+        *,
+        upload: Upload | None = None,
+        attempts: Attempts | None = None,
+    ) -> Dispatched:
         """Run *call* until its answer's head is here.
 
-        A read whose connection breaks is tried once more. A write is tried again only while no
-        agent can have seen it.
+        A read whose connection breaks is tried once more, on another connector if there is one.
+        A write is tried again only while no agent can have seen it. What the caller sends piece
+        by piece is not kept, so it cannot be sent again.
+
+        Args:
+            attempts: What became of the call before, if its answer broke off.
 
         Raises:
             AgentOfflineError: If no connector took it in time, or those that took a read broke.
             OutcomeUnknownError: If the connection broke after a write was dispatched.
-            QuotaExceededError: If each connector has as many calls as its session may carry.
+            QuotaExceededError: If each connector has as many calls as its session may carry, or
+                too many calls wait for it.
             BodyTooLargeError: If its parameters do not fit a head.
         """
-        failed: list[LiveSession] = []
-        dispatched = 0
+        attempts = attempts or Attempts()
         while True:
-            exchange = await self._open(call, failed, bodiless=upload is None)
-            dispatched += 1
+            exchange = await self._open(call, attempts, bodiless=upload is None)
             try:
                 head = await _head(call, exchange, upload)
             except (StreamResetError, TunnelClosedError) as error:
-                _check_repeatable(call, error)
-                if upload is not None or dispatched >= _MAX_DISPATCHED:
+                attempts.broke()
+                unseen = error.outcome is Outcome.NOT_EXECUTED
+                if call.spec.writes and not unseen:
+                    raise _unknown(error) from error
+                if upload is not None:
+                    raise _lost_upload() from error
+                if unseen:
+                    attempts.dispatched -= 1
+                if attempts.exhausted or len(attempts.broken) >= _MAX_SESSIONS:
                     raise _lost() from error
             else:
                 call.answered(head.hops)
                 return exchange, head
 
-    async def _open(
-        self, call: "RunningCall", failed: "list[LiveSession]", *, bodiless: bool
-    ) -> "Exchange":
-        """Open a stream for *call* on the best session that has not failed it yet."""
+    async def _open(self, call: "RunningCall", attempts: Attempts, *, bodiless: bool) -> "Exchange":
+        """Open a stream for *call* on the best session that can be given it."""
         spec = call.spec
         while True:
             live = await self._router.pick(
-                spec.subscription_id, spec.target, deadline=call.deadline, exclude=failed
+                spec.subscription_id,
+                spec.target,
+                deadline=call.deadline,
+                held_bytes=len(spec.body or b""),
+                exclude=attempts.unopened,
+                avoid=attempts.broken,
+                steady=spec.operation in _STEADY,
             )
-            failed.append(live)
             if spec.writes:
                 call.started = True
                 call.dispatched(live.connector_id, name=live.name, now=self._clock())
@@ -107,14 +158,21 @@ class Dispatcher:
                     _request(call), end_stream=bodiless and not spec.body
                 )
             except TunnelClosedError as error:  # nothing of the call left this relay
-                if len(failed) >= _MAX_SESSIONS:
+                attempts.unopened.append(live)
+                if len(attempts.unopened) >= _MAX_SESSIONS:
                     raise _lost() from error
             except QuotaExceededError:
-                if self._router.best(spec.subscription_id, spec.target, exclude=failed) is None:
+                attempts.unopened.append(live)
+                if (
+                    self._router.best(spec.subscription_id, spec.target, exclude=attempts.unopened)
+                    is None
+                ):
                     raise
             else:
                 call.dispatched(live.connector_id, name=live.name, now=self._clock())
                 call.started = True
+                attempts.live = live
+                attempts.dispatched += 1
                 return exchange
 
 
@@ -131,20 +189,6 @@ def _request(call: "RunningCall") -> RequestHead:
         },
         headers=spec.headers,
     )
-
-
-def _check_repeatable(call: "RunningCall", error: StreamResetError | TunnelClosedError) -> None:
-    """Go on only if *call* may be sent to another session after *error*.
-
-    Raises:
-        OutcomeUnknownError: If it may have been executed.
-    """
-    if not call.spec.writes:
-        return
-    if isinstance(error, TunnelClosedError):
-        raise _unknown("the connection to the connector was lost") from error
-    if error.reason != ResetCode.REFUSED:  # refused: nothing of it was looked at
-        raise _unknown("the connector broke the call off") from error
 
 
 async def _head(call: "RunningCall", exchange: "Exchange", upload: Upload | None) -> "ResponseHead":
@@ -187,7 +231,10 @@ async def _send_all(exchange: "Exchange", body: bytes) -> None:
         await exchange.send(body, end_stream=True)
 
 
-def _unknown(why: str) -> OutcomeUnknownError:
+def _unknown(error: StreamResetError | TunnelClosedError) -> OutcomeUnknownError:
+    why = "the connector broke the call off"
+    if isinstance(error, TunnelClosedError):
+        why = "the connection to the connector was lost"
     return OutcomeUnknownError(
         f"It is not known whether the call was executed: {why} after it was dispatched. Look the"
         " call up before you repeat it."
@@ -197,5 +244,13 @@ def _unknown(why: str) -> OutcomeUnknownError:
 def _lost() -> AgentOfflineError:
     return AgentOfflineError(
         "The connector was lost while the call ran; it had no effect and may be repeated.",
+        retry_after=1,
+    )
+
+
+def _lost_upload() -> AgentOfflineError:
+    return AgentOfflineError(
+        "The connector was lost while the body was on its way. The relay keeps no part of it, so"
+        " it could not go to another connector; it had no effect, so send it again.",
         retry_after=1,
     )

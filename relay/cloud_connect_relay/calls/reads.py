@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Final
 from cloud_connect.errors import (
     AgentOfflineError,
     CloudConnectError,
+    DeadlineExceededError,
     InternalError,
     Outcome,
 )
 from cloud_connect.tunnel import ResetCode
-from cloud_connect_relay.calls.answer import Answer
+from cloud_connect_relay.calls.answer import Answer, BrokenAnswerError
+from cloud_connect_relay.calls.dispatch import Attempts
 from cloud_connect_relay.calls.failures import error_of
 from cloud_connect_relay.calls.lateness import explained, overdue, until_deadline
 
@@ -48,7 +50,16 @@ class Reads:
 class _Reading:
     """One read. A class and no generator: it is on the path of every pass-through request."""
 
-    __slots__ = ("_answer", "_call", "_dispatcher", "_exchange", "_lifecycle", "_spec", "_upload")
+    __slots__ = (
+        "_answer",
+        "_attempts",
+        "_call",
+        "_dispatcher",
+        "_exchange",
+        "_lifecycle",
+        "_spec",
+        "_upload",
+    )
 
     _call: "RunningCall"
 
@@ -63,6 +74,7 @@ class _Reading:
         self._lifecycle: Final = lifecycle
         self._spec: Final = spec
         self._upload: Final = upload
+        self._attempts: Final = Attempts()
         self._exchange: Exchange | None = None
         self._answer: Answer | None = None
 
@@ -103,10 +115,19 @@ class _Reading:
         self._lifecycle.leave(call)
 
     async def _open(self, call: "RunningCall") -> Answer:
+        """Return the answer once some of its body is here: until then another agent can give it."""
         try:
             async with asyncio.timeout_at(call.deadline) as timeout:
                 call.timeouts.append(timeout)
-                exchange, head = await self._dispatcher.dispatch(call, upload=self._upload)
+                while True:
+                    answer = await self._ask(call)
+                    try:
+                        await answer.begin()
+                    except BrokenAnswerError:
+                        if not self._may_move():
+                            raise
+                    else:
+                        return answer
         except AgentOfflineError as error:
             if self._upload is not None and self._upload.failure is not None:
                 raise self._upload.failure from error
@@ -115,10 +136,33 @@ class _Reading:
             if not call.started:
                 raise AgentOfflineError("No connector took the call in time.") from None
             raise overdue(call, outcome=Outcome.NOT_EXECUTED) from None
+        except DeadlineExceededError as problem:
+            await until_deadline(problem, call)
+            raise
+
+    async def _ask(self, call: "RunningCall") -> Answer:
+        """Bring the call to an agent and return the answer that begins to come."""
+        exchange, head = await self._dispatcher.dispatch(
+            call, upload=self._upload, attempts=self._attempts
+        )
         self._exchange = exchange
         if head.problem is not None:
-            problem = explained(error_of(head.problem, call_id=call.id), call)
-            await until_deadline(problem, call)
-            raise problem
-        self._answer = Answer.of(call.id, head, exchange, times=call.times)
+            raise explained(error_of(head.problem, call_id=call.id), call)
+        if self._answer is None:
+            self._answer = Answer.of(call.id, head, exchange, times=call.times)
+            self._answer.again = self._again
+        else:
+            self._answer.take(head, exchange)
         return self._answer
+
+    async def _again(self, _: BrokenAnswerError) -> bool:
+        """Have the answer come once more, from its beginning."""
+        if not self._may_move():
+            return False
+        await self._open(self._call)
+        return True
+
+    def _may_move(self) -> bool:
+        """Note that the answer broke off; whether the call may go to an agent once more."""
+        self._attempts.broke()
+        return self._upload is None and not self._attempts.exhausted

@@ -1,10 +1,10 @@
 """The live sessions of this node."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from cloud_connect.calls import Report
 from cloud_connect.closing import CloseCode
@@ -13,6 +13,10 @@ from cloud_connect.session import Session
 from cloud_connect_relay.storage.connectors import Connector, ConnectorFlag
 
 __all__ = ["ConnectorStatus", "EchoNotes", "LiveSession", "Registry", "status_of"]
+
+_AVOIDED_SECONDS: Final = 5.0  # after a call broke, its connector is not the first choice
+_MISSED_HEARTBEAT: Final = 18.0  # seconds of silence: the heartbeat's 15, and a slow network's 3
+_USABLE_GRANTS: Final = frozenset({"ready", "at_risk"})
 
 
 class ConnectorStatus(StrEnum):
@@ -68,6 +72,7 @@ class LiveSession:
         certificate: Whether the agent saw the certificate that this relay knows.
         flagged_draining: An administrator drains it.
         echo: How the last echoes went.
+        broke_at: When it broke a call off, on the sessions' clock.
     """
 
     connector_id: str
@@ -83,6 +88,18 @@ class LiveSession:
     report: Report = field(default_factory=Report)
     flagged_draining: bool = False
     echo: EchoNotes = field(default_factory=EchoNotes)
+    broke_at: float | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, and only has to be unlisted yet."""
+        return self.session.multiplexer is None
+
+    @property
+    def full(self) -> bool:
+        """Whether it carries as many calls as its agent allows."""
+        multiplexer = self.session.multiplexer
+        return multiplexer is None or not multiplexer.has_room
 
     @property
     def in_flight(self) -> int:
@@ -104,6 +121,29 @@ class LiveSession:
     def draining(self) -> bool:
         """Whether it takes no new calls: an administrator, its agent or this relay drains it."""
         return self.flagged_draining or self.session.peer_draining or self.session.draining
+
+    def is_shaky(self, now: float) -> bool:
+        """Whether another connector is the better choice, if there is one.
+
+        Args:
+            now: On the sessions' clock.
+        """
+        if self.broke_at is not None and now - self.broke_at < _AVOIDED_SECONDS:
+            return True
+        return now - self.session.last_received > _MISSED_HEARTBEAT
+
+    def is_signed_in(self, source: Mapping[str, Any]) -> bool:
+        """Whether its agent can ask Procore for the company, as far as it has told."""
+        grants = [
+            grant for grant in self.report.procore if grant.environment == source.get("environment")
+        ]
+        if not grants:
+            return not self.report.procore
+        return any(
+            grant.state in _USABLE_GRANTS
+            and all(circuit.company_id != source.get("company_id") for circuit in grant.circuits)
+            for grant in grants
+        )
 
 
 def status_of(connector: Connector, live: LiveSession | None) -> ConnectorStatus:

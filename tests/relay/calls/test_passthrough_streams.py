@@ -109,9 +109,12 @@ async def test_long_download_streams_through_with_back_pressure(relay: CallRelay
 
 
 async def test_download_that_breaks_off_is_not_taken_for_a_whole_one(relay: CallRelay) -> None:
+    passed_on = asyncio.Event()
+
     async def cut(exchange: Exchange, _: bytes) -> None:
         await exchange.send_head(ResponseHead(status=200, headers=(("content-length", "10"),)))
         await exchange.send(b"12345")
+        await passed_on.wait()
         exchange.reset(ResetCode.TRUNCATED)
 
     async def short(exchange: Exchange, _: bytes) -> None:
@@ -129,8 +132,11 @@ async def test_download_that_breaks_off_is_not_taken_for_a_whole_one(relay: Call
     agent, base = await relay.ready()
     for act in (cut, short, told):
         agent.script[Operation.PASSTHROUGH] = act
-        with pytest.raises(httpx.RemoteProtocolError):
-            await relay.api.get(f"{base}/procore/rest/v1.0/blob")
+        async with relay.api.stream("GET", f"{base}/procore/rest/v1.0/blob") as answer:
+            with pytest.raises(httpx.RemoteProtocolError):
+                async for piece in answer.aiter_raw():
+                    assert piece == b"12345"
+                    passed_on.set()
     await relay.quiet()
     newest = (await relay.api.get("/api/calls")).json()["items"]
     assert {call["code"] for call in newest} == {"source_unavailable"}

@@ -111,14 +111,24 @@ async def test_list_that_fails_midway_ends_without_its_end(relay: CallRelay, acc
 
 
 async def test_list_whose_stream_breaks_midway_ends_without_its_end(relay: CallRelay) -> None:
+    rows_arrived = asyncio.Event()
+
     async def reset(exchange: Exchange, _: bytes) -> None:
         await exchange.send_head(ResponseHead(status=200))
         await exchange.send(row_lines(2))
+        await rows_arrived.wait()
         exchange.reset(ResetCode.TRUNCATED)
 
-    _, base = await relay.ready(ScriptedAgent(script={Operation.LIST: reset}))
-    with pytest.raises(httpx.RemoteProtocolError):
-        await relay.api.get(f"{base}/records/rfis")
+    agent, base = await relay.ready(ScriptedAgent(script={Operation.LIST: reset}))
+    await relay.connect(ScriptedAgent())
+    async with relay.api.stream("GET", f"{base}/records/rfis") as answer:
+        pieces = answer.aiter_raw()
+        assert b"Row 0" in await anext(pieces) + await anext(pieces)
+        rows_arrived.set()
+        with pytest.raises(httpx.RemoteProtocolError):
+            async for _ in pieces:
+                pass
+    assert len(agent.calls) == 1
 
 
 async def test_one_record_is_returned_whole(relay: CallRelay) -> None:

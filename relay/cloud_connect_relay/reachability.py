@@ -1,0 +1,158 @@
+"""Which connectors serve a data source, which of them may come back, and why none does."""
+
+from typing import TYPE_CHECKING, Final
+
+from cloud_connect.errors import (
+    AgentOfflineError,
+    ConnectorDrainingError,
+    ConnectorPausedError,
+)
+from cloud_connect_relay.storage.connectors import ConnectorFlag
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from cloud_connect_relay.calls.spec import Target
+    from cloud_connect_relay.gateway.registry import LiveSession
+    from cloud_connect_relay.storage.connectors import Connector
+
+__all__ = ["did_not_come", "expected", "serves", "serves_live"]
+
+_SEEN_LATELY: Final = 60.0  # seconds after which nobody waits for a connector to come back
+_MOST_NAMED: Final = 5  # connectors in one sentence
+
+
+def serves(target: "Target", connector: "Connector") -> bool:
+    """Whether *connector* may run the calls of *target*, connected or not."""
+    return connector.flag is not ConnectorFlag.REVOKED and _chosen(
+        target, connector.id, group=connector.group, hosted=connector.hosted
+    )
+
+
+def serves_live(target: "Target", live: "LiveSession") -> bool:
+    """Whether the connector of *live* may run the calls of *target*."""
+    return _chosen(target, live.connector_id, group=live.group, hosted=live.hosted)
+
+
+def expected(
+    target: "Target",
+    enrolled: "Sequence[Connector]",
+    sessions: "Mapping[str, LiveSession]",
+    *,
+    now: float,
+) -> "list[Connector]":
+    """Return those of the *enrolled* connectors of *target* that may be there in a moment.
+
+    Args:
+        sessions: The live ones of them.
+        now: UNIX time.
+
+    Raises:
+        AgentOfflineError: If none is enrolled, or none was here lately.
+        ConnectorDrainingError: If the only ones finish their calls.
+        ConnectorPausedError: If the only ones are paused.
+    """
+    if not enrolled:
+        raise _none_enrolled(target)
+    coming = [one for one in enrolled if _may_come(one, sessions.get(one.id), now=now)]
+    if coming:
+        return coming
+    if any(one.flag is ConnectorFlag.DRAINING for one in enrolled) or any(
+        one.draining for one in sessions.values()
+    ):
+        raise ConnectorDrainingError(
+            f"{_named(enrolled)} is finishing its calls and takes no new ones; repeat the"
+            " request later.",
+            retry_after=5,
+        )
+    if any(_paused(one, sessions.get(one.id)) for one in enrolled):
+        raise ConnectorPausedError(
+            f"{_named(enrolled)} is paused on its PC; 'cloud-connect resume' there continues.",
+            retry_after=30,
+        )
+    if all(one.flag is ConnectorFlag.CLONE_SUSPECTED for one in enrolled):
+        raise _offline(target, "its identity seems to be copied, so it has to be enrolled anew")
+    raise _offline(target, _HOSTED_HINT if target.hosted else _HINT)
+
+
+_HINT: Final = "start Cloud Connect on its PC, or see 'cloud-connect doctor' there"
+_HOSTED_HINT: Final = (
+    "it runs on the hosted connector of the subscription, which the relay's operator has to start"
+)
+
+
+def did_not_come(
+    target: "Target", connectors: "Sequence[Connector]", *, waited: float, now: float
+) -> AgentOfflineError:
+    """Return the error of a call that waited for *connectors* in vain.
+
+    Args:
+        waited: Seconds.
+        now: UNIX time.
+    """
+    seen = max((one.last_seen_at or 0.0 for one in connectors), default=0.0)
+    heard = f", last heard {max(0.0, now - seen):.0f} s ago," if seen else ""
+    named = _names(connectors) or "the connector"
+    return _offline(
+        target, f"{named}{heard} did not come back within the {waited:.1f} s that the call waited"
+    )
+
+
+def _chosen(target: "Target", connector_id: str, *, group: str | None, hosted: bool) -> bool:
+    if target.hosted:
+        return hosted
+    return connector_id in target.connector_ids or (
+        target.group is not None and group == target.group
+    )
+
+
+def _may_come(connector: "Connector", live: "LiveSession | None", *, now: float) -> bool:
+    if connector.flag is not ConnectorFlag.ACTIVE or _paused(connector, live):
+        return False
+    if live is not None:
+        # It became usable a moment ago, or it is dead and about to be unlisted.
+        return not live.draining
+    seen = connector.last_seen_at
+    return seen is not None and now - seen <= _SEEN_LATELY
+
+
+def _paused(connector: "Connector", live: "LiveSession | None") -> bool:
+    if live is not None:
+        return live.paused
+    return bool((connector.report or {}).get("paused"))
+
+
+def _names(connectors: "Iterable[Connector]") -> str:
+    names = [f"'{connector.name}'" for connector in connectors]
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
+
+
+def _named(connectors: "Sequence[Connector]") -> str:
+    names = _names(connectors)
+    if len(connectors) == 1:
+        return f"The connector {names}"
+    return f"Each connector of the data source ({names})"
+
+
+def _none_enrolled(target: "Target") -> AgentOfflineError:
+    if target.hosted:
+        return AgentOfflineError(
+            "This data source does not use Cloud Connect and the subscription has no hosted"
+            " connector. Switch on 'Use Kianda Cloud Connect' and choose a connector."
+        )
+    if target.group is not None:
+        return AgentOfflineError(
+            f"The connector group '{target.group}' has no connector; enrol one, or choose another."
+        )
+    return AgentOfflineError(
+        "The connector of this data source was revoked; choose another one under Connectors."
+    )
+
+
+def _offline(target: "Target", reason: str) -> AgentOfflineError:
+    which = "hosted connector" if target.hosted else "connector"
+    of_group = f"of group '{target.group}' " if target.group else ""
+    return AgentOfflineError(
+        f"No {which} {of_group}is connected for this data source: {reason}.", retry_after=5
+    )
