@@ -119,7 +119,7 @@ class CallRelay:
         self.connected.append(connected)
         return connected
 
-    async def datasource(self, connector_id: str | None = None, **members: Any) -> str:
+    async def datasource(self, connector_id: str | list[str] | None = None, **members: Any) -> str:
         """Save a complete data source and return its path."""
         answer = await self.api.post(
             "/api/datasources",

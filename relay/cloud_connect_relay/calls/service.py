@@ -72,8 +72,10 @@ class CallService:
         self._ledger: Final = ledger
         self._clock: Final = clock
         lifecycle = Lifecycle(self._running, self._ledger, metrics, clock=clock)
-        router = Router(registry, storage, connector_wait=settings.connector_wait, clock=clock)
-        dispatcher = Dispatcher(router, self._ledger, clock=clock)
+        self._router: Final = Router(
+            registry, storage, connector_wait=settings.connector_wait, clock=clock
+        )
+        dispatcher = Dispatcher(self._router, self._ledger, clock=clock)
         journals = Journals(registry, clock=clock)
         self._resolution: Final = Resolution(registry, journals, self._records, clock=clock)
         recovery = Recovery(journals, self._resolution)
@@ -156,6 +158,11 @@ class CallService:
     def running(self) -> int:
         """How many calls run at this moment."""
         return len(self._running)
+
+    @property
+    def waiting(self) -> int:
+        """How many of them wait for a connector to come back."""
+        return len(self._router.lines)
 
     def read(
         self, spec: "CallSpec", *, upload: Upload | None = None

@@ -130,7 +130,8 @@ class LiveSession:
         """
         if self.broke_at is not None and now - self.broke_at < _AVOIDED_SECONDS:
             return True
-        return now - self.session.last_received > _MISSED_HEARTBEAT
+        silence = now - self.session.last_received
+        return self.echo.error is not None or silence > _MISSED_HEARTBEAT
 
     def is_signed_in(self, source: Mapping[str, Any]) -> bool:
         """Whether its agent can ask Procore for the company, as far as it has told."""

@@ -133,10 +133,11 @@ async def test_download_that_breaks_off_is_not_taken_for_a_whole_one(relay: Call
     for act in (cut, short, told):
         agent.script[Operation.PASSTHROUGH] = act
         async with relay.api.stream("GET", f"{base}/procore/rest/v1.0/blob") as answer:
+            pieces = answer.aiter_raw()
+            assert await anext(pieces) == b"12345"
+            passed_on.set()
             with pytest.raises(httpx.RemoteProtocolError):
-                async for piece in answer.aiter_raw():
-                    assert piece == b"12345"
-                    passed_on.set()
+                await anext(pieces)
     await relay.quiet()
     newest = (await relay.api.get("/api/calls")).json()["items"]
     assert {call["code"] for call in newest} == {"source_unavailable"}
