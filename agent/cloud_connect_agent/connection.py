@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from cloud_connect.closing import CloseCode
 from cloud_connect.errors import ConfigurationError, TunnelClosedError, TunnelError
 from cloud_connect.handshake import AgentHandshake
-from cloud_connect.handshake_messages import HandshakeError
+from cloud_connect.handshake_messages import CertificateCheck, HandshakeError
 from cloud_connect.session import Handler, Role, Session
 from cloud_connect_agent.backoff import Backoff
 from cloud_connect_agent.dialling import DialError, allow_frames, certificate_hash, dial
@@ -47,6 +47,7 @@ _REASONS: Final = {
     ),
     CloseCode.INTERCEPTED: (
         "The certificate seen here is not the relay's: a proxy in between reads the traffic."
+        " If your company's IT runs it, and you accept that, set relay.allow_intercepted = true."
     ),
     CloseCode.UNSUPPORTED_VERSION: "The relay does not speak this agent's version: update both.",
     CloseCode.SERVICE_RESTART: "The relay restarts.",
@@ -84,6 +85,12 @@ class ConnectionHealth(Protocol):
 
     def revoked(self, reason: str) -> None:
         """The relay has revoked this connector."""
+
+    def intercepted(self, reason: str) -> None:
+        """The relay refuses because somebody sits in between and reads along."""
+
+    def certificate(self, check: CertificateCheck) -> None:
+        """What the relay says of the certificate that was seen here."""
 
     def round_trip(self, seconds: float) -> None:
         """A ping came back."""
@@ -195,7 +202,7 @@ class Connection:
         except DialError as exc:
             return self._failed(exc.message, retry_after=exc.retry_after)
         except HandshakeError as exc:
-            return self._refused(exc.message)
+            return self._refused(exc.message, code=exc.close_code)
         except ConnectionClosed as exc:
             code = exc.rcvd.code if exc.rcvd is not None else None
             return self._ended(code, lived=0.0, otherwise="The relay hung up before the session.")
@@ -218,6 +225,7 @@ class Connection:
             generation=await self._generation.read(),
             certificate_hash=certificate_hash(link),
             instance=self._instance,
+            allow_intercepted=self._relay.allow_intercepted,
         )
         async with asyncio.timeout(self._settings.handshake_timeout):
             await link.send(handshake.receive_challenge(await link.recv()))
@@ -227,12 +235,15 @@ class Connection:
             await link.send(handshake.confirm())
         skew = round(time.time() - welcome.time, 1)
         self._health.clock_skew(skew)
+        self._health.certificate(welcome.certificate)
         log.info(
             "relay_authenticated",
             connector_id=self._relay.credentials.connector_id,
             certificate=welcome.certificate,
             clock_skew_seconds=skew,
         )
+        if welcome.certificate == "intercepted":
+            log.warning("link_intercepted")
         if abs(skew) > SKEW_SECONDS:
             log.warning("clock_skewed", clock_skew_seconds=skew)
 
@@ -305,7 +316,7 @@ class Connection:
             log.warning("connector_revoked")
             return self._backoff.after_revocation()
         if code in _REFUSALS:
-            return self._refused(_REASONS[CloseCode(code)])
+            return self._refused(_REASONS[CloseCode(code)], code=CloseCode(code))
         reason = _REASONS[CloseCode(code)] if code in set(_REASONS) else otherwise
         self._health.offline(reason)
         log.warning("offline", reason=reason)
@@ -326,7 +337,10 @@ class Connection:
         # The relay counts in whole seconds: come back some time within that one.
         return max(delay, retry_after + self._uniform(0.0, 1.0))
 
-    def _refused(self, reason: str) -> float:
-        self._health.offline(reason)
+    def _refused(self, reason: str, *, code: CloseCode) -> float:
+        if code is CloseCode.INTERCEPTED:
+            self._health.intercepted(reason)
+        else:
+            self._health.offline(reason)
         log.warning("relay_refused", reason=reason)
         return self._backoff.after_refusal()

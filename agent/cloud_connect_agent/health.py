@@ -9,6 +9,8 @@ from typing import Final, Protocol
 
 import structlog
 
+from cloud_connect.handshake_messages import CertificateCheck
+
 __all__ = ["SKEW_SECONDS", "Clocks", "Health", "HealthSnapshot", "HealthState", "LiveSession"]
 
 log = structlog.get_logger(__name__)
@@ -24,6 +26,7 @@ class HealthState(StrEnum):
     CONNECTED = "connected"
     OFFLINE = "offline"
     REVOKED = "revoked"
+    INTERCEPTED = "intercepted"
     STOPPED = "stopped"
 
 
@@ -68,6 +71,7 @@ class HealthSnapshot:
     paused: bool
     draining: bool
     clock_skew_seconds: float | None
+    certificate: CertificateCheck | None
     error: str | None
 
     @property
@@ -92,6 +96,7 @@ class Health:
         self._paused_until: float | None = None
         self._draining = False
         self._clock_skew: float | None = None
+        self._certificate: CertificateCheck | None = None
 
     @property
     def session(self) -> LiveSession | None:
@@ -122,6 +127,16 @@ class Health:
         """The relay says that this connector is not welcome."""
         self._session = None
         self._enter(HealthState.REVOKED, reason)
+
+    def intercepted(self, reason: str) -> None:
+        """The relay refuses: somebody sits in between and reads along."""
+        self._session = None
+        self._certificate = "intercepted"
+        self._enter(HealthState.INTERCEPTED, reason)
+
+    def certificate(self, check: CertificateCheck) -> None:
+        """What the relay says of the certificate that was seen here."""
+        self._certificate = check
 
     def round_trip(self, seconds: float) -> None:
         """A ping came back through the relay."""
@@ -169,6 +184,7 @@ class Health:
             paused=self.paused,
             draining=self._draining,
             clock_skew_seconds=self._clock_skew,
+            certificate=self._certificate,
             error=error,
         )
 

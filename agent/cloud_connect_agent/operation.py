@@ -25,6 +25,9 @@ log = structlog.get_logger(__name__)
 
 _WATCH_SECONDS: Final = 2.0  # a change of policy or grants is reported within that
 _JOURNAL_SECONDS: Final = 0.5  # for a count; a disk that hangs must not hide the rest
+_READ_ALONG: Final = (
+    "A proxy between this PC and the relay reads the traffic, as relay.allow_intercepted permits."
+)
 _MAX_PAUSE_SECONDS: Final = 30 * 86400
 
 
@@ -201,7 +204,14 @@ class Operator:
         grants, fault = await self._grants()
         snapshot = self._health.snapshot()
         skew = _skew_problem(snapshot.clock_skew_seconds)
-        found = (self._problem, self._journal.problem, fault, skew)
+        allowed = snapshot.connected and snapshot.certificate == "intercepted"
+        found = (
+            self._problem,
+            _READ_ALONG if allowed else None,
+            self._journal.problem,
+            fault,
+            skew,
+        )
         return {
             "state": snapshot.state.value,
             "connected": snapshot.connected,
@@ -217,6 +227,7 @@ class Operator:
             "draining": snapshot.draining,
             "since": snapshot.since,
             "clock_skew_seconds": snapshot.clock_skew_seconds,
+            "certificate": snapshot.certificate,
             "error": snapshot.error,
             "problems": [problem for problem in found if problem is not None],
             "journal": await self._journal_document(),

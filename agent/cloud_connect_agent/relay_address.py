@@ -21,6 +21,7 @@ class RelayAddress:
     credentials: AgentCredentials
     tls: ssl.SSLContext
     proxies: Proxies = field(default_factory=Proxies)
+    allow_intercepted: bool = False
 
     @classmethod
     def of(
@@ -65,4 +66,5 @@ class RelayAddress:
             ),
             tls=tls,
             proxies=proxies or Proxies(),
+            allow_intercepted=settings.allow_intercepted,
         )

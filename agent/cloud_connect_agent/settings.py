@@ -103,6 +103,8 @@ class RelaySettings(_Section):
         url: What a person typed.
         tunnel_url: Where the agent dials, as the relay said.
         relay_public_key: The pinned key of the relay, URL-safe base64.
+        allow_intercepted: Whether a proxy in between, whose authority this PC trusts, may read
+            the tunnel.
     """
 
     url: HttpUrl | None = None
@@ -112,6 +114,7 @@ class RelaySettings(_Section):
     relay_id: str | None = None
     relay_public_key: str | None = None
     ca_file: Path | None = None
+    allow_intercepted: bool = False
 
     @property
     def enrolled(self) -> bool:

@@ -148,6 +148,7 @@ class RelayHandshake:
             certificate_hash=hello.certificate_hash,
             generation=hello.generation,
             version=hello.version,
+            allow_intercepted=hello.allow_intercepted,
         )
         return hello
 
@@ -166,7 +167,10 @@ class RelayHandshake:
         self._walk.take(_Step.WELCOME)
         self._generation = generation
         signed = welcome_transcript(
-            agent_nonce=self._agent_nonce, transcript=self._transcript, generation=generation
+            agent_nonce=self._agent_nonce,
+            transcript=self._transcript,
+            generation=generation,
+            intercepted=certificate == "intercepted",
         )
         return Welcome(
             generation=generation,
@@ -207,8 +211,10 @@ class AgentHandshake:
         generation: int,
         certificate_hash: bytes = NO_CERTIFICATE,
         instance: str = "",
+        allow_intercepted: bool = False,
         nonce: bytes | None = None,
     ) -> None:
+        self._allow_intercepted: Final = allow_intercepted
         self._credentials: Final = credentials
         self._generation: Final = generation
         self._certificate_hash: Final = certificate_hash
@@ -251,6 +257,7 @@ class AgentHandshake:
             certificate_hash=self._certificate_hash,
             generation=self._generation,
             version=PROTOCOL_VERSION,
+            allow_intercepted=self._allow_intercepted,
         )
         return Hello(
             version=PROTOCOL_VERSION,
@@ -261,6 +268,7 @@ class AgentHandshake:
             certificate_hash=self._certificate_hash,
             generation=self._generation,
             instance=self._instance,
+            allow_intercepted=self._allow_intercepted,
             signature=credentials.key.sign(self._transcript),
         ).write()
 
@@ -268,18 +276,27 @@ class AgentHandshake:
         """Check the relay's proof; its generation must be stored durably before :meth:`confirm`.
 
         Raises:
-            HandshakeError: If the relay does not hold the pinned key.
+            HandshakeError: If the relay does not hold the pinned key, or says that somebody
+                reads along who may not.
         """
         welcome = Welcome.read(message)
         self._walk.take(_Step.WELCOME)
         signed = welcome_transcript(
-            agent_nonce=self._nonce, transcript=self._transcript, generation=welcome.generation
+            agent_nonce=self._nonce,
+            transcript=self._transcript,
+            generation=welcome.generation,
+            intercepted=welcome.certificate == "intercepted",
         )
         proven = verify_signature(self._credentials.relay_public_key, welcome.signature, signed)
         if not proven or welcome.generation <= self._generation:
             raise HandshakeError(
                 "The relay could not prove that it is the one this agent enrolled at.",
                 close_code=CloseCode.UNAUTHORIZED,
+            )
+        if welcome.certificate == "intercepted" and not self._allow_intercepted:
+            raise HandshakeError(
+                "The relay says that a proxy in between reads the traffic.",
+                close_code=CloseCode.INTERCEPTED,
             )
         self._next_generation = welcome.generation
         return welcome

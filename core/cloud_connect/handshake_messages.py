@@ -37,9 +37,10 @@ PROTOCOL_VERSION: Final = 1
 MAX_MESSAGE_BYTES: Final = 4096
 NO_CERTIFICATE: Final = bytes(32)  # what stands for its hash on a link without TLS
 
+_ALLOWANCE: Final = {"allow_intercepted"}
 _MAX_GENERATION: Final = 2**63 - 1
 
-CertificateCheck = Literal["verified", "unverified"]
+CertificateCheck = Literal["verified", "unverified", "intercepted"]
 
 
 class HandshakeError(TunnelError):
@@ -88,10 +89,15 @@ def connect_transcript(
     certificate_hash: bytes,
     generation: int,
     version: int,
+    allow_intercepted: bool = False,
 ) -> bytes:
-    """What an agent signs to connect: bound to this relay, this socket, this certificate."""
+    """What an agent signs to connect: bound to this relay, this socket, this certificate.
+
+    Args:
+        allow_intercepted: Has a label of its own, so that who sits in between cannot allow itself.
+    """
     return pack_fields(
-        "cc/connect/v1",
+        "cc/connect-intercepted/v1" if allow_intercepted else "cc/connect/v1",
         relay_id,
         connector_id,
         key_id,
@@ -103,9 +109,17 @@ def connect_transcript(
     )
 
 
-def welcome_transcript(*, agent_nonce: bytes, transcript: bytes, generation: int) -> bytes:
-    """What a relay signs in return; *generation* is the one it hands out."""
-    return pack_fields("cc/welcome/v1", agent_nonce, transcript, generation)
+def welcome_transcript(
+    *, agent_nonce: bytes, transcript: bytes, generation: int, intercepted: bool = False
+) -> bytes:
+    """What a relay signs in return.
+
+    Args:
+        generation: The one it hands out.
+        intercepted: Has a label of its own, so that who sits in between cannot hide itself.
+    """
+    label = "cc/welcome-intercepted/v1" if intercepted else "cc/welcome/v1"
+    return pack_fields(label, agent_nonce, transcript, generation)
 
 
 class _Message(BaseModel):
@@ -147,6 +161,8 @@ class Hello(_Message):
     Attributes:
         certificate_hash: SHA-256 of the certificate it saw, 32 zero bytes without TLS.
         instance: Random per process: tells a restarted agent from a copy of it.
+        allow_intercepted: The PC's administrator allows a proxy in between that reads along;
+            left out where it is false.
     """
 
     type: Literal["hello"] = "hello"
@@ -158,7 +174,12 @@ class Hello(_Message):
     certificate_hash: Digest
     generation: int = Field(ge=0, le=_MAX_GENERATION)
     instance: str = Field(default="", max_length=64)
+    allow_intercepted: bool = False
     signature: SignatureBytes
+
+    def write(self) -> str:
+        """The message as JSON."""
+        return self.model_dump_json(exclude=None if self.allow_intercepted else _ALLOWANCE)
 
 
 class Welcome(_Message):

@@ -119,7 +119,7 @@ async def test_agent_that_is_not_welcome_waits_for_minutes(
     async with run_agent(relay, tmp_path / "a", uniform=lambda _, high: high) as agent:
         await agent.health.until("connected")
         await relay.registry.cut(agent.connector_id, code)
-        await agent.health.until("offline")
+        await agent.health.until("intercepted" if says == "certificate" else "offline")
         assert says in agent.health.reasons[-1]
         assert agent.delays == [600.0]
 

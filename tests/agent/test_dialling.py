@@ -160,8 +160,25 @@ async def test_intercepted_link_is_refused_by_the_relay(tmp_path: Path) -> None:
         serve_relay(tmp_path, tunnel={"edge_certs": [edge]}) as relay,
         run_agent(relay, tmp_path / "a") as agent,
     ):
-        await agent.health.until("offline")
+        await agent.health.until("intercepted")
         assert "a proxy in between" in agent.health.reasons[0]
+        assert agent.connector_id in relay.registry.intercepted
+
+
+async def test_intercepted_link_is_marked_where_the_pcs_administrator_allows_it(
+    tmp_path: Path,
+) -> None:
+    authority = Authority.make()
+    edge, _ = authority.issue(tmp_path, "edge")
+    async with (
+        serve_relay(tmp_path, tunnel={"edge_certs": [edge]}) as relay,
+        run_agent(relay, tmp_path / "a", allow_intercepted=True) as agent,
+    ):
+        live = await relay.session_of(agent.connector_id)
+        assert live.certificate == "intercepted"
+        await agent.health.until("connected")
+        assert agent.health.seen == "intercepted"
+        assert not relay.registry.intercepted
 
 
 @pytest.mark.parametrize("server", [silent, upgrades_only])

@@ -9,6 +9,7 @@ from cloud_connect.errors import LocalProtocolError
 from cloud_connect.handshake import AgentCredentials, AgentHandshake, RelayHandshake
 from cloud_connect.handshake_messages import (
     MAX_MESSAGE_BYTES,
+    CertificateCheck,
     Challenge,
     Confirm,
     HandshakeError,
@@ -56,7 +57,11 @@ def relay_side(clock: Clock | None = None, *, relay_id: str = RELAY_ID) -> Relay
 
 
 def agent_side(
-    *, key: SigningKey = AGENT, relay_key: bytes = RELAY.public_key, generation: int = 7
+    *,
+    key: SigningKey = AGENT,
+    relay_key: bytes = RELAY.public_key,
+    generation: int = 7,
+    allow_intercepted: bool = False,
 ) -> AgentHandshake:
     return AgentHandshake(
         AgentCredentials(
@@ -68,8 +73,43 @@ def agent_side(
         generation=generation,
         certificate_hash=CERTIFICATE,
         instance="instance-1",
+        allow_intercepted=allow_intercepted,
         nonce=bytes([0xB0]) * 32,
     )
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_who_sits_in_between_cannot_change_whether_that_is_allowed(*, flag: bool) -> None:
+    relay = relay_side()
+    agent = agent_side(allow_intercepted=flag)
+    hello = Hello.read(agent.receive_challenge(relay.challenge()))
+    assert ("allow_intercepted" in hello.write()) is flag
+    relay.receive_hello(hello.model_copy(update={"allow_intercepted": not flag}).write())
+    with refusal(CloseCode.UNAUTHORIZED):
+        relay.verify(AGENT.public_key)
+
+
+def greeted(*, allow: bool, verdict: CertificateCheck) -> tuple[AgentHandshake, Welcome]:
+    relay = relay_side()
+    agent = agent_side(allow_intercepted=allow)
+    relay.receive_hello(agent.receive_challenge(relay.challenge()))
+    relay.verify(AGENT.public_key)
+    return agent, Welcome.read(relay.welcome(generation=8, certificate=verdict, now=1.0))
+
+
+@pytest.mark.parametrize("hidden", ["verified", "unverified"])
+def test_who_sits_in_between_cannot_hide_it(hidden: str) -> None:
+    agent, welcome = greeted(allow=True, verdict="intercepted")
+    with refusal(CloseCode.UNAUTHORIZED):
+        agent.receive_welcome(welcome.model_copy(update={"certificate": hidden}).write())
+
+
+def test_agent_believes_a_relay_that_somebody_reads_along_and_leaves_unless_allowed() -> None:
+    agent, welcome = greeted(allow=True, verdict="intercepted")
+    assert agent.receive_welcome(welcome.write()).certificate == "intercepted"
+    agent, welcome = greeted(allow=False, verdict="intercepted")
+    with refusal(CloseCode.INTERCEPTED):
+        agent.receive_welcome(welcome.write())
 
 
 def refusal(close_code: CloseCode) -> Any:

@@ -23,6 +23,7 @@ from cloud_connect.tunnel import ResponseHead
 from cloud_connect_agent.connection import Connection
 from cloud_connect_agent.identity import Generation
 from cloud_connect_agent.network import Network
+from cloud_connect_agent.proxies import Proxies
 from cloud_connect_agent.relay_address import RelayAddress
 from cloud_connect_agent.reports import ReportBoard
 from cloud_connect_agent.settings import TunnelSettings
@@ -199,6 +200,7 @@ class HealthNotes:
     session: Session | None = None
     pings: int = 0
     skew: float | None = None
+    seen: str | None = None
     change: asyncio.Event = field(default_factory=asyncio.Event)
 
     def _note(self, state: str, reason: str = "") -> None:
@@ -220,6 +222,12 @@ class HealthNotes:
 
     def revoked(self, reason: str) -> None:
         self._note("revoked", reason)
+
+    def intercepted(self, reason: str) -> None:
+        self._note("intercepted", reason)
+
+    def certificate(self, check: str) -> None:
+        self.seen = check
 
     def round_trip(self, seconds: float) -> None:
         assert seconds >= 0
@@ -270,6 +278,8 @@ async def run_agent(
     relay_key: bytes | None = None,
     relay_id: str | None = None,
     ca_file: Path | None = None,
+    proxies: Proxies | None = None,
+    allow_intercepted: bool = False,
     uniform: Callable[[float, float], float] | None = None,
     sleeping: Callable[[], Awaitable[float]] = suspended,
     network: Network | None = None,
@@ -292,6 +302,8 @@ async def run_agent(
             relay_public_key=relay_key or relay.identity.public_key,
         ),
         tls=client_context(ca_file),
+        proxies=proxies or Proxies(),
+        allow_intercepted=allow_intercepted,
     )
     delays: list[float] = []
 

@@ -94,6 +94,7 @@ def _stopped(invocation: Invocation) -> dict[str, Any]:
         "draining": False,
         "since": None,
         "clock_skew_seconds": None,
+        "certificate": None,
         "error": None,
         "problems": problems,
         "journal": {"state": "ok" if damage is None else "damaged", "results_to_tell": None},

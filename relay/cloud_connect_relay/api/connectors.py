@@ -16,6 +16,9 @@ from cloud_connect_relay.services import Services
 from cloud_connect_relay.times import iso_time
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cloud_connect.handshake_messages import CertificateCheck
     from cloud_connect_relay.gateway.registry import LiveSession
     from cloud_connect_relay.storage.connectors import Connector
 
@@ -112,7 +115,10 @@ async def revoke_connector(
 def _document(services: Services, connector: "Connector") -> dict[str, Any]:
     live = services.registry.get(connector.id)
     report = connector.report or {}
+    refused_at = services.registry.intercepted.get(connector.id)
+    certificate: CertificateCheck | None = "intercepted" if refused_at is not None else None
     if live is not None:
+        certificate = live.certificate
         report = live.report.model_dump(mode="json")
     return {
         "id": connector.id,
@@ -129,8 +135,27 @@ def _document(services: Services, connector: "Connector") -> dict[str, Any]:
         "in_flight": live.in_flight if live else 0,
         "procore": report.get("procore", []),
         "policy": report.get("policy", {}),
-        "problems": report.get("problems", []),
+        "certificate": certificate,
+        "intercepted_at": iso_time(refused_at),
+        "problems": [*report.get("problems", []), *_interception(certificate, live)],
     }
+
+
+def _interception(
+    certificate: "CertificateCheck | None", live: "LiveSession | None"
+) -> "Iterator[str]":
+    if certificate != "intercepted":
+        return
+    if live is None:
+        yield (
+            "Refused: a proxy between this connector and the relay reads the traffic; its"
+            " administrator may allow that (relay.allow_intercepted)."
+        )
+    else:
+        yield (
+            "A proxy between this connector and the relay reads the traffic, as its administrator"
+            " allows."
+        )
 
 
 def _last_seen(

@@ -81,7 +81,7 @@ class AgentAuthenticator:
             raise HandshakeError("This connector is revoked.", close_code=CloseCode.REVOKED)
         if connector.flag is ConnectorFlag.CLONE_SUSPECTED:
             _refuse_clone()
-        certificate = self._certificates.check(hello.certificate_hash)
+        certificate = self._check_certificate(connector, hello)
         await self._check_generation(connector, hello)
         following = hello.generation + 1
         await link.send(
@@ -96,6 +96,17 @@ class AgentAuthenticator:
         log.warning("clone_suspected", connector_id=connector.id, sign=sign)
         await self._connectors.suspect(connector, sign=sign, now=self._clock())
         await self._registry.cut(connector.id, CloseCode.CLONE_SUSPECTED)
+
+    def _check_certificate(self, connector: Connector, hello: Hello) -> CertificateCheck:
+        """Find out whether somebody sits in between, and note it for whoever looks here."""
+        try:
+            return self._certificates.check(
+                hello.certificate_hash, allow_intercepted=hello.allow_intercepted
+            )
+        except HandshakeError:
+            log.warning("link_intercepted", connector_id=connector.id)
+            self._registry.intercepted[connector.id] = self._clock()
+            raise
 
     async def _check_generation(self, connector: Connector, hello: Hello) -> None:
         """Accept the generation confirmed last, or the one handed out after it."""

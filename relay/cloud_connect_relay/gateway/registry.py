@@ -159,9 +159,15 @@ def status_of(connector: Connector, live: LiveSession | None) -> ConnectorStatus
 
 
 class Registry:
-    """Who is connected: at most one session of a connector."""
+    """Who is connected: at most one session of a connector.
+
+    Attributes:
+        intercepted: When a connector was refused last because somebody sat in between, in UNIX
+            time; until it connects without.
+    """
 
     def __init__(self) -> None:
+        self.intercepted: Final[dict[str, float]] = {}
         self._by_connector: Final[dict[str, LiveSession]] = {}
         self._by_subscription: Final[dict[str, dict[str, LiveSession]]] = {}
         self._change = asyncio.Event()
@@ -186,6 +192,7 @@ class Registry:
 
     def add(self, live: LiveSession) -> LiveSession | None:
         """List a session; return the older one that it takes over from, already unlisted."""
+        self.intercepted.pop(live.connector_id, None)
         older = self._by_connector.get(live.connector_id)
         if older is not None:
             self._unlist(older)

@@ -22,6 +22,8 @@ FIELDS = {
     "last_seen_at",
     "round_trip_ms",
     "in_flight",
+    "certificate",
+    "intercepted_at",
     "procore",
     "policy",
     "problems",
@@ -106,9 +108,11 @@ async def test_live_connector_is_shown_as_it_is_now() -> None:
         in_flight=2,
         draining=False,
         paused=False,
+        certificate="intercepted",
         report=Report(paused=False, policy={"class": "test-only"}),
     )
-    services = SimpleNamespace(clock=lambda: NOW, registry=SimpleNamespace(get=lambda _: live))
+    registry = SimpleNamespace(get=lambda _: live, intercepted={})
+    services = SimpleNamespace(clock=lambda: NOW, registry=registry)
     connector = Connector(
         id="con_1",
         subscription_id="sub_1",
@@ -133,6 +137,12 @@ async def test_live_connector_is_shown_as_it_is_now() -> None:
     assert shown["connected_since"] == iso_time(NOW - 60)
     assert (shown["round_trip_ms"], shown["in_flight"]) == (1.5, 2)
     assert shown["policy"] == {"class": "test-only"}
+    assert (shown["certificate"], shown["intercepted_at"]) == ("intercepted", None)
+    assert "as its administrator allows" in shown["problems"][-1]
+    registry.get, registry.intercepted["con_1"] = lambda _: None, NOW
+    shown = _document(services, connector)  # type: ignore[arg-type]
+    assert (shown["certificate"], shown["intercepted_at"]) == ("intercepted", iso_time(NOW))
+    assert "Refused" in shown["problems"][-1]
 
 
 def test_live_connector_was_seen_when_it_was_heard() -> None:
