@@ -27,6 +27,7 @@ from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.executor import RecordExecutor
 from cloud_connect_agent.procore.files.parts import ProcoreFiles
 from cloud_connect_agent.procore.metadata import SnapshotStore
+from cloud_connect_agent.procore.probing import ProcoreProbe
 from cloud_connect_agent.proxies import Proxies
 from cloud_connect_agent.relay_address import RelayAddress
 from cloud_connect_agent.reports import ReportBoard
@@ -108,6 +109,8 @@ async def run_agent(
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(operator.watch(), name="operator-watch")
             keep = group.create_task(executor.metadata.keep(), name="metadata-keep")
+            probing = ProcoreProbe(client, interval=lambda: procore.probe_seconds)
+            probe = group.create_task(probing.keep(), name="procore-probe")
             winding = group.create_task(_wind_down(stop, client), name="wind-down")
             async with _until_drained(group, stop, seconds=settings.tunnel.drain_timeout):
                 dispatching = Dispatcher.open(
@@ -133,6 +136,7 @@ async def run_agent(
                     )
             watch.cancel()
             keep.cancel()
+            probe.cancel()
             winding.cancel()
         client.authenticator.wind_down(urgent=stop.urgent)
     log.info("agent_stopped", in_order=not stop.urgent)

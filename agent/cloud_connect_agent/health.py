@@ -104,6 +104,16 @@ class Health:
         return self._session
 
     @property
+    def started_at(self) -> datetime:
+        """When this process began, by its own clock."""
+        return datetime.fromtimestamp(round(self._started_at), UTC)
+
+    @property
+    def clock_skew_seconds(self) -> float | None:
+        """How far this PC's clock is ahead of the relay's, as far as that was measured."""
+        return self._clock_skew
+
+    @property
     def paused(self) -> bool:
         """Whether this PC's administrator paused it."""
         return self._paused_until is not None and self._clocks.monotonic() < self._paused_until

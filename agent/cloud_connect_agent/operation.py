@@ -67,6 +67,11 @@ class CurrentProcore:
         """For how long what a company defines is used again."""
         return self.settings.tree_cache_seconds
 
+    @property
+    def probe_seconds(self) -> float:
+        """After how long without a good answer Procore is asked."""
+        return self.settings.probe_seconds
+
 
 class _Client(Protocol):
     async def grants(self) -> list[ReportedGrant]: ...
@@ -176,6 +181,8 @@ class Operator:
         report = self._board.report.model_copy(
             update={
                 "paused": self._health.paused,
+                "started_at": self._health.started_at,
+                "clock_skew_seconds": self._health.clock_skew_seconds,
                 "procore": self._steady.settle(grants, self._clock()),
                 "policy": self._policy.summary(),
                 "problems": () if problem is None else (problem,),
@@ -217,6 +224,8 @@ class Operator:
             "connected": snapshot.connected,
             "last_round_trip_ms": snapshot.last_round_trip_ms,
             "last_round_trip_at": snapshot.last_round_trip_at,
+            "last_echo_at": snapshot.last_echo_at,
+            "started_at": snapshot.started_at,
             "relay": self._settings.relay.url,
             "proxy": self._proxies.describe(self._settings.relay.tunnel_url),
             "connector_id": self._settings.relay.connector_id,

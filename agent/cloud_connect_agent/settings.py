@@ -180,6 +180,8 @@ class ProcoreSettings(_Section):
         tree_cache_seconds: For how long the custom fields that a company told of are used again;
             0 asks for each tree.
         remote_authorize: Whether a person may sign this PC in through the relay.
+        probe_seconds: After so long without a good answer an account asks Procore who it is; 0
+            never does.
     """
 
     environments: dict[str, EnvironmentSettings] = Field(default_factory=dict)
@@ -188,6 +190,7 @@ class ProcoreSettings(_Section):
     write_concurrency: int = Field(default=8, ge=1, le=64)
     max_spool_bytes: int = Field(default=2 * 2**30, ge=0, le=128 * 2**30)
     tree_cache_seconds: float = Field(default=60.0, ge=0, le=86400)
+    probe_seconds: float = Field(default=300.0, ge=0, le=86400)
 
     @field_validator("environments", mode="before")
     @classmethod

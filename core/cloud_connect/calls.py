@@ -316,6 +316,9 @@ class ReportedGrant(_Wire):
         budget: Of the companies asked lately, the tightest limit first.
         account: Its name on the agent's PC.
         login: Whom a code grant acts for.
+        last_contact_at: When Procore last gave it a good answer, by the PC's clock; ``None`` if
+            that is not known.
+        last_contact_ms: How long that answer took.
     """
 
     environment: Environment
@@ -327,6 +330,8 @@ class ReportedGrant(_Wire):
     expires_at: AwareDatetime | None = None
     budget: tuple[ReportedBudget, ...] = Field(default=(), max_length=MAX_BUDGETS)
     circuits: tuple[ReportedCircuit, ...] = Field(default=(), max_length=MAX_CIRCUITS)
+    last_contact_at: AwareDatetime | None = None
+    last_contact_ms: float | None = Field(default=None, ge=0)
 
 
 class ReportedResult(_Wire):
@@ -360,12 +365,16 @@ class Report(_Wire):
 
     Attributes:
         problems: Sentences about what a person has to mend on the agent's PC.
+        started_at: When its process began, by the PC's clock.
+        clock_skew_seconds: How far that clock is ahead of the relay's.
     """
 
     machine: str = Field(default="", max_length=253)
     os: str = Field(default="", max_length=200)
     version: str = Field(default="", max_length=50)
     paused: bool = False
+    started_at: AwareDatetime | None = None
+    clock_skew_seconds: float | None = None
     procore: tuple[ReportedGrant, ...] = Field(default=(), max_length=32)
     policy: dict[str, object] = Field(default_factory=dict)
     problems: tuple[Annotated[str, Field(max_length=500)], ...] = Field(default=(), max_length=8)

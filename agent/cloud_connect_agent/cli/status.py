@@ -84,6 +84,8 @@ def _stopped(invocation: Invocation) -> dict[str, Any]:
         "connected": False,
         "last_round_trip_ms": None,
         "last_round_trip_at": None,
+        "last_echo_at": None,
+        "started_at": None,
         "relay": settings.relay.url,
         "proxy": Proxies.of(settings.proxy).describe(settings.relay.tunnel_url),
         "connector_id": settings.relay.connector_id,
@@ -122,6 +124,7 @@ def _show(document: dict[str, Any]) -> None:
     if document["last_round_trip_ms"] is not None:
         trip = f"{document['last_round_trip_ms']:.1f} ms, at {document['last_round_trip_at']}"
     policy, proxy = document["policy"], document.get("proxy")
+    echoed = document.get("last_echo_at")
     rows = [
         ("State", ", ".join(words)),
         ("Reason", document["error"] or ""),
@@ -129,6 +132,7 @@ def _show(document: dict[str, Any]) -> None:
         ("Proxy", f"{proxy['url']} ({proxy['source']})" if proxy else ""),
         ("Connector", connector),
         ("Round trip", trip),
+        ("Relay's echo", f"answered at {document['last_echo_at']}" if echoed else ""),
         ("Running", f"{document['in_flight']} calls"),
         ("Untold", _untold(document["journal"])),
         *(row for grant in document["procore"] for row in rows_of(grant)),
@@ -154,6 +158,9 @@ def rows_of(grant: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Procore", head
     for fact in facts:
         yield "", fact
+    if grant.get("last_contact_at"):
+        trip = f"{grant['last_contact_ms']:.0f} ms, at {grant['last_contact_at']}"
+        yield "", f"Procore answered in {trip}"
     for circuit in grant.get("circuits", ()):
         company, until = circuit["company_id"], circuit["retry_at"]
         yield "", f"company {company} is not asked before {until}: {circuit['reason']}"

@@ -21,6 +21,7 @@ from cloud_connect.errors import (
 from cloud_connect_agent.procore.bodies import BodyLimits, read_body
 from cloud_connect_agent.procore.budget import own_limit, retry_after_of
 from cloud_connect_agent.procore.circuits import Circuits
+from cloud_connect_agent.procore.contacts import Contacts
 from cloud_connect_agent.procore.failures import error_of, is_throttled, read_failure
 from cloud_connect_agent.procore.messages import READ_METHODS, plain_headers
 from cloud_connect_agent.procore.oauth import Authenticator
@@ -126,6 +127,7 @@ class Attempts:
         authenticator: Authenticator,
         scheduler: RateScheduler,
         circuits: Circuits,
+        contacts: Contacts,
         retries: Retries,
         wrote: Callable[[], None],
         max_headers: int,
@@ -136,6 +138,7 @@ class Attempts:
         self._authenticator: Final = authenticator
         self._scheduler: Final = scheduler
         self._circuits: Final = circuits
+        self._contacts: Final = contacts
         self._retries: Final = retries
         self._wrote: Final = wrote
         self._max_headers: Final = max_headers
@@ -244,10 +247,12 @@ class Attempts:
         slot = self._slot = await self._scheduler.acquire(
             grant, write=out.writes, deadline=out.deadline, interactive=out.interactive
         )
+        began = self._clock()
         try:
             response = self._response = await self._send(token)
             self._headers = headers = plain_headers(response.headers)
             self._scheduler.answered(slot, response.status_code, headers)
+            self._contacts.answered(grant, response.status_code, began=began)
             self._check(response)
         except BaseException:
             await self._close()

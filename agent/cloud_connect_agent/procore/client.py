@@ -4,11 +4,11 @@ import asyncio
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import anyio.lowlevel
 import structlog
@@ -24,10 +24,12 @@ from cloud_connect.errors import (
 from cloud_connect_agent.procore.attempts import MAX_RETRIES, Attempts, Outgoing, Retries
 from cloud_connect_agent.procore.bodies import BodyLimits, read_body
 from cloud_connect_agent.procore.circuits import Circuits
+from cloud_connect_agent.procore.client_settings import ClientSettings
+from cloud_connect_agent.procore.contacts import Contacts
 from cloud_connect_agent.procore.encoding import Answer, body_of, decode, target_of
-from cloud_connect_agent.procore.environments import EndpointOverride, Endpoints
+from cloud_connect_agent.procore.environments import Endpoints
 from cloud_connect_agent.procore.failures import UNCLEAR, error_of, is_throttled, read_failure
-from cloud_connect_agent.procore.grants.accounts import AccountBook, AccountSection
+from cloud_connect_agent.procore.grants.accounts import AccountBook
 from cloud_connect_agent.procore.grants.identity import IdentityHost
 from cloud_connect_agent.procore.grants.signing_in import Hosts
 from cloud_connect_agent.procore.login import LoginHost
@@ -51,34 +53,6 @@ _MAX_KEPT_BYTES: Final = 256 * 1024  # of an answer that a burst's latecomers ge
 _ACCEPT: Final = ((b"accept", b"application/json"), (b"accept-encoding", b"gzip"))
 
 
-class EnvironmentSection(EndpointOverride, AccountSection, Protocol):
-    """What ``[procore.environments.NAME]`` of ``agent.toml`` says."""
-
-
-class ClientSettings(Protocol):
-    """What ``[procore]`` of ``agent.toml`` says."""
-
-    @property
-    def environments(self) -> Mapping[str, EnvironmentSection]:
-        """Other addresses and accounts, by the environment's flag."""
-        ...
-
-    @property
-    def remote_authorize(self) -> bool:
-        """Whether a person may sign this PC in through the relay."""
-        ...
-
-    @property
-    def read_concurrency(self) -> int:
-        """Reads at once."""
-        ...
-
-    @property
-    def write_concurrency(self) -> int:
-        """Writes at once."""
-        ...
-
-
 class ProcoreClient:
     """Sends requests to Procore, for every environment and company."""
 
@@ -99,8 +73,8 @@ class ProcoreClient:
         self._wall: Final = wall
         self._spread: Final = spread
         self._origins: Final = Origins(settings, timeouts=timeouts, proxies=proxies)
-        self._user_agent: Final = f"cloud-connect/{version('cloud-connect')}"
-        self._agent_header: Final = (b"user-agent", self._user_agent.encode("ascii"))
+        self.user_agent: Final = f"cloud-connect/{version('cloud-connect')}"
+        self._agent_header: Final = (b"user-agent", self.user_agent.encode("ascii"))
         self.scheduler: Final = RateScheduler(
             read_concurrency=settings.read_concurrency,
             write_concurrency=settings.write_concurrency,
@@ -108,6 +82,7 @@ class ProcoreClient:
             spread=spread,
         )
         self.circuits: Final = Circuits(clock=clock, spread=spread)
+        self.contacts: Final = Contacts(clock=clock, wall=wall)
         self._shared: Final[SharedReads[Answer]] = SharedReads(
             clock=clock, keeps=lambda answer: len(answer.body) <= _MAX_KEPT_BYTES
         )
@@ -147,8 +122,8 @@ class ProcoreClient:
         def hosts(environment: Environment) -> Hosts:
             login, api = client.hosts(environment)
             return Hosts(
-                login=LoginHost(login, user_agent=client._user_agent, wall=wall, spread=spread),
-                identity=IdentityHost(api, user_agent=client._user_agent),
+                login=LoginHost(login, user_agent=client.user_agent, wall=wall, spread=spread),
+                identity=IdentityHost(api, user_agent=client.user_agent),
             )
 
         # httpx loads its network layer at the first connection: 5 MB and 0.1 s for some write.
@@ -190,6 +165,7 @@ class ProcoreClient:
             await self.authenticator.grants(),
             self.scheduler.views(),
             self.circuits.open_ones(),
+            self.contacts.last,
             wall=self._wall(),
         )
 
@@ -392,6 +368,7 @@ class ProcoreClient:
             authenticator=self.authenticator,
             scheduler=self.scheduler,
             circuits=self.circuits,
+            contacts=self.contacts,
             retries=retries,
             wrote=self._shared.part,
             max_headers=self._limits.max_headers,

@@ -1,17 +1,19 @@
 """How each account stands with Procore: what is left of its limits, and where it is refused."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from cloud_connect.calls import (
     MAX_BUDGETS,
     MAX_CIRCUITS,
+    Environment,
     ReportedBudget,
     ReportedCircuit,
     ReportedGrant,
 )
 from cloud_connect_agent.procore.budget import WindowView
 from cloud_connect_agent.procore.circuits import OpenCircuit
+from cloud_connect_agent.procore.contacts import Contact
 from cloud_connect_agent.procore.scheduler import Grant
 
 __all__ = ["with_standing"]
@@ -23,12 +25,14 @@ def with_standing(
     grants: Iterable[ReportedGrant],
     budgets: Sequence[tuple[Grant, Sequence[WindowView]]],
     circuits: Sequence[OpenCircuit],
+    contact: Callable[[Environment, str], Contact | None] = lambda _environment, _account: None,
     *,
     wall: float,
 ) -> list[ReportedGrant]:
-    """Add to each account what its answers told of limits and refusals.
+    """Add to each account what its answers told of limits and refusals, and when the last came.
 
     Args:
+        contact: The last good answer to an account.
         wall: Unix seconds of this machine.
     """
     return [
@@ -36,6 +40,7 @@ def with_standing(
             update={
                 "budget": _budget_of(grant, budgets, wall),
                 "circuits": _circuits_of(grant, circuits, wall),
+                **_contact_of(contact(grant.environment, grant.account)),
             }
         )
         for grant in grants
@@ -74,6 +79,15 @@ def _circuits_of(
         if _belongs(circuit.grant, grant)
     ]
     return tuple(found[:MAX_CIRCUITS])
+
+
+def _contact_of(contact: Contact | None) -> dict[str, object]:
+    if contact is None:
+        return {}
+    return {
+        "last_contact_at": _moment(contact.at),
+        "last_contact_ms": round(contact.seconds * 1000, 1),
+    }
 
 
 def _belongs(key: Grant, grant: ReportedGrant) -> bool:
