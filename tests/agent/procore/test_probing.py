@@ -18,9 +18,10 @@ DEADLINE = 1e9
 
 
 @asynccontextmanager
-async def probing(client: ProcoreClient, **options: float) -> AsyncIterator[None]:
-    interval = options.pop("interval", 0.05)
-    probe = ProcoreProbe(client, interval=lambda: interval, tick=0.005, **options)
+async def probing(
+    client: ProcoreClient, *, interval: float = 0.05, first: float = 60.0
+) -> AsyncIterator[None]:
+    probe = ProcoreProbe(client, interval=lambda: interval, tick=0.005, first=first)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(probe.keep())
         yield
