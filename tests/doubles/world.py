@@ -10,7 +10,7 @@ tests alike, since the proxies live in the test's event loop::
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,6 +186,7 @@ async def open_world(
     *,
     agents: tuple[str, ...] = ("a",),
     groups: Mapping[str, str] | None = None,
+    hosted: Collection[str] = (),
     faults: Mapping[str, str] | None = None,
     tunnel_proxies: bool = True,
     procore_proxies: bool = False,
@@ -202,6 +203,7 @@ async def open_world(
     Args:
         folder: Where their files go; it must exist.
         groups: The connector group of an agent, by its name.
+        hosted: Agents that the relay's operator runs.
         faults: What goes wrong in an agent's first life, by its name.
         relay_settings: TOML for the relay's settings file.
         agent_settings: Variables such as ``CLOUD_CONNECT_TUNNEL__BACKOFF_CAP``.
@@ -271,6 +273,7 @@ async def open_world(
                         world,
                         name,
                         group=(groups or {}).get(name),
+                        hosted=name in hosted,
                         policy=policy,
                         tunnel=tunnel,
                         procore=procore,
@@ -291,13 +294,14 @@ async def _enrol(
     name: str,
     *,
     group: str | None,
+    hosted: bool,
     policy: str,
     tunnel: ChaosProxy | None,
     procore: ChaosProxy | None,
     environment: dict[str, str],
 ) -> Agent:
     home = world.folder / f"agent-{name}"
-    asked: dict[str, Any] = {"expires_in": 600} | ({} if group is None else {"group": group})
+    asked = {"expires_in": 600, "group": group, "hosted": hosted}
     token = await world.api.post("/api/enrolment-tokens", json=asked)
     assert token.status_code == 201, token.text
     at_home = ("--home", str(home))

@@ -10,8 +10,10 @@ import pytest
 TESTS = Path(__file__).parent.parent
 NIGHTLY = "T1 T2 T3 T5 T6 T14 T19 T23 T24 T40 T45 T47 T48 T51 T53 T56"
 SOAK = "T49 T50 T52"
+SEVERAL_NODES = "T60 T61"  # those rows of several nodes that one node shows
 TIERS = (
     {f"T{number}": "every commit" for number in range(1, 58)}
+    | dict.fromkeys(SEVERAL_NODES.split(), "every commit")
     | dict.fromkeys(NIGHTLY.split(), "nightly")
     | dict.fromkeys(SOAK.split(), "soak")
 )
