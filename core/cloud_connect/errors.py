@@ -90,6 +90,7 @@ class CloudConnectError(Exception):
         outcome: What is certain about the call's effect at the source.
         retry_after: Seconds to wait before a repeat, where known.
         call_id: The call that failed, once it has one.
+        connector_id: The connector that it went to, if it went to one.
         hops: Milliseconds that the call spent at each hop, where known.
         replayed: Whether this is the stored answer to an earlier request.
         body: The source's answer, where that is the reason: decoded JSON, or text of at most
@@ -112,6 +113,7 @@ class CloudConnectError(Exception):
         self.outcome: Outcome = outcome
         self.retry_after: float | None = retry_after
         self.call_id: str | None = None
+        self.connector_id: str | None = None
         self.hops: Mapping[str, float] = {}
         self.replayed: bool = False
         self.body: object = None

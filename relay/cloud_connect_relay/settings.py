@@ -104,6 +104,8 @@ class CallSettings(_Section):
         connector_wait: The longest wait for a connector that was seen a moment ago.
         max_running: Calls of one subscription that run at once.
         max_body_bytes: Largest record or query body; the pass-through has no limit.
+        insert_window: Seconds for which the same insert of the platform, without a key, is
+            taken for the one that was just answered; 0: only while that one runs.
         retention: Seconds that idempotency keys and call records are kept.
     """
 
@@ -112,6 +114,7 @@ class CallSettings(_Section):
     connector_wait: Seconds = 15
     max_running: int = Field(default=1024, ge=1)
     max_body_bytes: int = Field(default=100 * MEBIBYTE, ge=1024)
+    insert_window: Annotated[float, Field(ge=0, le=60)] = 2
     retention: Annotated[float, Field(ge=3600)] = 7 * 86_400
 
 

@@ -80,6 +80,7 @@ def _document(record: CallRecord) -> dict[str, Any]:
         "rows": record.rows,
         "bytes": record.bytes,
         "hops": dict(record.hops),
+        "already_absent": record.already_absent,
     }
 
 

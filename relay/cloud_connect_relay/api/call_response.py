@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from starlette.responses import Response
 
-from cloud_connect.errors import CloudConnectError, DeadlineExceededError
+from cloud_connect.errors import CloudConnectError, DeadlineExceededError, Outcome
 from cloud_connect_relay.api.hang_up import until_hang_up
 from cloud_connect_relay.api.problems import problem_response
 from cloud_connect_relay.calls.times import server_timing
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from cloud_connect_relay.api.hang_up import CallerWatch
     from cloud_connect_relay.calls.answer import Answer
 
-__all__ = ["CallResponse", "Reply", "answer_headers", "call_problem"]
+__all__ = [
+    "CallResponse",
+    "Reply",
+    "answer_headers",
+    "call_problem",
+    "lookup_of",
+    "with_call",
+]
 
 log = structlog.get_logger(__name__)
 
@@ -28,15 +35,24 @@ _EXPOSED: Final = b"Total-Items, Cloud-Connect-Call-Id, Idempotency-Replayed, Se
 
 def call_problem(error: CloudConnectError) -> Response:
     """Return a call's failure as a problem document, with where its fate can be read."""
-    call_id = error.call_id
-    lookup = None if call_id is None else f"/api/calls/{call_id}"
-    response = problem_response(error, call_id=call_id, lookup=lookup)
-    if call_id is not None:
-        response.headers["Cloud-Connect-Call-Id"] = call_id
+    return with_call(problem_response(error, call_id=error.call_id, lookup=lookup_of(error)), error)
+
+
+def lookup_of(error: CloudConnectError) -> str | None:
+    """Return where the fate of a failed call can be read."""
+    return None if error.call_id is None else f"/api/calls/{error.call_id}"
+
+
+def with_call(response: Response, error: CloudConnectError) -> Response:
+    """Add the headers that every failure of a call carries."""
+    if error.call_id is not None:
+        response.headers["Cloud-Connect-Call-Id"] = error.call_id
     if error.hops:
         response.headers["Server-Timing"] = server_timing(error.hops)
     if error.replayed:
         response.headers["Idempotency-Replayed"] = "true"
+    if error.outcome is Outcome.UNKNOWN:
+        response.headers["Should-Retry"] = "false"
     return response
 
 

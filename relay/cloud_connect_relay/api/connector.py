@@ -17,20 +17,26 @@ from cloud_connect.errors import (
 )
 from cloud_connect.query import is_dry_run
 from cloud_connect_relay.api.bodies import to_json
-from cloud_connect_relay.api.call_response import CallResponse, Reply, answer_headers, call_problem
+from cloud_connect_relay.api.call_response import (
+    CallResponse,
+    Reply,
+    answer_headers,
+    call_problem,
+    lookup_of,
+    with_call,
+)
 from cloud_connect_relay.api.call_specs import (
     interactive_for,
     signed_in,
     target_for,
     timeout_for,
 )
-from cloud_connect_relay.api.problems import error_response
+from cloud_connect_relay.api.problems import describe, error_response
 from cloud_connect_relay.api.query_reply import write_query_answer
 from cloud_connect_relay.api.request_body import read_object
 from cloud_connect_relay.api.security import Principal, check_scope, require, services
-from cloud_connect_relay.calls.idempotency import checked_key, fingerprint, seed_of
+from cloud_connect_relay.calls.idempotency import canonical, checked_key, fingerprint, seed_of
 from cloud_connect_relay.calls.spec import CallSpec, target_of
-from cloud_connect_relay.calls.times import server_timing
 from cloud_connect_relay.services import Services
 from cloud_connect_relay.storage.datasources import DataSourceStatus
 
@@ -49,7 +55,8 @@ _MAX_TEST_BYTES: Final = 1024 * 1024
 _MAX_TREE_BYTES: Final = 16 * 1024 * 1024
 
 _READS: Final = frozenset({"select", "read"})
-_WRITES: Final = frozenset({"insert", "create", "update", "delete", "remove"})
+_INSERTS: Final = frozenset({"insert", "create"})
+_WRITES: Final = _INSERTS | {"update", "delete", "remove"}
 
 # These are ours to answer, not the source's or the agent's: the caller's program is told.
 _NATIVE: Final = frozenset(
@@ -85,6 +92,10 @@ _RESULT: Final = {
     "properties": {
         "success": {"type": "boolean"},
         "message": {"type": "string", "description": "A sentence for the form's user."},
+        "data": {
+            "type": "object",
+            "description": "Of a failure: `code`, `outcome`, `call_id`, `retry_safe`, `lookup`, …",
+        },
         "items": {"type": "array", "items": {"type": "object"}},
         "paging": {"type": "string", "description": "Send it back for the rows that remain."},
     },
@@ -255,12 +266,15 @@ async def query(
     )
     if rehearsal:
         spec = replace(spec, operation=Operation.QUERY_DRY_RUN, writes=False)
-    elif key is not None:
+    elif writes:
         spec = replace(
             spec,
-            params={"seed": seed_of(principal.subscription_id, key)},
+            params={} if key is None else {"seed": seed_of(principal.subscription_id, key)},
             idempotency_key=key,
-            fingerprint=fingerprint("query", datasource_id, table, body),
+            coalesces=key is None and action in _INSERTS,
+            fingerprint=fingerprint(
+                "query", datasource_id, canonical(target.source), table, canonical(document)
+            ),
         )
 
     async def run(reply: Reply) -> None:
@@ -303,13 +317,13 @@ def _refused(error: CloudConnectError) -> Response:
         return error_response(error, "/api/datasources/-/query")
     if error.code in _NATIVE:
         return call_problem(error)
-    response = _unsuccessful(error.message)
-    if error.call_id is not None:
-        response.headers["Cloud-Connect-Call-Id"] = error.call_id
-    if error.hops:
-        response.headers["Server-Timing"] = server_timing(error.hops)
-    return response
+    response = _unsuccessful(error.message, error)
+    return with_call(response, error)
 
 
-def _unsuccessful(message: str) -> Response:
-    return Response(to_json({"success": False, "message": message}), media_type="application/json")
+def _unsuccessful(message: str, error: CloudConnectError | None = None) -> Response:
+    """Return the platform's ``success: false``; programs read under ``data`` what it means."""
+    document: dict[str, Any] = {"success": False, "message": message}
+    if error is not None:
+        document["data"] = describe(error, call_id=error.call_id, lookup=lookup_of(error))
+    return Response(to_json(document), media_type="application/json")

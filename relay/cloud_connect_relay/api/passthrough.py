@@ -26,7 +26,7 @@ from cloud_connect_relay.api.request_body import CallerGoneError
 from cloud_connect_relay.api.security import authenticate_request, check_scope
 from cloud_connect_relay.api.uploads import Intake, take_in
 from cloud_connect_relay.calls.deadline import timeout_of
-from cloud_connect_relay.calls.idempotency import checked_key, fingerprint
+from cloud_connect_relay.calls.idempotency import canonical, checked_key, fingerprint
 from cloud_connect_relay.calls.priority import is_interactive
 from cloud_connect_relay.calls.spec import CallSpec
 
@@ -131,7 +131,13 @@ class Passthrough:
         digest = None
         if key is not None:
             digest = fingerprint(
-                "passthrough", datasource_id, method, raw_target, repr(headers), intake.body
+                "passthrough",
+                datasource_id,
+                canonical(target.source),
+                method,
+                raw_target,
+                repr(headers),
+                intake.body,
             )
         spec = CallSpec(
             subscription_id=principal.subscription_id,

@@ -108,6 +108,7 @@ def describe(
         "call_id": call_id,
         "retry_safe": error.outcome is Outcome.NOT_EXECUTED,
         "lookup": lookup,
+        "connector": error.connector_id,
     }
     if isinstance(error, SourceRejectedError) or error.body is not None:
         document["source"] = error.body

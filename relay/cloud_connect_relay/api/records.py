@@ -1,7 +1,6 @@
 """Records of Procore, for programs: five verbs, rows that stream, writes that run once."""
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
@@ -19,7 +18,7 @@ from cloud_connect_relay.api.record_parameters import (
 from cloud_connect_relay.api.request_body import read_object, read_records
 from cloud_connect_relay.api.row_text import LineCounter, RowJoiner
 from cloud_connect_relay.api.security import Principal, require, services
-from cloud_connect_relay.calls.idempotency import fingerprint, required_key, seed_of
+from cloud_connect_relay.calls.idempotency import canonical, fingerprint, required_key, seed_of
 from cloud_connect_relay.calls.spec import CallSpec
 from cloud_connect_relay.services import Services
 
@@ -265,7 +264,7 @@ class _Write:
         if dry_run:
             params = resource_params(resource, record_id, pairs)
             return await self._rehearse(operation, datasource_id, params)
-        key = required_key(request.headers.get("Idempotency-Key"))
+        key = await self._key()
         params = resource_params(resource, record_id, pairs)
         body, document = await self._body(operation)
         spec = CallSpec(
@@ -273,23 +272,29 @@ class _Write:
             key_id=self.principal.key_id,
             target=await target_for(services, self.principal, datasource_id),
             operation=operation,
-            params={**params, "seed": seed_of(self.principal.subscription_id, key)},
+            params=params,
             resource=resource,
             headers=(("content-type", _JSON),) if body else (),
             writes=True,
             body=body,
             timeout=timeout_for(services, request),
             interactive=interactive_for(request),
-            idempotency_key=key,
-            fingerprint=fingerprint(
-                operation,
-                datasource_id,
-                resource,
-                record_id,
-                _canonical(params),
-                b"" if document is None else _canonical(document),
-            ),
         )
+        if key is not None:
+            spec = replace(
+                spec,
+                params={**params, "seed": seed_of(self.principal.subscription_id, key)},
+                idempotency_key=key,
+                fingerprint=fingerprint(
+                    operation,
+                    datasource_id,
+                    canonical(spec.target.source),
+                    resource,
+                    record_id,
+                    canonical(params),
+                    b"" if document is None else canonical(document),
+                ),
+            )
         status = 201 if operation is Operation.CREATE and isinstance(document, dict) else 200
 
         async def answer_with(reply: Reply) -> None:
@@ -298,6 +303,20 @@ class _Write:
                 await reply.whole(status, answer_headers(answer, media_type=_JSON), told)
 
         return CallResponse(answer_with)
+
+    async def _key(self) -> str | None:
+        """Return the write's key; ``None`` where its subscription lets writes do without.
+
+        Raises:
+            IdempotencyKeyRequiredError: If it needs one.
+            InvalidRequestError: If it is not fit to be one.
+        """
+        given = self.request.headers.get("Idempotency-Key")
+        if given is None and await self.services.calls.sources.allows_keyless_writes(
+            self.principal.subscription_id
+        ):
+            return None
+        return required_key(given)
 
     async def _rehearse(
         self, operation: Operation, datasource_id: str, params: dict[str, Any]
@@ -334,11 +353,6 @@ class _Write:
             return None, None
         read = read_records if operation is Operation.CREATE else read_object
         return await read(self.request.scope, self.request.receive)
-
-
-def _canonical(document: dict[str, Any] | list[Any]) -> bytes:
-    """Return JSON that is the same for the same document, however it was written."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
 async def _write_lines(answer: "Answer", reply: Reply) -> None:

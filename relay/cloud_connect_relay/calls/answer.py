@@ -107,6 +107,22 @@ class Answer:
         self._body = exchange
         self._first = None
 
+    def copy(self) -> "Answer":
+        """Return the same answer once more, of one that was collected and not read."""
+        body = self._body if isinstance(self._body, bytes) else b""
+        same = Answer(
+            self.call_id,
+            status=self.status,
+            headers=self.headers,
+            body=body,
+            replayed=self.replayed,
+            total_items=self.total_items,
+            paging=self.paging,
+        )
+        same.outcome, same.message, same.hops = self.outcome, self.message, self.hops
+        same.times, same.body_available = self.times, self.body_available
+        return same
+
     async def begin(self) -> None:
         """Wait until there is some of the body, or its end.
 

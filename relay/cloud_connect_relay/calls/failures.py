@@ -90,4 +90,5 @@ def restored(record: CallRecord) -> CloudConnectError:
         error = _CLASSES.get(record.code or "", InternalError)(message)
     error.outcome = record.outcome or Outcome.UNKNOWN
     error.call_id = record.id
+    error.connector_id = record.connector_id
     return error

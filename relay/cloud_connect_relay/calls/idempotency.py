@@ -1,8 +1,10 @@
 """Idempotency keys: what they may look like, and what an earlier attempt means for a repeat."""
 
 import hashlib
+import json
+from collections.abc import Mapping
 from enum import Enum, auto
-from typing import Final
+from typing import Any, Final
 
 from cloud_connect.errors import (
     IdempotencyConflictError,
@@ -15,6 +17,7 @@ from cloud_connect_relay.storage.calls import CallRecord, CallState
 __all__ = [
     "KEY_RETENTION",
     "Verdict",
+    "canonical",
     "checked_key",
     "conflict",
     "fingerprint",
@@ -81,6 +84,11 @@ def fingerprint(*parts: str | bytes | None) -> str:
         digest.update(b"%d:" % len(data))
         digest.update(data)
     return digest.hexdigest()
+
+
+def canonical(document: Mapping[str, Any] | list[Any]) -> bytes:
+    """Return JSON that is the same for the same document, however it was written."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
 def seed_of(subscription_id: str, key: str) -> str:

@@ -168,8 +168,9 @@ class RunningCall:
         self.changed = True
 
     def blame(self, error: CloudConnectError) -> None:
-        """Note on *error* which call failed with it, and where its time went."""
+        """Note on *error* which call failed with it, where, and how its time went."""
         error.call_id = self.id
+        error.connector_id = self.connector_id
         error.hops = self.times.milliseconds()
 
     def measured(self, *, rows: int | None, received_bytes: int, hops: Mapping[str, float]) -> None:

@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
 from cloud_connect.errors import NotFoundError
 from cloud_connect_relay.calls.answer import Answer
+from cloud_connect_relay.calls.coalescing import Coalescing
 from cloud_connect_relay.calls.dispatch import Dispatcher, Upload
 from cloud_connect_relay.calls.idempotency import KEY_RETENTION
 from cloud_connect_relay.calls.journals import Journals
@@ -91,6 +93,7 @@ class CallService:
             clock=clock,
         )
         self._reads: Final = Reads(dispatcher, lifecycle)
+        self._coalescing: Final = Coalescing(tasks, window=settings.insert_window)
         self._lifecycle: Final = lifecycle
         self._writes: Final = Writes(
             dispatcher=dispatcher,
@@ -187,6 +190,11 @@ class CallService:
         Raises:
             CloudConnectError: Why there is no answer; its outcome says what is certain.
         """
+        if spec.coalesces:
+            alone = replace(spec, coalesces=False)
+            async with self._coalescing.join(spec, lambda: self.write(alone)) as answer:
+                yield answer
+            return
         if spec.idempotency_key is None:
             call = self._lifecycle.admit(spec)
         else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from cloud_connect.errors import NotFoundError
 from cloud_connect_relay.calls.spec import Target, target_of
+from cloud_connect_relay.storage.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
     from cloud_connect_relay.storage import Storage
@@ -54,6 +55,10 @@ class DataSourceDirectory:
         if len(self._targets) > _MAX_REMEMBERED:
             self._targets.popitem(last=False)
         return target
+
+    async def allows_keyless_writes(self, subscription_id: str) -> bool:
+        """Whether the subscription's writes of records may come without an idempotency key."""
+        return await Subscriptions(self._storage).allows_keyless_writes(subscription_id)
 
     def forget(self, subscription_id: str, datasource_id: str) -> None:
         """Look the data source up afresh: it was edited here."""

@@ -39,6 +39,9 @@ _INTERRUPTED: Final = (
     "It is not known whether the call was executed: the relay stopped while it ran. Look the call"
     " up before you repeat it."
 )
+_OWN_RISK: Final = (
+    "It came without an Idempotency-Key, so a repeat would be another call, at your own risk."
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -215,9 +218,13 @@ class Writes:
         return answer
 
     def _fail(self, execution: _Execution, error: CloudConnectError) -> None:
-        execution.call.blame(error)
+        call = execution.call
+        doubtful = isinstance(error, OutcomeUnknownError) and error.outcome is Outcome.UNKNOWN
+        if doubtful and call.spec.idempotency_key is None:
+            error = OutcomeUnknownError(f"{error.message} {_OWN_RISK}")
+        call.blame(error)
         execution.error = error
-        self._lifecycle.failed(execution.call, error)
+        self._lifecycle.failed(call, error)
 
     def _leave(self, execution: _Execution) -> None:
         if execution.left:

@@ -12,6 +12,12 @@ from cloud_connect_relay.cli.terminal import print_items, print_revoked, secret
 
 __all__ = ["subscription"]
 
+_keyless_option = click.option(
+    "--keyless-writes/--no-keyless-writes",
+    default=None,
+    help="Take records' writes without an Idempotency-Key, at their callers' risk.  [default: no]",
+)
+
 
 @click.group()
 @shared_options
@@ -21,12 +27,22 @@ def subscription() -> None:
 
 @subscription.command()
 @click.argument("name", type=NAME)
+@_keyless_option
 @quota_options
 @shared_options
 @pass_invocation
-def create(invocation: Invocation, /, *, name: str, **quota: int | str | None) -> None:
+def create(
+    invocation: Invocation,
+    /,
+    *,
+    name: str,
+    keyless_writes: bool | None,
+    **quota: int | str | None,
+) -> None:
     """Create a subscription with its first API key (all scopes), printed once."""
-    made = invocation.run(_create(invocation, name, quota_changes(quota)))
+    made = invocation.run(
+        _create(invocation, name, quota_changes(quota), keyless_writes=bool(keyless_writes))
+    )
     if invocation.json:
         print_json(made)
         return
@@ -36,19 +52,35 @@ def create(invocation: Invocation, /, *, name: str, **quota: int | str | None) -
 
 @subscription.command()
 @click.argument("subscription")
+@_keyless_option
 @quota_options
 @shared_options
 @pass_invocation
-def update(invocation: Invocation, /, *, subscription: str, **quota: int | str | None) -> None:
+def update(
+    invocation: Invocation,
+    /,
+    *,
+    subscription: str,
+    keyless_writes: bool | None,
+    **quota: int | str | None,
+) -> None:
     """Bound the calls of a subscription, by its id or name; a running relay follows in seconds."""
     changes = quota_changes(quota)
-    if not changes:
+    if not changes and keyless_writes is None:
         raise click.UsageError("Say what to change, such as --quota-per-second 50.")
-    changed = invocation.run(_update(invocation, subscription, changes))
+    changed = invocation.run(
+        _update(invocation, subscription, changes, keyless_writes=keyless_writes)
+    )
     if invocation.json:
         print_json(changed)
         return
-    fields([("Subscription", changed["name"]), ("Quota", quota_text(changed["quota"]))])
+    fields(
+        [
+            ("Subscription", changed["name"]),
+            ("Quota", quota_text(changed["quota"])),
+            ("Writes without a key", "allowed" if changed["keyless_writes"] else "refused"),
+        ]
+    )
 
 
 @subscription.command(name="list")
@@ -88,7 +120,7 @@ def _row(item: Mapping[str, Any]) -> tuple[str | None, ...]:
 
 
 async def _create(
-    invocation: Invocation, name: str, quota: Mapping[str, int | None]
+    invocation: Invocation, name: str, quota: Mapping[str, int | None], *, keyless_writes: bool
 ) -> dict[str, Any]:
     from cloud_connect_relay.cli.store import ACTOR, open_workplace
     from cloud_connect_relay.credentials import Credential, CredentialKind
@@ -100,6 +132,10 @@ async def _create(
         made = await Subscriptions(work.storage).create(
             name, actor=ACTOR, at=work.now, quota=bounds
         )
+        if keyless_writes:
+            await Subscriptions(work.storage).allow_keyless_writes(
+                made.id, allowed=True, actor=ACTOR, at=work.now
+            )
         key = Credential.new(CredentialKind.API_KEY)
         await work.storage.of(made.id).keys.create(
             key.id,
@@ -114,20 +150,38 @@ async def _create(
         "name": made.name,
         "api_key": key.reveal(),
         "quota": made.quota.limits(),
+        "keyless_writes": keyless_writes,
     }
 
 
 async def _update(
-    invocation: Invocation, wanted: str, changes: Mapping[str, int | None]
+    invocation: Invocation,
+    wanted: str,
+    changes: Mapping[str, int | None],
+    *,
+    keyless_writes: bool | None,
 ) -> dict[str, Any]:
     from cloud_connect_relay.cli.store import ACTOR, open_workplace
     from cloud_connect_relay.storage.subscriptions import Subscriptions
 
     async with open_workplace(invocation) as work:
         found = await work.subscription(wanted)
+        subscriptions = Subscriptions(work.storage)
         quota = found.quota.changed(changes)
-        await Subscriptions(work.storage).set_quota(found.id, quota, actor=ACTOR, at=work.now)
-    return {"id": found.id, "name": found.name, "quota": quota.limits()}
+        if changes:
+            await subscriptions.set_quota(found.id, quota, actor=ACTOR, at=work.now)
+        if keyless_writes is None:
+            keyless_writes = found.keyless_writes
+        else:
+            await subscriptions.allow_keyless_writes(
+                found.id, allowed=keyless_writes, actor=ACTOR, at=work.now
+            )
+    return {
+        "id": found.id,
+        "name": found.name,
+        "quota": quota.limits(),
+        "keyless_writes": keyless_writes,
+    }
 
 
 async def _list(invocation: Invocation) -> list[dict[str, Any]]:
@@ -144,6 +198,7 @@ async def _list(invocation: Invocation) -> list[dict[str, Any]]:
                 "created_at": iso_time(one.created_at),
                 "revoked_at": iso_time(one.revoked_at),
                 "quota": one.quota.limits(),
+                "keyless_writes": one.keyless_writes,
             }
             for one in await Subscriptions(work.storage).all()
         ]

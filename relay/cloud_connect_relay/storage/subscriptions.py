@@ -24,13 +24,18 @@ __all__ = ["Subscription", "Subscriptions"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """One tenant."""
+    """One tenant.
+
+    Attributes:
+        keyless_writes: Writes of records may come without an idempotency key.
+    """
 
     id: str
     name: str
     created_at: float
     revoked_at: float | None
     quota: Quota = NO_QUOTA
+    keyless_writes: bool = False
 
 
 class Subscriptions:
@@ -88,6 +93,34 @@ class Subscriptions:
                 detail=quota.limits(),
             )
 
+    async def allow_keyless_writes(
+        self, subscription_id: str, *, allowed: bool, actor: str, at: float
+    ) -> None:
+        """Say whether writes of records may come without an idempotency key."""
+        statement = (
+            update(subscriptions)
+            .where(subscriptions.c.id == subscription_id)
+            .values(keyless_writes=allowed)
+        )
+        async with self._storage.write() as connection:
+            await connection.execute(statement)
+            await _audit(
+                connection,
+                subscription_id,
+                "subscription.keyless_writes",
+                actor=actor,
+                at=at,
+                detail={"allowed": allowed},
+            )
+
+    async def allows_keyless_writes(self, subscription_id: str) -> bool:
+        """Whether writes of records may come without an idempotency key."""
+        statement = select(subscriptions.c.keyless_writes).where(
+            subscriptions.c.id == subscription_id
+        )
+        async with self._storage.read() as connection:
+            return bool((await connection.execute(statement)).scalar())
+
     async def revoke(self, subscription_id: str, *, actor: str, at: float) -> bool:
         """Refuse all credentials and connectors of a subscription from now on."""
         statement = (
@@ -129,4 +162,5 @@ def _subscription(row: "Row[Any]") -> Subscription:
         created_at=row.created_at,
         revoked_at=row.revoked_at,
         quota=Quota.of(row.quota),
+        keyless_writes=row.keyless_writes,
     )

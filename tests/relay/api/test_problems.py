@@ -39,6 +39,7 @@ def test_problem_has_all_members_even_when_they_are_empty() -> None:
         "call_id": None,
         "retry_safe": True,
         "lookup": None,
+        "connector": None,
     }
 
 

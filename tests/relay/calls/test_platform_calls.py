@@ -31,6 +31,11 @@ def telling(body: bytes) -> Any:
     return act
 
 
+def shown(answer: httpx.Response) -> Any:
+    """What the form's user sees of an answer; the rest is for programs."""
+    return {name: value for name, value in answer.json().items() if name != "data"}
+
+
 async def status_of(relay: CallRelay, base: str) -> tuple[str, str]:
     told = (await relay.api.get(base)).json()
     return told["status"], told["message"]
@@ -68,7 +73,7 @@ async def test_refused_test_fails_with_the_reason(relay: CallRelay) -> None:
     _, base = await relay.ready(ScriptedAgent(script={Operation.TEST: refusing(head)}))
     answer = await relay.api.post(f"{base}/test")
     assert answer.status_code == 200
-    assert answer.json() == {"success": False, "message": "Sign in to Procore on the PC."}
+    assert shown(answer) == {"success": False, "message": "Sign in to Procore on the PC."}
     assert await status_of(relay, base) == ("test failed", "Sign in to Procore on the PC.")
 
 
@@ -86,7 +91,7 @@ async def test_incomplete_data_source_is_told_what_it_lacks(relay: CallRelay, ac
     base = await relay.datasource(title="", settings={})
     answer = await relay.api.post(f"{base}/{action}", json=SELECT)
     assert answer.status_code == 200
-    assert answer.json() == {
+    assert shown(answer) == {
         "success": False,
         "message": (
             "The data source is incomplete: it lacks a name, the Procore company id, the Procore"
@@ -119,7 +124,7 @@ async def test_nonsense_of_an_agent_is_a_sentence(relay: CallRelay, body: bytes)
     for action in ("test", "tree"):
         answer = await relay.api.post(f"{base}/{action}")
         assert answer.status_code == 200
-        assert answer.json() == {
+        assert shown(answer) == {
             "success": False,
             "message": "The connector's answer is not understood.",
         }
@@ -195,7 +200,7 @@ async def test_failure_among_the_first_rows_is_a_sentence(relay: CallRelay) -> N
     _, base = await relay.ready(ScriptedAgent(script={Operation.QUERY: break_off}))
     answer = await relay.api.post(f"{base}/query", json=SELECT)
     assert answer.status_code == 200
-    assert answer.json() == {"success": False, "message": "Procore went away."}
+    assert shown(answer) == {"success": False, "message": "Procore went away."}
 
 
 @pytest.mark.parametrize(
@@ -218,8 +223,25 @@ async def test_refusals_are_sentences_with_status_200(relay: CallRelay, code: st
     for query in (SELECT, INSERT):
         answer = await relay.api.post(f"{base}/query", json=query)
         assert answer.status_code == 200
-        assert answer.json() == {"success": False, "message": "Procore does not like that."}
+        assert shown(answer) == {"success": False, "message": "Procore does not like that."}
         assert answer.headers["cloud-connect-call-id"].startswith("call_")
+
+
+async def test_unknown_outcome_is_told_to_programs_too(relay: CallRelay) -> None:
+    head = problem("outcome_unknown", "No answer came.", outcome=Outcome.UNKNOWN)
+    _, base = await relay.ready(ScriptedAgent(script={Operation.QUERY: refusing(head)}))
+    answer = await relay.api.post(f"{base}/query", json=INSERT)
+    call_id = answer.headers["cloud-connect-call-id"]
+    assert (answer.status_code, answer.headers["should-retry"]) == (200, "false")
+    assert "without an Idempotency-Key" in answer.json()["message"]
+    told = answer.json()["data"]
+    assert (told["code"], told["outcome"], told["retry_safe"]) == (
+        "outcome_unknown",
+        "unknown",
+        False,
+    )
+    assert (told["call_id"], told["lookup"]) == (call_id, f"/api/calls/{call_id}")
+    assert told["connector"] == relay.connected[0].live.connector_id
 
 
 async def test_fault_of_ours_has_the_platforms_shape(relay: CallRelay) -> None:

@@ -43,7 +43,7 @@ def test_data_folder_may_be_named_after_the_command_or_in_the_environment(
 
 def test_subscription_comes_with_its_first_key(initialised: Commands) -> None:
     made = initialised.json("subscription", "create", "Acme")
-    assert set(made) == {"id", "name", "api_key", "quota"}
+    assert set(made) == {"id", "name", "api_key", "quota", "keyless_writes"}
     keys = initialised.json("key", "list", "--subscription", "Acme")["items"]
     assert [key["scopes"] for key in keys] == [["all"]]
     told = initialised("subscription", "create", "Acme")
@@ -66,6 +66,21 @@ def test_quota_of_a_subscription_is_set_changed_and_lifted(initialised: Commands
     assert listed["Default"]["quota"] == {}
     assert "running 200, bytes per day 10737418240" in initialised("subscription", "list").out
     assert "running 7" in initialised("subscription", "update", "Acme", "--quota-running", "7").out
+
+
+def test_subscription_may_let_writes_do_without_a_key(initialised: Commands) -> None:
+    def listed() -> dict[str, bool]:
+        items = initialised.json("subscription", "list")["items"]
+        return {one["name"]: one["keyless_writes"] for one in items}
+
+    made = initialised.json("subscription", "create", "Acme", "--keyless-writes")
+    assert made["keyless_writes"] is True
+    assert listed() == {"Acme": True, "Default": False}
+    changed = initialised.json("subscription", "update", "Acme", "--no-keyless-writes")
+    assert (changed["keyless_writes"], changed["quota"]) == (False, {})
+    told = initialised("subscription", "update", "Default", "--keyless-writes").out
+    assert "allowed" in told
+    assert listed() == {"Acme": False, "Default": True}
 
 
 def test_quota_of_a_key_is_set_changed_and_lifted(initialised: Commands) -> None:
