@@ -20,6 +20,8 @@ from cloud_connect_relay.metrics import Metrics
 from cloud_connect_relay.services import Services
 from cloud_connect_relay.storage.authorizations import AuthorizationsOfAll
 from cloud_connect_relay.storage.keys import Grants
+from cloud_connect_relay.storage.presence import Presence
+from cloud_connect_relay.uptime import DAY
 
 if TYPE_CHECKING:
     from cloud_connect_relay.gateway.server import Gateway
@@ -159,6 +161,7 @@ async def _keep_house(services: Services) -> None:
             )
             calls = await services.calls.forget()
             await AuthorizationsOfAll(services.storage).forget(expired_before=services.clock())
+            await Presence(services.storage).forget(before=services.clock() - 2 * DAY)
             log.debug("old_records_deleted", tokens=tokens, calls=calls)
         except SQLAlchemyError:
             log.warning("store_unavailable", exc_info=True)

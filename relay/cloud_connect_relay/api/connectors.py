@@ -1,26 +1,24 @@
 """Connectors: the enrolled agents as the platform lists them."""
 
-import time
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from cloud_connect.errors import AgentOfflineError
+from cloud_connect_relay.api.connector_documents import connector_document, echo_facts
 from cloud_connect_relay.api.enrolment_tokens import GroupName
 from cloud_connect_relay.api.problems import not_found
 from cloud_connect_relay.api.security import Principal, require, services
-from cloud_connect_relay.gateway.registry import status_of
+from cloud_connect_relay.gateway.echoes import echo
 from cloud_connect_relay.ids import is_id
 from cloud_connect_relay.services import Services
-from cloud_connect_relay.times import iso_time
+from cloud_connect_relay.uptime import DAY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from cloud_connect.handshake_messages import CertificateCheck
-    from cloud_connect_relay.gateway.registry import LiveSession
     from cloud_connect_relay.storage.connectors import Connector
+    from cloud_connect_relay.storage.presence import Seen
 
 __all__ = ["router"]
 
@@ -46,7 +44,8 @@ async def list_connectors(
 ) -> dict[str, Any]:
     """List all connectors of the subscription with their live status."""
     connectors = await services.storage.of(principal.subscription_id).connectors.list()
-    return {"items": [_document(services, connector) for connector in connectors]}
+    seen = await _seen(services, principal.subscription_id)
+    return {"items": [connector_document(services, one, seen) for one in connectors]}
 
 
 @router.get("/{connector_id}", summary="Show a connector")
@@ -60,7 +59,7 @@ async def show_connector(
     connector = await tenant.connectors.get(connector_id)
     if connector is None:
         raise not_found()
-    return _document(services, connector)
+    return await _shown(services, principal.subscription_id, connector)
 
 
 @router.patch("/{connector_id}", summary="Change a connector")
@@ -91,7 +90,26 @@ async def change_connector(
         target=connector_id,
         detail=given,
     )
-    return _document(services, connector)
+    return await _shown(services, principal.subscription_id, connector)
+
+
+@router.post("/{connector_id}/echo", summary="Ask a connector whether calls come through")
+async def echo_connector(
+    connector_id: str, principal: Reads, services: Annotated[Services, Depends(services)]
+) -> dict[str, Any]:
+    """Send an echo through the connector's whole stack, and tell how long it took.
+
+    A connector that is paused answers, too; one that is not connected, or does not answer within
+    ten seconds, is an error.
+    """
+    tenant = services.storage.of(principal.subscription_id)
+    if not is_id("con", connector_id) or await tenant.connectors.get(connector_id) is None:
+        raise not_found()
+    live = services.registry.get(connector_id)
+    if live is None:
+        raise AgentOfflineError("The connector is not connected.")
+    await echo(live, clock=services.clock)
+    return {"id": connector_id, **echo_facts(live)}
 
 
 @router.delete("/{connector_id}", status_code=204, summary="Revoke a connector")
@@ -112,55 +130,15 @@ async def revoke_connector(
     return Response(status_code=204)
 
 
-def _document(services: Services, connector: "Connector") -> dict[str, Any]:
-    live = services.registry.get(connector.id)
-    report = connector.report or {}
-    refused_at = services.registry.intercepted.get(connector.id)
-    certificate: CertificateCheck | None = "intercepted" if refused_at is not None else None
-    if live is not None:
-        certificate = live.certificate
-        report = live.report.model_dump(mode="json")
-    return {
-        "id": connector.id,
-        "name": connector.name,
-        "machine": connector.machine,
-        "os": connector.os,
-        "version": connector.version,
-        "group": connector.group,
-        "hosted": connector.hosted,
-        "status": status_of(connector, live).value,
-        "connected_since": iso_time(live.connected_since if live else None),
-        "last_seen_at": iso_time(_last_seen(services, connector, live)),
-        "round_trip_ms": live.round_trip_ms if live else None,
-        "in_flight": live.in_flight if live else 0,
-        "procore": report.get("procore", []),
-        "policy": report.get("policy", {}),
-        "certificate": certificate,
-        "intercepted_at": iso_time(refused_at),
-        "problems": [*report.get("problems", []), *_interception(certificate, live)],
-    }
+async def _shown(
+    services: Services, subscription_id: str, connector: "Connector"
+) -> dict[str, Any]:
+    seen = await _seen(services, subscription_id, connector_id=connector.id)
+    return connector_document(services, connector, seen)
 
 
-def _interception(
-    certificate: "CertificateCheck | None", live: "LiveSession | None"
-) -> "Iterator[str]":
-    if certificate != "intercepted":
-        return
-    if live is None:
-        yield (
-            "Refused: a proxy between this connector and the relay reads the traffic; its"
-            " administrator may allow that (relay.allow_intercepted)."
-        )
-    else:
-        yield (
-            "A proxy between this connector and the relay reads the traffic, as its administrator"
-            " allows."
-        )
-
-
-def _last_seen(
-    services: Services, connector: "Connector", live: "LiveSession | None"
-) -> float | None:
-    if live is None:
-        return connector.last_seen_at
-    return services.clock() - max(0.0, time.monotonic() - live.session.last_received)
+async def _seen(
+    services: Services, subscription_id: str, *, connector_id: str | None = None
+) -> "Seen":
+    presence = services.storage.of(subscription_id).presence
+    return await presence.since(services.clock() - DAY, connector_id=connector_id)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from cloud_connect_relay.api.bodies import to_json
 from cloud_connect_relay.api.security import Principal, require, services
+from cloud_connect_relay.connector_metrics import render_health
 from cloud_connect_relay.metrics import Budget
 from cloud_connect_relay.services import Services
 
@@ -52,11 +53,12 @@ async def metrics(
     principal: Annotated[Principal, Depends(require("metrics:read"))],
     services: Annotated[Services, Depends(services)],
 ) -> Response:
-    """Return the relay's metrics, and the reader's budgets and quotas, in Prometheus's format."""
-    budgets = _budgets_of(services.registry.sessions(principal.subscription_id))
+    """Return the relay's metrics, and those of the reader's own, in Prometheus's format."""
+    sessions = services.registry.sessions(principal.subscription_id)
+    budgets = _budgets_of(sessions)
     quotas = services.calls.quotas.uses((principal.subscription_id, principal.key_id))
     return Response(
-        services.metrics.render(budgets, quotas=quotas),
+        services.metrics.render(budgets, quotas=quotas) + render_health(sessions),
         headers={"content-type": services.metrics.content_type},
     )
 

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from cloud_connect_relay.call_statistics import LastError
+
 if TYPE_CHECKING:
     from cloud_connect.errors import CloudConnectError
     from cloud_connect_relay.calls.answer import Answer
@@ -75,6 +77,22 @@ class Lifecycle:
             max(0.0, elapsed),
             bytes_in=call.sent_bytes,
             bytes_out=call.received_bytes,
+        )
+        if call.connector_id is not None:
+            self._metrics.statistics.note(
+                call.connector_id, max(0.0, elapsed), error=self._error_of(call)
+            )
+
+    def _error_of(self, call: "RunningCall") -> LastError | None:
+        """Return how the call failed, unless it was its caller's fault or wish."""
+        failed = call.status is not None and (call.status >= 500 or call.status == 429)
+        if not failed:
+            return None
+        return LastError(
+            at=call.finished_at or self._clock(),
+            call_id=call.id,
+            status=call.status,
+            code=call.code,
         )
 
 

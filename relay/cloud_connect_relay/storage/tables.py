@@ -28,12 +28,14 @@ __all__ = [
     "audit",
     "authorizations",
     "calls",
+    "connector_presence",
     "connectors",
     "datasources",
     "join_tokens",
     "metadata",
     "relay",
     "relay_nodes",
+    "relay_presence",
     "subscriptions",
     "users",
 ]
@@ -268,6 +270,30 @@ authorizations: Final = Table(
     Column("expires_at", Float, nullable=False),
     Column("used_at", Float),
     Index("ix_authorizations_expires_at", "expires_at"),
+)
+
+relay_presence: Final = Table(
+    "relay_presence",
+    metadata,
+    Column("id", Text, primary_key=True),  # of one run of a relay's process
+    Column("began_at", Float, nullable=False),
+    Column("seen_at", Float, nullable=False),
+    Index("ix_relay_presence_seen_at", "seen_at"),
+)
+
+connector_presence: Final = Table(
+    "connector_presence",
+    metadata,
+    Column("id", Text, primary_key=True),  # of one session
+    Column("run_id", Text, nullable=False),
+    Column("subscription_id", Text, nullable=False),
+    Column("connector_id", Text, nullable=False),
+    Column("began_at", Float, nullable=False),
+    Column("seen_at", Float, nullable=False),
+    Column("ended", Boolean, nullable=False, server_default=false()),
+    Index("ix_connector_presence_subscription_id_seen_at", "subscription_id", "seen_at"),
+    Index("ix_connector_presence_run_id", "run_id"),
+    Index("ix_connector_presence_seen_at", "seen_at"),
 )
 
 audit: Final = Table(

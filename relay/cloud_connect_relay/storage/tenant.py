@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from cloud_connect_relay.storage.engine import Storage
     from cloud_connect_relay.storage.join_tokens import JoinTokens
     from cloud_connect_relay.storage.keys import Keys
+    from cloud_connect_relay.storage.presence import ConnectorPresence
     from cloud_connect_relay.storage.users import Users
 
 __all__ = ["Tenant"]
@@ -75,6 +76,13 @@ class Tenant:
         from cloud_connect_relay.storage.keys import Keys
 
         return Keys(self.storage, self.subscription_id)
+
+    @property
+    def presence(self) -> "ConnectorPresence":
+        """When its connectors were connected."""
+        from cloud_connect_relay.storage.presence import ConnectorPresence
+
+        return ConnectorPresence(self.storage, self.subscription_id)
 
     @property
     def users(self) -> "Users":

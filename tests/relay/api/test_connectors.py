@@ -4,7 +4,9 @@ from types import SimpleNamespace
 import pytest
 
 from cloud_connect.calls import Report
-from cloud_connect_relay.api.connectors import _document, _last_seen
+from cloud_connect_relay.api.connector_documents import _last_seen, connector_document
+from cloud_connect_relay.gateway.registry import EchoNotes
+from cloud_connect_relay.metrics import Metrics
 from cloud_connect_relay.storage.connectors import Connector, ConnectorFlag
 from cloud_connect_relay.times import iso_time
 from doubles.relay_node import NOW, Node
@@ -21,6 +23,12 @@ FIELDS = {
     "connected_since",
     "last_seen_at",
     "round_trip_ms",
+    "echo_ms",
+    "echoed_at",
+    "echo_error",
+    "started_at",
+    "clock_skew_seconds",
+    "statistics",
     "in_flight",
     "certificate",
     "intercepted_at",
@@ -109,10 +117,11 @@ async def test_live_connector_is_shown_as_it_is_now() -> None:
         draining=False,
         paused=False,
         certificate="intercepted",
+        echo=EchoNotes(seconds=0.0021, at=NOW - 5),
         report=Report(paused=False, policy={"class": "test-only"}),
     )
     registry = SimpleNamespace(get=lambda _: live, intercepted={})
-    services = SimpleNamespace(clock=lambda: NOW, registry=registry)
+    services = SimpleNamespace(clock=lambda: NOW, registry=registry, metrics=Metrics())
     connector = Connector(
         id="con_1",
         subscription_id="sub_1",
@@ -132,15 +141,17 @@ async def test_live_connector_is_shown_as_it_is_now() -> None:
         connected_since=None,
         report=REPORT,
     )
-    shown = _document(services, connector)  # type: ignore[arg-type]
+    shown = connector_document(services, connector, None)  # type: ignore[arg-type]
     assert shown["status"] == "online"
     assert shown["connected_since"] == iso_time(NOW - 60)
     assert (shown["round_trip_ms"], shown["in_flight"]) == (1.5, 2)
+    assert (shown["echo_ms"], shown["echoed_at"]) == (2.1, iso_time(NOW - 5))
+    assert shown["statistics"]["uptime_24h"] is None
     assert shown["policy"] == {"class": "test-only"}
     assert (shown["certificate"], shown["intercepted_at"]) == ("intercepted", None)
     assert "as its administrator allows" in shown["problems"][-1]
     registry.get, registry.intercepted["con_1"] = lambda _: None, NOW
-    shown = _document(services, connector)  # type: ignore[arg-type]
+    shown = connector_document(services, connector, None)  # type: ignore[arg-type]
     assert (shown["certificate"], shown["intercepted_at"]) == ("intercepted", iso_time(NOW))
     assert "Refused" in shown["problems"][-1]
 
