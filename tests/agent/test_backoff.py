@@ -76,6 +76,7 @@ def test_success_forgets_earlier_refusals() -> None:
     assert backoff.after_refusal() == first
 
 
+@pytest.mark.catalogue("T33")
 def test_revoked_agent_tries_at_most_four_times_an_hour() -> None:
     rng = random.Random(33)
     for _ in range(200):
@@ -101,6 +102,7 @@ def test_restart_spreads_over_the_window() -> None:
     assert max(delays) <= 10
 
 
+@pytest.mark.catalogue("T32")
 @pytest.mark.parametrize("seed", range(3))
 def test_thousand_agents_without_their_relay_for_half_an_hour_stay_few_and_spread(
     seed: int,

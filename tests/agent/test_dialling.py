@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from websockets.server import ServerProtocol
-from websockets.typing import Subprotocol
 
 from cloud_connect.errors import ConfigurationError
 from cloud_connect_agent import reaching
@@ -20,6 +19,7 @@ from doubles.link_bench import (
     serve_raw,
     serve_relay,
 )
+from doubles.silence import answers_upgrade_only, silent
 
 
 @pytest.fixture
@@ -35,27 +35,12 @@ async def stopped(agent: Agent) -> float:
     return time.monotonic() - began
 
 
-async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    del writer
-    await reader.read()
-
-
-async def upgrades_only(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    protocol = ServerProtocol(subprotocols=[Subprotocol("cloud-connect.v1")])
-    while not (events := protocol.events_received()):
-        protocol.receive_data(await reader.read(4096))
-    protocol.send_response(protocol.accept(events[0]))  # type: ignore[arg-type]  # a request
-    for data in protocol.data_to_send():
-        writer.write(data)
-    await reader.read()
-
-
 @pytest.mark.parametrize(
     ("scheme", "server", "says"),
     [
         ("wss", silent, "TLS"),
         ("ws", silent, "upgrade"),
-        ("ws", upgrades_only, "handshake"),
+        ("ws", answers_upgrade_only, "handshake"),
     ],
 )
 async def test_server_that_falls_silent_is_given_up_in_time(
@@ -181,7 +166,7 @@ async def test_intercepted_link_is_marked_where_the_pcs_administrator_allows_it(
         assert not relay.registry.intercepted
 
 
-@pytest.mark.parametrize("server", [silent, upgrades_only])
+@pytest.mark.parametrize("server", [silent, answers_upgrade_only])
 async def test_agent_stops_at_once_while_it_dials(
     relay: Relay, tmp_path: Path, server: object
 ) -> None:

@@ -239,8 +239,8 @@ class HealthNotes:
     def drain(self) -> None:
         self._note("draining")
 
-    async def until(self, state: str, *, times: int = 1) -> None:
-        async with asyncio.timeout(10):
+    async def until(self, state: str, *, times: int = 1, within: float = 10) -> None:
+        async with asyncio.timeout(within):
             while self.told.count(state) < times:
                 await self.change.wait()
 
