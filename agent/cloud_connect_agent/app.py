@@ -16,6 +16,7 @@ from cloud_connect_agent.connection import connect_forever
 from cloud_connect_agent.control_server import serve_control
 from cloud_connect_agent.dispatch import WRITE_LINGER, Dispatcher
 from cloud_connect_agent.health import Health
+from cloud_connect_agent.hosting.systemd import ServiceManager
 from cloud_connect_agent.identity import AgentKeys, Generation
 from cloud_connect_agent.journal import Journal
 from cloud_connect_agent.operation import CurrentProcore, Operator
@@ -45,18 +46,23 @@ _CLOSE_SECONDS: Final = 1.0  # for the link to be closed in order
 
 
 async def run_agent(
-    paths: AgentPaths, *, load: Callable[[], AgentSettings], stop: StopSignal | None = None
+    paths: AgentPaths,
+    *,
+    load: Callable[[], AgentSettings],
+    stop: StopSignal | None = None,
+    manager: ServiceManager | None = None,
 ) -> int:
     """Serve calls until told to stop; return the exit status.
 
     Args:
         load: Reads the settings, at the start and at each reload.
+        manager: What runs the agent as a service, if anything does.
 
     Raises:
         ConfigurationError: If the settings cannot be used.
         VaultLockedError: If the vault cannot be opened.
     """
-    stop = stop or StopSignal()
+    stop, manager = stop or StopSignal(), manager or ServiceManager()
     settings = load()
     async with AsyncExitStack() as stack:
         vault = await stack.enter_async_context(open_vault(paths))
@@ -111,7 +117,9 @@ async def run_agent(
             keep = group.create_task(executor.metadata.keep(), name="metadata-keep")
             probing = ProcoreProbe(client, interval=lambda: procore.probe_seconds)
             probe = group.create_task(probing.keep(), name="procore-probe")
-            winding = group.create_task(_wind_down(stop, client), name="wind-down")
+            winding = group.create_task(_wind_down(stop, client, manager), name="wind-down")
+            attending = group.create_task(manager.attend(health), name="service-manager")
+            manager.ready()
             async with _until_drained(group, stop, seconds=settings.tunnel.drain_timeout):
                 dispatching = Dispatcher.open(
                     executor,
@@ -138,6 +146,7 @@ async def run_agent(
             keep.cancel()
             probe.cancel()
             winding.cancel()
+            attending.cancel()
         client.authenticator.wind_down(urgent=stop.urgent)
     log.info("agent_stopped", in_order=not stop.urgent)
     return 1 if stop.urgent else 0
@@ -169,9 +178,10 @@ async def _until_drained(
         log.warning("writes_left_unfinished")  # the journal says so, too
 
 
-async def _wind_down(stop: StopSignal, client: ProcoreClient) -> None:
+async def _wind_down(stop: StopSignal, client: ProcoreClient, manager: ServiceManager) -> None:
     """Begin no refresh that the stop could cut off."""
     await stop.wait()
+    manager.stopping()
     client.authenticator.wind_down()
 
 

@@ -16,6 +16,8 @@ __all__ = ["SKEW_SECONDS", "Clocks", "Health", "HealthSnapshot", "HealthState", 
 log = structlog.get_logger(__name__)
 
 SKEW_SECONDS: Final = 30.0  # a clock that is further off than that is worth a word
+STUCK_SECONDS = 60.0  # of silence: the link is given up well before, if anything still works
+IDLE_SECONDS = 1200.0  # without a dial or its end: the longest pause between dials is shorter
 SILENCE_SECONDS = 35.0  # a session that heard nothing for so long is not called connected
 
 
@@ -97,6 +99,7 @@ class Health:
         self._draining = False
         self._clock_skew: float | None = None
         self._certificate: CertificateCheck | None = None
+        self._moved_at = self._clocks.monotonic()
 
     @property
     def session(self) -> LiveSession | None:
@@ -198,7 +201,25 @@ class Health:
             error=error,
         )
 
+    @property
+    def summary(self) -> str:
+        """A line for people: the state, and why it is that one."""
+        snapshot = self.snapshot()
+        words = [snapshot.state.value]
+        words += [word for word in ("paused", "draining") if getattr(snapshot, word)]
+        line = ", ".join(words).capitalize()
+        return line if snapshot.error is None else f"{line}: {snapshot.error}"
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it says that it is connected and hears nothing, or dials and never ends."""
+        now, session = self._clocks.monotonic(), self._session
+        if self._state is HealthState.CONNECTED and session is not None:
+            return now - session.last_received > STUCK_SECONDS
+        return now - self._moved_at > IDLE_SECONDS
+
     def _enter(self, state: HealthState, error: str | None) -> None:
+        self._moved_at = self._clocks.monotonic()
         if state is not self._state:
             self._since = self._clocks.wall()
         self._state, self._error = state, error

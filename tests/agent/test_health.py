@@ -110,3 +110,24 @@ def test_draining_is_shown(health: Health) -> None:
     assert not health.snapshot().draining
     health.drain()
     assert health.snapshot().draining
+
+
+@pytest.mark.parametrize(("seconds", "stuck"), [(1100.0, False), (1300.0, True)])
+def test_an_agent_that_does_not_even_dial_is_stuck(
+    health: Health, time: Time, seconds: float, *, stuck: bool
+) -> None:
+    health.offline("The relay is away.")
+    assert health.summary == "Offline: The relay is away."
+    time.monotonic += seconds
+    assert health.is_stuck is stuck
+
+
+@pytest.mark.parametrize(("seconds", "stuck"), [(59.0, False), (61.0, True)])
+def test_an_agent_that_is_connected_and_deaf_is_stuck(
+    health: Health, time: Time, seconds: float, *, stuck: bool
+) -> None:
+    health.connected(FakeSession())
+    health.pause()
+    assert health.summary == "Connected, paused"
+    time.monotonic += seconds
+    assert health.is_stuck is stuck

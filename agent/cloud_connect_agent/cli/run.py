@@ -25,8 +25,10 @@ __all__ = ["loop_factory", "run"]
 def run(invocation: Invocation) -> int:
     """Connect to the relay and serve calls until told to stop."""
     import asyncio
+    import os
 
     from cloud_connect_agent.app import run_agent
+    from cloud_connect_agent.hosting.systemd import ServiceManager
     from cloud_connect_agent.logs import configure_logs
     from cloud_connect_agent.run_lock import run_lock
 
@@ -35,7 +37,8 @@ def run(invocation: Invocation) -> int:
     with run_lock(paths):
         configure_logs(settings.log, file=paths.log_file, debug=invocation.debug)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            return runner.run(run_agent(paths, load=invocation.settings))
+            manager = ServiceManager.of(os.environ)  # noqa: TID251 - not a setting of ours
+            return runner.run(run_agent(paths, load=invocation.settings, manager=manager))
 
 
 def loop_factory() -> "Callable[[], AbstractEventLoop] | None":
