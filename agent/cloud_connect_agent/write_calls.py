@@ -270,7 +270,10 @@ class WriteCalls:
         if call_id in self._running:
             return Answer(head=ResponseHead(status=202))
         try:
-            return _stored(await self._find(call_id, age), None)
+            entry = await self._find(call_id, age)
+            if entry.outcome is None:  # its result waits for room on the disk
+                return Answer(head=ResponseHead(status=202))
+            return _stored(entry, None)
         except NotFoundError as error:
             return Answer(head=ResponseHead(status=error.status, problem=problem_of(error)))
         except CloudConnectError:

@@ -29,6 +29,8 @@ _Deliver = Callable[[], None]
 class JournalUnavailableError(CloudConnectError):
     """The journal cannot be written, so writes to Procore are refused; reads go on."""
 
+    status = 503
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalJob:
