@@ -130,7 +130,7 @@ class Router:
                 live in avoid or live.is_shaky(now),
                 live.full,
                 not live.is_signed_in(target.source),
-                live.in_flight,
+                live.in_flight + live.waiting,
                 live.round_trip_ms or 0.0,
             ),
         )

@@ -102,7 +102,13 @@ class CallSettings(_Section):
         default_deadline: Seconds a call has unless its caller says less.
         max_deadline: The longest a caller may ask for.
         connector_wait: The longest wait for a connector that was seen a moment ago.
-        max_running: Calls of one subscription that run at once.
+        max_running: Calls of one subscription that run at once, unless its quota says.
+        max_dispatched: Calls of one connector that its agent works on at once: its 32 reads and
+            8 writes, and a few on their way. What takes longer than a second to be read by its
+            caller counts no more.
+        max_dispatched_per_node: The same, of all connectors together.
+        max_queued: Calls that wait for their turn at a connector; one more is refused.
+        max_queued_bytes: Bytes of their bodies.
         max_body_bytes: Largest record or query body; the pass-through has no limit.
         insert_window: Seconds for which the same insert of the platform, without a key, is
             taken for the one that was just answered; 0: only while that one runs.
@@ -113,6 +119,10 @@ class CallSettings(_Section):
     max_deadline: Seconds = 300
     connector_wait: Seconds = 15
     max_running: int = Field(default=1024, ge=1)
+    max_dispatched: int = Field(default=48, ge=1, le=1024)
+    max_dispatched_per_node: int = Field(default=4096, ge=1)
+    max_queued: int = Field(default=256, ge=1)
+    max_queued_bytes: int = Field(default=16 * MEBIBYTE, ge=1024)
     max_body_bytes: int = Field(default=100 * MEBIBYTE, ge=1024)
     insert_window: Annotated[float, Field(ge=0, le=60)] = 2
     retention: Annotated[float, Field(ge=3600)] = 7 * 86_400

@@ -203,6 +203,7 @@ async def call_relay(folder: Path, **calls: Any) -> AsyncIterator[CallRelay]:
                 base_url=services.addresses.api_url,
                 headers={"Authorization": f"Bearer {store.api_key}"},
                 timeout=15,
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=200),
                 trust_env=False,
             ) as api:
                 relay = CallRelay(store, services, registry, api, tasks, clock)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cloud_connect.tunnel import ResponseHead
     from cloud_connect_relay.calls.ledger import Ledger
     from cloud_connect_relay.calls.running import RunningCall
+    from cloud_connect_relay.calls.turn_desk import TurnDesk
     from cloud_connect_relay.gateway.registry import LiveSession
     from cloud_connect_relay.router import Router
 
@@ -83,15 +84,29 @@ class Dispatcher:
     """Brings calls to agents, as far as repeating them does no harm."""
 
     def __init__(
-        self, router: "Router", ledger: "Ledger", *, clock: Callable[[], float] = time.time
+        self,
+        router: "Router",
+        desk: "TurnDesk",
+        ledger: "Ledger",
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._router: Final = router
+        self._desk: Final = desk
         self._ledger: Final = ledger
         self._clock: Final = clock
 
     def is_ready(self, call: "RunningCall") -> bool:
-        """Whether a connector would take *call* at once."""
-        return self._router.best(call.spec.subscription_id, call.spec.target) is not None
+        """Whether a connector would take *call* at once.
+
+        Raises:
+            QuotaExceededError: If it would not even let it wait.
+        """
+        live = self._router.best(call.spec.subscription_id, call.spec.target)
+        if live is None:
+            return False
+        self._desk.check_room(call, live)
+        return self._desk.is_free(call, live)
 
     async def dispatch(
         self,
@@ -112,8 +127,8 @@ class Dispatcher:
         Raises:
             AgentOfflineError: If no connector took it in time, or those that took a read broke.
             OutcomeUnknownError: If the connection broke after a write was dispatched.
-            QuotaExceededError: If each connector has as many calls as its session may carry, or
-                too many calls wait for it.
+            QuotaExceededError: If each connector has as many calls as it takes, or too many
+                calls wait for it.
             BodyTooLargeError: If its parameters do not fit a head.
         """
         attempts = attempts or Attempts()
@@ -149,11 +164,12 @@ class Dispatcher:
                 avoid=attempts.broken,
                 steady=spec.operation in _STEADY,
             )
-            if spec.writes:
-                call.started = True
-                call.dispatched(live.connector_id, name=live.name, now=self._clock())
-                await self._ledger.dispatching(call)
             try:
+                await self._desk.admit(call, live)
+                if spec.writes:
+                    call.started = True
+                    call.dispatched(live.connector_id, name=live.name, now=self._clock())
+                    await self._ledger.dispatching(call)
                 exchange = await live.session.open(
                     _request(call), end_stream=bodiless and not spec.body
                 )

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 from secrets import token_bytes
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cloud_connect.errors import CloudConnectError, Outcome
 from cloud_connect_relay.calls.quotas import Quotas
@@ -12,6 +12,9 @@ from cloud_connect_relay.calls.spec import CallSpec
 from cloud_connect_relay.calls.times import CallTimes
 from cloud_connect_relay.ids import ALPHABET
 from cloud_connect_relay.storage.calls import CallRecord, CallState
+
+if TYPE_CHECKING:
+    from cloud_connect_relay.calls.turns import Turn
 
 __all__ = ["RunningCall", "RunningCalls"]
 
@@ -47,6 +50,7 @@ class RunningCall:
         recorded: Its end is in the store, so its idempotency key is free for a repeat.
         changed: Something about it is not in the store yet.
         timeouts: What ends it; put off while a long body makes progress.
+        turns: The places that it holds at its connector and at this node.
     """
 
     __slots__ = (
@@ -75,6 +79,7 @@ class RunningCall:
         "stored",
         "timeouts",
         "times",
+        "turns",
         "upsert",
     )
 
@@ -104,6 +109,7 @@ class RunningCall:
         self.stored = False
         self.changed = True
         self.timeouts: Final[list[asyncio.Timeout]] = []
+        self.turns: Final[list[Turn]] = []
         self.recorded: Final = asyncio.Event()
 
     @property
@@ -122,9 +128,19 @@ class RunningCall:
         self.changed = True
 
     def answered(self, hops: Mapping[str, float]) -> None:
-        """Note that the head of an answer came, and what it says of the agent's time."""
-        self.times.answered = asyncio.get_running_loop().time()
+        """Note that the head of an answer came, and what it says of the agent's time.
+
+        If the answer goes on for long, others take its turn.
+        """
+        self.times.answered = now = asyncio.get_running_loop().time()
         self.times.told(hops)
+        for turn in self.turns:
+            turn.streaming_since = now
+
+    def give_turns_back(self) -> None:
+        """Let others go in its place."""
+        while self.turns:
+            self.turns.pop().give_back()
 
     def progressed(self, size: int = 0) -> None:
         """Put its end off: a piece of a long request body went through, or of an answer came.
@@ -242,6 +258,7 @@ class RunningCalls:
         if self._calls.pop(call.id, None) is None:
             return
         self.free_key(call)
+        call.give_turns_back()
         spec = call.spec
         self._quotas.release(
             spec.subscription_id, spec.key_id, size=call.sent_bytes + call.received_bytes

@@ -26,6 +26,7 @@ from cloud_connect_relay.calls.results import Results
 from cloud_connect_relay.calls.running import RunningCalls
 from cloud_connect_relay.calls.sources import DataSourceDirectory
 from cloud_connect_relay.calls.tenure import Tenure
+from cloud_connect_relay.calls.turn_desk import TurnDesk
 from cloud_connect_relay.calls.writes import Writes
 from cloud_connect_relay.router import Router
 from cloud_connect_relay.storage.calls import CallFilter, CallRecord, CallsOfAll
@@ -77,7 +78,8 @@ class CallService:
         self._router: Final = Router(
             registry, storage, connector_wait=settings.connector_wait, clock=clock
         )
-        dispatcher = Dispatcher(self._router, self._ledger, clock=clock)
+        self._desk: Final = TurnDesk(registry, settings)
+        dispatcher = Dispatcher(self._router, self._desk, self._ledger, clock=clock)
         journals = Journals(registry, clock=clock)
         self._resolution: Final = Resolution(registry, journals, self._records, clock=clock)
         recovery = Recovery(journals, self._resolution)
@@ -104,6 +106,8 @@ class CallService:
             tasks=tasks,
         )
         metrics.calls_running.set_function(lambda: len(self._running))
+        metrics.calls_queued.set_function(lambda: self._desk.waiting)
+        metrics.queued_bytes.set_function(lambda: self._desk.waiting_bytes)
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -142,15 +146,16 @@ class CallService:
                         clock=clock,
                     )
                     service._interrupted(await tenure.begin())
-                    resolving = tasks.create_task(service._resolution.run(), name="call-resolution")
-                    keeping = tasks.create_task(
-                        tenure.keep(service._interrupted), name="call-tenure"
-                    )
+                    loops = [
+                        tasks.create_task(service._resolution.run(), name="call-resolution"),
+                        tasks.create_task(tenure.keep(service._interrupted), name="call-tenure"),
+                        tasks.create_task(service._desk.follow(), name="call-turns"),
+                    ]
                     try:
                         yield service
                     finally:
-                        keeping.cancel()
-                        resolving.cancel()
+                        for loop in loops:
+                            loop.cancel()
                         service._writes.stop()
             finally:
                 ledger.close()

@@ -62,7 +62,7 @@ class ClosableLink(Protocol):
         ...
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, weakref_slot=True)
 class LiveSession:
     """One connected agent.
 
@@ -71,6 +71,7 @@ class LiveSession:
         instance: Which process of the agent it is; a restart has another one.
         certificate: Whether the agent saw the certificate that this relay knows.
         flagged_draining: An administrator drains it.
+        waiting: Calls that wait for their turn at it.
         echo: How the last echoes went.
         broke_at: When it broke a call off, on the sessions' clock.
     """
@@ -88,6 +89,7 @@ class LiveSession:
     report: Report = field(default_factory=Report)
     flagged_draining: bool = False
     echo: EchoNotes = field(default_factory=EchoNotes)
+    waiting: int = 0
     broke_at: float | None = None
 
     @property

@@ -1,0 +1,178 @@
+"""A queue without I/O in which nobody waits for somebody else's flood: deficit round robin."""
+
+from collections import OrderedDict
+from enum import IntEnum
+from typing import Final, Generic, TypeVar
+
+__all__ = ["FairQueue", "Urgency"]
+
+_T = TypeVar("_T")
+
+_COST_BYTES: Final = 64 * 1024  # of a body that cost as much as one more call
+_MAX_COST: Final = 16  # a long body waits no more than so many rounds
+
+
+class Urgency(IntEnum):
+    """Who goes first among the calls of one key; the last of them wait longest."""
+
+    TEST = 0
+    PERSON = 1
+    BULK = 2
+
+
+class _Waiting(Generic[_T]):
+    __slots__ = ("cost", "item", "key", "size", "tenant", "urgency")
+
+    def __init__(self, item: _T, *, tenant: str, key: str, size: int, urgency: Urgency) -> None:
+        self.item: Final = item
+        self.tenant: Final = tenant
+        self.key: Final = key
+        self.size: Final = size
+        self.urgency: Final = urgency
+        self.cost: Final = min(_MAX_COST, 1 + size // _COST_BYTES)
+
+
+class _Flow(Generic[_T]):
+    """What waits of one key, the urgent first, else in order of arrival."""
+
+    __slots__ = ("_lines",)
+
+    def __init__(self) -> None:
+        self._lines: Final[tuple[dict[int, _Waiting[_T]], ...]] = tuple({} for _ in Urgency)
+
+    def __bool__(self) -> bool:
+        return any(self._lines)
+
+    def add(self, number: int, waiting: _Waiting[_T]) -> None:
+        self._lines[waiting.urgency][number] = waiting
+
+    def remove(self, number: int, waiting: _Waiting[_T]) -> None:
+        del self._lines[waiting.urgency][number]
+
+    def head(self, least: Urgency) -> tuple[int, _Waiting[_T]] | None:
+        for line in self._lines[: least + 1]:
+            if line:
+                return next(iter(line.items()))
+        return None
+
+
+class _Tenant(Generic[_T]):
+    """What waits of one subscription, key by key."""
+
+    __slots__ = ("flows", "ring")
+
+    def __init__(self) -> None:
+        self.flows: Final[dict[str, _Flow[_T]]] = {}
+        self.ring: Final = _Ring()
+
+    def head(self, least: Urgency) -> tuple[int, _Waiting[_T]] | None:
+        heads = {name: flow.head(least) for name, flow in self.flows.items()}
+        name = self.ring.next({name: head[1].cost for name, head in heads.items() if head})
+        return None if name is None else heads[name]
+
+
+class _Ring:
+    """Whose turn it is: each round gives everybody the same credit, and a turn costs some."""
+
+    __slots__ = ("_credit",)
+
+    def __init__(self) -> None:
+        self._credit: Final[OrderedDict[str, int]] = OrderedDict()  # in the order of turns
+
+    def join(self, name: str) -> None:
+        self._credit.setdefault(name, 0)
+
+    def leave(self, name: str) -> None:
+        del self._credit[name]  # whoever has nothing waiting saves nothing up
+
+    def next(self, costs: dict[str, int]) -> str | None:
+        """Return who is served next, given what it would cost each of those who may be."""
+        while costs:
+            name, credit = next(iter(self._credit.items()))
+            cost = costs.get(name)
+            if cost is not None:
+                if credit >= cost:
+                    return name
+                self._credit[name] = credit + 1
+            self._credit.move_to_end(name)
+        return None
+
+    def pay(self, name: str, cost: int) -> None:
+        self._credit[name] -= cost
+
+
+class FairQueue(Generic[_T]):
+    """Serves subscriptions in turn, and the keys of each in turn.
+
+    A part of the room is kept for urgent calls: bulk fills it last.
+
+    Args:
+        max_calls: Items that may wait.
+        max_bytes: Bytes of their bodies; one that is alone may be longer.
+
+    Attributes:
+        bytes: Of the bodies that wait.
+    """
+
+    def __init__(self, *, max_calls: int, max_bytes: int) -> None:
+        self._max_calls: Final = max_calls
+        self._max_bytes: Final = max_bytes
+        self._reserve: Final = max_calls // 16
+        self._tenants: Final[dict[str, _Tenant[_T]]] = {}
+        self._ring: Final = _Ring()
+        self._waiting: Final[dict[int, _Waiting[_T]]] = {}
+        self._numbers = 0
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def has_room(self, size: int, urgency: Urgency) -> bool:
+        """Whether an item of *size* bytes may wait."""
+        if len(self._waiting) >= self._max_calls - self._reserve * urgency:
+            return False
+        return self.bytes + size <= self._max_bytes or not self._waiting
+
+    def add(self, item: _T, *, tenant: str, key: str, size: int, urgency: Urgency) -> int | None:
+        """Let *item* wait and return its number; ``None`` if there is no room for it."""
+        if not self.has_room(size, urgency):
+            return None
+        self._numbers += 1
+        number = self._numbers
+        waiting = _Waiting(item, tenant=tenant, key=key, size=size, urgency=urgency)
+        self._waiting[number] = waiting
+        self.bytes += size
+        of_tenant = self._tenants.setdefault(tenant, _Tenant())
+        of_tenant.flows.setdefault(key, _Flow()).add(number, waiting)
+        of_tenant.ring.join(key)
+        self._ring.join(tenant)
+        return number
+
+    def remove(self, number: int) -> None:
+        """Let the item with *number* wait no more; without effect if it does not."""
+        waiting = self._waiting.pop(number, None)
+        if waiting is None:
+            return
+        self.bytes -= waiting.size
+        tenant = self._tenants[waiting.tenant]
+        flow = tenant.flows[waiting.key]
+        flow.remove(number, waiting)
+        if not flow:
+            del tenant.flows[waiting.key]
+            tenant.ring.leave(waiting.key)
+        if not tenant.flows:
+            del self._tenants[waiting.tenant]
+            self._ring.leave(waiting.tenant)
+
+    def take(self, least: Urgency = Urgency.BULK) -> _T | None:
+        """Return the next item in turn, of those at least so urgent; it waits no more."""
+        heads = {name: tenant.head(least) for name, tenant in self._tenants.items()}
+        name = self._ring.next({name: head[1].cost for name, head in heads.items() if head})
+        head = None if name is None else heads[name]
+        if name is None or head is None:
+            return None
+        number, waiting = head
+        self._ring.pay(name, waiting.cost)
+        self._tenants[name].ring.pay(waiting.key, waiting.cost)
+        self.remove(number)
+        return waiting.item
