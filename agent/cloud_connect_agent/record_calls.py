@@ -131,7 +131,10 @@ class RecordCalls:
                 done = await self._executor.update(params, record, call.deadline)
             else:
                 done = await self._executor.delete(params, call.deadline)
-            return Answer(head=completed(status, JSON_HEADERS), body=orjson.dumps(done))
+            head = completed(status, JSON_HEADERS).model_copy(
+                update={"already_absent": done.get("already_absent") is True}
+            )
+            return Answer(head=head, body=orjson.dumps(done))
 
         await self.journaled(call, operation, params, body, work)
 

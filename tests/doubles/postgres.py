@@ -1,5 +1,6 @@
 """A real PostgreSQL server of the test run: on a Unix socket, in a folder that goes with it."""
 
+import json
 import os
 import pwd
 import shutil
@@ -10,9 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
-__all__ = ["PostgresServer", "postgres_server"]
+__all__ = ["PostgresServer", "postgres_server", "rows_of"]
 
 _BINARIES = Path("/usr/lib/postgresql")  # where Debian keeps them, a folder for each version
 
@@ -55,6 +57,15 @@ def postgres_server() -> Iterator[PostgresServer]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def rows_of(url: str, statement: str) -> list[dict[str, Any]]:
+    """Read a database of :meth:`PostgresServer.database` beside the relays that use it."""
+    parts = urlsplit(url)
+    where = ("--host", parse_qs(parts.query)["host"][0], "--username", "postgres")
+    wrapped = f"SELECT row_to_json(found) FROM ({statement}) AS found"  # noqa: S608 - a test's own
+    told = _run("psql", *where, "-X", "-A", "-t", "-d", parts.path[1:], "-c", wrapped)
+    return [json.loads(line) for line in told.splitlines()]
+
+
 def _account() -> dict[str, Any]:
     """The account that runs it: PostgreSQL refuses root."""
     if os.geteuid() != 0:
@@ -63,8 +74,8 @@ def _account() -> dict[str, Any]:
     return {"user": postgres.pw_uid, "group": postgres.pw_gid, "extra_groups": []}
 
 
-def _run(program: str, *arguments: str, **account: Any) -> None:
-    done = subprocess.run(
+def _run(program: str, *arguments: str, **account: Any) -> str:
+    done: subprocess.CompletedProcess[str] = subprocess.run(
         [_binary(program), *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -76,6 +87,7 @@ def _run(program: str, *arguments: str, **account: Any) -> None:
         **account,
     )
     assert done.returncode == 0, f"{program}: {done.stderr}"
+    return done.stdout
 
 
 def _binary(program: str) -> str:

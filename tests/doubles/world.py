@@ -23,8 +23,10 @@ from doubles.chaos_proxy import ChaosProxy
 from doubles.checker import check
 from doubles.history import Execution, History, JournalLine, Record
 from doubles.observing import POLL_INTERVAL, rows, until
+from doubles.postgres import rows_of
 from doubles.program import Program, running, told
 from doubles.world_agent import Agent
+from doubles.world_relay import client_of
 
 __all__ = ["ENVIRONMENT", "Agent", "World", "open_world", "until"]
 
@@ -39,6 +41,7 @@ class World:
     Attributes:
         simulator: The ready line of the simulator.
         callers: Who called; their attempts are in the history.
+        database_url: Where the relay keeps its state, if not in a SQLite file of its folder.
     """
 
     folder: Path
@@ -49,6 +52,7 @@ class World:
     agents: dict[str, Agent]
     seed: int
     callers: list[Caller] = field(default_factory=list)
+    database_url: str | None = None
 
     @property
     def simulator(self) -> dict[str, Any]:
@@ -145,10 +149,13 @@ class World:
         return await until(listed, within=within, what=f"status {status}")
 
     def records(self) -> list[Record]:
-        """What the relay keeps about calls, read beside it (SQLite only)."""
-        return [
-            Record.of(row) for row in rows(self.data_dir / "relay.sqlite3", "SELECT * FROM calls")
-        ]
+        """What the relay keeps about calls, read beside it."""
+        statement = "SELECT * FROM calls"
+        if self.database_url is not None:
+            found = rows_of(self.database_url, statement)
+        else:
+            found = rows(self.data_dir / "relay.sqlite3", statement)
+        return [Record.of(row) for row in found]
 
     async def history(self, *, within: float = 10.0) -> History:
         """What each party says of the run, once it has come to rest.
@@ -175,6 +182,26 @@ class World:
             ),
         )
 
+    @property
+    def store(self) -> tuple[str, ...]:
+        """The option that names the relay's folder; its settings file names the store."""
+        return ("--data-dir", str(self.data_dir))
+
+    @asynccontextmanager
+    async def node(
+        self, name: str, *, environment: Mapping[str, str] | None = None
+    ) -> AsyncIterator[tuple[Program, httpx.AsyncClient]]:
+        """Run another relay on the same store until the block ends."""
+        program = Program(
+            "cloud_connect_relay",
+            *("serve", *self.store, "--json", "--port", "0", "--tunnel-port", "0"),
+            *("--node", name),
+            log=self.folder / f"relay-{name}.log",
+            environment=environment,
+        )
+        async with running(program), client_of(program, self.api_key) as api:
+            yield program, api
+
     async def restart_relay(self) -> None:
         """Kill the relay and start it again on the same ports and store."""
         await self.relay.restart()
@@ -196,6 +223,7 @@ async def open_world(
     agent_settings: Mapping[str, str] | None = None,
     relay_environment: Mapping[str, str] | None = None,
     agent_environment: Mapping[str, str] | None = None,
+    database_url: str | None = None,
     seed: int = 1,
 ) -> AsyncIterator[World]:
     """Start everything, enrol and sign in each agent, and wait until all are listed as online.
@@ -206,13 +234,16 @@ async def open_world(
         hosted: Agents that the relay's operator runs.
         faults: What goes wrong in an agent's first life, by its name.
         relay_settings: TOML for the relay's settings file.
+        database_url: A PostgreSQL database for the relay.
         agent_settings: Variables such as ``CLOUD_CONNECT_TUNNEL__BACKOFF_CAP``.
     """
     print(f"world: seed {seed}")  # noqa: T201 - for a replay
     data_dir = folder / "relay"
     store = ("--data-dir", str(data_dir))
-    made = await told("cloud_connect_relay", "init", *store)
-    (data_dir / "relay.toml").write_text(relay_settings)
+    elsewhere = () if database_url is None else ("--database-url", database_url)
+    made = await told("cloud_connect_relay", "init", *store, *elsewhere)
+    named = "" if database_url is None else f'database_url = "{database_url}"\n'
+    (data_dir / "relay.toml").write_text(named + relay_settings)
     (data_dir / "relay.toml").chmod(0o600)
     async with AsyncExitStack() as stack:
         simulator = Program(
@@ -233,15 +264,7 @@ async def open_world(
         # The same ports again after a restart: agents and callers know no others.
         ports = ("--port", str(relay.ready["port"]), "--tunnel-port")
         relay.arguments = (*("serve", *store, "--json", *ports, str(relay.ready["tunnel_port"])),)
-        api = await stack.enter_async_context(
-            httpx.AsyncClient(
-                base_url=relay.ready["api_url"],
-                headers={"Authorization": f"Bearer {made['api_key']}"},
-                timeout=httpx.Timeout(90, connect=10),
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=200),
-                trust_env=False,
-            )
-        )
+        api = await stack.enter_async_context(client_of(relay, made["api_key"]))
         world = World(
             folder=folder,
             relay=relay,
@@ -250,6 +273,7 @@ async def open_world(
             api_key=made["api_key"],
             agents={},
             seed=seed,
+            database_url=database_url,
         )
         origin = httpx.URL(simulator.ready["api_url"])
         enrolling = {}

@@ -77,6 +77,7 @@ class ResponseHead(_Head):
     """What opens an answer.
 
     Attributes:
+        already_absent: A deletion was repeated; what it deletes was gone by then.
         hops: Milliseconds spent at each hop until here, by its name.
     """
 
@@ -86,6 +87,7 @@ class ResponseHead(_Head):
     total_items: int | None = None
     replayed: bool = False
     message: str | None = None
+    already_absent: bool = False
     problem: Problem | None = None
     hops: Hops = {}
 

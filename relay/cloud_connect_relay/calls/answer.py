@@ -37,6 +37,7 @@ class Answer:
         total_items: How many rows the query has in all, once that is known.
         paging: The cursor of the rows that remain, once the body has ended.
         message: A sentence for people about what was done.
+        already_absent: It is that of a deletion which found deleted what it had deleted.
         rows: The rows of the body so far, if whoever passes it on counts them.
         received_bytes: Its bytes so far.
         ended: Whether all of the body has come.
@@ -67,6 +68,7 @@ class Answer:
         self.paging = paging
         self.outcome: Outcome | None = None
         self.message: str | None = None
+        self.already_absent = False
         self.hops: Mapping[str, float] = {}
         self.times: CallTimes | None = None
         self.received_bytes = 0
@@ -100,6 +102,7 @@ class Answer:
         self.total_items = head.total_items
         self.outcome = head.outcome
         self.message = head.message
+        self.already_absent = head.already_absent
         self.hops = head.hops
         self.received_bytes = 0
         self.rows = None

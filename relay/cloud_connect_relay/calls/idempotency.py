@@ -120,12 +120,14 @@ def mismatch() -> IdempotencyMismatchError:
     )
 
 
-def conflict(call_id: str | None) -> IdempotencyConflictError:
-    """Return the refusal of a repeat while the first attempt, *call_id*, runs."""
-    error = IdempotencyConflictError(
+def conflict() -> IdempotencyConflictError:
+    """Return the refusal of a repeat while the first attempt runs.
+
+    It does not name that attempt: what is certain of this one, that it was not executed, is
+    not certain of the other.
+    """
+    return IdempotencyConflictError(
         "A call with this Idempotency-Key is still running; repeat the request in a moment to get"
         " its answer.",
         retry_after=1.0,
     )
-    error.call_id = call_id
-    return error

@@ -45,6 +45,7 @@ class Finding:
     status: int | None = None
     code: str | None = None
     detail: str | None = None
+    already_absent: bool = False
 
 
 class Journals:
@@ -119,7 +120,12 @@ class Journals:
 def _finding(head: "ResponseHead", *, since: float) -> Finding:
     problem = head.problem
     if problem is None:
-        return Finding(outcome=head.outcome, since=since, status=head.status)
+        return Finding(
+            outcome=head.outcome,
+            since=since,
+            status=head.status,
+            already_absent=head.already_absent,
+        )
     if problem.code == ErrorCode.NOT_FOUND:
         # Either the agent never heard of the call, or it did not keep the answer.
         return Finding(

@@ -61,8 +61,9 @@ class IdempotencyKeys:
             await holder.recorded.wait()  # its answer is out, its record on its way to the disk
             holder = self._running.with_key(spec.subscription_id, key)
         if holder is not None:
-            same = holder.spec.fingerprint == spec.fingerprint
-            raise conflict(holder.id) if same else mismatch()
+            if holder.spec.fingerprint != spec.fingerprint:
+                raise mismatch()
+            raise conflict()
         call = self._lifecycle.admit(spec)  # from here on the key is held, whoever else comes
         granted = False
         try:
@@ -81,7 +82,7 @@ class IdempotencyKeys:
             case Verdict.REPLAY:
                 return await self._recovery.stored(earlier)
             case _:
-                raise conflict(earlier.id)
+                raise conflict()
 
     async def _bind(self, call: "RunningCall", key: str) -> "CallRecord | None":
         """Bind the key to *call*; return the call that has it, if that one keeps it.
@@ -104,4 +105,4 @@ class IdempotencyKeys:
             earlier = await self._resolution.resolve(earlier)
             if judge(earlier, digest=call.spec.fingerprint) is not Verdict.RELEASED:
                 return earlier
-        raise conflict(None)
+        raise conflict()

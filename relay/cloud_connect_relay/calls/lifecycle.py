@@ -44,6 +44,7 @@ class Lifecycle:
     def completed(self, call: "RunningCall", answer: "Answer") -> None:
         """Note that *call* has been answered."""
         _measure(call, answer)
+        call.already_absent = answer.already_absent
         call.completed(status=answer.status, now=self._clock(), outcome=answer.outcome)
 
     def failed(

@@ -165,6 +165,7 @@ def settled_by(record: CallRecord, finding: "Finding", *, now: float) -> CallRec
                 status=finding.status or record.status,
                 code=finding.code,
                 detail=finding.detail,
+                already_absent=finding.already_absent,
                 finished_at=record.finished_at or now,
             )
         case Outcome.NOT_EXECUTED:

@@ -62,6 +62,7 @@ async def test_same_key_for_another_request_is_a_mismatch(relay: CallRelay) -> N
     assert list(agent.executed.values()) == [1]
 
 
+@pytest.mark.catalogue("T9")
 async def test_another_subscription_has_keys_of_its_own(relay: CallRelay) -> None:
     _, base = await relay.ready()
     await create(relay, base)
@@ -223,6 +224,7 @@ async def test_unknown_call_that_proves_undone_releases_its_key(relay: CallRelay
     assert again.headers["cloud-connect-call-id"] != first.json()["call_id"]
 
 
+@pytest.mark.catalogue("T10")
 async def test_key_is_kept_for_a_day(relay: CallRelay) -> None:
     agent, base = await relay.ready()
     await create(relay, base)
