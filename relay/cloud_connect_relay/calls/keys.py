@@ -1,5 +1,6 @@
 """Idempotency keys at work: a repeated write gets the answer of the first one."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -65,15 +66,19 @@ class IdempotencyKeys:
                 raise mismatch()
             raise conflict()
         call = self._lifecycle.admit(spec)  # from here on the key is held, whoever else comes
-        granted = False
         try:
             earlier = await self._bind(call, key)
-            granted = earlier is None
-        finally:
-            if not granted:
-                self._running.release(call)
+        except asyncio.CancelledError:
+            # The store may have taken it all the same: what it keeps must come to an end.
+            self._lifecycle.cancelled(call)
+            self._lifecycle.leave(call)
+            raise
+        except BaseException:
+            self._running.release(call)
+            raise
         if earlier is None:
             return call
+        self._running.release(call)
         match judge(earlier, digest=spec.fingerprint):
             case Verdict.MISMATCH:
                 raise mismatch()

@@ -47,6 +47,7 @@ class Ledger:
             InternalError: If that cannot be stored; the call must not go on.
         """
         call.owner = self._tenure.run_id
+        call.claimed = True
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
@@ -164,16 +165,18 @@ class Ledger:
         return True
 
     async def _insert(self, fresh: "list[RunningCall]") -> None:
-        if not fresh:
-            return
+        doubtful = [call for call in fresh if call.claimed]  # cancelled while the store took them
+        others = [call for call in fresh if not call.claimed]
         try:
-            await self._calls.insert_all([call.record() for call in fresh])
+            if others:
+                await self._calls.insert_all([call.record() for call in others])
         except IntegrityError:
             # An insert that seemed to fail had been committed: find out one by one.
-            for call in fresh:
-                try:
-                    await self._calls.insert(call.record())
-                except IntegrityError:
-                    await self._calls.update(call.record())
+            doubtful = fresh
+        for call in doubtful:
+            try:
+                await self._calls.insert(call.record())
+            except IntegrityError:
+                await self._calls.update(call.record())
         for call in fresh:
             call.stored = True

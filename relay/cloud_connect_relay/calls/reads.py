@@ -16,6 +16,7 @@ from cloud_connect_relay.calls.answer import Answer, BrokenAnswerError
 from cloud_connect_relay.calls.dispatch import Attempts
 from cloud_connect_relay.calls.failures import error_of
 from cloud_connect_relay.calls.lateness import explained, overdue, until_deadline
+from cloud_connect_relay.calls.running import ending
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -117,8 +118,7 @@ class _Reading:
     async def _open(self, call: "RunningCall") -> Answer:
         """Return the answer once some of its body is here: until then another agent can give it."""
         try:
-            async with asyncio.timeout_at(call.deadline) as timeout:
-                call.timeouts.append(timeout)
+            async with asyncio.timeout_at(call.deadline) as timeout, ending(call, timeout):
                 while True:
                     answer = await self._ask(call)
                     try:

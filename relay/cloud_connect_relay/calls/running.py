@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 from secrets import token_bytes
+from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from cloud_connect.errors import CloudConnectError, Outcome
@@ -16,7 +17,7 @@ from cloud_connect_relay.storage.calls import CallRecord, CallState
 if TYPE_CHECKING:
     from cloud_connect_relay.calls.turns import Turn
 
-__all__ = ["RunningCall", "RunningCalls"]
+__all__ = ["RunningCall", "RunningCalls", "ending"]
 
 _PROGRESS_SECONDS: Final = 60.0  # without progress, after which a call that made some is given up
 _ID_CHARS: Final = 16  # of 5 bits each
@@ -46,6 +47,7 @@ class RunningCall:
         owner: The run of this node that its record belongs to.
         upsert: Its agent finds the record again that an earlier attempt made.
         already_absent: Its agent found deleted what it had deleted itself.
+        claimed: Its record was sent to the store, which may have taken it.
         stored: Its record is in the store already.
         recorded: Its end is in the store, so its idempotency key is free for a repeat.
         changed: Something about it is not in the store yet.
@@ -56,6 +58,7 @@ class RunningCall:
     __slots__ = (
         "already_absent",
         "changed",
+        "claimed",
         "code",
         "connector_id",
         "connector_name",
@@ -106,6 +109,7 @@ class RunningCall:
         self.owner: str | None = None
         self.upsert = False
         self.already_absent = False
+        self.claimed = False
         self.stored = False
         self.changed = True
         self.timeouts: Final[list[asyncio.Timeout]] = []
@@ -225,6 +229,30 @@ class RunningCall:
             upsert=self.upsert,
             already_absent=self.already_absent,
         )
+
+
+class ending:  # noqa: N801  reads as the statement that it is: async with …, ending(call, timeout)
+    """Have a timeout end the call, and be put off with it, until the block is left.
+
+    A class with slots: it is on the path of every pass-through request.
+    """
+
+    __slots__ = ("_timeout", "_timeouts")
+
+    def __init__(self, call: RunningCall, timeout: asyncio.Timeout) -> None:
+        self._timeouts: Final = call.timeouts
+        self._timeout: Final = timeout
+
+    async def __aenter__(self) -> None:
+        self._timeouts.append(self._timeout)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._timeouts.remove(self._timeout)  # one that is over must not be put off
 
 
 class RunningCalls:

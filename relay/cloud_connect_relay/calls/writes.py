@@ -19,6 +19,7 @@ from cloud_connect.tunnel import ResetCode
 from cloud_connect_relay.calls.answer import Answer
 from cloud_connect_relay.calls.failures import error_of
 from cloud_connect_relay.calls.lateness import explained, overdue, until_deadline
+from cloud_connect_relay.calls.running import ending
 
 if TYPE_CHECKING:
     from cloud_connect.exchange import Exchange
@@ -135,8 +136,7 @@ class Writes:
     async def _wait(self, execution: _Execution) -> None:
         call = execution.call
         try:
-            async with asyncio.timeout_at(call.deadline) as timeout:
-                call.timeouts.append(timeout)
+            async with asyncio.timeout_at(call.deadline) as timeout, ending(call, timeout):
                 await execution.finished.wait()
         except TimeoutError:
             error: CloudConnectError
@@ -152,8 +152,8 @@ class Writes:
         """Run the write to its end; whatever happens is in *execution* and in the record."""
         call = execution.call
         try:
-            async with asyncio.timeout_at(call.deadline + _GRACE_SECONDS) as timeout:
-                call.timeouts.append(timeout)
+            late = call.deadline + _GRACE_SECONDS
+            async with asyncio.timeout_at(late) as timeout, ending(call, timeout):
                 execution.answer = await self._perform(execution)
             self._lifecycle.completed(call, execution.answer)
         except CloudConnectError as error:
