@@ -19,6 +19,7 @@ def test_demo_tells_every_step_and_ends_well() -> None:
         "Updated",
         "500 rows",
         "Deleted",
+        "Ran on the hosted agent",
         "Every step succeeded.",
     ):
         assert step in told.stdout

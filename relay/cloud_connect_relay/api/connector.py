@@ -68,6 +68,12 @@ _NATIVE: Final = frozenset(
     }
 )
 
+# Where a test ends that its agent did not begin, or not finish.
+_STEPS: Final = {
+    ErrorCode.DATA_SOURCE_INCOMPLETE: "Details",
+    ErrorCode.POLICY_DENIED: "Policy",
+}
+
 
 class _TestAnswer(BaseModel):
     model_config = ConfigDict(extra="ignore")
@@ -155,7 +161,7 @@ async def test_connection(
     try:
         target = target_of(source)
     except DataSourceIncompleteError as error:
-        return _refused(error)
+        return _untested(error)
     spec = CallSpec(
         subscription_id=principal.subscription_id,
         key_id=principal.key_id,
@@ -178,7 +184,7 @@ async def test_connection(
         headers = answer_headers(answer, media_type="application/json")
         await reply.whole(200, headers, to_json(document))
 
-    return CallResponse(run, refuse=_refused)
+    return CallResponse(run, refuse=_untested)
 
 
 @router.post("/tree", response_class=Response, responses=_ANSWERS)
@@ -317,13 +323,21 @@ def _refused(error: CloudConnectError) -> Response:
         return error_response(error, "/api/datasources/-/query")
     if error.code in _NATIVE:
         return call_problem(error)
-    response = _unsuccessful(error.message, error)
-    return with_call(response, error)
+    return with_call(_unsuccessful(error.message, error), error)
 
 
-def _unsuccessful(message: str, error: CloudConnectError | None = None) -> Response:
+def _untested(error: CloudConnectError) -> Response:
+    """Return why a test did not get to its agent's steps, as the step before them."""
+    if error.code in _NATIVE:
+        return _refused(error)
+    name = _STEPS.get(error.code, "Connector")
+    step = {"step": 0, "name": name, "status": "FAIL", "message": error.message}
+    return with_call(_unsuccessful(error.message, error, steps=[step]), error)
+
+
+def _unsuccessful(message: str, error: CloudConnectError | None = None, **more: Any) -> Response:
     """Return the platform's ``success: false``; programs read under ``data`` what it means."""
-    document: dict[str, Any] = {"success": False, "message": message}
+    document: dict[str, Any] = {"success": False, "message": message, **more}
     if error is not None:
         document["data"] = describe(error, call_id=error.call_id, lookup=lookup_of(error))
     return Response(to_json(document), media_type="application/json")

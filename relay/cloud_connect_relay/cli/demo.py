@@ -20,7 +20,7 @@ __all__ = ["demo"]
 @click.command()
 @click.option("--once", is_flag=True, help="Exit after the last step instead of running on.")
 def demo(*, once: bool) -> None:
-    """Start a relay, a Procore simulator and an agent, and run calls through them.
+    """Start a relay, a Procore simulator and two agents, and run calls through them.
 
     Everything runs on this machine, in a temporary folder that is removed at the end.
     """
@@ -35,7 +35,7 @@ def demo(*, once: bool) -> None:
 
 
 async def _run(console: Console, *, once: bool) -> None:
-    console.print("[bold]Cloud Connect demo[/bold]  relay, simulator and agent on this machine\n")
+    console.print("[bold]Cloud Connect demo[/bold]  relay, simulator and agents on this machine\n")
     began = time.monotonic()
 
     def tell(title: str, detail: str) -> None:
@@ -49,7 +49,7 @@ async def _run(console: Console, *, once: bool) -> None:
         console.print(line)
 
     with tempfile.TemporaryDirectory(prefix="cloud-connect-demo-") as folder:
-        async with start_ensemble(Path(folder), tell=tell) as ensemble:
+        async with start_ensemble(Path(folder), tell=tell, hosted=True) as ensemble:
             datasource_id = await tell_story(ensemble, tell=tell)
             console.print("\n[bold green]Every step succeeded.[/bold green]")
             if once:

@@ -71,6 +71,7 @@ def create(
             ("Id", made["id"]),
             ("Group", made["group"]),
             ("Policy", f"at most {made['policy_class']}"),
+            ("Runs", "with the relay's operator" if made["hosted"] else "on the company's PC"),
             ("Expires", made["expires_at"]),
         ]
     )

@@ -1,8 +1,8 @@
-"""A relay, a simulator and an enrolled agent on loopback, each a process of its own."""
+"""A relay, a simulator and enrolled agents on loopback, each a process of its own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -58,11 +58,14 @@ async def start_ensemble(
     policy: str = "read-write",
     simulator_arguments: tuple[str, ...] = (),
     relay_arguments: tuple[str, ...] = (),
+    hosted: bool = False,
 ) -> AsyncIterator[Ensemble]:
     """Start all three, enrol the agent, sign it in, and wait until it is listed.
 
     Args:
         folder: Where their files go; it must exist and be private.
+        hosted: Start a second agent, as the relay's operator would for data sources that do not
+            use Cloud Connect.
 
     Raises:
         ProgramError: If one of them does not start or refuses a step.
@@ -92,83 +95,101 @@ async def start_ensemble(
             timeout=httpx.Timeout(60, connect=5),
             trust_env=False,
         ) as api,
+        AsyncExitStack() as agents,
     ):
         tell("Relay ready", relay["api_url"])
         tell("Procore simulator ready", simulator["api_url"])
-        await _enrol(
-            api,
-            home,
-            relay_url=relay["api_url"],
-            policy=policy,
-            simulator=simulator,
-            tell=tell,
+        enrolment = _Enrolment(
+            api=api, relay_url=relay["api_url"], policy=policy, simulator=simulator, tell=tell
         )
-        async with program(
-            "cloud_connect_agent",
-            *("run", "--home", str(home)),
-            log=folder / "agent.log",
-            says_ready=False,
-        ) as agent:
-            connector = await _listed(api, agent["ended"], folder / "agent.log")
-            tell("Listed under Connectors", _connector_line(connector))
-            yield Ensemble(
-                api=api,
-                api_url=relay["api_url"],
-                api_key=made["api_key"],
-                administrator=made["administrator"],
-                simulator=simulator,
-                connector=connector,
-                home=home,
-                data_dir=data_dir,
-                pids={
-                    "relay": relay["pid"],
-                    "simulator": simulator["pid"],
-                    "agent": agent["pid"],
-                },
+        async with asyncio.TaskGroup() as tasks:
+            enrolling = [tasks.create_task(enrolment.enrol(home, "demo-pc"), name="enrol")]
+            if hosted:
+                enrolling.append(
+                    tasks.create_task(
+                        enrolment.enrol(folder / "hosted", "demo-hosted", hosted=True),
+                        name="enrol-hosted",
+                    )
+                )
+        pids = {"relay": relay["pid"], "simulator": simulator["pid"]}
+        listed = []
+        for name, at in (("agent", home), ("hosted", folder / "hosted"))[: len(enrolling)]:
+            started = await agents.enter_async_context(
+                program(
+                    "cloud_connect_agent",
+                    *("run", "--home", str(at)),
+                    log=folder / f"{name}.log",
+                    says_ready=False,
+                )
             )
+            pids[name] = started["pid"]
+            listed.append((started["ended"], folder / f"{name}.log"))
+        for (ended, log), enrolled in zip(listed, enrolling, strict=True):
+            connector = await _listed(api, enrolled.result(), ended, log)
+            tell("Listed under Connectors", _connector_line(connector))
+        yield Ensemble(
+            api=api,
+            api_url=relay["api_url"],
+            api_key=made["api_key"],
+            administrator=made["administrator"],
+            simulator=simulator,
+            connector=await _listed(api, enrolling[0].result(), *listed[0]),
+            home=home,
+            data_dir=data_dir,
+            pids=pids,
+        )
 
 
-async def _enrol(
-    api: httpx.AsyncClient,
-    home: Path,
-    *,
-    relay_url: str,
-    policy: str,
-    simulator: dict[str, Any],
-    tell: Tell,
-) -> None:
-    token = (await api.post("/api/enrolment-tokens", json={"expires_in": 600})).json()["token"]
-    at_home = ("--home", str(home))
-    enrolled = await run_program(
-        "cloud_connect_agent",
-        *("enrol", *at_home, "--relay", relay_url, "--name", "demo-pc", "--policy", policy),
-        stdin=token,
-    )
-    tell("Agent enrolled", f"{enrolled['connector_id']}, {policy}")
-    app = simulator["environments"][ENVIRONMENT]
-    environment = ("--environment", ENVIRONMENT.replace("_", "-"))
-    urls = ("--api-url", simulator["api_url"], "--login-url", simulator["login_url"])
-    await run_program(
-        "cloud_connect_agent",
-        *("procore", "app", *at_home, *environment, *urls),
-        *("--client-id", app["client_id"], "--secret-stdin"),
-        stdin=app["client_secret"],
-    )
-    await run_program(
-        "cloud_connect_agent",
-        *("procore", "login", *at_home, *environment, "--grant", "client-credentials"),
-    )
-    tell("Signed in to Procore", "credentials stay with the agent")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Enrolment:
+    """What it takes to enrol agents and to sign them in."""
+
+    api: httpx.AsyncClient
+    relay_url: str
+    policy: str
+    simulator: dict[str, Any]
+    tell: Tell
+
+    async def enrol(self, home: Path, name: str, *, hosted: bool = False) -> str:
+        """Enrol an agent, sign it in and return the connector's id."""
+        asked = {"expires_in": 600, "hosted": hosted}
+        token = (await self.api.post("/api/enrolment-tokens", json=asked)).json()["token"]
+        at_home = ("--home", str(home))
+        enrolled = await run_program(
+            "cloud_connect_agent",
+            *("enrol", *at_home, "--relay", self.relay_url, "--name", name),
+            *("--policy", self.policy),
+            stdin=token,
+        )
+        connector_id: str = enrolled["connector_id"]
+        kind = "hosted beside the relay, " if hosted else ""
+        self.tell("Agent enrolled", f"{connector_id}, {kind}{self.policy}")
+        app = self.simulator["environments"][ENVIRONMENT]
+        environment = ("--environment", ENVIRONMENT.replace("_", "-"))
+        await run_program(
+            "cloud_connect_agent",
+            *("procore", "app", *at_home, *environment),
+            *("--api-url", self.simulator["api_url"]),
+            *("--login-url", self.simulator["login_url"]),
+            *("--client-id", app["client_id"], "--secret-stdin"),
+            stdin=app["client_secret"],
+        )
+        await run_program(
+            "cloud_connect_agent",
+            *("procore", "login", *at_home, *environment, "--grant", "client-credentials"),
+        )
+        self.tell("Signed in to Procore", "credentials stay with the agent")
+        return connector_id
 
 
-async def _listed(api: httpx.AsyncClient, ended: Callable[[], bool], log: Path) -> dict[str, Any]:
+async def _listed(
+    api: httpx.AsyncClient, connector_id: str, ended: Callable[[], bool], log: Path
+) -> dict[str, Any]:
     try:
         async with asyncio.timeout(LISTED_TIMEOUT):
             while not ended():
-                items = (await api.get("/api/connectors")).json()["items"]
-                online = [item for item in items if item["status"] == "online" and item["procore"]]
-                if online:
-                    found: dict[str, Any] = online[0]
+                found: dict[str, Any] = (await api.get(f"/api/connectors/{connector_id}")).json()
+                if found["status"] == "online" and found["procore"]:
                     return found
                 await asyncio.sleep(POLL_INTERVAL)
         raise ProgramError(f"The agent ended at once: {await last_words(log)}")
@@ -181,4 +202,5 @@ async def _listed(api: httpx.AsyncClient, ended: Callable[[], bool], log: Path) 
 def _connector_line(connector: dict[str, Any]) -> str:
     trip = connector.get("round_trip_ms")
     measured = f", round trip {trip:.1f} ms" if trip is not None else ""
-    return f"{connector['name']} is {connector['status']}{measured}"
+    hosted = ", hosted" if connector["hosted"] else ""
+    return f"{connector['name']} is {connector['status']}{hosted}{measured}"

@@ -35,6 +35,8 @@ async def tell_story(ensemble: Ensemble, *, tell: Tell) -> str:
     await _rfi(stage, tell)
     await _long_list(stage, tell)
     await _delete(stage, tell)
+    if "hosted" in ensemble.pids:
+        await _without_cloud_connect(stage, tell)
     return stage.base.rsplit("/", 1)[-1]
 
 
@@ -160,6 +162,25 @@ async def _delete(stage: _Stage, tell: Tell) -> None:
     gone = await stage.api.get(place, params=scope)
     _expect(gone.status_code == 404, "Delete the punch item: it is still there.")
     tell("Deleted", f"punch item {created['id']} (Procore itself has no delete for RFIs)")
+
+
+async def _without_cloud_connect(stage: _Stage, tell: Tell) -> None:
+    """Switch *Use Kianda Cloud Connect* off, run on the hosted connector, and switch it on."""
+    off = await _call(
+        "Switch Cloud Connect off", stage.api.put(stage.base, json={"useConnector": False})
+    )
+    _expect(off["useConnector"] is False, "Switch Cloud Connect off: it is still on.")
+    answer = await _call("Test the hosted connector", stage.api.post(f"{stage.base}/test"))
+    _expect(answer["success"], f"Test the hosted connector: {answer['message']}")
+    rows = await _call(
+        "Read on the hosted connector",
+        stage.api.get(
+            f"{stage.base}/records/rfis", params={"project_id": stage.project_id, "limit": 3}
+        ),
+    )
+    _expect(len(rows) == 3, f"Read on the hosted connector: {len(rows)} rows came.")
+    await _call("Switch Cloud Connect on", stage.api.put(stage.base, json={"useConnector": True}))
+    tell("Ran on the hosted agent", "with Use Kianda Cloud Connect off; it is on again")
 
 
 async def _call(title: str, request: Any, *, status: int = 200) -> Any:

@@ -36,6 +36,12 @@ def shown(answer: httpx.Response) -> Any:
     return {name: value for name, value in answer.json().items() if name != "data"}
 
 
+def failed_at(step: str, message: str) -> dict[str, Any]:
+    """A test that its agent did not begin, or not finish."""
+    steps = [{"step": 0, "name": step, "status": "FAIL", "message": message}]
+    return {"success": False, "message": message, "steps": steps}
+
+
 async def status_of(relay: CallRelay, base: str) -> tuple[str, str]:
     told = (await relay.api.get(base)).json()
     return told["status"], told["message"]
@@ -73,7 +79,7 @@ async def test_refused_test_fails_with_the_reason(relay: CallRelay) -> None:
     _, base = await relay.ready(ScriptedAgent(script={Operation.TEST: refusing(head)}))
     answer = await relay.api.post(f"{base}/test")
     assert answer.status_code == 200
-    assert shown(answer) == {"success": False, "message": "Sign in to Procore on the PC."}
+    assert shown(answer) == failed_at("Connector", "Sign in to Procore on the PC.")
     assert await status_of(relay, base) == ("test failed", "Sign in to Procore on the PC.")
 
 
@@ -81,8 +87,9 @@ async def test_test_without_a_connector_fails_with_a_sentence(relay: CallRelay) 
     base = await relay.datasource(await relay.enrol())
     answer = await relay.api.post(f"{base}/test")
     assert answer.status_code == 200
-    assert answer.json()["success"] is False
-    assert "No connector is connected" in answer.json()["message"]
+    told = answer.json()
+    assert "No connector is connected" in told["message"]
+    assert shown(answer) == failed_at("Connector", told["message"])
     assert (await status_of(relay, base))[0] == "test failed"
 
 
@@ -91,13 +98,12 @@ async def test_incomplete_data_source_is_told_what_it_lacks(relay: CallRelay, ac
     base = await relay.datasource(title="", settings={})
     answer = await relay.api.post(f"{base}/{action}", json=SELECT)
     assert answer.status_code == 200
-    assert shown(answer) == {
-        "success": False,
-        "message": (
-            "The data source is incomplete: it lacks a name, the Procore company id, the Procore"
-            " environment and a connector."
-        ),
-    }
+    message = (
+        "The data source is incomplete: it lacks a name, the Procore company id, the Procore"
+        " environment and a connector."
+    )
+    failed = failed_at("Details", message) if action == "test" else None
+    assert shown(answer) == (failed or {"success": False, "message": message})
     assert (await status_of(relay, base))[0] == "incomplete"
 
 
@@ -124,10 +130,9 @@ async def test_nonsense_of_an_agent_is_a_sentence(relay: CallRelay, body: bytes)
     for action in ("test", "tree"):
         answer = await relay.api.post(f"{base}/{action}")
         assert answer.status_code == 200
-        assert shown(answer) == {
-            "success": False,
-            "message": "The connector's answer is not understood.",
-        }
+        message = "The connector's answer is not understood."
+        failed = failed_at("Connector", message) if action == "test" else None
+        assert shown(answer) == (failed or {"success": False, "message": message})
 
 
 async def test_tree_is_passed_on(relay: CallRelay) -> None:
