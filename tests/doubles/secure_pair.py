@@ -1,0 +1,151 @@
+"""A relay with TLS and one agent enrolled at it, as real processes; nothing of Procore."""
+
+import asyncio
+import json
+import os
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from doubles.certificates import Authority
+from doubles.observing import until
+from doubles.program import Program, command, running, told
+from doubles.world_agent import Agent
+
+__all__ = ["SecurePair", "open_pair"]
+
+
+@dataclass(kw_only=True)
+class SecurePair:
+    """What runs.
+
+    Attributes:
+        host: The relay's name, as the agent dials it.
+        serve: The words that start the relay on the same ports, but for ``--host``.
+    """
+
+    host: str
+    relay: Program
+    agent: Agent
+    api_key: str
+    ca_file: Path
+    serve: tuple[str, ...]
+
+    @property
+    def tunnel_port(self) -> int:
+        port: int = self.relay.ready["tunnel_port"]
+        return port
+
+    async def connector(self) -> dict[str, Any]:
+        """How the relay lists the agent."""
+        trust = ssl.create_default_context(cafile=str(self.ca_file))
+        trust.check_hostname = False  # the test asks by address
+        async with httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {self.api_key}"}, verify=trust, trust_env=False
+        ) as client:
+            url = f"{self.relay.ready['api_url']}/api/connectors/{self.agent.connector_id}"
+            answer = await client.get(url)
+            answer.raise_for_status()
+            found: dict[str, Any] = answer.json()
+            return found
+
+    async def until_listed(self, *, within: float, **wanted: object) -> float:
+        """Wait until the relay lists the agent so; return the seconds."""
+
+        async def listed() -> bool:
+            try:
+                found = await self.connector()
+            except httpx.HTTPError:
+                return False
+            return all(found[name] == value for name, value in wanted.items())
+
+        return await until(listed, within=within, what=f"listed as {wanted}")
+
+
+@asynccontextmanager
+async def open_pair(
+    folder: Path,
+    *,
+    host: str = "localhost",
+    prefix: Sequence[str] = (),
+    settings: Mapping[str, str] | None = None,
+) -> AsyncIterator[SecurePair]:
+    """Start the relay on 127.0.0.1 and enrol the agent; the test starts that.
+
+    Args:
+        host: The name in the relay's certificate.
+        prefix: Words before each command of the agent.
+        settings: Variables of the agent.
+    """
+    authority = Authority.make()
+    certificate, key = authority.issue(folder, host)
+    ca_file = authority.trusted(folder)
+    store = ("--data-dir", str(folder / "relay"))
+    made = await told("cloud_connect_relay", "init", *store)
+    tls = ("--tls-cert", str(certificate), "--tls-key", str(key))
+    relay = Program(
+        "cloud_connect_relay",
+        *("serve", *store, "--json", "--port", "0", "--tunnel-port", "0", *tls),
+        log=folder / "relay.log",
+    )
+    async with running(relay):
+        ports = ("--port", str(relay.ready["port"]))
+        tunnel_ports = ("--tunnel-port", str(relay.ready["tunnel_port"]))
+        home = folder / "agent"
+        token = await told(
+            "cloud_connect_relay", "token", "create", *store, "--subscription", "Default"
+        )
+        enrolled = await _run(
+            [*prefix, *command("cloud_connect_agent", _enrolling(home, host, relay, ca_file))],
+            stdin=token["token"],
+        )
+        tunnel = f"wss://{host}:{relay.ready['tunnel_port']}/tunnel"
+        agent = Agent(
+            name="pc",
+            home=home,
+            connector_id=enrolled["connector_id"],
+            program=Program(
+                "cloud_connect_agent",
+                *("run", "--home", str(home)),
+                log=folder / "agent.log",
+                says_ready=False,
+                environment={"CLOUD_CONNECT_RELAY__TUNNEL_URL": tunnel, **(settings or {})},
+                prefix=prefix,
+            ),
+            tunnel=None,
+            procore=None,
+        )
+        yield SecurePair(
+            host=host,
+            relay=relay,
+            agent=agent,
+            api_key=made["api_key"],
+            ca_file=ca_file,
+            serve=("serve", *store, "--json", *ports, *tunnel_ports, *tls),
+        )
+
+
+def _enrolling(home: Path, host: str, relay: Program, ca_file: Path) -> tuple[str, ...]:
+    url = f"https://{host}:{relay.ready['port']}"
+    return ("enrol", "--home", str(home), "--relay", url, "--ca", str(ca_file), "--json")
+
+
+async def _run(words: Sequence[str], *, stdin: str) -> dict[str, Any]:
+    process = await asyncio.create_subprocess_exec(
+        *words,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=dict(os.environ),
+    )
+    async with asyncio.timeout(60):
+        output, errors = await process.communicate(stdin.encode())
+    assert process.returncode == 0, errors.decode()
+    found: dict[str, Any] = json.loads(output)
+    return found

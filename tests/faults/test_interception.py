@@ -1,0 +1,78 @@
+"""A proxy reads along in TLS, and the PC trusts its authority: seen by both ends, and refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from doubles.certificates import Authority
+from doubles.inspecting_proxy import COMPANY, inspecting_proxy
+from doubles.observing import until
+from doubles.secure_pair import SecurePair, open_pair
+
+pytestmark = pytest.mark.timeout(120)
+
+
+async def status_of(pair: SecurePair, state: str) -> dict[str, Any]:
+    """Wait until the PC's own status says *state*."""
+    found: dict[str, Any] = {}
+
+    async def reached() -> bool:
+        found.update(await pair.agent.status())
+        return bool(found["state"] == state)
+
+    await until(reached, within=30, what=f"state {state}")
+    return found
+
+
+@pytest.mark.catalogue("T30")
+async def test_reading_along_is_refused_and_shown_until_the_administrator_allows_it(
+    tmp_path: Path,
+) -> None:
+    company = Authority.make(COMPANY)
+    (tmp_path / "proxy").mkdir()
+    async with (
+        open_pair(tmp_path) as pair,
+        inspecting_proxy(
+            tmp_path / "proxy", company, host="localhost", port=pair.tunnel_port
+        ) as proxy,
+    ):
+        # IT has installed the proxy's authority beside the one that the relay's is of.
+        pair.ca_file.write_bytes(pair.ca_file.read_bytes() + company.pem)
+        agent = pair.agent.program
+        direct = agent.environment["CLOUD_CONNECT_RELAY__TUNNEL_URL"]
+        agent.environment["CLOUD_CONNECT_RELAY__TUNNEL_URL"] = direct.replace(
+            str(pair.tunnel_port), str(proxy.port)
+        )
+        await agent.start()
+        try:
+            shown = await status_of(pair, "intercepted")
+            assert not shown["connected"]
+            assert "a proxy in between reads the traffic" in shown["error"]
+            listed = await pair.connector()
+            assert (listed["status"], listed["certificate"]) == ("offline", "intercepted")
+            assert listed["intercepted_at"]
+            assert b"hello" not in proxy.seen, "WebSocket masks what clients send"
+            assert b"welcome" not in proxy.seen, "the relay never let it in"
+
+            await agent.stop()
+            agent.environment["CLOUD_CONNECT_RELAY__ALLOW_INTERCEPTED"] = "true"
+            await agent.start()
+            shown = await status_of(pair, "connected")
+            assert shown["certificate"] == "intercepted"
+            assert any("reads the traffic" in problem for problem in shown["problems"])
+            listed = await pair.connector()
+            assert (listed["status"], listed["certificate"]) == ("online", "intercepted")
+            assert listed["intercepted_at"] is None
+            assert b"welcome" in proxy.seen
+
+            # Without the proxy in between nothing is marked any longer.
+            await agent.stop()
+            agent.environment["CLOUD_CONNECT_RELAY__TUNNEL_URL"] = direct
+            await agent.start()
+            shown = await status_of(pair, "connected")
+            assert shown["certificate"] == "verified"
+            assert not any("reads the traffic" in problem for problem in shown["problems"])
+            assert (await pair.connector())["certificate"] == "verified"
+        finally:
+            await agent.stop()
