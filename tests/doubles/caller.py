@@ -1,6 +1,9 @@
 """A platform that calls through a relay and remembers every answer that it got."""
 
 import asyncio
+import hashlib
+import itertools
+import random
 import time
 import uuid
 from collections.abc import Mapping
@@ -8,11 +11,14 @@ from typing import Any, Final
 
 import httpx
 
-from doubles.history import Attempt, effect_of
+from doubles.history import Attempt, Delivery, effect_of
 
 __all__ = ["Caller"]
 
 PATIENCE: Final = 90.0  # seconds: longer than any deadline that a test gives
+
+# What the simulator's blobs repeat, made here again: nothing that is judged takes part in it.
+_BLOCK: Final = random.Random(20_260_101).randbytes(65_536)
 
 
 class Caller:
@@ -20,10 +26,12 @@ class Caller:
 
     Attributes:
         attempts: What was asked for and what was answered, in the order of the answers.
+        deliveries: The bodies that were fetched.
     """
 
     def __init__(self, api: httpx.AsyncClient, datasource_id: str, project_id: int) -> None:
         self.attempts: list[Attempt] = []
+        self.deliveries: list[Delivery] = []
         self.base: Final = f"/api/datasources/{datasource_id}"
         self.project_id: Final = project_id
         self._api: Final = api
@@ -75,6 +83,28 @@ class Caller:
             deadline=deadline,
         )
 
+    async def download(self, size: int, *, deadline: float | None = None) -> Delivery:
+        """Fetch a body of *size* bytes through the pass-through and note how it arrived."""
+        got = hashlib.sha256()
+        whole = False
+        headers = _deadline(deadline)
+        path = f"{self.base}/procore/rest/v1.0/simulator/blob?size={size}"
+        try:
+            async with self._api.stream("GET", path, headers=headers, timeout=PATIENCE) as answer:
+                async for part in answer.aiter_bytes():
+                    got.update(part)
+                whole = answer.status_code == 200
+        except httpx.HTTPError:
+            pass  # so its receiver knows
+        delivery = Delivery(
+            name=f"blob of {size} bytes",
+            sent_sha256=blob_sha256(size),
+            got_sha256=got.hexdigest(),
+            whole=whole,
+        )
+        self.deliveries.append(delivery)
+        return delivery
+
     async def write(
         self,
         method: str,
@@ -108,8 +138,7 @@ class Caller:
     ) -> Attempt:
         """Send a request, wait for all of its answer and note what it said."""
         headers = {} if key is None else {"Idempotency-Key": key}
-        if deadline is not None:
-            headers["Cloud-Connect-Deadline-Ms"] = str(int(deadline * 1000))
+        headers.update(_deadline(deadline))
         sent_at = time.time()
         facts: dict[str, Any]
         try:
@@ -147,6 +176,19 @@ class Caller:
         )
         self.attempts.append(attempt)
         return attempt
+
+
+def _deadline(seconds: float | None) -> dict[str, str]:
+    return {} if seconds is None else {"Cloud-Connect-Deadline-Ms": str(int(seconds * 1000))}
+
+
+def blob_sha256(size: int) -> str:
+    """Return the hash of the simulator's blob of *size* bytes."""
+    digest = hashlib.sha256()
+    for part in itertools.repeat(_BLOCK, size // len(_BLOCK)):
+        digest.update(part)
+    digest.update(_BLOCK[: size % len(_BLOCK)])
+    return digest.hexdigest()
 
 
 def facts_of(answer: httpx.Response) -> dict[str, Any]:

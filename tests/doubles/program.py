@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 READY_TIMEOUT: Final = 60.0  # seconds: the machine may be busy with other tests
+TELL_TIMEOUT: Final = 10.0  # seconds: it tells between two steps of its loop
 STOP_TIMEOUT: Final = 45.0  # seconds: longer than a drain
 TESTS: Final = Path(__file__).parent.parent
 FAKETIME: Final = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
@@ -79,6 +80,7 @@ class Program:
         ready: The members of its first line, if it says one.
         environment: Variables beside the test's own; they take effect at the next start.
         prefix: Words before the command, such as ``("strace", "-f")``.
+        watched: Whether it can be asked for its tasks.
     """
 
     def __init__(
@@ -89,12 +91,14 @@ class Program:
         says_ready: bool = True,
         environment: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
+        watched: bool = False,
     ) -> None:
         self.module = module
         self.arguments = arguments
         self.log = log
         self.environment = dict(environment or {})
         self.prefix = tuple(prefix)
+        self.watched = watched
         self.ready: dict[str, Any] = {}
         self._says_ready = says_ready
         self._process: asyncio.subprocess.Process | None = None
@@ -114,6 +118,26 @@ class Program:
         """What it holds at the moment."""
         return usage_of(self.pid)
 
+    async def tasks(self) -> list[str]:
+        """Return the names of the asyncio tasks that run in it, if it is watched."""
+        self._told_file.unlink(missing_ok=True)
+        self.signal(signal.SIGUSR2)
+        async with asyncio.timeout(TELL_TIMEOUT):
+            while not self._told_file.exists():
+                await asyncio.sleep(0.02)
+        names: list[str] = json.loads(self._told_file.read_text())
+        return names
+
+    @property
+    def _told_file(self) -> Path:
+        return self.log.with_suffix(".tasks")
+
+    @property
+    def _command(self) -> list[str]:
+        if self.watched:
+            return command("doubles.watched", (str(self._told_file), self.module, *self.arguments))
+        return command(self.module, self.arguments)
+
     @property
     def _running(self) -> asyncio.subprocess.Process:
         if self._process is None:
@@ -126,7 +150,7 @@ class Program:
         with self.log.open("ab") as sink:
             self._process = await asyncio.create_subprocess_exec(
                 *self.prefix,
-                *command(self.module, self.arguments),
+                *self._command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE if self._says_ready else sink,
                 stderr=sink,

@@ -148,6 +148,13 @@ class World:
 
         return await until(listed, within=within, what=f"status {status}")
 
+    async def gauges(self) -> dict[str, float]:
+        """The relay's metrics by name, labels and all."""
+        answer = await self.api.get("/metrics")
+        answer.raise_for_status()
+        lines = (line.rsplit(" ", 1) for line in answer.text.splitlines() if line[:1] != "#")
+        return {name: float(value) for name, value in lines}
+
     def records(self) -> list[Record]:
         """What the relay keeps about calls, read beside it."""
         statement = "SELECT * FROM calls"
@@ -177,6 +184,7 @@ class World:
             attempts=tuple(one for caller in self.callers for one in caller.attempts),
             executions=tuple(Execution.of(entry) for entry in await self.ledger()),
             records=tuple(self.records()),
+            deliveries=tuple(one for caller in self.callers for one in caller.deliveries),
             journal=tuple(
                 JournalLine.of(row) for agent in self.agents.values() for row in agent.journal()
             ),
@@ -218,6 +226,7 @@ async def open_world(
     tunnel_proxies: bool = True,
     procore_proxies: bool = False,
     policy: str = "read-write",
+    watched: bool = False,
     simulator_arguments: tuple[str, ...] = (),
     relay_settings: str = "",
     agent_settings: Mapping[str, str] | None = None,
@@ -233,6 +242,7 @@ async def open_world(
         groups: The connector group of an agent, by its name.
         hosted: Agents that the relay's operator runs.
         faults: What goes wrong in an agent's first life, by its name.
+        watched: Whether relay and agents can be asked for their tasks.
         relay_settings: TOML for the relay's settings file.
         database_url: A PostgreSQL database for the relay.
         agent_settings: Variables such as ``CLOUD_CONNECT_TUNNEL__BACKOFF_CAP``.
@@ -257,6 +267,7 @@ async def open_world(
             *("serve", *store, "--json", "--port", "0", "--tunnel-port", "0"),
             log=folder / "relay.log",
             environment=relay_environment,
+            watched=watched,
         )
         async with asyncio.TaskGroup() as tasks:
             for program in (simulator, relay):
@@ -306,6 +317,7 @@ async def open_world(
                 )
         for name, task in enrolling.items():
             world.agents[name] = task.result()
+            world.agents[name].program.watched = watched
             if faults is not None and name in faults:
                 world.agents[name].inject(faults[name])
             await stack.enter_async_context(running(world.agents[name].program))
