@@ -101,6 +101,8 @@ def _not_executed(history: History) -> Iterator[Violation]:
             )
     records = {record.call_id: record for record in history.records}
     for attempt in history.attempts:
+        if attempt.code == "idempotency_conflict":
+            continue  # it names the first call, which runs; the repeat is what had no effect
         known = records.get(attempt.call_id or "")
         if attempt.outcome == "not_executed" and known and known.outcome == "completed":
             yield Violation(

@@ -10,6 +10,7 @@ tests alike, since the proxies live in the test's event loop::
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -53,6 +54,7 @@ class World:
     seed: int
     callers: list[Caller] = field(default_factory=list)
     database_url: str | None = None
+    _forgotten: float = 0.0
 
     @property
     def simulator(self) -> dict[str, Any]:
@@ -209,6 +211,14 @@ class World:
         )
         async with running(program), client_of(program, self.api_key) as api:
             yield program, api
+
+    async def forget(self) -> None:
+        """Begin the history anew: what happened before is left out of it."""
+        await self.admin("DELETE", "/ledger")
+        for caller in self.callers:
+            caller.attempts.clear()
+            caller.deliveries.clear()
+        self._forgotten = time.time()
 
     async def restart_relay(self) -> None:
         """Kill the relay and start it again on the same ports and store."""

@@ -92,6 +92,11 @@ def test_answer_that_contradicts_the_record_breaks_the_third_promise() -> None:
     assert "I3" in found(replace(GOOD, attempts=(REFUSED, replace(LOST, sent_at=9.0))))
 
 
+def test_repeat_that_is_refused_while_the_first_call_runs_speaks_for_itself_only() -> None:
+    repeat = replace(REFUSED, status=409, code="idempotency_conflict")
+    assert not check(replace(GOOD, attempts=(ASKED, repeat)))
+
+
 @pytest.mark.parametrize("state", ["accepted", "dispatched", "assigned"])
 def test_call_that_never_ends_breaks_the_fourth_promise(state: str) -> None:
     record = replace(KEPT, state=state, outcome=None, final=False)
