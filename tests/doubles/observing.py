@@ -27,9 +27,9 @@ async def until(
     return time.monotonic() - begin
 
 
-def rows(database: Path, statement: str, *values: object) -> list[dict[str, Any]]:
+def rows(database: Path, statement: str) -> list[dict[str, Any]]:
     """Read a SQLite file that another process has open."""
     uri = f"file:{database}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True, timeout=30)) as connection:
         connection.row_factory = sqlite3.Row
-        return [dict(row) for row in connection.execute(statement, values)]
+        return [dict(row) for row in connection.execute(statement)]

@@ -164,7 +164,7 @@ class World:
             found = rows_of(self.database_url, statement)
         else:
             found = rows(self.data_dir / "relay.sqlite3", statement)
-        return [Record.of(row) for row in found]
+        return [Record.of(row) for row in found if row["started_at"] >= self._forgotten]
 
     async def history(self, *, within: float = 10.0) -> History:
         """What each party says of the run, once it has come to rest.
