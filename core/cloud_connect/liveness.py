@@ -19,7 +19,8 @@ class SessionSettings:
 
     Attributes:
         heartbeat_interval: A ping goes out so often.
-        silence_timeout: Without a byte received for so long the link counts as lost.
+        silence_timeout: Without a byte received for so long the link counts as lost; a second
+            below what is promised, for a loop that is busy.
         write_timeout: A message that the link does not take for so long ends the session.
         settings_timeout: The peer's SETTINGS are due within this.
         close_timeout: Most that closing the link may take.
@@ -27,7 +28,7 @@ class SessionSettings:
     """
 
     heartbeat_interval: float = 15.0
-    silence_timeout: float = 25.0
+    silence_timeout: float = 24.0
     write_timeout: float = 25.0
     settings_timeout: float = 10.0
     close_timeout: float = 5.0

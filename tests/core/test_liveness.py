@@ -14,11 +14,11 @@ def liveness() -> Liveness:
 
 def test_link_with_news_is_alive(liveness: Liveness) -> None:
     liveness.last_received = 100.0
-    assert liveness.verdict(124.9) is None
+    assert liveness.verdict(123.9) is None
 
 
 def test_silent_link_is_dead(liveness: Liveness) -> None:
-    assert liveness.verdict(25.0) == "silent: nothing was received for 25 s"
+    assert liveness.verdict(24.0) == "silent: nothing was received for 24 s"
 
 
 def test_link_that_takes_nothing_is_slow(liveness: Liveness) -> None:
@@ -52,7 +52,7 @@ def test_ping_is_due_at_each_interval(liveness: Liveness) -> None:
 def test_next_check_is_when_something_is_due(liveness: Liveness) -> None:
     assert liveness.delay(0.0) == 15.0
     liveness.last_received = -12.0
-    assert liveness.delay(0.0) == 13.0
+    assert liveness.delay(0.0) == 12.0
     liveness.sending_since = -15.0
     assert liveness.delay(0.0) == 10.0
     liveness.ready = False

@@ -287,6 +287,7 @@ class TestLiveness:
             assert error is not None
             assert error.message.startswith("slow")
 
+    @pytest.mark.catalogue("T25")
     async def test_fenced_session_takes_nothing_of_what_was_sent_before(self) -> None:
         heard = []
 

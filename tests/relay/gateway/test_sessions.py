@@ -9,11 +9,14 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from websockets.exceptions import InvalidStatus
 
-from cloud_connect.calls import Operation
+from cloud_connect.calls import Operation, Report
 from cloud_connect.closing import CloseCode
+from cloud_connect.errors import TunnelClosedError
+from cloud_connect.exchange import Exchange
 from cloud_connect.session import Role, Session
 from cloud_connect.signing import SigningKey
 from cloud_connect.tunnel import RequestHead, ResponseHead
+from cloud_connect_agent.reports import ReportBoard, send_reports
 from cloud_connect_relay.storage.connector_sessions import ConnectorSessions
 from cloud_connect_relay.storage.connectors import ConnectorFlag
 from doubles.link_bench import TEST_TIMES, Relay, answer_at_once, run_agent, serve_relay
@@ -25,6 +28,9 @@ class StoreIsAway:
 
     async def take_results(self, *_: object, **__: object) -> list[str]:
         raise OperationalError("select", {}, OSError("gone"))
+
+
+CALL = RequestHead(operation="test", call_id="call_1", deadline_ms=5000)
 
 
 @pytest.fixture
@@ -71,6 +77,42 @@ async def test_newest_session_wins(relay: Relay) -> None:
             assert await closed_with(first) == CloseCode.SUPERSEDED
             assert relay.registry.get(connector.id) not in {None, older}
             assert (await relay.connector(connector.id)).connected_since is not None
+
+
+@pytest.mark.catalogue("T25")
+async def test_session_that_wakes_up_after_it_was_replaced_is_not_heard(relay: Relay) -> None:
+    key = SigningKey.generate()
+    connector = await relay.enrol(key)
+    answered = asyncio.Event()
+
+    async def answer_late(exchange: Exchange) -> None:
+        await answered.wait()
+        await exchange.send_head(ResponseHead(status=200), end_stream=True)
+
+    async def run(session: Session) -> None:
+        with contextlib.suppress(TunnelClosedError):
+            await session.run()
+
+    async with socket_to(relay) as first, socket_to(relay) as second, asyncio.TaskGroup() as tasks:
+        side = agent_side(relay, connector.id, key, instance="one")
+        generation = await greet(first, side)
+        await first.send(side.confirm())
+        asleep = Session(first, role=Role.AGENT, handler=answer_late)
+        tasks.create_task(run(asleep))
+        older = await relay.session_of(connector.id)
+        waiting = await older.session.open(CALL, end_stream=True)
+        await older.session.ping()
+        side = agent_side(relay, connector.id, key, generation=generation, instance="one")
+        await greet(second, side)
+        await second.send(side.confirm())
+        with pytest.raises(TunnelClosedError, match="newer session"):
+            await waiting.receive_head()
+        answered.set()
+        with pytest.raises(TunnelClosedError):
+            await send_reports(asleep, ReportBoard(Report(machine="old")))
+        assert relay.registry.get(connector.id) not in {None, older}
+        assert (await relay.connector(connector.id)).report is None
+        await second.close()
 
 
 async def test_two_processes_that_take_turns_are_suspected(relay: Relay) -> None:
