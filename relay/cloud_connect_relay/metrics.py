@@ -57,12 +57,12 @@ class Metrics:
         )
         self.calls_queued: Final = Gauge(
             "cloud_connect_calls_queued",
-            "Calls that wait for their turn at a connector.",
+            "Calls that wait for their turn at a connector, or for one to come back.",
             registry=self.registry,
         )
         self.queued_bytes: Final = Gauge(
             "cloud_connect_queued_bytes",
-            "Bodies of the calls that wait for their turn.",
+            "Bodies of the calls that wait.",
             registry=self.registry,
         )
         self.streams_open: Final = Gauge(

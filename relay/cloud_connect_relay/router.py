@@ -55,9 +55,9 @@ class Router:
         *,
         connector_wait: float,
         clock: Callable[[], float] = time.time,
-        lines: WaitingLines | None = None,
+        lines: WaitingLines,
     ) -> None:
-        self.lines: Final = lines or WaitingLines()
+        self.lines: Final = lines
         self._sessions: Final = sessions
         self._storage: Final = storage
         self._connector_wait: Final = connector_wait

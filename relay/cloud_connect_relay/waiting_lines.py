@@ -9,8 +9,6 @@ from cloud_connect.errors import QuotaExceededError
 
 __all__ = ["WaitingLines"]
 
-_MAX_CALLS: Final = 256  # of one connector
-_MAX_BYTES: Final = 16 * 1024 * 1024  # of their bodies; the last one may go beyond
 _RETRY_AFTER: Final = 5.0  # seconds; a wait ends within fifteen
 
 
@@ -21,16 +19,27 @@ class _Line:
 
 
 class WaitingLines:
-    """A bounded line before each connector that is expected back."""
+    """A bounded line before each connector that is expected back.
 
-    def __init__(self, *, max_calls: int = _MAX_CALLS, max_bytes: int = _MAX_BYTES) -> None:
+    Args:
+        max_calls: Calls in one line.
+        max_bytes: Bytes of their bodies; the last one may go beyond.
+    """
+
+    def __init__(self, *, max_calls: int, max_bytes: int) -> None:
         self._max_calls: Final = max_calls
         self._max_bytes: Final = max_bytes
         self._lines: Final[dict[str, _Line]] = {}
         self._waiting = 0
+        self._held_bytes = 0
 
     def __len__(self) -> int:
         return self._waiting
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the bodies of those that wait."""
+        return self._held_bytes
 
     @contextlib.contextmanager
     def place(self, connector_ids: Iterable[str], *, held_bytes: int) -> Iterator[None]:
@@ -49,6 +58,7 @@ class WaitingLines:
             raise QuotaExceededError(self._full(lines.values()), retry_after=_RETRY_AFTER)
         self._lines.update(entered)
         self._waiting += 1
+        self._held_bytes += held_bytes
         for line in entered.values():
             line.calls += 1
             line.held_bytes += held_bytes
@@ -56,6 +66,7 @@ class WaitingLines:
             yield
         finally:
             self._waiting -= 1
+            self._held_bytes -= held_bytes
             for connector_id, line in entered.items():
                 line.calls -= 1
                 line.held_bytes -= held_bytes
@@ -69,7 +80,7 @@ class WaitingLines:
         if all(line.calls >= self._max_calls for line in lines):
             limit = f"{self._max_calls} calls"
         else:
-            limit = f"calls with {self._max_bytes // (1024 * 1024)} MiB"
+            limit = f"calls with {self._max_bytes / (1024 * 1024):g} MiB"
         return (
             f"The connector is not connected, and {limit} wait for it to come back already, which"
             " is the most; nothing was executed, so repeat the request in a moment."

@@ -118,8 +118,9 @@ class Dispatcher:
         """Run *call* until its answer's head is here.
 
         A read whose connection breaks is tried once more, on another connector if there is one.
-        A write is tried again only while no agent can have seen it. What the caller sends piece
-        by piece is not kept, so it cannot be sent again.
+        A write is tried again only while no agent can have seen it, or where a second attempt
+        finds the record of the first. What the caller sends piece by piece is not kept, so it
+        cannot be sent again.
 
         Args:
             attempts: What became of the call before, if its answer broke off.
@@ -139,7 +140,7 @@ class Dispatcher:
             except (StreamResetError, TunnelClosedError) as error:
                 attempts.broke()
                 unseen = error.outcome is Outcome.NOT_EXECUTED
-                if call.spec.writes and not unseen:
+                if call.spec.writes and not (unseen or call.upsert):
                     raise _unknown(error) from error
                 if upload is not None:
                     raise _lost_upload() from error

@@ -31,6 +31,7 @@ from cloud_connect_relay.calls.writes import Writes
 from cloud_connect_relay.router import Router
 from cloud_connect_relay.storage.calls import CallFilter, CallRecord, CallsOfAll
 from cloud_connect_relay.storage.nodes import Nodes
+from cloud_connect_relay.waiting_lines import WaitingLines
 
 if TYPE_CHECKING:
     from cloud_connect.calls import ReportedResult
@@ -75,11 +76,13 @@ class CallService:
         self._ledger: Final = ledger
         self._clock: Final = clock
         lifecycle = Lifecycle(self._running, self._ledger, metrics, clock=clock)
-        self._router: Final = Router(
-            registry, storage, connector_wait=settings.connector_wait, clock=clock
+        lines = WaitingLines(max_calls=settings.max_queued, max_bytes=settings.max_queued_bytes)
+        self._lines: Final = lines
+        router = Router(
+            registry, storage, connector_wait=settings.connector_wait, clock=clock, lines=lines
         )
         self._desk: Final = TurnDesk(registry, settings)
-        dispatcher = Dispatcher(self._router, self._desk, self._ledger, clock=clock)
+        dispatcher = Dispatcher(router, self._desk, self._ledger, clock=clock)
         journals = Journals(registry, clock=clock)
         self._resolution: Final = Resolution(registry, journals, self._records, clock=clock)
         recovery = Recovery(journals, self._resolution)
@@ -106,8 +109,8 @@ class CallService:
             tasks=tasks,
         )
         metrics.calls_running.set_function(lambda: len(self._running))
-        metrics.calls_queued.set_function(lambda: self._desk.waiting)
-        metrics.queued_bytes.set_function(lambda: self._desk.waiting_bytes)
+        metrics.calls_queued.set_function(lambda: self._desk.waiting + len(lines))
+        metrics.queued_bytes.set_function(lambda: self._desk.waiting_bytes + lines.held_bytes)
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -170,7 +173,7 @@ class CallService:
     @property
     def waiting(self) -> int:
         """How many of them wait for a connector to come back."""
-        return len(self._router.lines)
+        return len(self._lines)
 
     def read(
         self, spec: "CallSpec", *, upload: Upload | None = None

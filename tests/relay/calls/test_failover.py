@@ -1,13 +1,14 @@
 """What a group does for a call whose connector is lost, and what it must not do."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from cloud_connect.calls import Operation, Report, ReportedCircuit, ReportedGrant
 from cloud_connect.errors import Outcome
 from cloud_connect.exchange import Exchange
+from cloud_connect.session import SessionSettings
 from cloud_connect.tunnel import ResetCode, ResponseHead
 from cloud_connect_relay.times import iso_time
 from doubles.call_relay import COMPANY, CallRelay, Connected
@@ -177,12 +178,62 @@ async def test_what_one_connectors_policy_denies_is_denied(relay: CallRelay) -> 
     assert lenient.calls == []
 
 
-async def blocked(connected: Connected) -> asyncio.Event:
-    """Stop what the relay sends on its way, as a full socket does."""
+async def test_read_on_a_half_open_session_moves_when_the_session_is_given_up(
+    relay: CallRelay,
+) -> None:
+    quick = SessionSettings(heartbeat_interval=0.2, silence_timeout=0.8)
+    silent = ScriptedAgent(script={Operation.LIST: hang})
+    first = await relay.connect(silent, group="site", settings=quick)
+    base = await relay.datasource(connectorGroup="site")
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as tasks:
+        asked = tasks.create_task(relay.api.get(f"{base}/records/rfis"))
+        await silent.arrived.wait()
+        other = ScriptedAgent()
+        await relay.connect(other, group="site")
+        began = loop.time()
+        await blocked(first, at_agent=True)  # neither FIN nor a pong from here on
+    assert asked.result().status_code == 200
+    assert loop.time() - began < 5  # of the deadline's 60
+    assert (len(silent.calls), len(other.calls)) == (1, 1)
+
+
+async def test_new_calls_avoid_a_session_that_missed_its_heartbeat(relay: CallRelay) -> None:
+    silent, heard = ScriptedAgent(), ScriptedAgent()
+    first = await relay.connect(silent, group="site")
+    await relay.connect(heard, group="site")
+    base = await relay.datasource(connectorGroup="site")
+    first.live.session._liveness.last_received -= 19
+    for _ in range(4):
+        assert (await relay.api.get(f"{base}/records/rfis")).status_code == 200
+        first.live.session._liveness.last_received -= 19
+    assert silent.calls == []
+
+
+async def test_upload_whose_connector_is_lost_has_to_be_sent_again(relay: CallRelay) -> None:
+    first = await relay.connect(ScriptedAgent(script={Operation.UPLOAD: hang}), group="site")
+    base = await relay.datasource(connectorGroup="site")
+    other = ScriptedAgent()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"x" * 100_000
+        await until(lambda: first.live.in_flight == 1)
+        await relay.connect(other, group="site")
+        await first.lose()
+        yield b"x" * 100_000
+
+    answer = await relay.api.post(f"{base}/uploads", params={"filename": "a.pdf"}, content=pieces())
+    assert (answer.status_code, answer.json()["code"]) == (503, "connector_offline")
+    assert "so send it again" in answer.json()["detail"]
+    assert answer.json()["outcome"] == "not_executed"
+    assert other.calls == []
+
+
+async def blocked(connected: Connected, *, at_agent: bool = False) -> None:
+    """Stop what the relay sends (or its agent) on its way, as a full socket does."""
     link = connected.live.link
     assert isinstance(link, MemoryLink)
-    link.blocked = asyncio.Event()
-    return link.blocked
+    (link.peer if at_agent else link).blocked = asyncio.Event()
 
 
 async def test_write_whose_request_never_left_the_relay_moves(relay: CallRelay) -> None:

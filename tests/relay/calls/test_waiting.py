@@ -8,7 +8,6 @@ import pytest
 
 from cloud_connect.calls import Operation, Report
 from cloud_connect.exchange import Exchange
-from cloud_connect_relay.waiting_lines import WaitingLines
 from doubles.call_relay import CallRelay, call_relay
 from doubles.scripted_agent import ScriptedAgent
 
@@ -39,13 +38,14 @@ async def test_calls_that_waited_go_on_in_order_within_a_second(relay: CallRelay
     assert relay.calls.waiting == 0
 
 
-async def test_more_calls_than_the_line_holds_are_refused_at_once(relay: CallRelay) -> None:
-    lines = WaitingLines(max_calls=20)
-    relay.calls._router.lines = lines  # type: ignore[misc]  # as if 256 calls were 20
-    connector = await relay.enrol(last_seen_at=relay.clock())
-    base = await relay.datasource(connector)
+async def test_more_calls_than_the_line_holds_are_refused_at_once(tmp_path: Path) -> None:
     loop = asyncio.get_running_loop()
-    async with asyncio.TaskGroup() as tasks:
+    async with (
+        call_relay(tmp_path, connector_wait=15, max_queued=20) as relay,
+        asyncio.TaskGroup() as tasks,
+    ):
+        connector = await relay.enrol(last_seen_at=relay.clock())
+        base = await relay.datasource(connector)
         held = [tasks.create_task(relay.api.get(f"{base}/records/rfis")) for _ in range(20)]
         await waiting(relay, 20)
         began = loop.time()
@@ -55,7 +55,7 @@ async def test_more_calls_than_the_line_holds_are_refused_at_once(relay: CallRel
         assert answer.json()["outcome"] == "not_executed"
         assert "20 calls wait" in answer.json()["detail"]
         await relay.connect(ScriptedAgent(), connector)
-    assert {task.result().status_code for task in held} == {200}
+        assert {(await task).status_code for task in held} == {200}
 
 
 @pytest.mark.parametrize(
