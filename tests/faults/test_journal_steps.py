@@ -18,6 +18,7 @@ EXPECTED: Final = {
     "sent": ("unknown", 1),
     "answered": ("unknown", 1),
     "done": ("completed", 1),
+    "acked": ("completed", 1),
 }
 STEPS: Final = tuple(EXPECTED)
 RESOLVED_WITHIN: Final = 10.0  # seconds after the reconnect
@@ -57,6 +58,7 @@ async def crash_and_return(
     return first.result()
 
 
+@pytest.mark.catalogue("T4")
 @pytest.mark.timeout(180)
 async def test_write_ends_as_the_step_says_at_which_its_agent_died(tmp_path: Path) -> None:
     faults = {step: f"crash@{step}#3" for step in STEPS}
