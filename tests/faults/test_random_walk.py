@@ -50,11 +50,14 @@ class Walk:
         self._faulty = asyncio.Lock()  # one fault of a process at a time
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._count = 0
+        self._reachable = asyncio.Event()  # calls that nobody takes prove nothing
+        self._reachable.set()
 
     async def run(self, steps: int) -> None:
         names, weights = list(WEIGHTS), list(WEIGHTS.values())
         async with asyncio.TaskGroup() as tasks:
             for _ in range(steps):
+                await self._reachable.wait()
                 step = self._dice.choices(names, weights)[0]
                 self.did[step] += 1
                 # Everything random is drawn here, in order: tasks run as they like.
@@ -115,7 +118,10 @@ class Walk:
                 case "kill_agent":
                     await agent.program.restart()
                 case "kill_relay":
-                    await self.world.relay.restart()
+                    await self.world.relay.crash()
+                    self._reachable.clear()
+                    await self.world.relay.start()
+                    self._reachable.set()
 
     def _fresh(self) -> str:
         self._count += 1
