@@ -13,7 +13,12 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from cloud_connect.closing import CloseCode
-from cloud_connect.errors import ConfigurationError, TunnelClosedError, TunnelError
+from cloud_connect.errors import (
+    CloudConnectError,
+    ConfigurationError,
+    TunnelClosedError,
+    TunnelError,
+)
 from cloud_connect.handshake import AgentHandshake
 from cloud_connect.handshake_messages import CertificateCheck, HandshakeError
 from cloud_connect.session import Handler, Role, Session
@@ -24,6 +29,7 @@ from cloud_connect_agent.identity import Generation
 from cloud_connect_agent.network import Network
 from cloud_connect_agent.outbox import Outbox
 from cloud_connect_agent.relay_address import RelayAddress
+from cloud_connect_agent.relocation import ask_tunnel_url
 from cloud_connect_agent.reports import ReportBoard, send_reports
 from cloud_connect_agent.settings import TunnelSettings
 from cloud_connect_agent.stopping import StopSignal
@@ -35,6 +41,7 @@ __all__ = ["Connection", "ConnectionHealth", "connect_forever"]
 log = structlog.get_logger(__name__)
 
 _CUT_JITTER: Final = 0.5  # seconds before the dial after a link that this PC cut
+_MISSED_BEFORE_ASKING: Final = 3  # dials; a relay that restarts is back after one or two
 _RESTART_WINDOW: Final = 1.0  # seconds; for a relay that drains and names none
 
 _REASONS: Final = {
@@ -169,12 +176,16 @@ class Connection:
             uniform=uniform,
         )
         self._dials = 0
+        self._tunnel_url = relay.tunnel_url
+        self._missed = 0  # dials in a row that reached no relay of ours
 
     async def run(self) -> None:
         """Dial, serve and dial again, until the agent shall stop."""
         while not self._stop.requested:
             self._health.connecting()
             self._hurry = False
+            if self._missed >= _MISSED_BEFORE_ASKING:
+                await self._ask_where()
             delay = await self._one_session()
             with contextlib.suppress(TimeoutError):
                 async with self._stop.interrupting():
@@ -187,14 +198,15 @@ class Connection:
                 async with self._stop.interrupting():
                     link = await stack.enter_async_context(
                         dial(
-                            self._relay.tunnel_url,
+                            self._tunnel_url,
                             tls=self._relay.tls,
                             settings=self._settings,
-                            proxy=self._relay.proxies.choose(self._relay.tunnel_url),
+                            proxy=self._relay.proxies.choose(self._tunnel_url),
                             attempt=self._dials,
                         )
                     )
                     await self._authenticate(link)
+                self._missed = 0
                 allow_frames(link)
                 return await self._serve(link)
         except ConfigurationError:
@@ -217,6 +229,28 @@ class Connection:
             return self._failed("The connection failed; the log has the details.")
         finally:
             self._dials += 1
+
+    async def _ask_where(self) -> None:
+        """Have the relay say where its tunnel is by now; only the pinned one is believed."""
+        self._missed = 0
+        if self._relay.api_url is None:
+            return
+        try:
+            async with self._stop.interrupting():
+                found = await ask_tunnel_url(
+                    self._relay.api_url,
+                    self._relay.credentials,
+                    tls=self._relay.tls,
+                    proxy=self._relay.proxies.choose(self._relay.api_url),
+                )
+        except CloudConnectError as exc:
+            log.info("tunnel_not_told", reason=exc.message)
+        except TimeoutError:
+            return  # the agent stops
+        else:
+            if found != self._tunnel_url:
+                log.warning("tunnel_moved", url=found)
+                self._tunnel_url = found
 
     async def _authenticate(self, link: ClientConnection) -> None:
         """Prove who we are, and believe the relay only when it has done so, too."""
@@ -329,6 +363,7 @@ class Connection:
         if self._watch.offline:
             reason = NO_NETWORK
         self._hurry = retry_after is None
+        self._missed += 1
         self._health.offline(reason)
         log.warning("dial_failed", reason=reason)
         delay = self._backoff.after_failure()
@@ -338,6 +373,7 @@ class Connection:
         return max(delay, retry_after + self._uniform(0.0, 1.0))
 
     def _refused(self, reason: str, *, code: CloseCode) -> float:
+        self._missed = _MISSED_BEFORE_ASKING  # perhaps it is another relay by now
         if code is CloseCode.INTERCEPTED:
             self._health.intercepted(reason)
         else:

@@ -15,13 +15,18 @@ __all__ = ["RelayAddress"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayAddress:
-    """Where to dial, whom to expect there, and as whom."""
+    """Where to dial, whom to expect there, and as whom.
+
+    Attributes:
+        api_url: Whom to ask where to dial, if nothing answers there; ``None`` for nobody.
+    """
 
     tunnel_url: str
     credentials: AgentCredentials
     tls: ssl.SSLContext
     proxies: Proxies = field(default_factory=Proxies)
     allow_intercepted: bool = False
+    api_url: str | None = None
 
     @classmethod
     def of(
@@ -67,4 +72,5 @@ class RelayAddress:
             tls=tls,
             proxies=proxies or Proxies(),
             allow_intercepted=settings.allow_intercepted,
+            api_url=settings.url if settings.follow_tunnel else None,
         )

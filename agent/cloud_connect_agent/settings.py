@@ -103,6 +103,7 @@ class RelaySettings(_Section):
         url: What a person typed.
         tunnel_url: Where the agent dials, as the relay said.
         relay_public_key: The pinned key of the relay, URL-safe base64.
+        follow_tunnel: Whether the relay is asked for its tunnel's address where nothing answers.
         allow_intercepted: Whether a proxy in between, whose authority this PC trusts, may read
             the tunnel.
     """
@@ -115,6 +116,7 @@ class RelaySettings(_Section):
     relay_public_key: str | None = None
     ca_file: Path | None = None
     allow_intercepted: bool = False
+    follow_tunnel: bool = True
 
     @property
     def enrolled(self) -> bool:

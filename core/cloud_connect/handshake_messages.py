@@ -28,6 +28,7 @@ __all__ = [
     "enrol_transcript",
     "leave_transcript",
     "malformed",
+    "tunnel_url_transcript",
     "welcome_transcript",
 ]
 
@@ -77,6 +78,11 @@ def enrol_transcript(*, relay_id: str, nonce: bytes, token_id: str, public_key: 
 def leave_transcript(*, relay_id: str, nonce: bytes, connector_id: str, key_id: str) -> bytes:
     """What an agent signs to be revoked: it leaves this relay of its own will."""
     return pack_fields("cc/leave/v1", relay_id, nonce, connector_id, key_id)
+
+
+def tunnel_url_transcript(*, relay_id: str, agent_nonce: bytes, tunnel_url: str) -> bytes:
+    """What a relay signs to tell an agent that asks where its tunnel is by now."""
+    return pack_fields("cc/tunnel-url/v1", relay_id, agent_nonce, tunnel_url)
 
 
 def connect_transcript(

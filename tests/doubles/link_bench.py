@@ -280,6 +280,7 @@ async def run_agent(
     ca_file: Path | None = None,
     proxies: Proxies | None = None,
     allow_intercepted: bool = False,
+    api_url: str | None = None,
     uniform: Callable[[float, float], float] | None = None,
     sleeping: Callable[[], Awaitable[float]] = suspended,
     network: Network | None = None,
@@ -304,6 +305,7 @@ async def run_agent(
         tls=client_context(ca_file),
         proxies=proxies or Proxies(),
         allow_intercepted=allow_intercepted,
+        api_url=api_url,
     )
     delays: list[float] = []
 

@@ -115,7 +115,11 @@ async def open_pair(
                 *("run", "--home", str(home)),
                 log=folder / "agent.log",
                 says_ready=False,
-                environment={"CLOUD_CONNECT_RELAY__TUNNEL_URL": tunnel, **(settings or {})},
+                environment={
+                    "CLOUD_CONNECT_RELAY__TUNNEL_URL": tunnel,
+                    "CLOUD_CONNECT_RELAY__FOLLOW_TUNNEL": "false",
+                    **(settings or {}),
+                },
                 prefix=prefix,
             ),
             tunnel=None,

@@ -373,7 +373,11 @@ async def _enrol(
     )
     if tunnel is not None:
         url = f"ws://127.0.0.1:{tunnel.port}/tunnel"
-        environment = {"CLOUD_CONNECT_RELAY__TUNNEL_URL": url, **environment}
+        environment = {
+            "CLOUD_CONNECT_RELAY__TUNNEL_URL": url,
+            "CLOUD_CONNECT_RELAY__FOLLOW_TUNNEL": "false",  # not around the proxy
+            **environment,
+        }
     return Agent(
         name=name,
         home=home,

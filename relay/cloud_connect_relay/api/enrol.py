@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from starlette.responses import Response
 
+from cloud_connect.handshake_messages import tunnel_url_transcript
 from cloud_connect.signing import Nonce, PublicKeyBytes, SignatureBytes, to_bytes, to_text
 from cloud_connect_relay.api.security import services
 from cloud_connect_relay.gateway.enrolment import Enrolment
@@ -48,6 +49,19 @@ class ChallengeAnswer(_Body):
     relay_id: str
     relay_public_key: PublicKeyBytes
     nonce: RelayNonce
+    signature: SignatureBytes
+
+
+class TunnelRequest(_Body):
+    """An enrolled agent asks where to dial: nothing answers where it was told."""
+
+    agent_nonce: Nonce
+
+
+class TunnelAnswer(_Body):
+    """Where to dial, signed with the key that the agent has pinned."""
+
+    tunnel_url: str
     signature: SignatureBytes
 
 
@@ -117,6 +131,18 @@ async def challenge(
         nonce=nonce,
         signature=signature,
     )
+
+
+@router.post("/tunnel", summary="Say where the tunnel is")
+async def tunnel(
+    body: TunnelRequest, found: Annotated[Services, Depends(services)]
+) -> TunnelAnswer:
+    """Sign the address that agents dial, so that nobody else can send them elsewhere."""
+    url = found.addresses.tunnel_url
+    transcript = tunnel_url_transcript(
+        relay_id=found.identity.relay_id, agent_nonce=body.agent_nonce, tunnel_url=url
+    )
+    return TunnelAnswer(tunnel_url=url, signature=found.identity.key.sign(transcript))
 
 
 @router.post("", status_code=201, summary="Redeem a join token")

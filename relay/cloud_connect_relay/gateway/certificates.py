@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Self
 
+import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -14,6 +15,8 @@ from cloud_connect.errors import ConfigurationError
 from cloud_connect.handshake_messages import CertificateCheck, HandshakeError
 
 __all__ = ["KnownCertificates", "server_context"]
+
+log = structlog.get_logger(__name__)
 
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -34,10 +37,16 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 class KnownCertificates:
-    """SHA-256 of every certificate that an agent may honestly see."""
+    """SHA-256 of every certificate that an agent may honestly see.
 
-    def __init__(self, hashes: Iterable[bytes] = ()) -> None:
-        self._hashes: Final = frozenset(hashes)
+    A file that is renewed is read again; what it held before stays known, since a server shows
+    that until it is told to reload.
+    """
+
+    def __init__(self, files: Iterable[Path] = ()) -> None:
+        self._files: Final = tuple(files)
+        self._versions: Final[dict[Path, tuple[int, int]]] = {}
+        self._hashes: Final[set[bytes]] = set()
 
     @classmethod
     def load(cls, files: Iterable[Path]) -> Self:
@@ -46,14 +55,13 @@ class KnownCertificates:
         Raises:
             ConfigurationError: If a file cannot be read or holds none.
         """
-        hashes: list[bytes] = []
-        for file in files:
+        known = cls(files)
+        for file in known._files:
             try:
-                first = x509.load_pem_x509_certificates(file.read_bytes())[0]
+                known._read(file)
             except (OSError, ValueError, IndexError) as exc:
                 raise ConfigurationError(f"{file} holds no certificate in PEM format.") from exc
-            hashes.append(hashlib.sha256(first.public_bytes(Encoding.DER)).digest())
-        return cls(hashes)
+        return known
 
     def check(self, seen: bytes, *, allow_intercepted: bool = False) -> CertificateCheck:
         """Compare with what the agent saw.
@@ -67,6 +75,8 @@ class KnownCertificates:
         if not self._hashes:
             return "unverified"
         if seen not in self._hashes:
+            self._look_again()
+        if seen not in self._hashes:
             if allow_intercepted:
                 return "intercepted"
             raise HandshakeError(
@@ -74,3 +84,20 @@ class KnownCertificates:
                 close_code=CloseCode.INTERCEPTED,
             )
         return "verified"
+
+    def _look_again(self) -> None:
+        """Read the files that were renewed; one that is being written is read the next time."""
+        for file in self._files:
+            try:
+                self._read(file)
+            except (OSError, ValueError, IndexError):
+                log.warning("certificate_unreadable", file=file.name)
+
+    def _read(self, file: Path) -> None:
+        status = file.stat()
+        version = (status.st_mtime_ns, status.st_ino)
+        if self._versions.get(file) == version:
+            return
+        first = x509.load_pem_x509_certificates(file.read_bytes())[0]
+        self._hashes.add(hashlib.sha256(first.public_bytes(Encoding.DER)).digest())
+        self._versions[file] = version

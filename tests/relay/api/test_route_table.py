@@ -18,6 +18,7 @@ OPEN = {
     ("get", "/oauth/callback"),  # the browser has a code and a state instead
     ("post", "/api/enrol/challenge"),  # the agent has a join token instead
     ("post", "/api/enrol"),
+    ("post", "/api/enrol/tunnel"),  # the answer is no secret, and signed
     ("post", "/api/enrol/leave"),  # the agent signs with its key
     ("get", "/healthz"),
     ("get", "/readyz"),

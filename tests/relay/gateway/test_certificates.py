@@ -13,6 +13,10 @@ from cloud_connect_relay.gateway.certificates import KnownCertificates, server_c
 from doubles.certificates import Authority
 
 
+def digest(certificate: Path) -> bytes:
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate.read_text())).digest()
+
+
 def test_without_known_certificates_nothing_is_verified() -> None:
     assert KnownCertificates().check(bytes(32)) == "unverified"
 
@@ -36,6 +40,23 @@ def test_other_certificate_or_none_means_interception(tmp_path: Path) -> None:
         with pytest.raises(HandshakeError) as caught:
             known.check(seen)
         assert caught.value.close_code is CloseCode.INTERCEPTED
+
+
+def test_renewed_certificate_is_known_without_a_restart(tmp_path: Path) -> None:
+    authority = Authority.make()
+    file, _ = authority.issue(tmp_path, "edge")
+    known = KnownCertificates.load([file])
+    old = digest(file)
+    (tmp_path / "new").mkdir()
+    renewed, _ = authority.issue(tmp_path / "new", "edge")
+    with pytest.raises(HandshakeError):
+        known.check(digest(renewed))
+    file.write_bytes(b"half written")
+    with pytest.raises(HandshakeError):
+        known.check(digest(renewed))
+    renewed.replace(file)
+    assert known.check(digest(file)) == "verified"
+    assert known.check(old) == "verified", "a server shows it until it is told to reload"
 
 
 def test_file_without_certificate_is_a_configuration_error(tmp_path: Path) -> None:
