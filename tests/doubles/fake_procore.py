@@ -40,6 +40,7 @@ class Reply:
         raw: The whole answer as bytes on the wire, instead of all that.
         delay: Seconds before the head.
         chunks: The body in pieces, chunked.
+        close: Close the connection in order, right behind the last byte and without a word of it.
     """
 
     status: int = 200
@@ -52,6 +53,7 @@ class Reply:
     drop: bool = False
     hang: bool = False
     dated: bool = True
+    close: bool = False
 
     def data(self) -> bytes:
         return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
@@ -183,6 +185,10 @@ class FakeHost:
         elif seen.method != "HEAD":
             writer.write(data)
         await writer.drain()
+        if reply.close:
+            writer.close()
+            await writer.wait_closed()
+            return False
         return seen.headers.get("connection") != "close"
 
 
