@@ -1,0 +1,120 @@
+"""Agents and relays that are told to stop: what runs ends, what comes is refused in time."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from doubles.checker import check
+from doubles.world import Agent, World, open_world, until
+
+pytestmark = pytest.mark.timeout(150)
+
+SHORT: Final = 100
+LONG: Final = 5
+HELD_SECONDS: Final = 90  # that Procore keeps a long call: longer than any drain
+EXIT_WITHIN: Final = 30.0
+URGENT_WITHIN: Final = 2.0
+
+
+async def busy(world: World, agent: Agent, calls: int, done: Callable[[], int] = lambda: 0) -> None:
+    async def all_there() -> bool:
+        return bool((await world.connector(agent))["in_flight"] + done() >= calls)
+
+    await until(all_there, within=30, what=f"{calls} calls on their way")
+
+
+@pytest.mark.catalogue("T39")
+async def test_agent_finishes_what_it_can_and_says_what_it_cannot(tmp_path: Path) -> None:
+    async with open_world(
+        tmp_path,
+        agents=("a", "b"),
+        tunnel_proxies=False,
+        # All of them on the PC, since only what is there can be finished there.
+        relay_settings="[calls]\nmax_dispatched = 200\n",
+        seed=39,
+    ) as world:
+        patient, hasty = world.agents["a"], world.agents["b"]
+        async with asyncio.TaskGroup() as tests:
+            tests.create_task(_ends_in_order(world, patient))
+            tests.create_task(_ends_at_once(world, hasty))
+        assert not check(await world.history())
+
+
+async def _ends_in_order(world: World, agent: Agent) -> None:
+    caller = await world.caller(agent.name)
+    assert (await caller.create("warm-a")).outcome == "completed"
+    record = (await world.ledger(marker="warm-a"))[0]["record_id"]
+    held_rule = {"kind": "slow_first_byte", "seconds": HELD_SECONDS}
+    await world.fault(held_rule, path="punch_items/", method="PATCH")
+    await world.fault({"kind": "slow_first_byte", "seconds": 1}, path="punch_items")
+    long = [f"long-{number}" for number in range(LONG)]
+    async with asyncio.TaskGroup() as tasks:
+        held = [tasks.create_task(caller.update(record, key, deadline=28)) for key in long]
+        short = [
+            tasks.create_task(
+                caller.create(f"short-{number}")
+                if number % 5 == 0
+                else caller.read(limit=number)  # each one of its own: none shares another's
+            )
+            for number in range(SHORT)
+        ]
+        await busy(world, agent, SHORT + LONG, lambda: sum(one.done() for one in short))
+        began = time.monotonic()
+        agent.program.terminate()
+        await world.until_status("draining", agent, within=5)
+        late = await caller.create("late")
+        assert (late.status, late.code, late.outcome) == (
+            503,
+            "connector_draining",
+            "not_executed",
+        )
+        assert (await agent.status())["draining"]
+        assert await agent.program.ended() == 0
+        took = time.monotonic() - began
+    assert took <= EXIT_WITHIN
+    assert [one.result().status for one in short if one.result().method == "GET"] == [200] * 80
+    assert [one.result().status for one in short if one.result().method == "POST"] == [201] * 20
+    assert {one.result().outcome for one in held} == {"unknown"}
+    print(f"T39: {SHORT} short calls ended, exit after {took:.1f} s")  # noqa: T201
+
+    await agent.program.start()
+
+    async def all_final() -> bool:
+        found = [
+            (await world.api.get("/api/calls", params={"idempotency_key": key})).json()
+            for key in long
+        ]
+        return all(one["final"] for one in found)
+
+    await until(all_final, within=30, what="the long calls terminal by lookup")
+
+
+async def _ends_at_once(world: World, agent: Agent) -> None:
+    caller = await world.caller(agent.name)
+    await world.fault(
+        {"kind": "slow_first_byte", "seconds": HELD_SECONDS}, path="submittals", method="GET"
+    )
+    async with asyncio.TaskGroup() as tasks:
+        cut = tasks.create_task(
+            caller.send(
+                "GET",
+                f"/records/submittals?project_id={caller.project_id}",
+                effect="cut",
+                deadline=20,
+            )
+        )
+        await busy(world, agent, 1)
+        agent.program.terminate()
+        await world.until_status("draining", agent, within=5)
+        began = time.monotonic()
+        agent.program.signal(signal.SIGTERM)
+        await agent.program.ended()
+        took = time.monotonic() - began
+    assert took <= URGENT_WITHIN
+    assert cut.result().outcome == "not_executed"
+    print(f"T39: second signal, exit after {took:.2f} s")  # noqa: T201
