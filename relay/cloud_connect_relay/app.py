@@ -115,11 +115,7 @@ async def _serve(
     settings = services.settings
     with bind(settings.host, settings.port) as listener:
         address, port, *_ = listener.getsockname()
-        server = HttpServer(
-            build_app(services),
-            settings,
-            drain_timeout=settings.drain_timeout - _GATEWAY_SECONDS - _CLOSING_SECONDS,
-        )
+        server = HttpServer(build_app(services), settings)
         async with _tunnel(services, address) as gateway, asyncio.TaskGroup() as tasks:
             services.addresses.bind(port=port, tunnel_port=gateway.port)
             api = tasks.create_task(server.serve(sockets=[listener]), name="api")
@@ -129,16 +125,26 @@ async def _serve(
             on_ready(services.addresses)
             await stop.wait()
             readiness.is_ready = False
-            log.info(
-                "relay_draining", calls=services.calls.running, connectors=len(services.registry)
-            )
-            server.drain()
+            await _drain(services, server, gateway)
             await api
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_GATEWAY_SECONDS):
-                    await gateway.drain()
+            await gateway.drain(_GATEWAY_SECONDS)
             housekeeping.cancel()
     log.info("relay_stopped")
+
+
+async def _drain(services: Services, server: HttpServer, gateway: "Gateway") -> None:
+    """Let what runs end, refuse what comes, and have the agents look for another node."""
+    settings = services.settings
+    loop = asyncio.get_running_loop()
+    until = loop.time() + settings.drain_timeout - _GATEWAY_SECONDS - _CLOSING_SECONDS
+    log.info("relay_draining", calls=services.calls.running, connectors=len(services.registry))
+    await asyncio.sleep(settings.drain_notice)
+    services.calls.drain()
+    gateway.send_away()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout_at(until):
+            await services.calls.quiet()
+    server.drain(until - loop.time())
 
 
 @contextlib.asynccontextmanager

@@ -59,7 +59,7 @@ def bind(host: str, port: int) -> socket.socket:
 class HttpServer(uvicorn.Server):
     """uvicorn without a mind of its own: no signal handlers, no log set-up, no banner."""
 
-    def __init__(self, app: "ASGIApp", settings: "RelaySettings", *, drain_timeout: float) -> None:
+    def __init__(self, app: "ASGIApp", settings: "RelaySettings") -> None:
         config = uvicorn.Config(
             app,
             http=bounded_protocol(
@@ -74,7 +74,6 @@ class HttpServer(uvicorn.Server):
             proxy_headers=bool(_trusted_proxies(settings)),
             forwarded_allow_ips=list(_trusted_proxies(settings)),
             timeout_keep_alive=int(settings.api.keep_alive_timeout),
-            timeout_graceful_shutdown=max(1, int(drain_timeout)),
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
         )
@@ -94,8 +93,13 @@ class HttpServer(uvicorn.Server):
         """Leave signals to the relay."""
         yield
 
-    def drain(self) -> None:
-        """Accept no more requests; ``serve`` returns when the running ones have ended."""
+    def drain(self, within: float) -> None:
+        """Accept no more requests; ``serve`` returns when the running ones have ended.
+
+        Args:
+            within: Seconds that they have; then they are cut.
+        """
+        self.config.timeout_graceful_shutdown = max(1, int(within))
         self.should_exit = True
 
 

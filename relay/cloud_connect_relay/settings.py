@@ -143,6 +143,8 @@ class RelaySettings(_Section):
         database_url: The store; a SQLite file in the data folder unless set.
         node: This process's name among several.
         drain_timeout: Seconds that running calls have after SIGTERM.
+        drain_notice: Seconds of them in which it goes on as before but says at ``/readyz`` that it
+            will not for long: what a load balancer in front needs to look elsewhere.
     """
 
     data_dir: Path
@@ -155,6 +157,7 @@ class RelaySettings(_Section):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     drain_timeout: Seconds = 30
+    drain_notice: Annotated[float, Field(ge=0, le=20)] = 0
     api: ApiSettings = ApiSettings()
     auth: AuthSettings = AuthSettings()
     tunnel: TunnelSettings = TunnelSettings()

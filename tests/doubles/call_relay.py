@@ -197,7 +197,7 @@ async def call_relay(folder: Path, **calls: Any) -> AsyncIterator[CallRelay]:
         )
         with bind("127.0.0.1", 0) as listener:
             services.addresses.bind(port=listener.getsockname()[1], tunnel_port=0)
-            server = HttpServer(build_app(services), settings, drain_timeout=1)
+            server = HttpServer(build_app(services), settings)
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             async with httpx.AsyncClient(
                 base_url=services.addresses.api_url,
@@ -210,7 +210,7 @@ async def call_relay(folder: Path, **calls: Any) -> AsyncIterator[CallRelay]:
                 try:
                     yield relay
                 finally:
-                    server.drain()
+                    server.drain(1)
                     await serving
                     for connected in relay.connected:
                         await connected.lose()

@@ -118,3 +118,48 @@ async def _ends_at_once(world: World, agent: Agent) -> None:
     assert took <= URGENT_WITHIN
     assert cut.result().outcome == "not_executed"
     print(f"T39: second signal, exit after {took:.2f} s")  # noqa: T201
+
+
+async def test_relay_that_restarts_ends_what_runs_and_refuses_what_comes(tmp_path: Path) -> None:
+    async with open_world(
+        tmp_path, tunnel_proxies=False, relay_settings="drain_notice = 1.0\n", seed=40
+    ) as world:
+        caller = await world.caller()
+        assert (await caller.create("warm")).outcome == "completed"
+        await world.fault({"kind": "slow_first_byte", "seconds": 4}, path="punch_items")
+        async with asyncio.TaskGroup() as tasks:
+            read = tasks.create_task(caller.read())
+            write = tasks.create_task(caller.create("running"))
+            await busy(world, world.agent, 2)
+            world.relay.terminate()
+            began = time.monotonic()
+
+            async def unready() -> bool:
+                return (await world.api.get("/readyz")).status_code == 503
+
+            await until(unready, within=1, what="not ready")
+            noticed = await world.api.get(f"{caller.base}/procore/rest/v1.0/me")
+            assert noticed.headers["connection"] == "close"
+            assert noticed.status_code == 200  # a load balancer needs a moment to see it
+
+            async def refused() -> bool:
+                answer = await world.api.get(f"{caller.base}/procore/rest/v1.0/me")
+                return answer.status_code == 503 and int(answer.headers["retry-after"]) >= 1
+
+            await until(refused, within=3, what="new calls refused")
+            late = await caller.create("late")
+            assert (late.status, late.code, late.outcome) == (
+                503,
+                "connector_draining",
+                "not_executed",
+            )
+            assert (await world.api.get("/readyz")).json() == {"status": "draining"}
+        assert (read.result().status, write.result().status) == (200, 201)
+        assert await world.relay.ended() == 0
+        took = time.monotonic() - began
+        assert took <= EXIT_WITHIN
+        print(f"relay: exit after {took:.1f} s")  # noqa: T201
+        await world.relay.start()
+        await world.until_status("online", within=15)
+        assert (await caller.read()).status == 200
+        assert not check(await world.history())

@@ -51,6 +51,7 @@ _FILES: Final = re.compile(
     r"/api/datasources/[^/]+/(?:uploads|records/[^/]+/[^/]+/attachments)", re.ASCII
 )
 
+_LAST: Final = (b"connection", b"close")
 _UNCACHED: Final = (b"cache-control", b"no-store")  # answers differ by credential
 _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -72,7 +73,7 @@ class Border:
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer one request."""
-        answer = _Answer(send)
+        answer = _Answer(send, last=not self._services.ready())
         began = time.monotonic()
         path: str = scope["path"]
         is_raw = self._raw.matches(path)
@@ -125,10 +126,15 @@ _INTERNAL: Final = InternalError("The relay failed; its log has the reason.")
 
 
 class _Answer:
-    """Passes an answer on, adds headers, and knows whether it has begun."""
+    """Passes an answer on, adds headers, and knows whether it has begun.
 
-    def __init__(self, send: "Send") -> None:
+    Args:
+        last: The node drains, so the connection ends with it: the next one finds another node.
+    """
+
+    def __init__(self, send: "Send", *, last: bool) -> None:
         self._send: Final = send
+        self._last: Final = last
         self.status = 0
 
     @property
@@ -142,6 +148,8 @@ class _Answer:
             given = list(message.get("headers", ()))
             if not any(name.lower() == b"cache-control" for name, _ in given):
                 given.append(_UNCACHED)
+            if self._last:
+                given.append(_LAST)
             message = {**message, "headers": [*given, *_HEADERS]}
         await self._send(message)
 
@@ -149,6 +157,8 @@ class _Answer:
         """Pass a message on as it is."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            if self._last:
+                message = {**message, "headers": [*message.get("headers", ()), _LAST]}
         await self._send(message)
 
 

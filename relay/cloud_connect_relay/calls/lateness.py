@@ -3,13 +3,13 @@
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from cloud_connect.errors import DeadlineExceededError, Outcome
+from cloud_connect.errors import AgentOfflineError, DeadlineExceededError, Outcome
 
 if TYPE_CHECKING:
     from cloud_connect.errors import CloudConnectError
     from cloud_connect_relay.calls.running import RunningCall
 
-__all__ = ["explained", "overdue", "until_deadline"]
+__all__ = ["explained", "overdue", "untaken", "until_deadline"]
 
 _TOLD: Final = 0.05  # seconds of waiting here that are worth a word
 _EARLY: Final = 0.6  # seconds before the deadline in which agents give up, and a little more
@@ -38,6 +38,11 @@ def explained(error: "CloudConnectError", call: "RunningCall") -> "CloudConnectE
     if not isinstance(error, DeadlineExceededError) or not _queued(call):
         return error
     return DeadlineExceededError(f"{error.message}{_queued(call)}", outcome=error.outcome)
+
+
+def untaken() -> AgentOfflineError:
+    """Return the failure of a call that no connector was given by its deadline."""
+    return AgentOfflineError("No connector took the call in time.", retry_after=5)
 
 
 async def until_deadline(error: "CloudConnectError", call: "RunningCall") -> None:

@@ -15,7 +15,7 @@ from cloud_connect.tunnel import ResetCode
 from cloud_connect_relay.calls.answer import Answer, BrokenAnswerError
 from cloud_connect_relay.calls.dispatch import Attempts
 from cloud_connect_relay.calls.failures import error_of
-from cloud_connect_relay.calls.lateness import explained, overdue, until_deadline
+from cloud_connect_relay.calls.lateness import explained, overdue, untaken, until_deadline
 from cloud_connect_relay.calls.running import ending
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class _Reading:
             raise
         except TimeoutError:
             if not call.started:
-                raise AgentOfflineError("No connector took the call in time.") from None
+                raise call.refusal or untaken() from None
             raise overdue(call, outcome=Outcome.NOT_EXECUTED) from None
         except DeadlineExceededError as problem:
             await until_deadline(problem, call)

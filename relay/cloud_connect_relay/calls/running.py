@@ -7,7 +7,7 @@ from secrets import token_bytes
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
-from cloud_connect.errors import CloudConnectError, Outcome
+from cloud_connect.errors import CloudConnectError, ConnectorDrainingError, Outcome
 from cloud_connect_relay.calls.quotas import Quotas
 from cloud_connect_relay.calls.spec import CallSpec
 from cloud_connect_relay.calls.times import CallTimes
@@ -17,9 +17,10 @@ from cloud_connect_relay.storage.calls import CallRecord, CallState
 if TYPE_CHECKING:
     from cloud_connect_relay.calls.turns import Turn
 
-__all__ = ["RunningCall", "RunningCalls", "ending"]
+__all__ = ["RunningCall", "RunningCalls", "ending", "restarting"]
 
 _PROGRESS_SECONDS: Final = 60.0  # without progress, after which a call that made some is given up
+_RESTART_SECONDS: Final = 2.0  # in which another node, or this one, takes calls again
 _ID_CHARS: Final = 16  # of 5 bits each
 _CHARACTERS: Final = ALPHABET.encode() * 8  # one for each byte; 256 is a multiple of 32
 
@@ -47,6 +48,7 @@ class RunningCall:
         owner: The run of this node that its record belongs to.
         upsert: Its agent finds the record again that an earlier attempt made.
         already_absent: Its agent found deleted what it had deleted itself.
+        refusal: Why it shall not wait for a connector any longer.
         claimed: Its record was sent to the store, which may have taken it.
         stored: Its record is in the store already.
         recorded: Its end is in the store, so its idempotency key is free for a repeat.
@@ -72,6 +74,7 @@ class RunningCall:
         "owner",
         "received_bytes",
         "recorded",
+        "refusal",
         "rows",
         "sent_bytes",
         "spec",
@@ -109,6 +112,7 @@ class RunningCall:
         self.owner: str | None = None
         self.upsert = False
         self.already_absent = False
+        self.refusal: CloudConnectError | None = None
         self.claimed = False
         self.stored = False
         self.changed = True
@@ -255,6 +259,14 @@ class ending:  # noqa: N801  reads as the statement that it is: async with …, 
         self._timeouts.remove(self._timeout)  # one that is over must not be put off
 
 
+def restarting() -> ConnectorDrainingError:
+    """Return the refusal of a node that takes no more calls."""
+    return ConnectorDrainingError(
+        "The relay is restarting and takes no new calls; repeat the request in a moment.",
+        retry_after=_RESTART_SECONDS,
+    )
+
+
 class RunningCalls:
     """The table of running calls; it admits new ones as far as quotas allow."""
 
@@ -262,6 +274,9 @@ class RunningCalls:
         self._quotas: Final = quotas
         self._clock: Final = clock
         self._calls: Final[dict[str, RunningCall]] = {}
+        self._closed = False
+        self._quiet: Final = asyncio.Event()
+        self._quiet.set()
         self._keyed: Final[dict[tuple[str, str], RunningCall]] = {}
 
     def __len__(self) -> int:
@@ -272,11 +287,15 @@ class RunningCalls:
 
         Raises:
             OverQuotaError: If a quota of its subscription or key is used up.
+            ConnectorDrainingError: If this node takes no more calls.
         """
+        if self._closed:
+            raise restarting()
         self._quotas.admit(spec.subscription_id, spec.key_id)
         deadline = asyncio.get_running_loop().time() + spec.timeout
         call = RunningCall(spec, deadline=deadline, now=self._clock())
         self._calls[call.id] = call
+        self._quiet.clear()
         if spec.idempotency_key is not None:
             self._keyed[spec.subscription_id, spec.idempotency_key] = call
         return call
@@ -285,12 +304,28 @@ class RunningCalls:
         """Let a call out; repeating it does no harm."""
         if self._calls.pop(call.id, None) is None:
             return
+        if not self._calls:
+            self._quiet.set()
         self.free_key(call)
         call.give_turns_back()
         spec = call.spec
         self._quotas.release(
             spec.subscription_id, spec.key_id, size=call.sent_bytes + call.received_bytes
         )
+
+    def close(self) -> None:
+        """Let no more calls in, and those that wait for a connector no longer wait."""
+        self._closed = True
+        now = asyncio.get_running_loop().time()
+        for call in self._calls.values():
+            if not call.started:
+                call.refusal = restarting()
+                for timeout in call.timeouts:
+                    timeout.reschedule(now)
+
+    async def quiet(self) -> None:
+        """Wait until none runs."""
+        await self._quiet.wait()
 
     def free_key(self, call: RunningCall) -> None:
         """Let go of the call's idempotency key: from here on its record tells a repeat."""

@@ -175,6 +175,14 @@ class CallService:
         """How many of them wait for a connector to come back."""
         return len(self._lines)
 
+    def drain(self) -> None:
+        """Take no more calls; those that wait for a connector are refused, the others go on."""
+        self._running.close()
+
+    async def quiet(self) -> None:
+        """Wait until no call runs."""
+        await self._running.quiet()
+
     def read(
         self, spec: "CallSpec", *, upload: Upload | None = None
     ) -> contextlib.AbstractAsyncContextManager[Answer]:

@@ -18,7 +18,7 @@ from cloud_connect.errors import (
 from cloud_connect.tunnel import ResetCode
 from cloud_connect_relay.calls.answer import Answer
 from cloud_connect_relay.calls.failures import error_of
-from cloud_connect_relay.calls.lateness import explained, overdue, until_deadline
+from cloud_connect_relay.calls.lateness import explained, overdue, untaken, until_deadline
 from cloud_connect_relay.calls.running import ending
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Writes:
             if call.started:
                 error = overdue(call, outcome=Outcome.UNKNOWN)
             else:
-                error = AgentOfflineError("No connector took the call in time.", retry_after=5)
+                error = call.refusal or untaken()
                 self._lifecycle.failed(call, error)
             call.blame(error)
             raise error from None
@@ -159,13 +159,13 @@ class Writes:
         except CloudConnectError as error:
             self._fail(execution, error)
         except TimeoutError:
-            self._fail(
-                execution,
-                OutcomeUnknownError(
-                    "It is not known whether the call was executed: no answer came long after its"
-                    " deadline. Look the call up before you repeat it."
-                ),
+            late_error: CloudConnectError = OutcomeUnknownError(
+                "It is not known whether the call was executed: no answer came long after its"
+                " deadline. Look the call up before you repeat it."
             )
+            if call.refusal is not None and not call.started:
+                late_error = call.refusal
+            self._fail(execution, late_error)
         except asyncio.CancelledError:
             if call.started:
                 self._fail(execution, OutcomeUnknownError(_INTERRUPTED))

@@ -104,16 +104,17 @@ class Gateway:
             clock=services.clock,
         )
 
-    async def drain(self) -> None:
-        """Take no more agents, let the running calls end, and send the agents away.
-
-        Agents spread their redials over a window; whoever is not done in time is cut.
-        """
+    def send_away(self) -> None:
+        """Take no more agents, and have those that are here dial anew, spread over a window."""
         self._draining = True
         for live in self._registry:
             self._send_away(live)
+
+    async def drain(self, within: float | None = None) -> None:
+        """Send the agents away, let the running calls end, and cut who is not done in time."""
+        self.send_away()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._times.drain_timeout):
+            async with asyncio.timeout(self._times.drain_timeout if within is None else within):
                 await self._idle.wait()
         async with asyncio.TaskGroup() as tasks:
             for live in self._registry:
