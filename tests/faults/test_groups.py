@@ -14,6 +14,7 @@ from doubles.world import Agent, World, open_world, until
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
 WITHIN = 5.0  # seconds that a read may take from its connector's death on
+HEARTBEAT = 25.0  # seconds of silence after which the relay gives a session up
 PUNCH_ITEMS = "/punch_items"
 
 
@@ -151,6 +152,53 @@ async def test_connector_that_leaves_its_group_interrupts_no_call_of_the_other(
     }
     await first.program.start()
     await world.until_status("online", within=60)
+    assert not check(await world.history())
+
+
+@pytest.mark.nightly
+@pytest.mark.catalogue("T12", "T13")
+async def test_connector_that_freezes_is_given_up_and_its_stand_in_repeats_no_write(
+    world: World,
+) -> None:
+    first, second = world.agents.values()
+    caller = await world.caller(connectorGroup="site")
+    await caller.read()
+    await world.admin("DELETE", "/ledger")
+    journal = len(second.journal())
+    await drained(world, second, draining=True)
+    await world.fault({"kind": "hang"}, method="GET", path=f"{PUNCH_ITEMS}$", times=1)
+    await world.fault(
+        {"kind": "hang", "seconds": 30},
+        method="POST",
+        path=PUNCH_ITEMS,
+        times=1,
+        after_execute=True,
+    )
+    async with asyncio.TaskGroup() as tasks:
+        read = tasks.create_task(caller.read())
+        write = tasks.create_task(caller.create("frozen", deadline=HEARTBEAT + 10))
+
+        async def at_procore() -> bool:
+            return bool(await world.ledger()) and await reads_at_procore(world) == 1
+
+        await until(at_procore, within=20, what="both calls at Procore")
+        await drained(world, second, draining=False)
+        first.program.freeze()
+        froze = time.monotonic()
+        assert (await read).status == 200
+        took = time.monotonic() - froze
+        assert took <= HEARTBEAT + WITHIN, f"{took:.1f} s"
+        assert await reads_at_procore(world) <= 2
+        print(f"read from the stand-in after {took:.1f} s")  # noqa: T201 - measured
+        await world.until_status("offline", first, within=HEARTBEAT + 10 - took)
+    assert write.result().outcome == "unknown"
+    first.program.thaw()
+    await world.until_status("online", within=60)
+    await settled(caller, "frozen")
+    listed = (await world.api.get("/api/connectors")).json()["items"]
+    assert [one["status"] for one in listed] == ["online"] * 2
+    assert len(second.journal()) == journal
+    assert len(await world.ledger(marker="frozen")) == 1
     assert not check(await world.history())
 
 

@@ -11,6 +11,7 @@ from cloud_connect.calls import Operation
 from cloud_connect.errors import (
     AgentOfflineError,
     CloudConnectError,
+    ErrorCode,
     Outcome,
     OutcomeUnknownError,
     QuotaExceededError,
@@ -34,6 +35,10 @@ __all__ = ["Attempts", "Dispatched", "Dispatcher", "Upload"]
 _MAX_DISPATCHED: Final = 2  # sessions that one call is sent to
 _MAX_SESSIONS: Final = 8  # sessions tried, those that were gone already included
 _INLINE_BODY: Final = 16 * 1024  # bytes that fit any window: sent without a task of their own
+# Said by an agent before it looks at a call.
+_TAKES_NONE: Final = frozenset(
+    {ErrorCode.CONNECTOR_PAUSED, ErrorCode.CONNECTOR_DRAINING, ErrorCode.QUOTA_EXCEEDED}
+)
 # Each agent keeps versions of its own, so one that answered is asked the next time, too.
 _STEADY: Final = frozenset({Operation.DRIFT.value})
 
@@ -149,8 +154,33 @@ class Dispatcher:
                 if attempts.exhausted or len(attempts.broken) >= _MAX_SESSIONS:
                     raise _lost() from error
             else:
+                if upload is None and self._is_elsewhere(call, head, attempts):
+                    continue
                 call.answered(head.hops)
                 return exchange, head
+
+    def _is_elsewhere(self, call: "RunningCall", head: "ResponseHead", attempts: Attempts) -> bool:
+        """Whether another connector should have *call*: its agent takes no more for the moment.
+
+        What an agent answers for good, such as that its policy denies the call, is not asked of
+        another one.
+        """
+        problem, live = head.problem, attempts.live
+        if (
+            live is None
+            or problem is None
+            or problem.code not in _TAKES_NONE
+            or problem.outcome is not Outcome.NOT_EXECUTED
+        ):
+            return False
+        attempts.unopened.append(live)
+        attempts.dispatched -= 1
+        spec = call.spec
+        return (
+            len(attempts.unopened) < _MAX_SESSIONS
+            and self._router.best(spec.subscription_id, spec.target, exclude=attempts.unopened)
+            is not None
+        )
 
     async def _open(self, call: "RunningCall", attempts: Attempts, *, bodiless: bool) -> "Exchange":
         """Open a stream for *call* on the best session that can be given it."""

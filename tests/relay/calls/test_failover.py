@@ -178,6 +178,32 @@ async def test_what_one_connectors_policy_denies_is_denied(relay: CallRelay) -> 
     assert lenient.calls == []
 
 
+@pytest.mark.parametrize("code", ["connector_paused", "quota_exceeded"])
+async def test_connector_that_takes_no_calls_for_the_moment_leaves_them_to_another(
+    relay: CallRelay, code: str
+) -> None:
+    async def not_now(exchange: Exchange, _: bytes) -> None:
+        head = problem(code, "Not now.", status=503)
+        await exchange.send_head(head, end_stream=True)
+
+    script: dict[Operation, Act] = {Operation.CREATE: not_now, Operation.LIST: not_now}
+    paused = ScriptedAgent(script=script)
+    await relay.connect(paused, group="site")
+    base = await relay.datasource(connectorGroup="site")
+    alone = await relay.api.get(f"{base}/records/rfis")
+    assert (alone.json()["code"], alone.json()["detail"]) == (code, "Not now.")
+    taking = ScriptedAgent()
+    await relay.connect(taking, group="site")
+    for number in range(4):
+        assert (await relay.api.get(f"{base}/records/rfis")).status_code == 200
+        answer = await relay.api.post(
+            f"{base}/records/rfis", headers={"Idempotency-Key": f"k{number}"}, json={"a": 1}
+        )
+        assert answer.status_code == 201
+    assert len(taking.executed) == 4
+    assert paused.executed == {}
+
+
 async def test_read_on_a_half_open_session_moves_when_the_session_is_given_up(
     relay: CallRelay,
 ) -> None:
