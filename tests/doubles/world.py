@@ -11,7 +11,7 @@ tests alike, since the proxies live in the test's event loop::
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -243,6 +243,7 @@ async def open_world(
     relay_environment: Mapping[str, str] | None = None,
     agent_environment: Mapping[str, str] | None = None,
     database_url: str | None = None,
+    prepare: Callable[[Agent], None] | None = None,
     seed: int = 1,
 ) -> AsyncIterator[World]:
     """Start everything, enrol and sign in each agent, and wait until all are listed as online.
@@ -255,6 +256,7 @@ async def open_world(
         watched: Whether relay and agents can be asked for their tasks.
         relay_settings: TOML for the relay's settings file.
         database_url: A PostgreSQL database for the relay.
+        prepare: Changes what an agent is before its first start.
         agent_settings: Variables such as ``CLOUD_CONNECT_TUNNEL__BACKOFF_CAP``.
     """
     print(f"world: seed {seed}")  # noqa: T201 - for a replay
@@ -328,6 +330,8 @@ async def open_world(
         for name, task in enrolling.items():
             world.agents[name] = task.result()
             world.agents[name].program.watched = watched
+            if prepare is not None:
+                prepare(world.agents[name])
             if faults is not None and name in faults:
                 world.agents[name].inject(faults[name])
             await stack.enter_async_context(running(world.agents[name].program))
