@@ -173,11 +173,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def explain_refusal(status: int, proxy: Proxy | None) -> str:
+def explain_refusal(status: int, proxy: Proxy) -> str:
     """Say in a sentence why a proxy opened no tunnel."""
-    name = "The proxy" if proxy is None else f"The proxy {proxy.url}"
+    name = f"The proxy {proxy.url}"
     if status in {401, 407}:  # tinyproxy says 401 of a wrong password
-        if proxy is not None and proxy.sign_in is not None:
+        if proxy.sign_in is not None:
             return f"{name} does not accept the user name or password (status {status})."
         return (
             f"{name} wants a user name and password (status {status}): set proxy.username and"

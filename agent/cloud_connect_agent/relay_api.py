@@ -207,7 +207,7 @@ class RelayApi:
                 )
             if isinstance(cause, ssl.SSLError):
                 return f"{self._url} does not speak TLS as a relay does: check the address."
-            if isinstance(cause, httpx.ProxyError):
+            if isinstance(cause, httpx.ProxyError) and self._proxy is not None:
                 status = str(cause)[:3]
                 return explain_refusal(int(status) if status.isdigit() else 502, self._proxy)
             if isinstance(cause, socket.gaierror):

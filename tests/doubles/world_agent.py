@@ -1,9 +1,12 @@
 """An enrolled agent of a world: its process, its files and what lies around it."""
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cloud_connect.errors import CloudConnectError
+from cloud_connect_agent.control import ask
 from doubles.chaos_proxy import ChaosProxy
 from doubles.observing import rows
 from doubles.program import Program, said
@@ -31,6 +34,16 @@ class Agent:
         """What ``cloud-connect status --json`` says."""
         _, document, _ = await said("cloud_connect_agent", "status", "--home", str(self.home))
         return document
+
+    async def state(self) -> dict[str, Any] | None:
+        """What it answers on its control socket, without a program for each look."""
+        place = self.home / "state" / "control.sock"
+        try:
+            answer = await asyncio.to_thread(ask, place, {"command": "status"})
+        except CloudConnectError:
+            return None
+        found: dict[str, Any] = answer["status"]
+        return found
 
     def inject(self, fault: str) -> None:
         """Have its next start go wrong as :mod:`doubles.faulty_agent` says."""

@@ -142,8 +142,9 @@ async def test_whole_agent_works_through_a_proxy_and_tells_of_one_that_refuses(
             await agent.start()
 
             async def refused() -> bool:
-                found = await world.agent.status()
-                return "does not accept the user name or password" in (found["error"] or "")
+                found = await world.agent.state()
+                words = "does not accept the user name or password"
+                return found is not None and words in (found["error"] or "")
 
             await until(refused, within=20, what="the reason in status")
             assert (await world.agent.status())["state"] in {"offline", "connecting"}

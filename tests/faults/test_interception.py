@@ -15,14 +15,13 @@ pytestmark = pytest.mark.timeout(120)
 
 async def status_of(pair: SecurePair, state: str) -> dict[str, Any]:
     """Wait until the PC's own status says *state*."""
-    found: dict[str, Any] = {}
 
     async def reached() -> bool:
-        found.update(await pair.agent.status())
-        return bool(found["state"] == state)
+        found = await pair.agent.state()
+        return found is not None and found["state"] == state
 
     await until(reached, within=30, what=f"state {state}")
-    return found
+    return await pair.agent.status()
 
 
 @pytest.mark.catalogue("T30")

@@ -11,6 +11,7 @@ import pytest
 from cloud_connect_agent.settings import TunnelSettings
 from doubles.certificates import Authority
 from doubles.link_bench import Relay, run_agent, serve_raw, serve_relay
+from doubles.namespaces import PrivateNetwork
 from doubles.silence import answers_upgrade_only, silent
 
 pytestmark = pytest.mark.timeout(60)
@@ -77,3 +78,34 @@ async def test_silence_at_each_step_is_left_in_time_and_the_next_address_is_dial
         for step, (gave_up, reached) in took.items():
             assert BOUNDS[step] / 2 < gave_up <= BOUNDS[step]
             assert reached <= NEXT
+
+
+@pytest.mark.catalogue("T34")
+async def test_address_that_loses_every_packet_costs_a_quarter_of_a_second(
+    network: PrivateNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve_relay(tmp_path) as relay, serve_raw(silent) as lost:
+        assert relay.gateway is not None
+        port = relay.gateway.port
+        network.drop(lost)
+        found = [
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", lost)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", lost)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
+        ]
+
+        async def lookup(*_: object, **__: object) -> list[Any]:
+            return found
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lookup)
+        async with run_agent(
+            relay,
+            tmp_path / "a",
+            url=f"ws://localhost:{port}/tunnel",
+            settings=TunnelSettings(),
+        ) as agent:
+            await agent.health.until("connecting")
+            began = time.monotonic()
+            await agent.health.until("connected")
+            assert agent.health.told == ["connecting", "connected"]
+            assert time.monotonic() - began < BOUNDS["upgrade"], "neither address was waited for"

@@ -17,6 +17,7 @@ from cloud_connect_agent.procore.grants.accounts import Account
 from cloud_connect_agent.procore.messages import ApiRequest, ApiResponse
 from cloud_connect_agent.procore.tokens import CLIENT_CREDENTIALS
 from cloud_connect_agent.procore.transport import Origin, describe_failure
+from cloud_connect_agent.reaching import DialError
 
 __all__ = ["StepStatus", "TestReport", "TestStep", "run_connection_test"]
 
@@ -205,6 +206,8 @@ class _Test:
                 await host.reach()
             except (OSError, TimeoutError) as exc:
                 raise _Stop(describe_failure(exc, host.host)) from exc
+            except DialError as exc:
+                raise _Stop(f"{host.host} cannot be reached. {exc.message}") from exc
         hosts = dict.fromkeys((login.host, api.host))
         return f"{' and '.join(hosts)} can be reached."
 

@@ -6,7 +6,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
@@ -14,9 +14,10 @@ import httpx
 from cloud_connect_agent.procore.bodies import BodyLimits, read_body
 from cloud_connect_agent.procore.http_pool import PooledTransport
 from cloud_connect_agent.proxies import Proxy, explain_refusal
+from cloud_connect_agent.reaching import reach
 from cloud_connect_agent.stages import Stage, spent
 
-__all__ = ["ExactUrl", "Origin", "Sent", "Timeouts", "describe_failure", "through"]
+__all__ = ["ExactUrl", "Origin", "Sent", "Timeouts", "describe_failure", "fault_of", "through"]
 
 _POOLS: Final = 8  # httpcore walks a whole pool on every request: many small ones cost less
 _POOL_SIZE: Final = 8  # connections of one pool
@@ -42,6 +43,11 @@ class Timeouts:
 def through(proxy: Proxy | None) -> httpx.Proxy | None:
     """Return the proxy as httpx has it."""
     return None if proxy is None else httpx.Proxy(proxy.url, auth=proxy.sign_in)
+
+
+class _Place(NamedTuple):
+    host: str
+    port: int
 
 
 class Sent:
@@ -182,7 +188,12 @@ class Origin:
             plain = method == "GET" and (content is None or isinstance(content, bytes))
             transport = self._direct if plain and self._direct else next(self._turns)
         with spent(Stage.PROCORE):
-            return await transport.handle_async_request(request)
+            try:
+                return await transport.handle_async_request(request)
+            except httpx.TransportError as exc:
+                if (error := fault_of(self.proxy, exc)) is None:
+                    raise
+                raise error from exc
 
     async def fetch(
         self,
@@ -220,19 +231,26 @@ class Origin:
         return response.status_code, response.headers, body
 
     async def reach(self) -> None:
-        """Open a connection and close it: name, TCP and TLS of the origin or its proxy.
+        """Open a connection and close it: name, TCP and TLS of the origin, through its proxy.
 
         Raises:
             OSError: If one of them fails; :func:`describe_failure` says how.
+            DialError: If the proxy opens no tunnel; the message says why.
         """
-        parts = urlsplit(self.proxy.url if self.proxy else self.base_url)
-        secure = parts.scheme == "https"
-        async with asyncio.timeout(self._timeouts.connect_timeout):
-            _, writer = await asyncio.open_connection(
-                parts.hostname,
-                parts.port or (443 if secure else 80),
-                ssl=self._ssl if secure else None,
-            )
+        seconds = self._timeouts.connect_timeout
+        secure = self._url.scheme == "https"
+        port = self._url.port or (443 if secure else 80)
+        tls = self._ssl if secure else None
+        async with asyncio.timeout(2 * seconds):
+            if self.proxy is not None and secure:
+                sock = await reach(self.host, port, proxy=self.proxy, attempt=0, seconds=seconds)
+                _, writer = await asyncio.open_connection(
+                    sock=sock, ssl=tls, server_hostname=self.host
+                )
+            else:
+                # What goes in plain text to this machine's own addresses opens no tunnel.
+                place = self.proxy or _Place(self.host, port)
+                _, writer = await asyncio.open_connection(place.host, place.port, ssl=tls)
         writer.close()
         try:
             async with asyncio.timeout(1.0):
@@ -246,6 +264,27 @@ class Origin:
             await transport.aclose()
         if self._direct is not None:
             await self._direct.aclose()
+
+
+def fault_of(proxy: Proxy | None, error: httpx.TransportError) -> httpx.ProxyError | None:
+    """Return the error that names *proxy*, if it is the proxy that failed and not the host."""
+    if proxy is None:
+        return None
+    if isinstance(error, httpx.ProxyError):
+        status = str(error)[:3]
+        return httpx.ProxyError(
+            explain_refusal(int(status), proxy)
+            if status.isdigit()
+            else f"What answers at {proxy.url} is no proxy"
+        )
+    if not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return None
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ssl.SSLError):
+            return None  # the tunnel was there, and the host's TLS in it was not good
+        seen = seen.__cause__ or seen.__context__
+    return httpx.ProxyError(f"The proxy {proxy.url} ({proxy.source}) cannot be reached")
 
 
 def describe_failure(exc: BaseException, host: str) -> str:  # noqa: C901 - a sentence per cause
@@ -267,9 +306,7 @@ def describe_failure(exc: BaseException, host: str) -> str:  # noqa: C901 - a se
             case ConnectionResetError() | BrokenPipeError():
                 return f"{host} cut the connection."
             case httpx.ProxyError():
-                status = str(seen)[:3]
-                why = explain_refusal(int(status), None) if status.isdigit() else _short(seen)
-                return f"{host} cannot be reached. {why.rstrip('.')}."
+                return f"{host} cannot be reached. {_short(seen)}."
             case httpx.ConnectTimeout() | httpx.PoolTimeout():
                 return f"{host} did not accept a connection in time; check the firewall or proxy."
             case httpx.TimeoutException() | TimeoutError():

@@ -16,6 +16,7 @@ from cloud_connect_agent.procore.transport import (
     describe_failure,
 )
 from cloud_connect_agent.proxies import Proxy
+from cloud_connect_agent.reaching import DialError
 from cloud_connect_agent.tls import client_context
 from doubles.certificates import Authority
 from doubles.fake_procore import FakeHost, Reply
@@ -143,13 +144,14 @@ async def test_a_tunnel_of_a_proxy_carries_reads_and_writes(
     async with connect_proxy() as (url, tunnels):
         chosen = Proxy(url=url, source="test")
         origin = Origin(host.url, client_context(ca_file), timeouts=TIMES, proxy=chosen)
+        await origin.reach()
         assert await get(origin) == (200, b"fine")
         sent = Sent()
         response = await origin.send("POST", b"/x", headers=(), reuse=False, sent=sent)
         await response.aclose()
         await origin.aclose()
     assert sent.started
-    assert tunnels == [host.url.removeprefix("https://")] * 2
+    assert tunnels == [host.url.removeprefix("https://")] * 3
     assert [seen.target for seen in host.seen] == [TARGET.decode(), "/x"]
 
 
@@ -194,12 +196,33 @@ async def test_a_proxy_that_refuses_is_told_and_nothing_was_sent(proxy: FakeHost
     sent = Sent()
     with pytest.raises(httpx.ProxyError) as caught:
         await origin.send("POST", b"/rest/x", headers=(), reuse=False, sent=sent)
-    assert "wants a user name and password (status 407)" in describe_failure(
-        caught.value, origin.host
-    )
+    said = describe_failure(caught.value, origin.host)
+    assert said.startswith(f"sandbox.procore.com cannot be reached. The proxy {proxy.url} wants")
+    with pytest.raises(DialError, match="wants a user name and password"):
+        await origin.reach()
     assert not sent.started
     assert (proxy.seen[0].method, proxy.seen[0].target) == ("CONNECT", "sandbox.procore.com:443")
     await origin.aclose()
+
+
+async def test_who_failed_is_named_the_proxy_or_the_host(secure: tuple[FakeHost, Path]) -> None:
+    host, _ = secure
+    dead = Proxy(url="http://127.0.0.1:9", source="proxy.url")
+    origin = Origin("https://sandbox.procore.com", client_context(), timeouts=TIMES, proxy=dead)
+    with pytest.raises(httpx.ProxyError) as caught:
+        await origin.send("GET", b"/rest/x", headers=(), reuse=True)
+    said = describe_failure(caught.value, origin.host)
+    assert "The proxy http://127.0.0.1:9 (proxy.url) cannot be reached." in said
+    await origin.aclose()
+    async with connect_proxy() as (url, _):
+        working = Proxy(url=url, source="test")
+        origin = Origin(host.url, client_context(), timeouts=TIMES, proxy=working)
+        with pytest.raises(httpx.ConnectError) as failed:
+            await origin.send("GET", b"/rest/x", headers=(), reuse=True)
+        assert "certificate of 127.0.0.1 is not trusted" in describe_failure(
+            failed.value, origin.host
+        )
+        await origin.aclose()
 
 
 @pytest.mark.parametrize(

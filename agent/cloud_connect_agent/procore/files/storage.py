@@ -23,6 +23,7 @@ from cloud_connect_agent.procore.transport import (
     RawHeaders,
     Timeouts,
     describe_failure,
+    fault_of,
     through,
 )
 from cloud_connect_agent.proxies import Proxies
@@ -166,10 +167,10 @@ class Storage:
                     self._request(method, url, place, headers=headers, content=content)
                 )
             except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
-                failure = exc  # nothing was sent: the next address may do
+                failure = fault_of(proxy, exc) or exc  # nothing was sent: the next address may do
                 continue
             except httpx.TransportError as exc:
-                raise broken_off(exc, url.host, write=False) from exc
+                raise broken_off(fault_of(proxy, exc) or exc, url.host, write=False) from exc
             stack.push_async_callback(response.aclose)
             if len(response.headers.raw) > _MAX_HEADERS:
                 raise SourceUnavailableError(
