@@ -95,6 +95,11 @@ class Stages:
         self.sent = True
         return True
 
+    @property
+    def spare(self) -> float:
+        """Seconds of the deadline that must be left when the next request goes out."""
+        return 0.0 if self.sent else self.least
+
     def seconds(self) -> dict[Stage, float]:
         """Return what was spent by now, what goes on included."""
         found = dict(self._spent)

@@ -104,8 +104,8 @@ class CallSettings(_Section):
         connector_wait: The longest wait for a connector that was seen a moment ago.
         max_running: Calls of one subscription that run at once, unless its quota says.
         max_dispatched: Calls of one connector that its agent works on at once: its 32 reads and
-            8 writes, and a few on their way. What takes longer than a second to be read by its
-            caller counts no more.
+            8 writes, and a few on their way; of a key that sends alone half as many again. What
+            takes longer than a second to be read by its caller counts no more.
         max_dispatched_per_node: The same, of all connectors together.
         max_queued: Calls that wait for their turn at a connector; one more is refused.
         max_queued_bytes: Bytes of their bodies.

@@ -29,7 +29,7 @@ from doubles.program import Program, running, told
 from doubles.world_agent import Agent
 from doubles.world_relay import client_of
 
-__all__ = ["ENVIRONMENT", "Agent", "World", "open_world", "until"]
+__all__ = ["ENVIRONMENT", "Agent", "World", "open_world", "rows", "until"]
 
 ENVIRONMENT: Final = "developer_sandbox"
 ONLINE_WITHIN: Final = 60.0  # seconds: the machine may be busy with other tests

@@ -39,6 +39,8 @@ _MAX_THROTTLES: Final = 10  # 429s that one request waits out
 _RETRY_PAUSE: Final = 0.25  # seconds before the first retry; doubles
 _WRITE_GRACE: Final = 30.0  # seconds after the deadline in which a started write may end
 _STALL: Final = 60.0  # seconds without a byte of a request's body
+# An answer that streams for longer is as slow as its reader: others need not wait for him.
+_STREAM_SECONDS: Final = 1.0
 _HEARD: Final = BodyLimits(max_body_bytes=64 * 1024)  # of a reason, unpacked
 _FAILED: Final = frozenset({408, 500, 502, 503, 504})
 
@@ -144,6 +146,7 @@ class Attempts:
         self._max_headers: Final = max_headers
         self._clock: Final = clock
         self._slot: Slot | None = None
+        self._lending: asyncio.TimerHandle | None = None
         self._response: httpx.Response | None = None
         self._headers: Mapping[str, str] = {}
         self._grant: Grant | None = None
@@ -187,6 +190,9 @@ class Attempts:
                 continue
             if status != 401 or (renewed and not out.probe):  # a person may try as often as need be
                 self._circuits.answered(grant, out.target, status)
+            if out.raw and not out.writes:
+                loop = asyncio.get_running_loop()
+                self._lending = loop.call_later(_STREAM_SECONDS, self._give_slot_back)
             return StreamedResponse(
                 response,
                 headers=self._headers,
@@ -243,9 +249,12 @@ class Attempts:
         await self._close()
 
     async def _open(self, grant: Grant, token: AccessToken) -> httpx.Response:
-        out = self._out
+        out, stages = self._out, call_stages.get()
         slot = self._slot = await self._scheduler.acquire(
-            grant, write=out.writes, deadline=out.deadline, interactive=out.interactive
+            grant,
+            write=out.writes,
+            deadline=out.deadline - (0.0 if stages is None else stages.spare),
+            interactive=out.interactive,
         )
         began = self._clock()
         try:
@@ -273,13 +282,18 @@ class Attempts:
 
     async def _close(self) -> None:
         response, self._response = self._response, None
-        slot, self._slot = self._slot, None
+        if self._lending is not None:
+            self._lending.cancel()
         try:
             if response is not None:
                 await response.aclose()
         finally:
-            if slot is not None:
-                self._scheduler.release(slot)
+            self._give_slot_back()
+
+    def _give_slot_back(self) -> None:
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            self._scheduler.release(slot)
 
     async def _send(self, token: AccessToken) -> httpx.Response:
         out, sent = self._out, Sent()

@@ -66,7 +66,10 @@ class _Tenant(Generic[_T]):
         self.ring: Final = _Ring()
 
     def head(self, least: Urgency) -> tuple[int, _Waiting[_T]] | None:
-        heads = {name: flow.head(least) for name, flow in self.flows.items()}
+        flows = self.flows
+        if len(flows) == 1:  # nobody to be fair to
+            return next(iter(flows.values())).head(least)
+        heads = {name: flow.head(least) for name, flow in flows.items()}
         name = self.ring.next({name: head[1].cost for name, head in heads.items() if head})
         return None if name is None else heads[name]
 
@@ -166,13 +169,20 @@ class FairQueue(Generic[_T]):
 
     def take(self, least: Urgency = Urgency.BULK) -> _T | None:
         """Return the next item in turn, of those at least so urgent; it waits no more."""
-        heads = {name: tenant.head(least) for name, tenant in self._tenants.items()}
-        name = self._ring.next({name: head[1].cost for name, head in heads.items() if head})
-        head = None if name is None else heads[name]
-        if name is None or head is None:
+        tenants = self._tenants
+        if len(tenants) == 1:
+            head = next(iter(tenants.values())).head(least)
+        else:
+            heads = {name: tenant.head(least) for name, tenant in tenants.items()}
+            name = self._ring.next({name: head[1].cost for name, head in heads.items() if head})
+            head = None if name is None else heads[name]
+        if head is None:
             return None
         number, waiting = head
-        self._ring.pay(name, waiting.cost)
-        self._tenants[name].ring.pay(waiting.key, waiting.cost)
+        if len(tenants) > 1:
+            self._ring.pay(waiting.tenant, waiting.cost)
+        of_tenant = tenants[waiting.tenant]
+        if len(of_tenant.flows) > 1:
+            of_tenant.ring.pay(waiting.key, waiting.cost)
         self.remove(number)
         return waiting.item

@@ -82,11 +82,11 @@ class TurnDesk:
         """
         call.give_turns_back()
         urgency, turns = urgency_of(call.spec), self._of(live)
-        turn = turns.enter(urgency)
+        turn = turns.enter(call.spec, urgency)
         if turn is None:
             turn = await self._wait(call, live, turns)
         call.turns.append(turn)
-        node = self._node.enter(urgency)
+        node = self._node.enter(call.spec, urgency)
         if node is None:
             node = await self._node.wait(call.spec, until=_until(call))
         call.turns.append(node)

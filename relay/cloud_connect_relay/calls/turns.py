@@ -16,6 +16,8 @@ __all__ = ["Turn", "Turns", "urgency_of"]
 _STREAM_SECONDS: Final = 1.0
 _LOOK_INTERVAL: Final = 0.25  # seconds between two looks for such answers, while somebody waits
 _RETRY_AFTER: Final = 1.0  # seconds
+_RIVALRY_SECONDS: Final = 10.0  # after which a key that sends alone has the place of all
+_ALONE: Final = 1.5  # times as many at once: nobody waits behind them at the agent
 
 
 def urgency_of(spec: "CallSpec") -> Urgency:
@@ -48,7 +50,8 @@ class Turn:
 class Turns:
     """The places of one connector, or of this node.
 
-    The last places are kept for urgent calls, so that bulk never takes them all.
+    The last places are kept for urgent calls, so that bulk never takes them all. A key that
+    sends alone gets half as many again: deeper queues at the agent delay only itself.
 
     Args:
         name: What the places are of, for refusals.
@@ -59,8 +62,10 @@ class Turns:
 
     def __init__(self, name: str, *, at_once: int, max_calls: int, max_bytes: int) -> None:
         self._name: Final = name
-        reserve = at_once // 16
-        self._room: Final = tuple(at_once - reserve * urgency for urgency in Urgency)
+        self._room: Final = _room(at_once)
+        self._room_alone: Final = _room(int(at_once * _ALONE))
+        self._last: tuple[str, str | None] | None = None  # who sent last
+        self._rivals_until = 0.0
         self._queue: Final[FairQueue[asyncio.Future[Turn]]] = FairQueue(
             max_calls=max_calls, max_bytes=max_bytes
         )
@@ -79,10 +84,15 @@ class Turns:
 
     def is_free(self, urgency: Urgency) -> bool:
         """Whether a call would go at once."""
-        return not self._queue and len(self._held) < self._room[urgency]
+        return not self._queue and self._has_place(urgency)
 
-    def enter(self, urgency: Urgency) -> Turn | None:
+    def enter(self, spec: "CallSpec", urgency: Urgency) -> Turn | None:
         """Go at once, if that is possible."""
+        sender = (spec.subscription_id, spec.key_id)
+        if sender != self._last:
+            if self._last is not None:
+                self._rivals_until = asyncio.get_running_loop().time() + _RIVALRY_SECONDS
+            self._last = sender
         if not self.is_free(urgency):
             return None
         turn = Turn(self)
@@ -120,19 +130,14 @@ class Turns:
         )
         if number is None:
             raise self._full()
-        began, taken = loop.time(), False
         self._look()
+        late = loop.call_at(until, self._late, turn, loop.time())
+        taken = False
         try:
-            async with asyncio.timeout_at(until):
-                held = await turn
+            held = await turn
             taken = True
-        except TimeoutError:
-            raise QuotaExceededError(
-                f"The {self._name} was busy with other calls for the {loop.time() - began:.1f} s"
-                " that this one could wait; nothing was sent, so it may be repeated.",
-                retry_after=_RETRY_AFTER,
-            ) from None
         finally:
+            late.cancel()
             self._queue.remove(number)
             if not taken and turn.done() and not turn.cancelled() and not turn.exception():
                 turn.result().give_back()
@@ -150,6 +155,17 @@ class Turns:
             if not waiter.done():
                 waiter.set_exception(TunnelClosedError("the connector takes no more calls"))
 
+    def _late(self, turn: "asyncio.Future[Turn]", since: float) -> None:
+        if not turn.done():
+            waited = asyncio.get_running_loop().time() - since
+            turn.set_exception(
+                QuotaExceededError(
+                    f"The {self._name} was busy with other calls for the {waited:.1f} s that this"
+                    " one could wait; nothing was sent, so it may be repeated.",
+                    retry_after=_RETRY_AFTER,
+                )
+            )
+
     def _full(self) -> QuotaExceededError:
         return QuotaExceededError(
             f"The {self._name} has {len(self._held)} calls running and {self.waiting} waiting,"
@@ -157,11 +173,17 @@ class Turns:
             retry_after=_RETRY_AFTER,
         )
 
+    def _has_place(self, urgency: Urgency) -> bool:
+        running = len(self._held)
+        return running < self._room[urgency] or (
+            running < self._room_alone[urgency]
+            and asyncio.get_running_loop().time() >= self._rivals_until
+        )
+
     def _pump(self) -> None:
         """Let go whoever may."""
         while self._queue:
-            running = len(self._held)
-            least = next((one for one in reversed(Urgency) if running < self._room[one]), None)
+            least = next((one for one in reversed(Urgency) if self._has_place(one)), None)
             waiter = None if least is None else self._queue.take(least)
             if waiter is None:
                 return
@@ -184,3 +206,8 @@ class Turns:
                 turn.give_back()
         if self._queue:
             self._look()
+
+
+def _room(at_once: int) -> tuple[int, ...]:
+    reserve = at_once // 16
+    return tuple(at_once - reserve * urgency for urgency in Urgency)
