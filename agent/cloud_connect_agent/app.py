@@ -23,7 +23,7 @@ from cloud_connect_agent.operation import CurrentProcore, Operator
 from cloud_connect_agent.outbox import Outbox
 from cloud_connect_agent.paths import AgentPaths
 from cloud_connect_agent.policy_file import PolicyFile
-from cloud_connect_agent.procore.catalog import load_catalog
+from cloud_connect_agent.procore.catalog import Catalog, load_catalog
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.executor import RecordExecutor
 from cloud_connect_agent.procore.files.parts import ProcoreFiles
@@ -78,7 +78,8 @@ async def run_agent(
             ProcoreClient.open(procore, vault, proxies=proxies)
         )
         health = Health()
-        board = ReportBoard(_first_report(policy))
+        catalog = load_catalog().with_upserts(settings.procore.upserts)
+        board = ReportBoard(_first_report(policy, catalog))
         operator = Operator(
             load=load,
             settings=settings,
@@ -93,7 +94,6 @@ async def run_agent(
         )
         await stack.enter_async_context(serve_control(paths.control_socket, operator.answer))
         stack.enter_context(_signals(stop, operator))
-        catalog = load_catalog()
         store = SnapshotStore(paths.metadata_dir)
         executor = RecordExecutor(
             client,
@@ -185,12 +185,13 @@ async def _wind_down(stop: StopSignal, client: ProcoreClient, manager: ServiceMa
     client.authenticator.wind_down()
 
 
-def _first_report(policy: PolicyFile) -> Report:
+def _first_report(policy: PolicyFile, catalog: Catalog) -> Report:
     return Report(
         machine=socket.gethostname()[:253],
         os=f"{platform.system()} {platform.release()}"[:200],
         version=VERSION,
         policy=policy.summary(),
+        upserts=catalog.upserts,
     )
 
 

@@ -45,7 +45,8 @@ from cloud_connect_agent.reply import (
     stream_body,
 )
 from cloud_connect_agent.tasks import lasting_tasks
-from cloud_connect_agent.write_calls import Answer, Settle, Work
+from cloud_connect_agent.write_answers import Answer
+from cloud_connect_agent.write_calls import Settle, Work
 
 __all__ = ["FileCalls"]
 

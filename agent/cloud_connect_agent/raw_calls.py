@@ -20,7 +20,8 @@ from cloud_connect_agent.procore.passthrough import (
 from cloud_connect_agent.procore.streaming import StreamedResponse
 from cloud_connect_agent.raw_targets import target_check
 from cloud_connect_agent.reply import Call, stream_body
-from cloud_connect_agent.write_calls import Answer, Settle, WriteCalls, fingerprint_of
+from cloud_connect_agent.write_answers import Answer
+from cloud_connect_agent.write_calls import Settle, WriteCalls, fingerprint_of
 
 __all__ = ["RawCalls"]
 

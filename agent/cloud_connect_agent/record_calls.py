@@ -6,9 +6,9 @@ from typing import Final
 import orjson
 
 from cloud_connect.calls import CallParams, DryRunParams, Operation, QueryParams, RecordParams
-from cloud_connect.errors import InvalidRequestError, Outcome
+from cloud_connect.errors import InvalidRequestError, Outcome, UnsupportedOperationError
 from cloud_connect.mappings import records_of
-from cloud_connect.query import Query
+from cloud_connect.query import Action, Query
 from cloud_connect.tunnel import ResponseHead, Trailers
 from cloud_connect_agent.policy import Access, Ceiling
 from cloud_connect_agent.record_source import RecordSource, Rows
@@ -21,7 +21,8 @@ from cloud_connect_agent.reply import (
     lines_of,
     read_all,
 )
-from cloud_connect_agent.write_calls import Answer, Settle, Work, WriteCalls, fingerprint_of
+from cloud_connect_agent.write_answers import Answer
+from cloud_connect_agent.write_calls import Settle, Work, WriteCalls, fingerprint_of
 
 __all__ = ["RecordCalls"]
 
@@ -83,6 +84,7 @@ class RecordCalls:
         accesses = self._executor.accesses_of_query(params.source, query)
         ceiling = self._allow(accesses)
         if any(access.verb.writes for access in accesses) and not query.dry_run:
+            self._check_again(params, query.info.name, creates=query.action is Action.INSERT)
 
             async def work(_: Settle) -> Answer:
                 rows = await self._executor.query(
@@ -115,6 +117,7 @@ class RecordCalls:
             CloudConnectError: Why there is no answer.
         """
         body = await read_all(call)
+        self._check_again(params, params.resource, creates=operation is Operation.CREATE)
         document = {} if operation is Operation.DELETE else _document_of(body)
         if operation is Operation.CREATE and isinstance(document, list):
             await self._create_many(call, params, body, records_of(document))
@@ -174,6 +177,20 @@ class RecordCalls:
 
         await self.journaled(call, Operation.CREATE, params, body, work)
 
+    def _check_again(
+        self, params: QueryParams | RecordParams, resource: str, *, creates: bool
+    ) -> None:
+        """Refuse what may have been carried out before and would be carried out twice.
+
+        Raises:
+            UnsupportedOperationError: If it would be.
+        """
+        if params.again and not (creates and params.seed and self._executor.upserts(resource)):
+            raise UnsupportedOperationError(
+                "This connector does not create these records in a way that can be repeated, and"
+                " they may have been created before."
+            )
+
     async def journaled(
         self, call: Call, operation: Operation, params: CallParams, body: bytes, work: Work
     ) -> None:
@@ -186,7 +203,7 @@ class RecordCalls:
         if params.replay_only:
             answer: Answer | None = await self._writes.replay(call, fingerprint)
         else:
-            answer = await self._writes.run(call, operation, fingerprint, work)
+            answer = await self._writes.run(call, operation, fingerprint, work, again=params.again)
         if answer is not None:
             await call.reply.send(answer.head, answer.body or b"")
 

@@ -74,6 +74,10 @@ class RecordSource(Protocol):
         """Return what the policy must allow before a write is rehearsed."""
         ...
 
+    def upserts(self, resource: str) -> bool:
+        """Return whether a keyed create of *resource* makes no second record when repeated."""
+        ...
+
     async def list(self, params: RecordParams, deadline: float) -> Rows:
         """Begin to read a list."""
         ...

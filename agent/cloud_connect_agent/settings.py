@@ -182,6 +182,8 @@ class ProcoreSettings(_Section):
         tree_cache_seconds: For how long the custom fields that a company told of are used again;
             0 asks for each tree.
         remote_authorize: Whether a person may sign this PC in through the relay.
+        upserts: Resources whose records are created through Procore's sync, known by an
+            ``origin_id`` of ours, so that a create with a key can be repeated.
         probe_seconds: After so long without a good answer an account asks Procore who it is; 0
             never does.
     """
@@ -191,8 +193,15 @@ class ProcoreSettings(_Section):
     read_concurrency: int = Field(default=32, ge=1, le=256)
     write_concurrency: int = Field(default=8, ge=1, le=64)
     max_spool_bytes: int = Field(default=2 * 2**30, ge=0, le=128 * 2**30)
+    upserts: tuple[Annotated[str, Field(max_length=64)], ...] = Field(default=(), max_length=100)
     tree_cache_seconds: float = Field(default=60.0, ge=0, le=86400)
     probe_seconds: float = Field(default=300.0, ge=0, le=86400)
+
+    @field_validator("upserts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Take a list with commas, as environment variables have it."""
+        return [one.strip() for one in value.split(",")] if isinstance(value, str) else value
 
     @field_validator("environments", mode="before")
     @classmethod

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Protocol
 
 import orjson
@@ -13,21 +13,28 @@ import structlog
 from cloud_connect.errors import (
     CloudConnectError,
     DeadlineExceededError,
-    IdempotencyMismatchError,
     InternalError,
     NotFoundError,
     Outcome,
     OutcomeUnknownError,
-    SourceUnavailableError,
 )
 from cloud_connect.tunnel import ResponseHead
 from cloud_connect.tunnel.heads import encode_head
-from cloud_connect_agent.journal import JournalEntry, JournalState
+from cloud_connect_agent.journal import JournalEntry
 from cloud_connect_agent.procore.writes import write_guard
 from cloud_connect_agent.reply import INTERNAL_FAILURE, Call, problem_of
 from cloud_connect_agent.stages import Stage, spent
+from cloud_connect_agent.write_answers import (
+    Answer,
+    failed,
+    given_up,
+    may_go_again,
+    mismatch,
+    not_kept,
+    stored,
+)
 
-__all__ = ["Answer", "CallJournal", "Settle", "Work", "WriteCalls", "failed", "fingerprint_of"]
+__all__ = ["CallJournal", "Settle", "Work", "WriteCalls", "fingerprint_of"]
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +52,7 @@ class CallJournal(Protocol):
         """Enter a call, or return the entry that is there."""
         ...
 
-    async def intend(self, call_id: str) -> None:
+    async def intend(self, call_id: str, *, again: bool = False) -> None:
         """Note that a write goes out."""
         ...
 
@@ -60,37 +67,15 @@ class CallJournal(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What a call is answered with.
-
-    Attributes:
-        body: ``None`` if it is too large to be kept; whoever made it streams it.
-    """
-
-    head: ResponseHead
-    body: bytes | None = b""
-
-    @property
-    def replayed(self) -> "Answer":
-        """The same as an answer to a repeat."""
-        return replace(self, head=self.head.model_copy(update={"replayed": True}))
-
-
 Settle = Callable[[Answer], Awaitable[None]]
 Work = Callable[[Settle], Awaitable[Answer | None]]
 
 
-def failed(error: CloudConnectError) -> Answer:
-    """Return a failure as an answer."""
-    return Answer(
-        head=ResponseHead(status=error.status, outcome=error.outcome, problem=problem_of(error))
-    )
-
-
 def fingerprint_of(operation: str, params: Mapping[str, object], body: bytes) -> str:
     """Return a digest that two requests share only if they ask for the same."""
-    asked = {key: params[key] for key in params if key not in {"replay_only", "interactive"}}
+    asked = {
+        key: params[key] for key in params if key not in {"again", "replay_only", "interactive"}
+    }
     digest = hashlib.sha256(operation.encode())
     digest.update(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS))
     digest.update(body)
@@ -107,6 +92,8 @@ class _Run:
         self.task: asyncio.Task[None] | None = None
         self.intended = False
         self.replay = False
+        self.again = False
+        self.doubtful = False  # an earlier attempt may have been carried out
         self._journal: Final = journal
         self._abandoned = False
         self._carried_out = 0
@@ -114,13 +101,13 @@ class _Run:
     async def before_write(self) -> None:
         """Let a write go once its intent is durable."""
         if self._abandoned:
-            raise _given_up()
+            raise given_up()
         if self.intended:
             return
         self.intended = True  # from here on nobody abandons it
         try:
             with spent(Stage.JOURNAL):
-                await self._journal.intend(self.call_id)
+                await self._journal.intend(self.call_id, again=self.again)
         except CloudConnectError:
             self.intended = False
             raise
@@ -144,7 +131,7 @@ class _Run:
             return
         head = answer.head
         outcome = head.outcome or Outcome.COMPLETED
-        if self._carried_out and outcome is Outcome.NOT_EXECUTED:
+        if (self._carried_out or self.doubtful) and outcome is Outcome.NOT_EXECUTED:
             # A part of it was carried out: "nothing happened" would be a lie.
             outcome = Outcome.UNKNOWN
             problem = head.problem and head.problem.model_copy(update={"outcome": outcome})
@@ -213,8 +200,14 @@ class WriteCalls:
                 if run.task is not None:
                     run.task.cancel()
 
-    async def run(self, call: Call, operation: str, fingerprint: str, work: Work) -> Answer | None:
+    async def run(
+        self, call: Call, operation: str, fingerprint: str, work: Work, *, again: bool = False
+    ) -> Answer | None:
         """Run a write, or answer it from the journal; ``None`` if its work answered itself.
+
+        Args:
+            again: Carrying it out twice leaves what once leaves, so it may be tried again
+                unless the journal knows that it was completed.
 
         Raises:
             DeadlineExceededError: If the deadline passed; its outcome says if it had started.
@@ -227,7 +220,7 @@ class WriteCalls:
         self._running[call.call_id] = run
         self._idle.clear()
         run.task = self._tasks.create_task(
-            self._execute(run, operation, work), name=f"write-{call.call_id}"
+            self._execute(run, operation, work, again=again), name=f"write-{call.call_id}"
         )
         try:
             answer = await self._wait(run, call)
@@ -257,7 +250,7 @@ class WriteCalls:
         run = self._running.get(call.call_id)
         if run is not None:
             return (await self._join(run, call, fingerprint)).replayed
-        return _stored(await self._find(call.call_id), fingerprint)
+        return stored(await self._find(call.call_id), fingerprint)
 
     async def look_up(self, call_id: str, *, age: float | None = None) -> Answer:
         """Return what is known of a call: no outcome while it runs or the journal is shut.
@@ -273,7 +266,7 @@ class WriteCalls:
             entry = await self._find(call_id, age)
             if entry.outcome is None:  # its result waits for room on the disk
                 return Answer(head=ResponseHead(status=202))
-            return _stored(entry, None)
+            return stored(entry, None)
         except NotFoundError as error:
             return Answer(head=ResponseHead(status=error.status, problem=problem_of(error)))
         except CloudConnectError:
@@ -290,9 +283,9 @@ class WriteCalls:
 
     async def _join(self, run: _Run, call: Call, fingerprint: str | None) -> Answer:
         if fingerprint is not None and fingerprint != run.fingerprint:
-            raise _mismatch()
+            raise mismatch()
         answer = await self._wait(run, call)
-        return answer if answer.body is not None else failed(_not_kept(answer.head.outcome))
+        return answer if answer.body is not None else failed(not_kept(answer.head.outcome))
 
     async def _wait(self, run: _Run, call: Call) -> Answer:
         while (left := call.deadline - self._clock()) > 0:
@@ -307,17 +300,21 @@ class WriteCalls:
             outcome=Outcome.UNKNOWN,
         )
 
-    async def _execute(self, run: _Run, operation: str, work: Work) -> None:
+    async def _execute(self, run: _Run, operation: str, work: Work, *, again: bool) -> None:
         answer: Answer | None = None
         try:
             entry = await self._journal.receive(
                 run.call_id, operation=operation, fingerprint=run.fingerprint
             )
+            run.doubtful = again
             if entry is None:
+                await self._perform(run, work)
+            elif again and may_go_again(entry, run.fingerprint):
+                run.again = True
                 await self._perform(run, work)
             else:
                 run.replay = True
-                answer = _stored(entry, run.fingerprint)
+                answer = stored(entry, run.fingerprint)
         except CloudConnectError as error:
             answer = failed(error)
         except Exception:
@@ -328,7 +325,7 @@ class WriteCalls:
             if not self._running:
                 self._idle.set()
             if not run.answered.done():
-                run.answered.set_result(answer or failed(_given_up(intended=run.intended)))
+                run.answered.set_result(answer or failed(given_up(intended=run.intended)))
 
     async def _perform(self, run: _Run, work: Work) -> None:
         write_guard.set(run)
@@ -340,52 +337,9 @@ class WriteCalls:
             await run.settle(failed(error))
         except asyncio.CancelledError:
             if not run.intended:
-                await run.settle(failed(_given_up()))
+                await run.settle(failed(given_up()))
             raise
         except Exception:
             log.exception("write_failed", call_id=run.call_id)
             outcome = Outcome.UNKNOWN if run.intended else Outcome.NOT_EXECUTED
             await run.settle(failed(InternalError(INTERNAL_FAILURE, outcome=outcome)))
-
-
-def _stored(entry: JournalEntry, fingerprint: str | None) -> Answer:
-    """Return the journal's answer.
-
-    Raises:
-        IdempotencyMismatchError: If it belongs to another request.
-    """
-    if fingerprint is not None and fingerprint != entry.fingerprint:
-        raise _mismatch()
-    outcome = entry.outcome
-    if entry.state is JournalState.INTENT or (outcome is Outcome.UNKNOWN and entry.head is None):
-        return failed(
-            OutcomeUnknownError(
-                "The connector stopped while the call was under way to Procore; whether it was "
-                "carried out is not known."
-            )
-        ).replayed
-    if entry.state is JournalState.RECEIVED or entry.head is None:
-        return failed(
-            SourceUnavailableError("The connector stopped before the call went to Procore.")
-        ).replayed
-    if entry.body is None:
-        return failed(_not_kept(outcome))
-    head = ResponseHead.model_validate_json(entry.head)
-    return Answer(head=head, body=entry.body).replayed
-
-
-def _mismatch() -> IdempotencyMismatchError:
-    return IdempotencyMismatchError("This call was made before with another request.")
-
-
-def _not_kept(outcome: Outcome | None) -> NotFoundError:
-    return NotFoundError(
-        "The call was answered, but its answer was too large to be kept.",
-        outcome=outcome or Outcome.UNKNOWN,
-    )
-
-
-def _given_up(*, intended: bool = False) -> CloudConnectError:
-    if intended:
-        return OutcomeUnknownError("The connector stopped while the call was under way to Procore.")
-    return SourceUnavailableError("The caller gave up before the call went to Procore.")

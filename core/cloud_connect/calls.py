@@ -112,11 +112,14 @@ class CallParams(_Wire):
         source: The data source's binding.
         replay_only: Answer from the journal, execute nothing.
         interactive: A person waits for it; bulk calls wait behind.
+        again: It may have been carried out before, by this agent or another: only what makes
+            no second record, however often it is carried out, may be done.
     """
 
     source: Source
     replay_only: bool = False
     interactive: bool = True
+    again: bool = False
 
 
 class SourceParams(CallParams):
@@ -367,6 +370,8 @@ class Report(_Wire):
         problems: Sentences about what a person has to mend on the agent's PC.
         started_at: When its process began, by the PC's clock.
         clock_skew_seconds: How far that clock is ahead of the relay's.
+        upserts: Resources whose keyed creates make no second record, however often they are
+            carried out.
     """
 
     machine: str = Field(default="", max_length=253)
@@ -378,3 +383,4 @@ class Report(_Wire):
     procore: tuple[ReportedGrant, ...] = Field(default=(), max_length=32)
     policy: dict[str, object] = Field(default_factory=dict)
     problems: tuple[Annotated[str, Field(max_length=500)], ...] = Field(default=(), max_length=8)
+    upserts: tuple[Annotated[str, Field(max_length=64)], ...] = Field(default=(), max_length=100)

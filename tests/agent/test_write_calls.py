@@ -312,3 +312,53 @@ async def test_an_error_that_is_unknown_stays_unknown(agent: Bench) -> None:
 def query(action: str) -> bytes:
     extra = b'"mappings":{"subject":"x"}' if action == "insert" else b'"fields":["id"]'
     return b'{"action":"%s","info":{"name":"rfis"},%s}' % (action.encode(), extra)
+
+
+SEED = {"seed": "0123456789abcdef"}
+
+
+async def test_upsert_of_unknown_outcome_is_carried_out_again_when_told_so(agent: Bench) -> None:
+    agent.executor.upserted = {"rfis"}
+    agent.executor.failure = OutcomeUnknownError("No answer came.")
+    first = await agent.call(Operation.CREATE, {**RFIS, **SEED}, b"{}", call_id="one")
+    assert first.head.outcome is Outcome.UNKNOWN
+    agent.executor.failure = None
+    same = await agent.call(Operation.CREATE, {**RFIS, **SEED}, b"{}", call_id="one")
+    assert (same.head.outcome, same.head.replayed) == (Outcome.UNKNOWN, True)
+    agent.procore.api.then(CREATED)
+    again = {**RFIS, **SEED, "again": True}
+    told = await agent.call(Operation.CREATE, again, b"{}", call_id="one")
+    assert (told.head.outcome, told.head.status) == (Outcome.COMPLETED, 201)
+    agent.executor.failure = OutcomeUnknownError("Must not be asked.")
+    replayed = await agent.call(Operation.CREATE, again, b"{}", call_id="one")
+    assert (replayed.json, replayed.head.replayed) == ({"id": 7}, True)
+    entry = await agent.journal.find("one")
+    assert entry is not None
+    assert (entry.state, entry.outcome) == (JournalState.DONE, Outcome.COMPLETED)
+
+
+async def test_repeat_that_was_not_carried_out_leaves_the_first_one_in_doubt(
+    agent: Bench,
+) -> None:
+    agent.executor.upserted = {"rfis"}
+    agent.executor.failure = RateLimitedError("Later.", retry_after=1)
+    again = {**RFIS, **SEED, "again": True}
+    answer = await agent.call(Operation.CREATE, again, b"{}", call_id="one")
+    assert answer.head.outcome is Outcome.UNKNOWN
+    entry = await agent.journal.find("one")
+    assert entry is not None
+    assert entry.outcome is Outcome.UNKNOWN
+
+
+async def test_repeat_of_what_is_no_upsert_is_refused(agent: Bench) -> None:
+    agent.executor.upserted = {"vendors"}
+    asked = [
+        (Operation.CREATE, {**RFIS, **SEED, "again": True}),
+        (Operation.CREATE, {"resource": "vendors", "again": True}),
+        (Operation.UPDATE, {"resource": "vendors", **SEED, "again": True}),
+    ]
+    for operation, params in asked:
+        answer = await agent.call(operation, params, b"{}", call_id="one")
+        assert answer.head.problem is not None
+        assert answer.head.problem.code == "unsupported_operation"
+    assert agent.procore.api.seen == []

@@ -62,6 +62,7 @@ class Executor:
         self.ceiling: Ceiling | None = None
         self.seed: str | None = None
         self.last_status: object = "created"
+        self.upserted: set[str] = set()
 
     def accesses(
         self,
@@ -79,6 +80,9 @@ class Executor:
 
     def _access(self, verb: Verb, source: Source) -> Access:
         return Access(verb=verb, environment=source.environment, company_id=source.company_id)
+
+    def upserts(self, resource: str) -> bool:
+        return resource in self.upserted
 
     async def list(self, params: RecordParams, deadline: float) -> RowStream:
         await self._ask("GET", params.source, deadline)

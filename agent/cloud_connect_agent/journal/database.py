@@ -114,12 +114,16 @@ class Database:
         )
         return None
 
-    def intend(self, call_id: str, *, now: float) -> None:
+    def intend(self, call_id: str, *, now: float, again: bool = False) -> None:
         """Note that the first byte of a write goes out after this."""
         entry = self.find(call_id)
-        if entry is None or entry.state is JournalState.DONE:
+        if entry is None or entry.outcome is Outcome.COMPLETED:
             raise _no_open_call(call_id)
-        self._write(entry, now, state=JournalState.INTENT, outcome=entry.outcome)
+        if entry.state is JournalState.DONE and not again:
+            raise _no_open_call(call_id)
+        # Of one that goes out again nothing is certain until it has ended.
+        outcome = None if again else entry.outcome
+        self._write(entry, now, state=JournalState.INTENT, outcome=outcome)
 
     def finish(
         self,

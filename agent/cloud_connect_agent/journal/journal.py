@@ -96,9 +96,13 @@ class Journal:
             )
         )
 
-    async def intend(self, call_id: str) -> None:
-        """Note that the first byte of a write goes to Procore after this; durable on return."""
-        await self._run(lambda database: database.intend(call_id, now=self._clock()))
+    async def intend(self, call_id: str, *, again: bool = False) -> None:
+        """Note that the first byte of a write goes to Procore after this; durable on return.
+
+        Args:
+            again: It may have ended before, if only it was not carried out for certain.
+        """
+        await self._run(lambda database: database.intend(call_id, now=self._clock(), again=again))
 
     async def finish(
         self, call_id: str, *, outcome: Outcome, status: int, head: bytes, body: bytes | None

@@ -1,5 +1,6 @@
 """Creates many records in one call, and tells what became of each."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -20,12 +21,39 @@ from cloud_connect_agent.procore.rowstream import FixedRows, RowStream
 from cloud_connect_agent.procore.sent import sent_record
 from cloud_connect_agent.procore.syncing import marked, shared_of, sync_request, synced
 
-__all__ = ["create_all"]
+__all__ = ["create_all", "create_as_upsert", "upserts"]
+
+_REPEAT_PAUSES: Final = (0.25, 0.5)  # seconds before each repeat of an upsert
 
 _UNTOLD: Final = "Procore's answer does not tell what became of this record."
 
 # Statuses that are about the one record; others would be the next one's answer, too.
 _OF_THE_RECORD: Final = frozenset({400, 404, 409, 413, 415, 422})
+
+
+def upserts(resource: Resource, fetcher: Fetcher) -> bool:
+    """Whether creating a record of *resource* again makes no second one."""
+    sync = resource.sync
+    return sync is not None and sync.safe_for_create and fetcher.seed is not None
+
+
+async def create_as_upsert(resource: Resource, record: NewRecord, fetcher: Fetcher) -> Row:
+    """Create one record through Procore's sync, and return it.
+
+    Raises:
+        OutcomeUnknownError: If nobody knows whether it is there.
+        SourceRejectedError: If Procore refused it.
+    """
+    stream = await create_all(resource, [record], fetcher)
+    async with stream:
+        (told,) = [row async for row in stream]
+    made = told.get("record")
+    if isinstance(made, dict):
+        return made
+    reason = str(told.get("error"))
+    if told["status"] == Outcome.UNKNOWN.value:
+        raise OutcomeUnknownError(reason)
+    raise SourceRejectedError(reason, status=422, body=told.get("source"))
 
 
 async def create_all(
@@ -39,7 +67,7 @@ async def create_all(
         CloudConnectError: Why none was created, if that is not about one record only.
     """
     results = _Results(len(records))
-    if resource.sync is None or len(records) == 1:
+    if resource.sync is None or (len(records) == 1 and not upserts(resource, fetcher)):
         await _one_by_one(resource, records, fetcher, results)
     else:
         await _together(resource, resource.sync, records, fetcher, results)
@@ -107,13 +135,14 @@ def _requests(records: Sequence[NewRecord], sent: Sequence[Row], sync: Sync) -> 
 async def _upserted(
     request: ApiRequest, items: Sequence[Row], sync: Sync, fetcher: Fetcher, *, begun: bool
 ) -> ApiResponse:
-    """Send a sync; once more if its answer is lost and a repeat finds what the first made."""
-    try:
-        return await fetcher.send(request, answering=begun)
-    except OutcomeUnknownError:
-        if not (sync.safe_for_create and all(item.get("origin_id") for item in items)):
-            raise
-    return await fetcher.send(request, answering=True)
+    """Send a sync; again if its answer is lost and a repeat finds what the first made."""
+    safe = sync.safe_for_create and all(item.get("origin_id") for item in items)
+    for pause in _REPEAT_PAUSES if safe else ():
+        try:
+            return await fetcher.send(request, answering=begun)
+        except OutcomeUnknownError:
+            await asyncio.sleep(pause)
+    return await fetcher.send(request, answering=begun)
 
 
 class _Results:

@@ -116,6 +116,10 @@ class RecordExecutor:
         """What the policy must allow before the query runs."""
         return accesses_of_query(self._catalog, source, query)
 
+    def upserts(self, resource: str) -> bool:
+        """Whether a keyed create of *resource* makes no second record when it is repeated."""
+        return resource in self._catalog.upserts
+
     async def list(self, params: RecordParams, deadline: float) -> RowStream:
         """Begin to read a list; its first page is there when this returns.
 

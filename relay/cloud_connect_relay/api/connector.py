@@ -277,6 +277,7 @@ async def query(
             spec,
             params={} if key is None else {"seed": seed_of(principal.subscription_id, key)},
             idempotency_key=key,
+            creates=key is not None and action in _INSERTS,
             coalesces=key is None and action in _INSERTS,
             fingerprint=fingerprint(
                 "query", datasource_id, canonical(target.source), table, canonical(document)

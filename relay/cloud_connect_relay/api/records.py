@@ -285,6 +285,7 @@ class _Write:
                 spec,
                 params={**params, "seed": seed_of(self.principal.subscription_id, key)},
                 idempotency_key=key,
+                creates=operation is Operation.CREATE,
                 fingerprint=fingerprint(
                     operation,
                     datasource_id,

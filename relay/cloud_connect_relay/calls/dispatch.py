@@ -123,9 +123,8 @@ class Dispatcher:
         """Run *call* until its answer's head is here.
 
         A read whose connection breaks is tried once more, on another connector if there is one.
-        A write is tried again only while no agent can have seen it, or where a second attempt
-        finds the record of the first. What the caller sends piece by piece is not kept, so it
-        cannot be sent again.
+        A write is tried again only while no agent can have seen it. What the caller sends piece
+        by piece is not kept, so it cannot be sent again.
 
         Args:
             attempts: What became of the call before, if its answer broke off.
@@ -145,7 +144,7 @@ class Dispatcher:
             except (StreamResetError, TunnelClosedError) as error:
                 attempts.broke()
                 unseen = error.outcome is Outcome.NOT_EXECUTED
-                if call.spec.writes and not (unseen or call.upsert):
+                if call.spec.writes and not unseen:
                     raise _unknown(error) from error
                 if upload is not None:
                     raise _lost_upload() from error
@@ -199,6 +198,7 @@ class Dispatcher:
                 await self._desk.admit(call, live)
                 if spec.writes:
                     call.started = True
+                    call.upsert |= spec.creates and spec.resource in live.report.upserts
                     call.dispatched(live.connector_id, name=live.name, now=self._clock())
                     await self._ledger.dispatching(call)
                 exchange = await live.session.open(
@@ -232,6 +232,7 @@ def _request(call: "RunningCall") -> RequestHead:
         params={
             "source": spec.target.source,
             **({} if spec.interactive else {"interactive": False}),
+            **({"again": True} if call.again else {}),
             **spec.params,
         },
         headers=spec.headers,

@@ -108,6 +108,11 @@ class IdempotencyKeys:
                 await self._ledger.flush()  # it has ended here, which is not yet written
                 earlier = await calls.find(earlier.id) or earlier
             earlier = await self._resolution.resolve(earlier)
-            if judge(earlier, digest=call.spec.fingerprint) is not Verdict.RELEASED:
+            verdict = judge(earlier, digest=call.spec.fingerprint)
+            if verdict is Verdict.UNKNOWN and earlier.upsert:
+                if await self._ledger.take_over(call, earlier):
+                    self._running.resume(call, earlier)
+                    return None
+            elif verdict is not Verdict.RELEASED:
                 return earlier
         raise conflict()

@@ -60,6 +60,22 @@ class Ledger:
         call.changed = not call.stored
         return call.stored
 
+    async def take_over(self, call: "RunningCall", record: CallRecord) -> bool:
+        """Store, durably, that *call* goes on with *record*; whether nobody else does.
+
+        Raises:
+            InternalError: If that cannot be stored; the call must not go on.
+        """
+        owner = self._tenure.run_id
+        try:
+            taken = await self._calls.take_over(record.id, owner=owner)
+        except (SQLAlchemyError, OSError) as error:
+            log.exception("call_not_recorded", call_id=record.id)
+            raise InternalError(_NOT_RECORDED) from error
+        if taken:
+            call.owner = owner
+        return taken
+
     async def dispatching(self, call: "RunningCall") -> None:
         """Store, durably, that *call* is accepted or about to be dispatched.
 

@@ -27,6 +27,7 @@ _CONNECTORS: Final = 16  # whose calls are looked up in the store at once
 _GATHER_SECONDS: Final = 0.1  # how long sessions that come together are noticed together
 _LONGEST_CALL: Final = 360.0  # seconds: the longest deadline, and what a started write has beyond
 _NO_REASON: Final = "Whether the write was carried out is not known."
+_REPEAT: Final = "Repeat it with the same Idempotency-Key: it makes no second record."
 _ADVICE: Final = "Look in Procore for the record before you repeat the write."
 
 
@@ -142,7 +143,8 @@ class Resolution:
         async def resolve(record: CallRecord) -> None:
             nonlocal settled
             async with turns:
-                settled += (await self.resolve(record)).final
+                told = await self.resolve(record)
+                settled += told.final or _waits_for_a_repeat(told)
 
         async with asyncio.TaskGroup() as tasks:
             for record in records:
@@ -150,9 +152,20 @@ class Resolution:
         return settled == len(records) < _MAX_BATCH
 
 
+def _waits_for_a_repeat(record: CallRecord) -> bool:
+    """Whether the journal has told all it knows, and a repeat by the caller may tell more."""
+    return record.upsert and (record.detail or "").endswith(_REPEAT)
+
+
 def settled_by(record: CallRecord, finding: "Finding", *, now: float) -> CallRecord:
     """Return *record* with the outcome of *finding*, which is then final."""
     match finding.outcome:
+        case Outcome.UNKNOWN | Outcome.NOT_EXECUTED | None if record.upsert:
+            # Another connector may have carried it out: nothing of it is certain but a completion.
+            if _waits_for_a_repeat(record):
+                return record
+            reason = finding.detail or record.detail or _NO_REASON
+            return dataclasses.replace(record, detail=f"{reason} {_REPEAT}")
         case Outcome.UNKNOWN | None:
             reason = finding.detail or record.detail or _NO_REASON
             return dataclasses.replace(record, final=True, detail=f"{reason} {_ADVICE}")

@@ -46,6 +46,7 @@ class RunningCall:
         times: Where its time went.
         started: The source may have been reached: from here on a write is never repeated.
         owner: The run of this node that its record belongs to.
+        again: It may have been carried out before, and may be only as an upsert.
         upsert: Its agent finds the record again that an earlier attempt made.
         already_absent: Its agent found deleted what it had deleted itself.
         refusal: Why it shall not wait for a connector any longer.
@@ -58,6 +59,7 @@ class RunningCall:
     """
 
     __slots__ = (
+        "again",
         "already_absent",
         "changed",
         "claimed",
@@ -90,11 +92,11 @@ class RunningCall:
     )
 
     def __init__(self, spec: CallSpec, *, deadline: float, now: float) -> None:
-        self.id: Final = _call_id()
+        self.id = _call_id()
         self.spec: Final = spec
         self.deadline = deadline
         self.times: Final = CallTimes(deadline - spec.timeout)
-        self.started_at: Final = now
+        self.started_at = now
         self.state = CallState.ACCEPTED
         self.connector_id: str | None = None
         self.connector_name = ""
@@ -111,6 +113,7 @@ class RunningCall:
         self.started = False
         self.owner: str | None = None
         self.upsert = False
+        self.again = False
         self.already_absent = False
         self.refusal: CloudConnectError | None = None
         self.claimed = False
@@ -124,6 +127,15 @@ class RunningCall:
     def ended(self) -> bool:
         """Whether its outcome is told, even if that is that nobody knows."""
         return self.outcome is not None
+
+    def resumes(self, record: CallRecord) -> None:
+        """Be the upsert of *record* again, whose outcome nobody knows."""
+        self.id = record.id
+        self.started_at = record.started_at
+        self.connector_id = record.connector_id
+        self.dispatched_at = record.dispatched_at
+        self.state = CallState.DISPATCHED
+        self.stored = self.started = self.upsert = self.again = True
 
     def dispatched(self, connector_id: str, *, name: str, now: float) -> None:
         """Note that it goes to the agent of *connector_id*."""
@@ -299,6 +311,12 @@ class RunningCalls:
         if spec.idempotency_key is not None:
             self._keyed[spec.subscription_id, spec.idempotency_key] = call
         return call
+
+    def resume(self, call: RunningCall, record: CallRecord) -> None:
+        """Let an admitted call go on with the one of *record*, under its id."""
+        del self._calls[call.id]
+        call.resumes(record)
+        self._calls[call.id] = call
 
     def release(self, call: RunningCall) -> None:
         """Let a call out; repeating it does no harm."""

@@ -41,6 +41,7 @@ class CallSpec:
         interactive: A person waits for it; else it may wait behind those of people.
         body: The whole body, kept for a second attempt; ``None`` is no body.
         fingerprint: What a repeat with the same idempotency key must equal.
+        creates: It makes records that a repeat with the same key could be known by.
         coalesces: The same request of the same caller, at the same time, is the same write.
     """
 
@@ -58,6 +59,7 @@ class CallSpec:
     idempotency_key: str | None = None
     fingerprint: str | None = None
     coalesces: bool = False
+    creates: bool = False
 
 
 _MISSING: Final = {

@@ -14,6 +14,7 @@ from cloud_connect.errors import (
     InternalError,
     Outcome,
     OutcomeUnknownError,
+    UnsupportedOperationError,
 )
 from cloud_connect.tunnel import ResetCode
 from cloud_connect_relay.calls.answer import Answer
@@ -35,6 +36,8 @@ __all__ = ["Writes"]
 log = structlog.get_logger(__name__)
 
 _GRACE_SECONDS: Final = 30.0  # that a started write has beyond the deadline of its caller
+_PAUSE_SECONDS: Final = 0.5  # between two attempts at an upsert
+_ANSWER_SECONDS: Final = 0.5  # of the deadline, left for telling that the outcome is unknown
 _MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024  # of a write that is answered as a whole
 _INTERRUPTED: Final = (
     "It is not known whether the call was executed: the relay stopped while it ran. Look the call"
@@ -191,6 +194,43 @@ class Writes:
         execution.finished.set()
 
     async def _perform(self, execution: _Execution) -> Answer:
+        """Carry the write out once; an upsert as often as it takes to learn its outcome."""
+        call = execution.call
+        doubt: CloudConnectError = OutcomeUnknownError(_INTERRUPTED)
+        if not call.again:
+            try:
+                return await self._attempt(execution)
+            except CloudConnectError as error:
+                whole = execution.upload is None and not execution.streams
+                if not (call.upsert and whole and error.outcome is Outcome.UNKNOWN):
+                    raise
+                doubt = error
+        return await self._repeat(execution, doubt)
+
+    async def _repeat(self, execution: _Execution, doubt: CloudConnectError) -> Answer:
+        """Carry an upsert out again until its outcome is certain, as long as the deadline lasts.
+
+        Raises:
+            CloudConnectError: What Procore answered, or *doubt* if nothing is certain still.
+        """
+        call = execution.call
+        call.again = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(call.deadline - _ANSWER_SECONDS):
+                while True:
+                    try:
+                        return await self._attempt(execution)
+                    except UnsupportedOperationError:
+                        break  # by the PC's administrator's word it is no upsert any more
+                    except CloudConnectError as error:
+                        if error.outcome is Outcome.COMPLETED:
+                            raise
+                        if error.outcome is Outcome.UNKNOWN:
+                            doubt = error
+                    await asyncio.sleep(_PAUSE_SECONDS)
+        raise doubt
+
+    async def _attempt(self, execution: _Execution) -> Answer:
         call = execution.call
         if not self._dispatcher.is_ready(call):
             await self._ledger.dispatching(call)  # it waits: a restart must not forget it
@@ -199,6 +239,8 @@ class Writes:
         except OutcomeUnknownError as error:
             if execution.upload is not None and execution.upload.failure is not None:
                 raise execution.upload.failure from error
+            if call.upsert:
+                raise
             return await self._recovery.after(error, call, wanted=execution.is_wanted)
         execution.exchange = exchange
         if head.problem is not None:

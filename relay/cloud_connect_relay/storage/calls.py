@@ -212,6 +212,18 @@ class CallsOfAll:
             return False
         return True
 
+    async def take_over(self, call_id: str, *, owner: str) -> bool:
+        """Give an upsert of unknown outcome to another run; whether it was still unknown."""
+        statement = (
+            update(calls)
+            .where(calls.c.id == call_id, calls.c.state == CallState.UNKNOWN, calls.c.upsert)
+            .values(
+                state=CallState.DISPATCHED, outcome=None, final=False, owner=owner, finished_at=None
+            )
+        )
+        async with self._storage.write() as connection:
+            return bool((await connection.execute(statement)).rowcount)
+
     async def let_go(self, call_id: str) -> None:
         """Free the key of a call."""
         await self._storage.record(_LET_GO, {"this_id": call_id})

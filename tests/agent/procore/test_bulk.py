@@ -6,6 +6,7 @@ import pytest
 
 from cloud_connect.errors import (
     CloudConnectError,
+    ConfigurationError,
     InvalidRequestError,
     Outcome,
     OutcomeUnknownError,
@@ -296,3 +297,51 @@ def test_record_that_may_be_there_already_needs_leave_to_change_it(
     assert [one.verb for one in with_sync] == [Verb.CREATE, Verb.UPDATE]
     without = executor_of(procore).accesses_of_records(params("cost_codes"), records)
     assert [one.verb for one in without] == [Verb.CREATE]
+
+
+SAFE = SYNC.model_copy(update={"safe_for_create": True})
+ORIGIN = f"cc-{SEED}-0"
+
+
+async def test_keyed_create_of_a_safe_resource_is_an_upsert(procore: ScriptedProcore) -> None:
+    procore.answers["PATCH", SYNC_PATH] = entities({"id": 5, "code": "0", "origin_id": ORIGIN})
+    procore.failures = lambda _: None if len(procore.written) > 2 else OutcomeUnknownError("Lost.")
+    executor = executor_of(procore, SAFE)
+    assert executor.upserts("cost_codes")
+    where = params("cost_codes", seed=SEED)
+    made = await executor.create(where, codes(1)[0], time.monotonic() + SOON)
+    assert (made["id"], made["project_id"]) == (5, PROJECT)
+    assert len(procore.written) == 3
+    for request in procore.written:
+        assert (request.method, request.path) == ("PATCH", SYNC_PATH)
+        assert isinstance(request.json, dict)
+        assert [one["origin_id"] for one in request.json["updates"]] == [ORIGIN]
+
+
+async def test_upsert_that_procore_refuses_is_refused(procore: ScriptedProcore) -> None:
+    refused = {"code": "0", "origin_id": ORIGIN, "errors": {"code": ["is taken"]}}
+    procore.answers["PATCH", SYNC_PATH] = {"entities": [], "errors": [refused]}
+    where = params("cost_codes", seed=SEED)
+    with pytest.raises(SourceRejectedError, match="taken") as caught:
+        await executor_of(procore, SAFE).create(where, codes(1)[0], time.monotonic() + SOON)
+    assert caught.value.status == 422
+
+
+@pytest.mark.parametrize("seed", [None, SEED])
+async def test_create_is_a_plain_one_without_a_key_or_leave(
+    procore: ScriptedProcore, seed: str | None
+) -> None:
+    procore.answers["POST", "/rest/v1.0/cost_codes"] = {"id": 5}
+    executor = executor_of(procore, SYNC if seed else SAFE)
+    where = params("cost_codes", seed=seed)
+    assert (await executor.create(where, codes(1)[0], time.monotonic() + SOON))["id"] == 5
+    assert [request.method for request in procore.written] == ["POST"]
+
+
+def test_upserts_are_switched_on_where_procore_has_them() -> None:
+    chosen = load_catalog().with_upserts(["vendors", "cost_codes"])
+    assert set(chosen.upserts) == {"vendors", "cost_codes"}
+    assert load_catalog().upserts == ()
+    for name in ("rfis", "nonsense"):
+        with pytest.raises(ConfigurationError, match=f"'{name}', which Procore cannot upsert"):
+            load_catalog().with_upserts([name])

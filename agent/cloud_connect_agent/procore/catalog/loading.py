@@ -2,13 +2,13 @@
 
 import difflib
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import resources
 from typing import Final
 
 from cloud_connect.calls import Operation
-from cloud_connect.errors import InvalidRequestError
+from cloud_connect.errors import ConfigurationError, InvalidRequestError
 from cloud_connect_agent.procore.catalog.endpoint import Endpoint
 from cloud_connect_agent.procore.catalog.model import Resource
 
@@ -36,6 +36,30 @@ class Catalog:
             hint = f" Did you mean “{near[0]}”?" if near else ""
             raise InvalidRequestError(f"There is no table “{name[:64]}” in Procore.{hint}")
         return found
+
+    def with_upserts(self, names: Iterable[str]) -> "Catalog":
+        """Return a catalogue in which single creates of these resources are upserts, too.
+
+        Raises:
+            ConfigurationError: If there is no such resource, or Procore has no sync for it.
+        """
+        tables = dict(self._tables)
+        for name in names:
+            resource = tables.get(name)
+            if resource is None or resource.sync is None:
+                able = ", ".join(sorted(one.name for one in self if one.sync is not None))
+                raise ConfigurationError(
+                    f"The setting procore.upserts names '{name}', which Procore cannot upsert; it"
+                    f" can: {able}."
+                )
+            sync = resource.sync.model_copy(update={"safe_for_create": True})
+            tables[name] = resource.model_copy(update={"sync": sync})
+        return Catalog(tables)
+
+    @property
+    def upserts(self) -> tuple[str, ...]:
+        """The resources whose keyed creates are upserts."""
+        return tuple(one.name for one in self if one.sync is not None and one.sync.safe_for_create)
 
     def endpoint(self, resource: Resource, operation: Operation) -> Endpoint:
         """How an operation of *resource* is done.

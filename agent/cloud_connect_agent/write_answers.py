@@ -1,0 +1,92 @@
+"""Answers to writes: those that were just made, and what the journal tells of earlier ones."""
+
+from dataclasses import dataclass, replace
+
+from cloud_connect.errors import (
+    CloudConnectError,
+    IdempotencyMismatchError,
+    NotFoundError,
+    Outcome,
+    OutcomeUnknownError,
+    SourceUnavailableError,
+)
+from cloud_connect.tunnel import ResponseHead
+from cloud_connect_agent.journal import JournalEntry, JournalState
+from cloud_connect_agent.reply import problem_of
+
+__all__ = ["Answer", "failed", "given_up", "may_go_again", "mismatch", "not_kept", "stored"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a call is answered with.
+
+    Attributes:
+        body: ``None`` if it is too large to be kept; whoever made it streams it.
+    """
+
+    head: ResponseHead
+    body: bytes | None = b""
+
+    @property
+    def replayed(self) -> "Answer":
+        """The same as an answer to a repeat."""
+        return replace(self, head=self.head.model_copy(update={"replayed": True}))
+
+
+def failed(error: CloudConnectError) -> Answer:
+    """Return a failure as an answer."""
+    return Answer(
+        head=ResponseHead(status=error.status, outcome=error.outcome, problem=problem_of(error))
+    )
+
+
+def stored(entry: JournalEntry, fingerprint: str | None) -> Answer:
+    """Return the journal's answer.
+
+    Raises:
+        IdempotencyMismatchError: If it belongs to another request.
+    """
+    if fingerprint is not None and fingerprint != entry.fingerprint:
+        raise mismatch()
+    outcome = entry.outcome
+    if entry.state is JournalState.INTENT or (outcome is Outcome.UNKNOWN and entry.head is None):
+        return failed(
+            OutcomeUnknownError(
+                "The connector stopped while the call was under way to Procore; whether it was "
+                "carried out is not known."
+            )
+        ).replayed
+    if entry.state is JournalState.RECEIVED or entry.head is None:
+        return failed(
+            SourceUnavailableError("The connector stopped before the call went to Procore.")
+        ).replayed
+    if entry.body is None:
+        return failed(not_kept(outcome))
+    head = ResponseHead.model_validate_json(entry.head)
+    return Answer(head=head, body=entry.body).replayed
+
+
+def may_go_again(entry: JournalEntry, fingerprint: str) -> bool:
+    """Whether what may be repeated was not carried out for certain."""
+    return entry.fingerprint == fingerprint and entry.outcome is not Outcome.COMPLETED
+
+
+def mismatch() -> IdempotencyMismatchError:
+    """Return the refusal of a call id that stands for another request."""
+    return IdempotencyMismatchError("This call was made before with another request.")
+
+
+def not_kept(outcome: Outcome | None) -> NotFoundError:
+    """Return what is said of an answer that was too large for the journal."""
+    return NotFoundError(
+        "The call was answered, but its answer was too large to be kept.",
+        outcome=outcome or Outcome.UNKNOWN,
+    )
+
+
+def given_up(*, intended: bool = False) -> CloudConnectError:
+    """Return what is said of a call that ended without an answer."""
+    if intended:
+        return OutcomeUnknownError("The connector stopped while the call was under way to Procore.")
+    return SourceUnavailableError("The caller gave up before the call went to Procore.")

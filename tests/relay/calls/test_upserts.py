@@ -1,0 +1,132 @@
+"""Creates that make no second record: carried out again until their outcome is certain."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from cloud_connect.calls import Operation, Report
+from cloud_connect.errors import Outcome
+from cloud_connect.exchange import Exchange
+from cloud_connect.tunnel import ResponseHead
+from doubles.call_relay import CallRelay
+from doubles.scripted_agent import Entry, ScriptedAgent, problem
+
+KEY = {"Idempotency-Key": "key-1"}
+DONE = ResponseHead(status=201, outcome=Outcome.COMPLETED)
+UPSERTS = Report(upserts=("vendors",))
+UNKNOWN = problem("outcome_unknown", "No answer came.", outcome=Outcome.UNKNOWN)
+
+
+async def create(
+    relay: CallRelay, base: str, *, seconds: float = 10, resource: str = "vendors"
+) -> httpx.Response:
+    return await relay.api.post(
+        f"{base}/records/{resource}",
+        headers={**KEY, "Cloud-Connect-Deadline-Ms": str(int(seconds * 1000))},
+        json={"name": "Dent"},
+    )
+
+
+async def hang(_: Exchange, __: bytes) -> None:
+    await asyncio.Event().wait()
+
+
+async def made(exchange: Exchange, _: bytes) -> None:
+    await exchange.send_head(DONE)
+    await exchange.send(b'{"id":7}', end_stream=True)
+
+
+async def lost(exchange: Exchange, _: bytes) -> None:
+    await exchange.send_head(UNKNOWN, end_stream=True)
+
+
+async def test_upsert_goes_on_at_another_connector_when_its_own_is_lost(relay: CallRelay) -> None:
+    first = ScriptedAgent(script={Operation.CREATE: hang})
+    connected = await relay.connect(first, group="site", report=UPSERTS)
+    base = await relay.datasource(connectorGroup="site")
+    other = ScriptedAgent(script={Operation.CREATE: made})
+    async with asyncio.TaskGroup() as tasks:
+        asked = tasks.create_task(create(relay, base))
+        await first.arrived.wait()
+        await relay.connect(other, group="site", report=UPSERTS)
+        await connected.lose()
+    assert (asked.result().status_code, asked.result().json()) == (201, {"id": 7})
+    (sent,), (again,) = first.calls, other.calls
+    assert (sent.head.call_id, sent.params["seed"]) == (again.head.call_id, again.params["seed"])
+    assert "again" not in sent.params
+    assert again.params["again"] is True
+
+
+async def test_create_that_is_no_upsert_stays_where_it_was_dispatched(relay: CallRelay) -> None:
+    first = ScriptedAgent(script={Operation.CREATE: hang})
+    connected = await relay.connect(first, group="site", report=UPSERTS)
+    base = await relay.datasource(connectorGroup="site")
+    other = ScriptedAgent()
+    async with asyncio.TaskGroup() as tasks:
+        asked = tasks.create_task(create(relay, base, seconds=1.2, resource="rfis"))
+        await first.arrived.wait()
+        await relay.connect(other, group="site", report=UPSERTS)
+        await connected.lose()
+    assert asked.result().json()["outcome"] == "unknown"
+    assert other.calls == []
+
+
+async def test_refusal_of_a_repeat_leaves_the_outcome_unknown(relay: CallRelay) -> None:
+    asked = 0
+
+    async def refuse_later(exchange: Exchange, body: bytes) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            await lost(exchange, body)
+        else:
+            head = problem("unsupported_operation", "No upsert any more.", status=405)
+            await exchange.send_head(head, end_stream=True)
+
+    agent = ScriptedAgent(script={Operation.CREATE: refuse_later})
+    connected = await relay.connect(agent, report=UPSERTS)
+    base = await relay.datasource(connected.live.connector_id)
+    answer = await create(relay, base)
+    assert (answer.json()["code"], answer.json()["outcome"]) == ("outcome_unknown", "unknown")
+    assert [one.params.get("again") for one in agent.calls] == [None, True]
+
+
+@pytest.mark.parametrize("told", [UNKNOWN, problem("source_unavailable", "It stopped before.")])
+async def test_unknown_upsert_is_never_final_and_its_repeat_finds_out(
+    relay: CallRelay, told: ResponseHead
+) -> None:
+    agent = ScriptedAgent(script={Operation.CREATE: lost})
+    connected = await relay.connect(agent, report=UPSERTS)
+    base = await relay.datasource(connected.live.connector_id)
+    first = await create(relay, base, seconds=1.2)
+    call_id = first.json()["call_id"]
+    assert first.json()["outcome"] == "unknown"
+    agent.journal[call_id] = Entry(head=told)
+
+    async def looked_up() -> dict[str, Any]:
+        found: dict[str, Any] = (await relay.api.get(f"/api/calls/{call_id}")).json()
+        return found
+
+    known = await looked_up()
+    assert (known["outcome"], known["final"]) == ("unknown", False)
+    assert known["detail"].endswith("it makes no second record.")
+    agent.script[Operation.CREATE] = made
+    repeated = await create(relay, base)
+    assert (repeated.status_code, repeated.json()) == (201, {"id": 7})
+    assert repeated.headers["cloud-connect-call-id"] == call_id
+    assert agent.calls[-1].params["again"] is True
+    known = await looked_up()
+    assert (known["outcome"], known["final"], known["status"]) == ("completed", True, 201)
+
+
+async def test_other_requests_do_not_take_an_upsert_over(relay: CallRelay) -> None:
+    agent = ScriptedAgent(script={Operation.CREATE: lost})
+    connected = await relay.connect(agent, report=UPSERTS)
+    base = await relay.datasource(connected.live.connector_id)
+    await create(relay, base, seconds=1.2)
+    heard = len(agent.calls)
+    other = await relay.api.post(f"{base}/records/vendors", headers=KEY, json={"name": "Other"})
+    assert other.status_code == 422
+    assert len(agent.calls) == heard
