@@ -7,9 +7,12 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cloud_connect_agent.control import ask
+from cloud_connect_agent.journal import accept_loss
 from doubles.caller import Caller
 from doubles.checker import check
 from doubles.program import said
@@ -48,29 +51,36 @@ HARMS: dict[str, Callable[[Path], None]] = {
 }
 
 
-async def leave_a_write_open(world: World, caller: Caller, agent: Agent) -> "asyncio.Task[object]":
-    """Have Procore execute a write and be silent; return what waits for its answer."""
+async def leave_a_write_open(world: World, caller: Caller, marker: str) -> None:
+    """Have Procore execute a write and be silent, and the agent die over it."""
     await world.fault({"kind": "hang", "seconds": 60}, method="POST", after_execute=True, times=1)
-    marker = f"open-{agent.name}"
-    task: asyncio.Task[object] = asyncio.create_task(caller.create(marker, deadline=6))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(caller.create(marker, deadline=3))
 
-    async def executed() -> bool:
-        return bool(await world.ledger(marker=marker))
+        async def executed() -> bool:
+            return bool(await world.ledger(marker=marker))
 
-    await until(executed, within=15, what=f"the execution of {marker}")
-    return task
+        await until(executed, within=15, what=f"the execution of {marker}")
+        await world.agent.program.crash()
 
 
-async def lives_with_damage(world: World, caller: Caller, agent: Agent) -> None:
-    """What T17 asks of an agent whose journal is damaged."""
-    refused = await caller.create(f"refused-{agent.name}")
-    assert refused.outcome == "not_executed"
-    assert not await world.ledger(marker=f"refused-{agent.name}")
-    assert (await caller.read()).status == 200
-    exit_status, document, _ = await said(
-        "cloud_connect_agent", "status", "--home", str(agent.home)
+async def status_of(agent: Agent) -> dict[str, Any]:
+    """What the running agent says about itself, without a command of its own."""
+    answer = await asyncio.to_thread(
+        ask, agent.home / "state" / "control.sock", {"command": "status"}, timeout=5.0
     )
-    assert exit_status == 0
+    status: dict[str, Any] = answer["status"]
+    return status
+
+
+async def lives_with_damage(world: World, caller: Caller, harm: str) -> None:
+    """What T17 asks of an agent whose journal is damaged."""
+    agent = world.agent
+    refused = await caller.create(f"refused-{harm}")
+    assert refused.outcome == "not_executed"
+    assert not await world.ledger(marker=f"refused-{harm}")
+    assert (await caller.read()).status == 200
+    document = await status_of(agent)
     assert document["journal"]["state"] == "damaged"
     assert "accept-loss" in document["problems"][0]
 
@@ -78,32 +88,26 @@ async def lives_with_damage(world: World, caller: Caller, agent: Agent) -> None:
         return any("damaged" in one for one in (await world.connector(agent))["problems"])
 
     await until(told, within=RECOVERED_WITHIN, what="the relay's word of the damage")
-    kept = sorted(file.name for file in agent.journal_file.parent.glob("*.damaged-*"))
-    assert kept
+    assert sorted(agent.journal_file.parent.glob("*.damaged-*"))
     assert not agent.journal_file.exists()
 
     async def settled() -> bool:
-        found = await caller.look_up(f"open-{agent.name}")
+        found = await caller.look_up(f"open-{harm}")
         assert found is not None
         assert found["outcome"] != "not_executed"  # that would be a guess, and a lie
         return bool(found["final"])
 
     await until(settled, within=RESOLVED_WITHIN, what="an end of the open write")
-    again = await caller.create(f"open-{agent.name}")
-    assert again.outcome == "unknown"
-    assert len(await world.ledger(marker=f"open-{agent.name}")) == 1
+    assert (await caller.create(f"open-{harm}")).outcome == "unknown"
+    assert len(await world.ledger(marker=f"open-{harm}")) == 1
 
 
-async def goes_on(world: World, caller: Caller, agent: Agent) -> None:
+async def goes_on(world: World, caller: Caller, harm: str) -> None:
     """What comes after a person has accepted the loss."""
-    exit_status, document, errors = await said(
-        "cloud_connect_agent", "journal", "accept-loss", "--yes", "--home", str(agent.home)
-    )
-    assert (exit_status, document["accepted"]) == (0, True), errors
+    agent = world.agent
 
     async def written() -> bool:
-        attempt = await caller.create(f"after-{agent.name}")
-        return attempt.outcome == "completed"
+        return (await caller.create(f"after-{harm}")).outcome == "completed"
 
     await until(written, within=RECOVERED_WITHIN, what="a write after the loss was accepted")
 
@@ -111,35 +115,40 @@ async def goes_on(world: World, caller: Caller, agent: Agent) -> None:
         return not (await world.connector(agent))["problems"]
 
     await until(told, within=RECOVERED_WITHIN, what="the relay's word of the new journal")
-    assert (await agent.status())["journal"]["state"] == "ok"
+    assert (await status_of(agent))["journal"]["state"] == "ok"
+    known = await caller.create(f"done-{harm}-0")
+    assert (known.outcome, known.replayed) == ("completed", True)
+
+
+async def command(agent: Agent, *words: str) -> tuple[int, dict[str, Any]]:
+    """Run a command on the agent's PC."""
+    status, document, errors = await said("cloud_connect_agent", *words, "--home", str(agent.home))
+    assert "Traceback" not in errors
+    return status, document
 
 
 @pytest.mark.catalogue("T17")
 async def test_damaged_journal_ends_writes_until_a_person_accepts_the_loss(tmp_path: Path) -> None:
-    async with open_world(tmp_path, agents=tuple(HARMS), tunnel_proxies=False) as world:
-        waiting, callers = [], {name: await world.caller(name) for name in world.agents}
-        for name, agent in world.agents.items():
+    async with open_world(tmp_path, tunnel_proxies=False) as world:
+        agent, caller = world.agent, await world.caller()
+        for harm, damage in HARMS.items():
             for number in range(3):
-                done = await callers[name].create(f"done-{name}-{number}")
-                assert done.outcome == "completed"
-            waiting.append(await leave_a_write_open(world, callers[name], agent))
-        async with asyncio.TaskGroup() as tasks:
-            for agent in world.agents.values():
-                tasks.create_task(agent.program.crash())
-        for name, agent in world.agents.items():
-            HARMS[name](agent.journal_file)
+                assert (await caller.create(f"done-{harm}-{number}")).outcome == "completed"
+            await leave_a_write_open(world, caller, f"open-{harm}")
+            damage(agent.journal_file)
             await agent.program.start()
-        await world.until_status("online", within=30)
-        await asyncio.wait(waiting, timeout=30)
-        async with asyncio.TaskGroup() as tasks:
-            for agent in world.agents.values():
-                tasks.create_task(lives_with_damage(world, callers[agent.name], agent))
-        async with asyncio.TaskGroup() as tasks:
-            for agent in world.agents.values():
-                tasks.create_task(goes_on(world, callers[agent.name], agent))
-        for name in HARMS:
-            known = await callers[name].create(f"done-{name}-0")
-            assert (known.outcome, known.replayed) == ("completed", True)
+            await world.until_status("online", within=30)
+            await lives_with_damage(world, caller, harm)
+            if harm == "empty":
+                status, told = await command(agent, "status")
+                assert (status, told["journal"]["state"]) == (0, "damaged")
+                status, told = await command(agent, "journal", "status")
+                assert (status, told["damaged"], told["reason"]) == (1, True, "its file is empty")
+                status, told = await command(agent, "journal", "accept-loss", "--yes")
+                assert (status, told["accepted"]) == (0, True)
+            else:
+                assert accept_loss(agent.journal_file) is not None
+            await goes_on(world, caller, harm)
         assert not check(await world.history())
 
 
@@ -188,7 +197,7 @@ async def test_full_disk_refuses_writes_and_room_brings_them_back(tmp_path: Path
                         assert not await world.ledger(marker=f"full-{number}")
                 assert caller.attempts[-1].outcome == "not_executed"
                 assert (await caller.read()).status == 200
-                assert (await agent.status())["journal"]["state"] == "unavailable"
+                assert (await status_of(agent))["journal"]["state"] == "unavailable"
                 (disk / "ballast").unlink()
 
                 async def written() -> bool:
