@@ -203,14 +203,15 @@ class Journal:
         keeper.probe()
         self._tell(opened, lambda: opened.set_result(None))
         purge_at = time.monotonic() + _PURGE_SECONDS
+        probe_at = 0.0
         closing = False
         try:
             while not closing:
                 batch, closing = self._next_batch(purge_at - time.monotonic())
-                if batch:
-                    keeper.carry_out(batch)
-                elif keeper.waits and not closing:
+                keeper.carry_out(batch)
+                if keeper.waits and time.monotonic() >= probe_at:
                     keeper.probe()
+                    probe_at = time.monotonic() + _TICK_SECONDS
                 if time.monotonic() >= purge_at:
                     keeper.purge()
                     purge_at = time.monotonic() + _PURGE_SECONDS
