@@ -1,6 +1,7 @@
 """A program of ours as a process of its own, which a test may kill, freeze and start again."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -143,6 +144,14 @@ class Program:
         if self._process is None:
             raise ProgramFailedError(f"{self.module} was not started")
         return self._process
+
+    def open_files(self) -> list[str]:
+        """Return what its descriptors stand for."""
+        found = []
+        for descriptor in Path(f"/proc/{self.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # it was closed meanwhile
+                found.append(str(descriptor.readlink()))
+        return sorted(found)
 
     async def start(self) -> "Program":
         """Start it, and wait for its ready line if it says one."""

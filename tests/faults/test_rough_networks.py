@@ -8,53 +8,17 @@ from typing import Final
 import pytest
 
 from doubles.checker import check
+from doubles.leaks import Baseline
 from doubles.namespaces import PrivateNetwork
-from doubles.observing import until
-from doubles.program import Program, Usage
 from doubles.seeds import chosen_seed, whole_number
 from doubles.traffic import Traffic
-from doubles.world import World, open_world
+from doubles.world import open_world
 
 pytestmark = [pytest.mark.nightly, pytest.mark.slow]
 
 MEBIBYTE: Final = 1024 * 1024
 STORM_SECONDS: Final = 120.0
 CRAWL_SECONDS: Final = 600.0
-IDLE_GAUGES: Final = (
-    "cloud_connect_calls_running",
-    "cloud_connect_calls_queued",
-    "cloud_connect_queued_bytes",
-    "cloud_connect_handshakes_pending",
-)
-
-
-async def held(program: Program) -> tuple[Usage, int]:
-    return program.usage, len(await program.tasks())
-
-
-async def at_rest(world: World) -> bool:
-    gauges = await world.gauges()
-    return all(gauges[name] == 0 for name in IDLE_GAUGES)
-
-
-async def comes_back_to(
-    world: World, program: Program, before: tuple[Usage, int], *, within: float
-) -> tuple[Usage, int]:
-    """Wait until descriptors and tasks are what they were, give or take two."""
-
-    async def same() -> bool:
-        await world.gauges()  # a call, at which our own client lets go of idle connections
-        usage, tasks = await held(program)
-        return abs(usage.descriptors - before[0].descriptors) <= 2 and abs(tasks - before[1]) <= 2
-
-    try:
-        await until(same, within=within)
-    except AssertionError:
-        now = await held(program)
-        raise AssertionError(
-            f"{program.module}: {before} became {now}; {await program.tasks()}"
-        ) from None
-    return await held(program)
 
 
 @pytest.mark.catalogue("T23")
@@ -67,9 +31,9 @@ async def test_storm_of_resets_breaks_no_promise_and_leaks_nothing(tmp_path: Pat
         assert proxy is not None
         dice = random.Random(seed)
         await Traffic(caller=caller, per_second=20, dice=dice, name="warm").run(10)
-        await until(lambda: at_rest(world), within=10)
         programs = (world.relay, world.agent.program)
-        before = [await held(program) for program in programs]
+        baseline = await Baseline.of(world, caller, programs)
+        before = [program.usage.rss_bytes for program in programs]
         traffic = Traffic(caller=caller, per_second=20, dice=dice, name="storm")
         resets = 0
         async with asyncio.TaskGroup() as tasks:
@@ -83,10 +47,9 @@ async def test_storm_of_resets_breaks_no_promise_and_leaks_nothing(tmp_path: Pat
         print(  # noqa: T201
             f"T23: {resets} resets, {traffic.read_success:.2%} of {len(traffic.reads_told)} reads"
         )
-        await until(lambda: at_rest(world), within=30)
+        await baseline.returned(within=60)
         for program, earlier in zip(programs, before, strict=True):
-            now = await comes_back_to(world, program, earlier, within=60)
-            growth = now[0].rss_bytes - earlier[0].rss_bytes
+            growth = program.usage.rss_bytes - earlier
             print(f"T23: {program.module} grew by {growth / MEBIBYTE:.1f} MiB")  # noqa: T201
             assert growth < 10_000_000
         assert traffic.read_success >= 0.95

@@ -1,0 +1,85 @@
+"""What processes hold before a storm and after it: descriptors, tasks, gauges."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+from doubles.caller import Caller
+from doubles.observing import until
+from doubles.program import Program
+from doubles.world import World
+
+__all__ = ["Baseline"]
+
+SLACK: Final = 2
+BURST: Final = 200  # calls at once: enough to open what pools keep open from then on
+SOCKETS_AT_REST: Final = 12  # listeners, the tunnel, the loop's own, and two of a client
+IDLE_GAUGES: Final = (
+    "cloud_connect_calls_running",
+    "cloud_connect_calls_queued",
+    "cloud_connect_queued_bytes",
+    "cloud_connect_handshakes_pending",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """What some programs of a world held when they were warm and had nothing to do."""
+
+    world: World
+    held: dict[Program, tuple[int, int]]
+
+    @classmethod
+    async def of(cls, world: World, caller: Caller, programs: Sequence[Program]) -> Self:
+        """Warm the programs up with a burst of calls, let them come to rest, and look."""
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(BURST):
+                tasks.create_task(caller.create(f"warm-{number}"))
+                tasks.create_task(caller.look_up(f"warm-{number}"))
+        await _at_rest(world, within=30)
+        await _until_idle_connections_end(world)
+        return cls(world=world, held={program: await _held(program) for program in programs})
+
+    async def returned(self, *, within: float) -> None:
+        """Wait until each holds no more than then, give or take two; else tell what it holds."""
+        await _at_rest(self.world, within=within)
+        for program, (descriptors, tasks) in self.held.items():
+
+            async def back(
+                program: Program = program, descriptors: int = descriptors, tasks: int = tasks
+            ) -> bool:
+                await self.world.gauges()  # a call, at which our client lets go of idle connections
+                now = await _held(program)
+                return now[0] <= descriptors + SLACK and now[1] <= tasks + SLACK
+
+            try:
+                await until(back, within=within)
+            except AssertionError:
+                raise AssertionError(
+                    f"{program.module} held {descriptors} descriptors and {tasks} tasks, now "
+                    f"{await _held(program)}: {await program.tasks()}, {program.open_files()}"
+                ) from None
+
+
+async def _held(program: Program) -> tuple[int, int]:
+    return program.usage.descriptors, len(await program.tasks())
+
+
+async def _at_rest(world: World, *, within: float) -> None:
+    async def idle() -> bool:
+        gauges = await world.gauges()
+        return all(gauges[name] == 0 for name in IDLE_GAUGES)
+
+    await until(idle, within=within, what="gauges at zero")
+
+
+async def _until_idle_connections_end(world: World) -> None:
+    """Wait until our own client has let go of the connections that a burst has opened."""
+
+    async def few() -> bool:
+        await world.gauges()
+        names = world.relay.open_files()
+        return sum(name.startswith("socket:") for name in names) <= SOCKETS_AT_REST
+
+    await until(few, within=30, what="an end of idle connections")
