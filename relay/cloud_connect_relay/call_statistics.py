@@ -105,9 +105,9 @@ class CallStatistics:
         """Return what is known of a connector's calls."""
         now = self._clock()
         window = min(now - self._began, 60.0 * _MINUTES)
-        tally = self._tallies.get(connector_id) or _Tally()
-        calls, errors = tally.counts(now)
-        latencies = tally.latencies(now)
+        tally = self._tallies.get(connector_id)
+        calls, errors = (0, 0) if tally is None else tally.counts(now)
+        latencies = [] if tally is None else tally.latencies(now)
         return ConnectorCalls(
             window_seconds=round(window, 1),
             calls=calls,
@@ -115,7 +115,7 @@ class CallStatistics:
             error_rate=round(errors / calls, 4) if calls else None,
             latency_p50_ms=_quantile(latencies, 0.5),
             latency_p95_ms=_quantile(latencies, 0.95),
-            last_error=tally.last_error,
+            last_error=None if tally is None else tally.last_error,
         )
 
 

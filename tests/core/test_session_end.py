@@ -302,7 +302,11 @@ class TestLiveness:
             peer = tasks.create_task(ended(agent))
             await agent.ping()
             waiting = await relay.open(GET_PROJECTS, end_stream=True)
+            other.peer = MemoryLink()  # where it waits to be read
             await agent.open(GET_PROJECTS.model_copy(update={"call_id": "old"}), end_stream=True)
+            await until(lambda: bool(other.peer._messages))
+            for message in other.peer._messages:
+                link.inject(message)
             relay.fence(CloseCode.SUPERSEDED, "A newer session took over.")
             error = await running
             assert error is not None
@@ -310,6 +314,7 @@ class TestLiveness:
             assert link.closed_with == (CloseCode.SUPERSEDED, "A newer session took over.")
             with pytest.raises(TunnelClosedError, match="newer session"):
                 await waiting.receive_head()
+            other.break_off()
             await peer
         assert heard == []
 

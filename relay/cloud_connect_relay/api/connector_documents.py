@@ -77,7 +77,12 @@ def _statistics(
     calls = services.metrics.statistics.of(connector.id)
     last = calls.last_error
     return {
-        **asdict(calls),
+        "window_seconds": calls.window_seconds,
+        "calls": calls.calls,
+        "calls_per_minute": calls.calls_per_minute,
+        "error_rate": calls.error_rate,
+        "latency_p50_ms": calls.latency_p50_ms,
+        "latency_p95_ms": calls.latency_p95_ms,
         "last_error": None if last is None else {**asdict(last), "at": iso_time(last.at)},
         **_uptime(services.clock(), connector, seen),
     }

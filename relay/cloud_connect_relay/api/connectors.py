@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from cloud_connect.errors import AgentOfflineError
+from cloud_connect_relay.api.bodies import to_json
 from cloud_connect_relay.api.connector_documents import connector_document, echo_facts
 from cloud_connect_relay.api.enrolment_tokens import GroupName
 from cloud_connect_relay.api.problems import not_found
@@ -38,14 +39,15 @@ class ConnectorChange(BaseModel):
     draining: bool | None = Field(default=None, description="Finish calls, take no further ones.")
 
 
-@router.get("", summary="List connectors")
+@router.get("", summary="List connectors", response_class=Response)
 async def list_connectors(
     principal: Reads, services: Annotated[Services, Depends(services)]
-) -> dict[str, Any]:
+) -> Response:
     """List all connectors of the subscription with their live status."""
     connectors = await services.storage.of(principal.subscription_id).connectors.list()
     seen = await _seen(services, principal.subscription_id)
-    return {"items": [connector_document(services, one, seen) for one in connectors]}
+    items = [connector_document(services, one, seen) for one in connectors]
+    return Response(to_json({"items": items}), media_type="application/json")
 
 
 @router.get("/{connector_id}", summary="Show a connector")
