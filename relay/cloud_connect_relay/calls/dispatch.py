@@ -150,6 +150,7 @@ class Dispatcher:
                     raise _lost_upload() from error
                 if unseen:
                     attempts.dispatched -= 1
+                    call.started = attempts.dispatched > 0
                 if attempts.exhausted or len(attempts.broken) >= _MAX_SESSIONS:
                     raise _lost() from error
             else:
@@ -206,10 +207,12 @@ class Dispatcher:
                 )
             except TunnelClosedError as error:  # nothing of the call left this relay
                 attempts.unopened.append(live)
+                call.started = attempts.dispatched > 0
                 if len(attempts.unopened) >= _MAX_SESSIONS:
                     raise _lost() from error
             except QuotaExceededError:
                 attempts.unopened.append(live)
+                call.started = attempts.dispatched > 0
                 if (
                     self._router.best(spec.subscription_id, spec.target, exclude=attempts.unopened)
                     is None

@@ -291,6 +291,34 @@ async def test_write_whose_request_never_left_the_relay_moves(relay: CallRelay) 
     assert first.agent.executed == {}
 
 
+async def test_write_that_no_agent_has_seen_ends_with_its_caller(relay: CallRelay) -> None:
+    first = await relay.connect(ScriptedAgent(), last_seen_at=relay.clock())
+    base = await relay.datasource(first.live.connector_id)
+    await blocked(first)
+
+    async def create(key: str, *, patience: float) -> int:
+        headers = {"Idempotency-Key": key, "Cloud-Connect-Deadline-Ms": "10000"}
+        url = f"{base}/records/rfis"
+        answer = await relay.api.post(url, headers=headers, json={"subject": key}, timeout=patience)
+        return answer.status_code
+
+    async with asyncio.TaskGroup() as tasks:
+        stuck = tasks.create_task(create("stuck", patience=15))
+        await until(lambda: first.live.in_flight == 1)
+        await asyncio.sleep(0.05)
+        given_up = tasks.create_task(create("given up", patience=15))
+        await until(lambda: first.live.in_flight == 2)
+        await first.lose()
+        await until(lambda: relay.calls.waiting == 1)
+        given_up.cancel()
+        await until(lambda: relay.calls.waiting == 0)
+        await relay.connect(first.agent, first.live.connector_id)
+        assert await stuck == 503  # the agent has not heard of it either
+    assert first.agent.executed == {}
+    told = (await relay.api.get("/api/calls", params={"idempotency_key": "given up"})).json()
+    assert (told["outcome"], told["final"]) == ("not_executed", True)
+
+
 async def test_refused_write_goes_to_another_connector(relay: CallRelay) -> None:
     async def refuse(exchange: Exchange, _: bytes) -> None:
         exchange.reset(ResetCode.REFUSED)
