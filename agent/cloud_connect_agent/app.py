@@ -22,6 +22,7 @@ from cloud_connect_agent.journal import Journal
 from cloud_connect_agent.operation import CurrentProcore, Operator
 from cloud_connect_agent.outbox import Outbox
 from cloud_connect_agent.paths import AgentPaths
+from cloud_connect_agent.pausing import Pause
 from cloud_connect_agent.policy_file import PolicyFile
 from cloud_connect_agent.procore.catalog import Catalog, load_catalog
 from cloud_connect_agent.procore.client import ProcoreClient
@@ -77,9 +78,9 @@ async def run_agent(
         client = await stack.enter_async_context(
             ProcoreClient.open(procore, vault, proxies=proxies)
         )
-        health = Health()
         catalog = load_catalog().with_upserts(settings.procore.upserts)
         board = ReportBoard(_first_report(policy, catalog))
+        health = Health(pause=Pause.load(paths.pause_file))
         operator = Operator(
             load=load,
             settings=settings,

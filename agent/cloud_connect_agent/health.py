@@ -1,7 +1,5 @@
 """What the agent knows about its own health; what counts is the last round trip."""
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -10,6 +8,7 @@ from typing import Final, Protocol
 import structlog
 
 from cloud_connect.handshake_messages import CertificateCheck
+from cloud_connect_agent.pausing import Clocks, Pause
 
 __all__ = ["SKEW_SECONDS", "Clocks", "Health", "HealthSnapshot", "HealthState", "LiveSession"]
 
@@ -52,14 +51,6 @@ class LiveSession(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clocks:
-    """The two clocks: one for durations, one for people."""
-
-    monotonic: Callable[[], float] = time.monotonic
-    wall: Callable[[], float] = time.time
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class HealthSnapshot:
     """One moment, as ``status`` shows it."""
 
@@ -71,6 +62,8 @@ class HealthSnapshot:
     started_at: str
     in_flight: int
     paused: bool
+    paused_until: str | None
+    pause_seconds_left: float | None
     draining: bool
     clock_skew_seconds: float | None
     certificate: CertificateCheck | None
@@ -85,7 +78,7 @@ class HealthSnapshot:
 class Health:
     """The state machine; the connection tells it what happens."""
 
-    def __init__(self, *, clocks: Clocks | None = None) -> None:
+    def __init__(self, *, clocks: Clocks | None = None, pause: Pause | None = None) -> None:
         self._clocks: Final = clocks or Clocks()
         self._state = HealthState.CONNECTING
         self._since = self._clocks.wall()
@@ -95,7 +88,7 @@ class Health:
         self._echo_at: float | None = None
         self._started_at: Final = self._since
         self._error: str | None = None
-        self._paused_until: float | None = None
+        self._pause: Final = pause or Pause(clocks=self._clocks)
         self._draining = False
         self._clock_skew: float | None = None
         self._certificate: CertificateCheck | None = None
@@ -119,7 +112,13 @@ class Health:
     @property
     def paused(self) -> bool:
         """Whether this PC's administrator paused it."""
-        return self._paused_until is not None and self._clocks.monotonic() < self._paused_until
+        return self._pause.active
+
+    @property
+    def paused_until(self) -> float | None:
+        """When the pause ends by itself, by this PC's wall clock; ``None`` if it does not."""
+        left = self._pause.seconds_left
+        return None if left is None else self._clocks.wall() + left
 
     def connecting(self) -> None:
         """The agent dials."""
@@ -165,13 +164,21 @@ class Health:
         self._clock_skew = round(seconds, 1)
 
     def pause(self, seconds: float | None = None) -> None:
-        """Take no calls until :meth:`resume`, or for *seconds*."""
-        self._paused_until = float("inf") if seconds is None else self._clocks.monotonic() + seconds
+        """Take no calls until :meth:`resume`, or for *seconds*; a restart changes nothing.
+
+        Raises:
+            OSError: If that cannot be kept.
+        """
+        self._pause.begin(seconds)
         log.info("paused", seconds=seconds)
 
     def resume(self) -> None:
-        """Take calls again."""
-        self._paused_until = None
+        """Take calls again.
+
+        Raises:
+            OSError: If that cannot be kept.
+        """
+        self._pause.end()
         log.info("resumed")
 
     def drain(self) -> None:
@@ -186,6 +193,7 @@ class Health:
             if state is HealthState.CONNECTED and silence > SILENCE_SECONDS:
                 state = HealthState.OFFLINE
                 error = f"The relay has been silent for {silence:.0f} seconds."
+        until, left = self.paused_until, self._pause.seconds_left
         return HealthSnapshot(
             state=state,
             since=_iso(self._since),
@@ -195,6 +203,8 @@ class Health:
             started_at=_iso(self._started_at),
             in_flight=0 if session is None else session.in_flight,
             paused=self.paused,
+            paused_until=None if until is None else _iso(until),
+            pause_seconds_left=None if left is None else round(left, 1),
             draining=self._draining,
             clock_skew_seconds=self._clock_skew,
             certificate=self._certificate,

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import structlog
@@ -139,16 +140,25 @@ class Operator:
                     raise ConfigurationError(self._problem)
                 await self._publish()
             case "pause":
-                self._health.pause(_seconds(request.get("seconds")))
+                seconds = _seconds(request.get("seconds"))
+                await self._keep(lambda: self._health.pause(seconds))
                 await self._publish()
             case "resume":
-                self._health.resume()
+                await self._keep(self._health.resume)
                 await self._publish()
             case "drain":
                 self._stop.request()
             case _:
                 raise CloudConnectError("The agent does not know this command; update it.")
         return {}
+
+    async def _keep(self, change: Callable[[], None]) -> None:
+        try:
+            await asyncio.to_thread(change)
+        except OSError as exc:
+            raise CloudConnectError(
+                f"The state folder cannot be written: {exc.strerror}; nothing was changed."
+            ) from exc
 
     def reload(self) -> None:
         """Read settings, policy and vault again; settings that are wrong change nothing."""
@@ -181,6 +191,7 @@ class Operator:
         report = self._board.report.model_copy(
             update={
                 "paused": self._health.paused,
+                "paused_until": self._paused_until(),
                 "started_at": self._health.started_at,
                 "clock_skew_seconds": self._health.clock_skew_seconds,
                 "procore": self._steady.settle(grants, self._clock()),
@@ -189,6 +200,13 @@ class Operator:
             }
         )
         self._board.publish(report)
+
+    def _paused_until(self) -> datetime | None:
+        """When the pause ends, by the relay's clock, so that a wrong clock here misleads nobody."""
+        until = self._health.paused_until
+        if until is None:
+            return None
+        return datetime.fromtimestamp(round(until - (self._health.clock_skew_seconds or 0)), UTC)
 
     async def _grants(self) -> tuple[tuple[ReportedGrant, ...], str | None]:
         try:
@@ -233,6 +251,8 @@ class Operator:
             "version": VERSION,
             "in_flight": snapshot.in_flight,
             "paused": snapshot.paused,
+            "paused_until": snapshot.paused_until,
+            "pause_seconds_left": snapshot.pause_seconds_left,
             "draining": snapshot.draining,
             "since": snapshot.since,
             "clock_skew_seconds": snapshot.clock_skew_seconds,

@@ -79,6 +79,11 @@ class AgentPaths:
         return self.state_dir / "generation"
 
     @property
+    def pause_file(self) -> Path:
+        """There while an administrator has paused the agent: since when, and for how long."""
+        return self.state_dir / "pause.json"
+
+    @property
     def run_lock_file(self) -> Path:
         """Held while an agent runs on these folders."""
         return self.state_dir / "run.lock"

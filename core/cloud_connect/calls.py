@@ -367,6 +367,7 @@ class Report(_Wire):
     """What an agent tells its relay about itself, after connecting and on each change.
 
     Attributes:
+        paused_until: When the pause ends by itself, by the relay's clock.
         problems: Sentences about what a person has to mend on the agent's PC.
         started_at: When its process began, by the PC's clock.
         clock_skew_seconds: How far that clock is ahead of the relay's.
@@ -378,6 +379,7 @@ class Report(_Wire):
     os: str = Field(default="", max_length=200)
     version: str = Field(default="", max_length=50)
     paused: bool = False
+    paused_until: AwareDatetime | None = None
     started_at: AwareDatetime | None = None
     clock_skew_seconds: float | None = None
     procore: tuple[ReportedGrant, ...] = Field(default=(), max_length=32)

@@ -1,5 +1,6 @@
 """Which connectors serve a data source, which of them may come back, and why none does."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from cloud_connect.errors import (
@@ -66,15 +67,19 @@ def expected(
             retry_after=5,
         )
     if any(_paused(one, sessions.get(one.id)) for one in enrolled):
+        left = _pause_left(enrolled, sessions, now=now)
+        how_long = "" if left is None else f" for another {_duration(left)}"
         raise ConnectorPausedError(
-            f"{_named(enrolled)} is paused on its PC; 'cloud-connect resume' there continues.",
-            retry_after=30,
+            f"{_named(enrolled)} is paused on its PC{how_long}; 'cloud-connect resume' there"
+            " continues.",
+            retry_after=_PAUSE_RETRY if left is None else min(max(1.0, left), _PAUSE_RETRY),
         )
     if all(one.flag is ConnectorFlag.CLONE_SUSPECTED for one in enrolled):
         raise _offline(target, "its identity seems to be copied, so it has to be enrolled anew")
     raise _offline(target, _HOSTED_HINT if target.hosted else _HINT)
 
 
+_PAUSE_RETRY: Final = 30.0  # seconds: somebody may resume it at any moment
 _HINT: Final = "start Cloud Connect on its PC, or see 'cloud-connect doctor' there"
 _HOSTED_HINT: Final = (
     "it runs on the hosted connector of the subscription, which the relay's operator has to start"
@@ -114,6 +119,26 @@ def _may_come(connector: "Connector", live: "LiveSession | None", *, now: float)
         return not live.draining
     seen = connector.last_seen_at
     return seen is not None and now - seen <= _SEEN_LATELY
+
+
+def _pause_left(
+    connectors: "Iterable[Connector]", sessions: "Mapping[str, LiveSession]", *, now: float
+) -> float | None:
+    """Return the seconds until the first pause ends by itself, if one does."""
+    ends = []
+    for connector in connectors:
+        live = sessions.get(connector.id)
+        told = (connector.report or {}).get("paused_until")
+        until = live.report.paused_until if live is not None else None
+        if live is None and isinstance(told, str):
+            until = datetime.fromisoformat(told)
+        if until is not None and _paused(connector, live):
+            ends.append(until.timestamp() - now)
+    return max(0.0, min(ends)) if ends else None
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
 def _paused(connector: "Connector", live: "LiveSession | None") -> bool:

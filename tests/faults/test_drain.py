@@ -4,12 +4,15 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from doubles.caller import Caller
 from doubles.checker import check
+from doubles.program import told
 from doubles.world import Agent, World, open_world, until
 
 pytestmark = pytest.mark.timeout(150)
@@ -161,5 +164,27 @@ async def test_relay_that_restarts_ends_what_runs_and_refuses_what_comes(tmp_pat
         print(f"relay: exit after {took:.1f} s")  # noqa: T201
         await world.relay.start()
         await world.until_status("online", within=15)
-        assert (await caller.read()).status == 200
+        await _pause_outlives_the_agent(world, caller)
         assert not check(await world.history())
+
+
+async def _pause_outlives_the_agent(world: World, caller: Caller) -> None:
+    agent = world.agent
+    home = ("--home", str(agent.home))
+    await told("cloud_connect_agent", "pause", "--for", "10m", *home)
+    await world.until_status("paused", within=5)
+    listed = await world.connector(agent)
+    left = datetime.fromisoformat(listed["paused_until"]).timestamp() - time.time()
+    assert 500 < left <= 601
+    await agent.program.restart()
+    await world.until_status("paused", within=30)
+    refused = await world.api.get(f"{caller.base}/procore/rest/v1.0/me")
+    assert (refused.status_code, refused.json()["code"]) == (503, "connector_paused")
+    assert "for another 10 min" in refused.json()["detail"]
+    assert refused.json()["outcome"] == "not_executed"
+    status = await agent.status()
+    assert status["paused"]
+    assert 500 < status["pause_seconds_left"] <= 600
+    await told("cloud_connect_agent", "resume", *home)
+    await world.until_status("online", within=5)
+    assert (await world.api.get(f"{caller.base}/procore/rest/v1.0/me")).status_code == 200

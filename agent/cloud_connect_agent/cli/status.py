@@ -93,6 +93,8 @@ def _stopped(invocation: Invocation) -> dict[str, Any]:
         "version": VERSION,
         "in_flight": 0,
         "paused": False,
+        "paused_until": None,
+        "pause_seconds_left": None,
         "draining": False,
         "since": None,
         "clock_skew_seconds": None,
@@ -114,7 +116,8 @@ async def stored_grants(paths: "AgentPaths", settings: "AgentSettings") -> list[
 def _show(document: dict[str, Any]) -> None:
     state = str(document["state"])
     words = [click.style(state, fg=_COLOURS.get(state, "red"), bold=True)]
-    words += [word for word in ("paused", "draining") if document[word]]
+    words += [_paused(document)] if document["paused"] else []
+    words += ["draining"] if document["draining"] else []
     if document["since"]:
         words.append(f"since {document['since']}")
     connector = document["connector_id"] or "not enrolled"
@@ -150,6 +153,15 @@ def _show(document: dict[str, Any]) -> None:
 def _untold(journal: dict[str, Any]) -> str:
     count = journal["results_to_tell"]
     return f"{count} results of writes that the relay has not got yet" if count else ""
+
+
+def _paused(document: dict[str, Any]) -> str:
+    left = document["pause_seconds_left"]
+    if left is None:
+        return "paused until `cloud-connect resume`"
+    minutes = int(left) // 60
+    rest = f"{minutes} min" if minutes else f"{int(left)} s"
+    return f"paused for another {rest}"
 
 
 def rows_of(grant: dict[str, Any]) -> Iterator[tuple[str, str]]:

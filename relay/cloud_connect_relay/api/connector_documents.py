@@ -52,6 +52,7 @@ def connector_document(
         "clock_skew_seconds": report.get("clock_skew_seconds") if live else None,
         "in_flight": live.in_flight if live else 0,
         "procore": report.get("procore", []),
+        "paused_until": report.get("paused_until") if report.get("paused") else None,
         "policy": report.get("policy", {}),
         "certificate": certificate,
         "intercepted_at": iso_time(refused_at),
