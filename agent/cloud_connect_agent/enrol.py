@@ -77,6 +77,7 @@ class Enroller:
         relay_url: What a person typed.
         tls: Whom to trust.
         proxies: How to get there.
+        allow_intercepted: Whether a proxy in between may read along.
         step_timeout: Of each step of a request.
     """
 
@@ -88,6 +89,7 @@ class Enroller:
         generation: Generation,
         tls: ssl.SSLContext,
         proxies: Proxies | None = None,
+        allow_intercepted: bool = False,
         step_timeout: httpx.Timeout = STEP_TIMEOUT,
     ) -> None:
         try:
@@ -98,6 +100,7 @@ class Enroller:
         self._generation: Final = generation
         self._tls: Final = tls
         self._proxies: Final = proxies or Proxies()
+        self._allow_intercepted: Final = allow_intercepted
         self._step_timeout: Final = step_timeout
 
     async def enrol(
@@ -159,6 +162,13 @@ class Enroller:
             raise RelayRefusedError(
                 f"{self._url} could not prove that it is the relay that issued the join token:"
                 " somebody may be in between; the token was not sent."
+            )
+        secure = self._url.startswith("https:")
+        if secure and await relay.is_intercepted(proof) and not self._allow_intercepted:
+            raise RelayRefusedError(
+                f"A proxy between this PC and {self._url} reads the traffic; the token was not"
+                " sent. If your company's IT runs it and you accept that, set allow_intercepted ="
+                " true under [relay] in agent.toml first."
             )
         return proof
 

@@ -1,6 +1,7 @@
 """From a host's name to an open TCP connection: directly, or through the company's proxy."""
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -68,7 +69,8 @@ async def _connect(
         async with _bounded(seconds, f"The {who} at {host} cannot be reached (no answer)."):
             sock = await connect_fastest(rotated)
     except OSError as exc:
-        reason = exc.strerror or "no route"
+        # asyncio's own text names addresses; the system's says what happened.
+        reason = os.strerror(exc.errno).lower() if exc.errno else "no route"
         raise DialError(f"The {who} at {host} cannot be reached ({reason}).") from exc
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):

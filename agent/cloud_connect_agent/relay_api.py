@@ -1,6 +1,7 @@
 """The relay's HTTP API as an agent asks it, before it has a session and when it leaves."""
 
 import asyncio
+import hashlib
 import secrets
 import socket
 import ssl
@@ -13,9 +14,13 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cloud_connect.errors import CloudConnectError, TunnelError
-from cloud_connect.handshake_messages import enrol_challenge_transcript
+from cloud_connect.handshake_messages import (
+    enrol_certificates_transcript,
+    enrol_challenge_transcript,
+)
 from cloud_connect.signing import (
     NONCE_BYTES,
+    Digest,
     PublicKeyBytes,
     SignatureBytes,
     to_bytes,
@@ -62,6 +67,11 @@ class _Challenge(RelayAnswer):
     signature: SignatureBytes
 
 
+class _Certificates(RelayAnswer):
+    hashes: tuple[Digest, ...] = Field(max_length=1000)
+    signature: SignatureBytes
+
+
 class _Problem(RelayAnswer):
     detail: str = ""
 
@@ -88,6 +98,7 @@ class RelayApi:
     def __init__(self, url: str, client: httpx.AsyncClient, proxy: Proxy | None) -> None:
         self._url: Final = url
         self._proxy: Final = proxy
+        self._certificate: bytes | None = None  # what the last connection showed
         self._client: Final = client
 
     @classmethod
@@ -151,6 +162,25 @@ class RelayApi:
             holds_key=verify_signature(challenge.relay_public_key, challenge.signature, transcript),
         )
 
+    async def is_intercepted(self, proof: RelayProof) -> bool:
+        """Ask the relay, which has proven itself, whether what was seen here is its certificate.
+
+        Raises:
+            RelayUnreachableError: If no relay answers at the address.
+            RelayRefusedError: If the answer is not that relay's.
+        """
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        answer = await self.post("/api/enrol/certificates", json={"agent_nonce": to_text(nonce)})
+        if answer.status_code != 200:
+            raise refusal_in(answer, f"The relay at {self._url} does not name its certificates.")
+        told = read_answer(_Certificates, answer)
+        transcript = enrol_certificates_transcript(
+            relay_id=proof.relay_id, agent_nonce=nonce, hashes=told.hashes
+        )
+        if not verify_signature(proof.public_key, told.signature, transcript):
+            raise RelayRefusedError(f"Somebody in between changes what {self._url} says.")
+        return bool(told.hashes) and self._certificate not in told.hashes
+
     async def post(
         self,
         path: str,
@@ -170,6 +200,7 @@ class RelayApi:
                 asyncio.timeout(_TOTAL_TIMEOUT),
                 self._client.stream("POST", path, json=json, data=form, headers=headers) as answer,
             ):
+                self._certificate = _certificate_of(answer)
                 body = bytearray()
                 async for chunk in answer.aiter_bytes():
                     body += chunk
@@ -248,6 +279,13 @@ def refusal_in(answer: httpx.Response, otherwise: str) -> RelayRefusedError:
     # What a relay says ends on a terminal: one line, no control characters.
     printable = "".join(sign if sign.isprintable() else " " for sign in detail)
     return RelayRefusedError(printable[:_MAX_DETAIL] or otherwise)
+
+
+def _certificate_of(answer: httpx.Response) -> bytes | None:
+    """Return SHA-256 of the certificate that the connection showed; ``None`` without TLS."""
+    tls = answer.extensions["network_stream"].get_extra_info("ssl_object")
+    shown = tls.getpeercert(binary_form=True) if tls is not None else None
+    return None if shown is None else hashlib.sha256(shown).digest()
 
 
 def _plain(answer: httpx.Response) -> dict[str, str]:

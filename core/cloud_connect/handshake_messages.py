@@ -3,6 +3,7 @@
 ``docs/protocol.md`` specifies them; ``docs/handshake-vectors.json`` has every transcript as bytes.
 """
 
+from collections.abc import Sequence
 from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -24,6 +25,7 @@ __all__ = [
     "Hello",
     "Welcome",
     "connect_transcript",
+    "enrol_certificates_transcript",
     "enrol_challenge_transcript",
     "enrol_transcript",
     "leave_transcript",
@@ -68,6 +70,13 @@ def enrol_challenge_transcript(
 ) -> bytes:
     """What a relay signs so that an agent dares to show it a join token."""
     return pack_fields("cc/enrol-challenge/v1", relay_id, token_id, agent_nonce, nonce)
+
+
+def enrol_certificates_transcript(
+    *, relay_id: str, agent_nonce: bytes, hashes: Sequence[bytes]
+) -> bytes:
+    """What a relay signs so that an agent can tell whether somebody reads along."""
+    return pack_fields("cc/enrol-certificates/v1", relay_id, agent_nonce, *hashes)
 
 
 def enrol_transcript(*, relay_id: str, nonce: bytes, token_id: str, public_key: bytes) -> bytes:

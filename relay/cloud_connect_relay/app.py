@@ -13,6 +13,7 @@ from cloud_connect_relay.addresses import Addresses
 from cloud_connect_relay.api.factory import build_app
 from cloud_connect_relay.authentication import Authenticator
 from cloud_connect_relay.calls.service import CallService
+from cloud_connect_relay.gateway.certificates import KnownCertificates, certificate_files
 from cloud_connect_relay.gateway.registry import Registry
 from cloud_connect_relay.gateway.server import serve_tunnel
 from cloud_connect_relay.http_server import HttpServer, bind, listen_error
@@ -68,6 +69,7 @@ async def run_relay(
         ListenError: If an address is taken.
     """
     readiness = _Readiness()
+    certificates = KnownCertificates.load(certificate_files(settings))
     metrics, registry = Metrics(), Registry()
     metrics.watch_connectors(
         lambda: len(registry), streams=lambda: sum(live.in_flight for live in registry)
@@ -99,6 +101,7 @@ async def run_relay(
             registry=registry,
             calls=calls,
             metrics=metrics,
+            certificates=certificates,
             clock=clock,
             ready=readiness,
         )

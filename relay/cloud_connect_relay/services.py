@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from cloud_connect_relay.addresses import Addresses
     from cloud_connect_relay.authentication import Authenticator
     from cloud_connect_relay.calls.service import CallService
+    from cloud_connect_relay.gateway.certificates import KnownCertificates
     from cloud_connect_relay.gateway.registry import Registry
     from cloud_connect_relay.identity import RelayIdentity
     from cloud_connect_relay.metrics import Metrics
@@ -36,5 +37,6 @@ class Services:
     registry: "Registry"
     calls: "CallService"
     metrics: "Metrics"
+    certificates: "KnownCertificates"
     clock: Clock
     ready: Callable[[], bool]

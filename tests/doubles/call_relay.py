@@ -17,6 +17,7 @@ from cloud_connect_relay.addresses import Addresses
 from cloud_connect_relay.api.factory import build_app
 from cloud_connect_relay.authentication import Authenticator
 from cloud_connect_relay.calls.service import CallService
+from cloud_connect_relay.gateway.certificates import KnownCertificates
 from cloud_connect_relay.gateway.registry import LiveSession, Registry
 from cloud_connect_relay.http_server import HttpServer, bind
 from cloud_connect_relay.metrics import Metrics
@@ -192,6 +193,7 @@ async def call_relay(folder: Path, **calls: Any) -> AsyncIterator[CallRelay]:
             registry=registry,
             calls=service,
             metrics=metrics,
+            certificates=KnownCertificates(),
             clock=clock,
             ready=lambda: True,
         )

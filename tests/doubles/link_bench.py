@@ -33,6 +33,7 @@ from cloud_connect_agent.tls import client_context
 from cloud_connect_relay.addresses import Addresses
 from cloud_connect_relay.api import enrol, problems
 from cloud_connect_relay.api.security import services as services_dependency
+from cloud_connect_relay.gateway.certificates import KnownCertificates, certificate_files
 from cloud_connect_relay.gateway.registry import LiveSession, Registry
 from cloud_connect_relay.gateway.server import Gateway, GatewayTimes, serve_tunnel
 from cloud_connect_relay.identity import Pepper, RelayIdentity, relay_id_of
@@ -138,6 +139,7 @@ async def open_relay(folder: Path, **settings: Any) -> AsyncIterator[Relay]:
             storage=storage,
             registry=registry,
             metrics=Metrics(),
+            certificates=KnownCertificates.load(certificate_files(made)),
             addresses=Addresses(host="127.0.0.1"),
             clock=time.time,
         )

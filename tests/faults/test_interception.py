@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
+from cloud_connect_agent.relay_api import RelayRefusedError
+from cloud_connect_agent.tls import client_context
 from doubles.certificates import Authority
+from doubles.enrolling_pc import MACHINE, Pc
 from doubles.inspecting_proxy import COMPANY, inspecting_proxy
+from doubles.link_bench import serve_enrolment, serve_relay
 from doubles.observing import until
 from doubles.secure_pair import SecurePair, open_pair
 
@@ -75,3 +79,37 @@ async def test_reading_along_is_refused_and_shown_until_the_administrator_allows
             assert (await pair.connector())["certificate"] == "verified"
         finally:
             await agent.stop()
+
+
+@pytest.mark.catalogue("T30")
+async def test_join_token_is_not_shown_to_who_reads_along_unless_the_administrator_allows_it(
+    tmp_path: Path,
+) -> None:
+    company, authority = Authority.make(COMPANY), Authority.make()
+    (tmp_path / "proxy").mkdir()
+    certificate, key = authority.issue(tmp_path, "localhost")
+    trusted = authority.trusted(tmp_path)
+    trusted.write_bytes(trusted.read_bytes() + company.pem)
+    tls: dict[str, Any] = {"tls_cert": certificate, "tls_key": key}
+    async with (
+        serve_relay(tmp_path, **tls) as relay,
+        serve_enrolment(relay, ssl_certfile=certificate, ssl_keyfile=key) as url,
+        inspecting_proxy(
+            tmp_path / "proxy", company, host="localhost", port=int(url.rpartition(":")[2])
+        ) as proxy,
+    ):
+        token = await relay.token()
+        pc = Pc(tmp_path / "proxy")
+        between = f"https://localhost:{proxy.port}"
+        trust = client_context(trusted)
+        with pytest.raises(RelayRefusedError, match="reads the traffic; the token was not sent"):
+            await pc.enroller(between, tls=trust).enrol(token.reveal(), MACHINE)
+        assert b"/api/enrol/certificates" in proxy.seen
+        assert token.secret.encode() not in proxy.seen
+        direct = await pc.enroller(url, tls=trust).enrol(token.reveal(), MACHINE)
+        assert await relay.connector(direct.connector_id)
+
+        other = await relay.token()
+        allowing = pc.enroller(between, tls=trust, allow_intercepted=True)
+        await allowing.enrol(other.reveal(), MACHINE)
+        assert other.secret.encode() in proxy.seen, "that is what was allowed"

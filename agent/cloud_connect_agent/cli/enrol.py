@@ -114,6 +114,7 @@ def enrol(
                 generation=Generation(paths.generation_file),
                 tls=tls,
                 proxies=proxies,
+                allow_intercepted=before.relay.allow_intercepted,
             )
             token = secret
             if username is not None:

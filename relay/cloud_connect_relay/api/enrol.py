@@ -6,8 +6,8 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from starlette.responses import Response
 
-from cloud_connect.handshake_messages import tunnel_url_transcript
-from cloud_connect.signing import Nonce, PublicKeyBytes, SignatureBytes, to_bytes, to_text
+from cloud_connect.handshake_messages import enrol_certificates_transcript, tunnel_url_transcript
+from cloud_connect.signing import Digest, Nonce, PublicKeyBytes, SignatureBytes, to_bytes, to_text
 from cloud_connect_relay.api.security import services
 from cloud_connect_relay.gateway.enrolment import Enrolment
 from cloud_connect_relay.services import Services
@@ -49,6 +49,23 @@ class ChallengeAnswer(_Body):
     relay_id: str
     relay_public_key: PublicKeyBytes
     nonce: RelayNonce
+    signature: SignatureBytes
+
+
+class CertificatesRequest(_Body):
+    """An agent asks which certificates it may see, before it shows its token."""
+
+    agent_nonce: Nonce
+
+
+class CertificatesAnswer(_Body):
+    """SHA-256 of each certificate that this relay or a proxy in front of it shows.
+
+    Attributes:
+        hashes: None, if this relay was told of none.
+    """
+
+    hashes: tuple[Digest, ...]
     signature: SignatureBytes
 
 
@@ -131,6 +148,18 @@ async def challenge(
         nonce=nonce,
         signature=signature,
     )
+
+
+@router.post("/certificates", summary="Say which certificates an agent may see")
+async def certificates(
+    body: CertificatesRequest, found: Annotated[Services, Depends(services)]
+) -> CertificatesAnswer:
+    """Sign the certificates of this relay, so that an agent notices who sits in between."""
+    hashes = found.certificates.hashes
+    transcript = enrol_certificates_transcript(
+        relay_id=found.identity.relay_id, agent_nonce=body.agent_nonce, hashes=hashes
+    )
+    return CertificatesAnswer(hashes=hashes, signature=found.identity.key.sign(transcript))
 
 
 @router.post("/tunnel", summary="Say where the tunnel is")

@@ -4,7 +4,7 @@ import hashlib
 import ssl
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 from cryptography import x509
@@ -14,7 +14,10 @@ from cloud_connect.closing import CloseCode
 from cloud_connect.errors import ConfigurationError
 from cloud_connect.handshake_messages import CertificateCheck, HandshakeError
 
-__all__ = ["KnownCertificates", "server_context"]
+if TYPE_CHECKING:
+    from cloud_connect_relay.settings import RelaySettings
+
+__all__ = ["KnownCertificates", "certificate_files", "server_context"]
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +37,12 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
             f"The files {certificate} and {key} are no certificate with its key in PEM format."
         ) from exc
     return context
+
+
+def certificate_files(settings: "RelaySettings") -> tuple[Path, ...]:
+    """Return the files of what agents may see: proxies' in front, and this relay's own."""
+    own = () if settings.tls_cert is None else (settings.tls_cert,)
+    return (*settings.tunnel.edge_certs, *own)
 
 
 class KnownCertificates:
@@ -62,6 +71,12 @@ class KnownCertificates:
             except (OSError, ValueError, IndexError) as exc:
                 raise ConfigurationError(f"{file} holds no certificate in PEM format.") from exc
         return known
+
+    @property
+    def hashes(self) -> tuple[bytes, ...]:
+        """All of them, in a fixed order."""
+        self._look_again()
+        return tuple(sorted(self._hashes))
 
     def check(self, seen: bytes, *, allow_intercepted: bool = False) -> CertificateCheck:
         """Compare with what the agent saw.

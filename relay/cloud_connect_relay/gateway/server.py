@@ -19,7 +19,7 @@ from cloud_connect.session import Role, Session
 from cloud_connect.tunnel import GoAwayCode
 from cloud_connect_relay.gateway.admission import Admission
 from cloud_connect_relay.gateway.authentication import AgentAuthenticator, Authenticated
-from cloud_connect_relay.gateway.certificates import KnownCertificates, server_context
+from cloud_connect_relay.gateway.certificates import server_context
 from cloud_connect_relay.gateway.clones import CloneWatch
 from cloud_connect_relay.gateway.echoes import Echoes
 from cloud_connect_relay.gateway.listener import AgentSocket, check_speedups, listen
@@ -72,9 +72,6 @@ class Gateway:
 
     def __init__(self, services: "Services", *, times: GatewayTimes) -> None:
         settings = services.settings
-        files = [*settings.tunnel.edge_certs]
-        if settings.tls_cert is not None:
-            files.append(settings.tls_cert)
         self.port = 0
         self.admission: Final = _admission(settings.tunnel, proxied=_is_proxied(services))
         services.metrics.handshakes_pending.set_function(lambda: self.admission.pending)
@@ -100,7 +97,7 @@ class Gateway:
             key=services.identity.key,
             connectors=self._connectors,
             registry=services.registry,
-            certificates=KnownCertificates.load(files),
+            certificates=services.certificates,
             clock=services.clock,
         )
 

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from cloud_connect.signing import to_text
 from doubles.relay_node import NOW, Node, running_node
 
 # What anybody may ask for. A route that is added here needs a reason.
@@ -18,6 +19,7 @@ OPEN = {
     ("get", "/oauth/callback"),  # the browser has a code and a state instead
     ("post", "/api/enrol/challenge"),  # the agent has a join token instead
     ("post", "/api/enrol"),
+    ("post", "/api/enrol/certificates"),  # they are shown to whoever connects
     ("post", "/api/enrol/tunnel"),  # the answer is no secret, and signed
     ("post", "/api/enrol/leave"),  # the agent signs with its key
     ("get", "/healthz"),
@@ -140,3 +142,14 @@ async def test_refresh_token_opens_nothing(node: Node) -> None:
     assert (await ask(node, "get", "/api/connectors", f"Bearer {made.text}")).status_code == 401
     disguised = "cct" + made.text[3:]
     assert (await ask(node, "get", "/api/connectors", f"Bearer {disguised}")).status_code == 401
+
+
+async def test_agents_ask_without_a_bearer_token_where_to_dial_and_what_to_see(
+    node: Node,
+) -> None:
+    nonce = {"agent_nonce": to_text(bytes(32))}
+    headers = {"Authorization": ""}
+    for path, member in (("certificates", "hashes"), ("tunnel", "tunnel_url")):
+        answer = await node.api.post(f"/api/enrol/{path}", json=nonce, headers=headers)
+        assert answer.status_code == 200, answer.text
+        assert set(answer.json()) == {member, "signature"}
