@@ -110,6 +110,7 @@ async def run_agent(
                 spool_dir=paths.spool_dir,
                 max_spool_bytes=lambda: procore.max_spool_bytes,
                 proxies=proxies,
+                journal=journal,
             )
         )
         log.info("agent_started", version=VERSION, connector_id=settings.relay.connector_id)

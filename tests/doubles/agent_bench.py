@@ -330,6 +330,7 @@ async def bench(
             spool_dir=folder / "spool",
             max_spool_bytes=lambda: made[0].max_spool_bytes,
             timeouts=Timeouts(connect_timeout=2.0, stall_timeout=2.0),
+            journal=journal,
         )
         async with (
             moving as files,

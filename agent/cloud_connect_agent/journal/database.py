@@ -17,12 +17,14 @@ __all__ = [
     "FACTS",
     "MAX_BODY_BYTES",
     "RETENTION_SECONDS",
+    "STEPS_SECONDS",
     "Database",
     "entry_of",
     "facts_seal",
 ]
 
 RETENTION_SECONDS = 7 * 24 * 3600
+STEPS_SECONDS = 3600.0  # for which Procore surely remembers an upload that was begun
 MAX_BODY_BYTES = 256 * 1024  # larger answers are not kept; a replay says so
 _CHUNK: Final = 500  # rows in one go when room is made
 _VACUUM_PAGES: Final = 2000  # given back to the disk in one go
@@ -198,9 +200,27 @@ class Database:
             [(call_id,) for call_id in call_ids],
         )
 
+    def steps(self, key: str, *, since: float) -> bytes | None:
+        """Return what was noted about a piece of work after *since*, if it is whole."""
+        row = self.connection.execute(
+            "SELECT data, seal FROM steps WHERE key = ? AND changed_at > ?", (key, since)
+        ).fetchone()
+        return row[0] if row is not None and zlib.crc32(row[0]) == row[1] else None
+
+    def note_steps(self, key: str, data: bytes, *, now: float) -> None:
+        """Note how far a piece of work came."""
+        self.connection.execute(
+            "INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?)", (key, now, data, zlib.crc32(data))
+        )
+
+    def forget_steps(self, key: str) -> None:
+        """Forget a piece of work."""
+        self.connection.execute("DELETE FROM steps WHERE key = ?", (key,))
+
     def purge(self, now: float) -> None:
         """Forget ended calls whose retention is over."""
         self._delete("changed_at < ?", (now - RETENTION_SECONDS,), limit=-1)
+        self.connection.execute("DELETE FROM steps WHERE changed_at < ?", (now - STEPS_SECONDS,))
 
     def make_room(self, max_bytes: int) -> bool:
         """Drop the oldest answers, then the oldest calls, while there is more than allowed.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from cloud_connect.errors import CloudConnectError, Outcome
-from cloud_connect_agent.journal.database import Database
+from cloud_connect_agent.journal.database import STEPS_SECONDS, Database
 from cloud_connect_agent.journal.entries import JournalEntry
 from cloud_connect_agent.journal.keeper import (
     JournalJob,
@@ -159,6 +159,20 @@ class Journal:
     async def acknowledge(self, call_ids: Collection[str]) -> None:
         """Note that the relay has these on disk."""
         await self._run(lambda database: database.acknowledge(call_ids))
+
+    async def steps(self, key: str) -> bytes | None:
+        """Return how far a piece of work came within the last hour; ``None`` if nobody knows."""
+        return await self._run(
+            lambda database: database.steps(key, since=self._clock() - STEPS_SECONDS), writes=False
+        )
+
+    async def note_steps(self, key: str, data: bytes) -> None:
+        """Note how far a piece of work came; durable on return."""
+        await self._run(lambda database: database.note_steps(key, data, now=self._clock()))
+
+    async def forget_steps(self, key: str) -> None:
+        """Forget a piece of work: it is over."""
+        await self._run(lambda database: database.forget_steps(key))
 
     async def news(self) -> None:
         """Wait until a call has ended since the last time."""

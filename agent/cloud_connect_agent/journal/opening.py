@@ -28,7 +28,7 @@ _CHECK_SECONDS: Final = 20.0  # that a start waits for the check; a journal of a
 _STEPS: Final = 10_000  # of SQLite's machine between two looks at the clock
 _LOG_BYTES: Final = 8 * 1024 * 1024  # to which the write-ahead log shrinks after a burst
 _APPLICATION: Final = 0x43434A31  # "CCJ1" in the file's header: this file is ours
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 _SCHEMA: Final = f"""
 PRAGMA auto_vacuum = INCREMENTAL;
@@ -53,6 +53,12 @@ CREATE TABLE calls (
 CREATE INDEX calls_by_change ON calls (changed_at);
 CREATE INDEX calls_to_tell ON calls (changed_at, call_id)
     WHERE acknowledged = 0 AND outcome IS NOT NULL;
+CREATE TABLE steps (
+    key TEXT PRIMARY KEY,
+    changed_at REAL NOT NULL,
+    data BLOB NOT NULL,
+    seal INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE facts (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     commits INTEGER NOT NULL,

@@ -10,6 +10,7 @@ from cloud_connect_agent.procore.catalog import Catalog
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.files.downloads import Downloads
 from cloud_connect_agent.procore.files.holding import HeldFiles
+from cloud_connect_agent.procore.files.resuming import StepJournal
 from cloud_connect_agent.procore.files.spool import Spool
 from cloud_connect_agent.procore.files.storage import Storage
 from cloud_connect_agent.procore.files.uploads import Uploads
@@ -39,11 +40,13 @@ class ProcoreFiles:
         max_spool_bytes: Callable[[], int],
         timeouts: Timeouts | None = None,
         proxies: Proxies | None = None,
+        journal: StepJournal | None = None,
     ) -> AsyncIterator[Self]:
         """Put them together; nothing is connected, or made on disk, before the first file.
 
         Args:
             spool_dir: Where a file is kept that has to be known before it is sent.
+            journal: Where it is noted how far long uploads came.
         """
         storage = Storage(client, timeouts=timeouts, proxies=proxies)
         spool = Spool(spool_dir, max_bytes=max_spool_bytes)
@@ -51,6 +54,6 @@ class ProcoreFiles:
             yield cls(
                 catalog=catalog,
                 downloads=Downloads(client, storage),
-                uploads=Uploads(client, storage, spool),
+                uploads=Uploads(client, storage, spool, journal=journal),
                 held=held,
             )

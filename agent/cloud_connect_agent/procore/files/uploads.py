@@ -1,13 +1,14 @@
 """Uploads: the three ways in which Procore takes a file's bytes, before it is attached.
 
 Nothing of an upload is visible in Procore until a record refers to it, so its steps may be
-repeated: what a lost answer leaves behind is removed by Procore itself.
+repeated: what a lost answer leaves behind is removed by Procore itself. How far a long one came
+stands in the journal, so that a repeat with the same file sends the rest only.
 """
 
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Final
 
 import structlog
@@ -21,6 +22,7 @@ from cloud_connect.errors import (
 )
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.files.forms import FileForm
+from cloud_connect_agent.procore.files.resuming import Resumption, StepJournal, UploadState
 from cloud_connect_agent.procore.files.spool import Spool, SpooledFile, wrong_length
 from cloud_connect_agent.procore.files.steps import (
     LinkExpiredError,
@@ -44,6 +46,9 @@ _NO_ROOM: Final = (
 _TOOL: Final = "document_management"  # of those that Procore knows, the one for any file
 
 
+_Send = Callable[[UploadSteps, SpooledFile, UploadState], Awaitable[dict[str, object]]]
+
+
 class Uploads:
     """Uploads files."""
 
@@ -53,11 +58,13 @@ class Uploads:
         storage: Storage,
         spool: Spool,
         *,
+        journal: StepJournal | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client: Final = client
         self._storage: Final = storage
         self._spool: Final = spool
+        self._resumption: Final = Resumption(journal)
         self._clock: Final = clock
 
     async def run(
@@ -84,8 +91,8 @@ class Uploads:
                     "An empty file has no segments; send it in the simple flow."
                 )
             if file.flow is UploadFlow.SEGMENTED:
-                return await self._segmented(steps, spooled)
-            return await self._unified(steps, spooled)
+                return await self._resumed(steps, spooled, self._segmented)
+            return await self._resumed(steps, spooled, self._unified)
 
     async def _simple(
         self, steps: UploadSteps, content: "SpooledFile | _Passing"
@@ -104,37 +111,64 @@ class Uploads:
         uuid = text_of(made, "uuid")
         return file.told({"uuid": uuid, "status": "complete", "flow": file.flow}, content)
 
-    async def _segmented(self, steps: UploadSteps, spooled: SpooledFile) -> dict[str, object]:
+    async def _resumed(
+        self, steps: UploadSteps, spooled: SpooledFile, send: _Send
+    ) -> dict[str, object]:
+        """Go on where an earlier attempt with the same file ended; if that fails, begin anew."""
+        async with self._resumption.state(steps.file, spooled) as state:
+            try:
+                return await send(steps, spooled, state)
+            except (SourceRejectedError, LinkExpiredError) as exc:
+                is_resumed = state.is_resumed
+                await state.over()
+                if not is_resumed:
+                    raise
+                log.info("upload_begun_anew", reason=exc.message)
+            return await send(steps, spooled, state)
+
+    async def _segmented(
+        self, steps: UploadSteps, spooled: SpooledFile, state: UploadState
+    ) -> dict[str, object]:
         file = steps.file
         path = f"/rest/v1.1{file.place}"
-        made = await steps.ask("POST", path, {**_named(file), "segments": _declared(spooled)})
+        made = state.made
+        if made is None:
+            made = await steps.ask("POST", path, {**_named(file), "segments": _declared(spooled)})
+            await state.created(made)
         uuid = text_of(made, "uuid")
-        etags = [
-            await steps.send_segment(spooled, segment, part)
-            for segment, part in zip(spooled.segments, _parts(made, spooled), strict=True)
-        ]
-        body = {"segments": [{"etag": etag} for etag in etags]}
+        parts = _parts(made, spooled)
+        for number in range(len(state.etags), len(spooled.segments)):
+            etag = await steps.send_segment(spooled, spooled.segments[number], parts[number])
+            await state.stored(etag)
+        body = {"segments": [{"etag": etag} for etag in state.etags]}
         done = await steps.ask("PATCH", f"{path}/{uuid}", body)
+        await state.over()
         status = done.get("status") or "complete"
         return file.told({"uuid": uuid, "status": status, "flow": file.flow}, spooled)
 
-    async def _unified(self, steps: UploadSteps, spooled: SpooledFile) -> dict[str, object]:
+    async def _unified(
+        self, steps: UploadSteps, spooled: SpooledFile, state: UploadState
+    ) -> dict[str, object]:
         path = f"/rest/v2.1{steps.file.unified_place}"
-        made = await self._create_unified(steps, spooled, path)
+        made = state.made
+        if made is None:
+            made = await self._create_unified(steps, spooled, path)
+            await state.created(made)
         upload_id = text_of(made, "upload_id")
         path = f"{path}/{upload_id}"
-        etags: list[str] = []
         parts = _parts(made, spooled)
-        for number, segment in enumerate(spooled.segments):
+        for number in range(len(state.etags), len(spooled.segments)):
+            segment = spooled.segments[number]
             try:
                 etag = await steps.send_segment(spooled, segment, parts[number])
             except LinkExpiredError:
                 fresh = await steps.ask("GET", path)  # which gives fresh links
                 part = _fresh_part(fresh, number, len(parts))
                 etag = await steps.send_segment(spooled, segment, part)
-            etags.append(etag)
-        done = await steps.ask("PATCH", path, {"part_etags": etags})
+            await state.stored(etag)
+        done = await steps.ask("PATCH", path, {"part_etags": state.etags})
         status = await self._until_available(steps, path, done)
+        await state.over()
         file = steps.file
         return file.told({"upload_id": upload_id, "status": status, "flow": file.flow}, spooled)
 
