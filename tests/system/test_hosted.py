@@ -1,88 +1,134 @@
 """Data sources that do not use Cloud Connect: they run on the agent beside the relay."""
 
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
-from doubles.program import Program, running, told
-from doubles.world import ENVIRONMENT, Agent, open_world
+from cloud_connect_relay.demo.ensemble import ENVIRONMENT
+from system.conftest import Running, cli
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
 
 NONE = (
     "This data source does not use Cloud Connect and the subscription has no hosted connector."
     " Switch on 'Use Kianda Cloud Connect' and choose a connector."
 )
+QUERY = {"action": "select", "info": {"name": "projects"}}
 
 
-async def test_hosted_connector_runs_what_does_not_use_cloud_connect(tmp_path: Path) -> None:
-    async with open_world(tmp_path, tunnel_proxies=False, seed=13) as world:
-        pc = world.agent
-        caller = await world.caller("a", useConnector=False, connectorId=pc.connector_id)
-        told_none = (await world.api.post(f"{caller.base}/test")).json()
-        assert (told_none["success"], told_none["message"]) == (False, NONE)
-        assert told_none["steps"] == [
-            {"step": 0, "name": "Connector", "status": "FAIL", "message": NONE}
-        ]
-        assert (await world.api.get(caller.base)).json()["status"] == "test failed"
-        query = {"action": "select", "info": {"name": "projects"}}
-        refused = (await world.api.post(f"{caller.base}/query", json=query)).json()
-        assert (refused["success"], refused["message"]) == (False, NONE)
-        assert (await caller.read()).code == "connector_offline"
+def told(module: str, *arguments: str, stdin: str = "") -> dict[str, Any]:
+    """Run a command that must succeed and return what it said."""
+    done = cli(module, *arguments, "--json", stdin=stdin)
+    assert done.returncode == 0, done.stderr
+    said: dict[str, Any] = json.loads(done.stdout) if done.stdout.strip() else {}
+    return said
 
-        # What docs/relay.md has the operator do: the very same program, enrolled as hosted.
-        home = tmp_path / "hosted"
-        token = await told(
-            "cloud_connect_relay", "token", "create", "--data-dir", str(world.data_dir), "--hosted"
+
+def until(holds: Callable[[], bool], *, within: float) -> None:
+    end = time.monotonic() + within
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def enrolled(running: Running, home: Path) -> str:
+    """Enrol and sign in a hosted agent as docs/relay.md tells; return the connector's id."""
+    ensemble = running.ensemble
+    store = ("--data-dir", str(ensemble.data_dir))
+    token = told("cloud_connect_relay", "token", "create", *store, "--hosted")
+    assert token["hosted"] is True
+    at_home = ("--home", str(home))
+    connector = told(
+        "cloud_connect_agent",
+        *("enrol", *at_home, "--relay", ensemble.api_url, "--name", "hosted"),
+        *("--policy", "read-write"),
+        stdin=token["token"],
+    )
+    app = ensemble.simulator["environments"][ENVIRONMENT]
+    named = ("--environment", ENVIRONMENT.replace("_", "-"))
+    told(
+        "cloud_connect_agent",
+        *("procore", "app", *at_home, *named, "--api-url", ensemble.simulator["api_url"]),
+        *("--login-url", ensemble.simulator["login_url"]),
+        *("--client-id", app["client_id"], "--secret-stdin"),
+        stdin=app["client_secret"],
+    )
+    told(
+        "cloud_connect_agent",
+        *("procore", "login", *at_home, *named, "--grant", "client-credentials"),
+    )
+    found: str = connector["connector_id"]
+    return found
+
+
+@contextmanager
+def agent_at(home: Path) -> Iterator[None]:
+    command = [sys.executable, "-m", "cloud_connect_agent", "run", "--home", str(home)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as agent:
+        try:
+            yield
+        finally:
+            agent.terminate()
+            agent.wait(timeout=45)
+
+
+def test_hosted_connector_runs_what_does_not_use_cloud_connect(
+    running: Running, api: httpx.Client, tmp_path: Path
+) -> None:
+    pc = running.ensemble.connector["id"]
+    made = api.post(
+        "/api/datasources",
+        json={**running.datasource, "title": "Without Cloud Connect", "useConnector": False},
+    )
+    base = f"/api/datasources/{made.json()['id']}"
+
+    def status(connector_id: str) -> str:
+        shown: str = api.get(f"/api/connectors/{connector_id}").json()["status"]
+        return shown
+
+    def ran_on() -> str:
+        """Create a record and return the connector that did."""
+        answer = api.post(
+            f"{base}/records/punch_items",
+            params={"project_id": running.project["id"]},
+            headers={"Idempotency-Key": f"hosted-{time.time_ns()}"},
+            json={"name": "hosted"},
         )
-        assert token["hosted"] is True
-        at_home = ("--home", str(home))
-        enrolled = await told(
-            "cloud_connect_agent",
-            *("enrol", *at_home, "--relay", world.relay.ready["api_url"], "--name", "hosted"),
-            *("--policy", "read-write"),
-            stdin=token["token"],
-        )
-        app = world.simulator["environments"][ENVIRONMENT]
-        named = ("--environment", ENVIRONMENT.replace("_", "-"))
-        await told(
-            "cloud_connect_agent",
-            *("procore", "app", *at_home, *named, "--api-url", world.simulator["api_url"]),
-            *("--login-url", world.simulator["login_url"]),
-            *("--client-id", app["client_id"], "--secret-stdin"),
-            stdin=app["client_secret"],
-        )
-        await told(
-            "cloud_connect_agent",
-            *("procore", "login", *at_home, *named, "--grant", "client-credentials"),
-        )
-        hosted = Agent(
-            name="hosted",
-            home=home,
-            connector_id=enrolled["connector_id"],
-            program=Program(
-                "cloud_connect_agent",
-                *("run", *at_home),
-                log=tmp_path / "hosted.log",
-                says_ready=False,
-            ),
-        )
-        async with running(hosted.program):
-            await world.until_status("online", hosted, within=60)
-            assert (await world.connector(hosted))["hosted"] is True
-            assert (await world.connector(pc))["hosted"] is False
-            passed = (await world.api.post(f"{caller.base}/test")).json()
-            assert (passed["success"], passed["message"]) == (True, "Connection test succeeded")
-            rows = (await world.api.post(f"{caller.base}/query", json=query)).json()
-            assert rows["success"]
-            assert rows["items"]
-            assert (await caller.create("on-hosted")).status == 201
-            assert [len(agent.journal()) for agent in (hosted, pc)] == [1, 0]
-            switched = await world.api.put(caller.base, json={"useConnector": True})
-            assert switched.json()["connectorId"] == pc.connector_id
-            assert (await caller.create("on-the-pc")).status == 201
-            assert [len(agent.journal()) for agent in (hosted, pc)] == [1, 1]
-        await world.until_status("offline", hosted, within=20)
-        await world.api.put(caller.base, json={"useConnector": False})
-        gone = await caller.send("GET", "/records/projects", effect="read", deadline=1.2)
-        assert gone.code == "connector_offline"
+        assert answer.status_code == 201, answer.text
+        call = api.get(f"/api/calls/{answer.headers['cloud-connect-call-id']}").json()
+        ran: str = call["connector_id"]
+        return ran
+
+    tested = api.post(f"{base}/test").json()
+    assert (tested["success"], tested["message"]) == (False, NONE)
+    assert tested["steps"] == [{"step": 0, "name": "Connector", "status": "FAIL", "message": NONE}]
+    shown = api.get(base).json()
+    assert (shown["status"], shown["message"]) == ("test failed", NONE)
+    refused = api.post(f"{base}/query", json=QUERY).json()
+    assert (refused["success"], refused["message"]) == (False, NONE)
+
+    home = tmp_path / "hosted"
+    hosted = enrolled(running, home)
+    with agent_at(home):
+        until(lambda: status(hosted) == "online", within=40)
+        listed = {one["id"]: one["hosted"] for one in api.get("/api/connectors").json()["items"]}
+        assert (listed[hosted], listed[pc]) == (True, False)
+        tested = api.post(f"{base}/test").json()
+        assert (tested["success"], tested["message"]) == (True, "Connection test succeeded")
+        assert api.post(f"{base}/query", json=QUERY).json()["items"]
+        assert ran_on() == hosted
+        api.put(base, json={"useConnector": True})
+        assert ran_on() == pc
+        api.put(base, json={"useConnector": False})
+        assert ran_on() == hosted
+    until(lambda: status(hosted) == "offline", within=20)
+    assert api.delete(f"/api/connectors/{hosted}").status_code == 204
+    assert api.post(f"{base}/query", json=QUERY).json()["message"] == NONE
