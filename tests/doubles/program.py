@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 __all__ = [
     "Program",
     "ProgramFailedError",
@@ -43,12 +45,18 @@ class Usage:
 
 
 def usage_of(pid: int) -> Usage:
-    """Return what the process holds."""
+    """Return what the process holds.
+
+    Raises:
+        ProcessLookupError: If it is gone.
+    """
     status = dict(
         line.split(":", 1)
         for line in Path(f"/proc/{pid}/status").read_text().splitlines()
         if ":" in line
     )
+    if "VmRSS" not in status:  # it has died and nobody has looked yet
+        raise ProcessLookupError(pid)
     return Usage(
         rss_bytes=int(status["VmRSS"].split()[0]) * 1024,
         descriptors=sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()),
@@ -63,7 +71,7 @@ def wrong_clock(offset: str) -> dict[str, str]:
     """
     library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), FAKETIME)
     if not library.exists():
-        raise FileNotFoundError("faketime is not installed; `bash .ci/run` installs it")
+        pytest.skip("faketime is not installed; `bash .ci/run` installs it")
     return {
         "LD_PRELOAD": str(library),
         "FAKETIME": offset,
@@ -179,6 +187,7 @@ class Program:
             except TimeoutError:
                 line = b""
             if not line:
+                await self.crash()
                 raise ProgramFailedError(f"{self.module} did not start: {self.last_words()}")
             self.ready = json.loads(line)
         return self

@@ -5,6 +5,7 @@ minutes, so below an hour what is bounded is the growth itself.
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ async def strike(world: World, fault: str, dice: random.Random) -> None:
 async def sampled(program: Program, samples: list[Sample]) -> None:
     """Note every few seconds what the program holds, for as long as the test wants."""
     while True:
-        if program.alive:
+        with contextlib.suppress(OSError):  # it was killed this moment
             usage = program.usage
             samples.append(Sample(pid=program.pid, at=time.monotonic(), rss=usage.rss_bytes))
         await asyncio.sleep(SAMPLE_EVERY)
