@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from doubles.observing import until
 from doubles.program import Program, ProgramFailedError, command, running, wrong_clock
 
 pytestmark = pytest.mark.timeout(60)
@@ -50,7 +51,7 @@ async def test_program_can_be_frozen_thawed_killed_and_started_again(simulator: 
         assert "Task-1" in await simulator.tasks()
         assert simulator.usage.descriptors == len(simulator.open_files())
         simulator.freeze()
-        assert state(first) == "T"
+        await until(lambda: stands(first), within=5)
         simulator.thaw()
         assert await simulator.tasks()
         await simulator.crash()
@@ -60,8 +61,9 @@ async def test_program_can_be_frozen_thawed_killed_and_started_again(simulator: 
     assert not simulator.alive
 
 
-def state(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+async def stands(pid: int) -> bool:
+    stat = await asyncio.to_thread(Path(f"/proc/{pid}/stat").read_text)
+    return stat.rsplit(")", 1)[1].split()[0] == "T"
 
 
 async def test_program_that_does_not_start_says_why(tmp_path: Path) -> None:
