@@ -295,4 +295,7 @@ class CallService:
 
     async def forget(self) -> int:
         """Delete the records of calls whose retention is over; return how many."""
-        return await self._records.forget(before=self._clock() - self.settings.retention)
+        now, retention = self._clock(), self.settings.retention
+        return await self._records.forget(
+            before=now - retention, unknown_before=now - 2 * retention
+        )

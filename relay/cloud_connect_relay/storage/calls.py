@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Boolean, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Boolean, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from cloud_connect.errors import Outcome
@@ -130,6 +130,9 @@ _UPDATE: Final = (
             "holds_key": and_(calls.c.holds_key, bindparam("new_holds_key", type_=Boolean)),
         }
     )
+)
+_GIVEN_UP: Final = (
+    "Its connector did not come back in time to tell; look in Procore for the record."
 )
 _LET_GO: Final = update(calls).where(calls.c.id == bindparam("this_id")).values(holds_key=False)
 
@@ -271,15 +274,31 @@ class CallsOfAll:
             rows = (await connection.execute(statement)).all()
         return [_record(row) for row in rows]
 
-    async def forget(self, *, before: float) -> int:
-        """Delete ended calls that started before *before*; return how many."""
-        statement = delete(calls).where(
-            and_(
+    async def forget(self, *, before: float, unknown_before: float) -> int:
+        """Delete ended calls that started before *before*; return how many.
+
+        What became of an older one no journal tells any more: it is unknown for good.
+
+        Args:
+            unknown_before: The same for calls of unknown outcome, which people may look for.
+        """
+        given_up = (
+            update(calls)
+            .where(
+                calls.c.state == CallState.UNKNOWN,
+                calls.c.final.is_(False),
                 calls.c.started_at < before,
-                or_(calls.c.state != CallState.UNKNOWN, calls.c.final.is_(True)),
+            )
+            .values(final=True, detail=func.coalesce(calls.c.detail + " ", "") + _GIVEN_UP)
+        )
+        statement = delete(calls).where(
+            or_(
+                and_(calls.c.started_at < before, calls.c.state != CallState.UNKNOWN),
+                calls.c.started_at < unknown_before,
             )
         )
         async with self._storage.write() as connection:
+            await connection.execute(given_up)
             return (await connection.execute(statement)).rowcount
 
 

@@ -212,20 +212,30 @@ async def test_record_that_was_stored_after_all_is_not_stored_twice(relay: CallR
     assert (await relay.record(again.headers["cloud-connect-call-id"])).outcome == stored.outcome
 
 
-async def test_old_records_are_forgotten_but_not_what_may_still_flip(relay: CallRelay) -> None:
+async def test_old_records_are_forgotten_and_what_nobody_can_tell_any_more_is_final(
+    relay: CallRelay,
+) -> None:
     calls = CallsOfAll(relay.store.storage)
     subscription = relay.store.subscription_id
     completed = {"outcome": Outcome.COMPLETED, "final": True}
     unknown = {"outcome": Outcome.UNKNOWN, "connector_id": "con_1"}
     await calls.insert(record(subscription, 1, CallState.COMPLETED, **completed))
-    await calls.insert(record(subscription, 2, CallState.UNKNOWN, **unknown))
+    lately = relay.clock() - 1.5 * relay.calls.settings.retention
+    await calls.insert(
+        record(subscription, 2, CallState.UNKNOWN, **{**unknown, "started_at": lately})
+    )
+    await calls.insert(record(subscription, 4, CallState.UNKNOWN, **unknown))
     await calls.insert(
         record(subscription, 3, CallState.COMPLETED, **{**completed, "started_at": relay.clock()})
     )
-    assert await relay.calls.forget() == 1
+    assert await relay.calls.forget() == 2
     tenant = relay.store.storage.of(subscription)
     assert await tenant.calls.find("call_0000000000000001") is None
-    assert await tenant.calls.find("call_0000000000000002") is not None
+    assert await tenant.calls.find("call_0000000000000004") is None
+    kept = await tenant.calls.find("call_0000000000000002")
+    assert kept is not None
+    assert (kept.outcome, kept.final) == (Outcome.UNKNOWN, True)
+    assert "look in Procore" in (kept.detail or "")
 
 
 async def test_full_ledger_drops_the_oldest_records(
