@@ -6,7 +6,7 @@ import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 from websockets.asyncio.client import ClientConnection
@@ -23,6 +23,7 @@ from cloud_connect.handshake import AgentHandshake
 from cloud_connect.handshake_messages import CertificateCheck, HandshakeError
 from cloud_connect.session import Handler, Role, Session
 from cloud_connect_agent.backoff import Backoff
+from cloud_connect_agent.close_reasons import FAULTS, REASONS, REFUSALS
 from cloud_connect_agent.dialling import DialError, allow_frames, certificate_hash, dial
 from cloud_connect_agent.health import SKEW_SECONDS
 from cloud_connect_agent.identity import Generation
@@ -42,40 +43,10 @@ log = structlog.get_logger(__name__)
 
 _CUT_JITTER: Final = 0.5  # seconds before the dial after a link that this PC cut
 _MISSED_BEFORE_ASKING: Final = 3  # dials; a relay that restarts is back after one or two
+# Seconds at most between dials while calls still run over a session that a relay has ended: it
+# asked to be dialled again soon.
+_LEAVING_PAUSE: Final = 2.0
 _RESTART_WINDOW: Final = 1.0  # seconds; for a relay that drains and names none
-
-_REASONS: Final = {
-    CloseCode.UNAUTHORIZED: "The relay does not know this connector or its key: enrol it again.",
-    CloseCode.REVOKED: "The relay's administrator has revoked this connector.",
-    CloseCode.HANDSHAKE_TIMEOUT: "The handshake with the relay took too long.",
-    CloseCode.SUPERSEDED: "Another process connected with this agent's identity and took over.",
-    CloseCode.CLONE_SUSPECTED: (
-        "The relay suspects that this agent's identity is in use twice: enrol it again."
-    ),
-    CloseCode.INTERCEPTED: (
-        "The certificate seen here is not the relay's: a proxy in between reads the traffic."
-        " If your company's IT runs it, and you accept that, set relay.allow_intercepted = true."
-    ),
-    CloseCode.UNSUPPORTED_VERSION: "The relay does not speak this agent's version: update both.",
-    CloseCode.SERVICE_RESTART: "The relay restarts.",
-}
-_REFUSALS: Final = frozenset(
-    {
-        CloseCode.UNAUTHORIZED,
-        CloseCode.CLONE_SUSPECTED,
-        CloseCode.INTERCEPTED,
-        CloseCode.UNSUPPORTED_VERSION,
-    }
-)
-
-_FAULTS: Final = frozenset(
-    {
-        CloseCode.PROTOCOL_ERROR,
-        CloseCode.MESSAGE_TOO_BIG,
-        CloseCode.INTERNAL_ERROR,
-        CloseCode.HANDSHAKE_TIMEOUT,
-    }
-)
 
 
 class ConnectionHealth(Protocol):
@@ -176,22 +147,51 @@ class Connection:
             uniform=uniform,
         )
         self._dials = 0
+        self._leaving: Final[set[asyncio.Task[float | ConfigurationError]]] = set()
         self._tunnel_url = relay.tunnel_url
         self._missed = 0  # dials in a row that reached no relay of ours
 
     async def run(self) -> None:
         """Dial, serve and dial again, until the agent shall stop."""
-        while not self._stop.requested:
-            self._health.connecting()
-            self._hurry = False
-            if self._missed >= _MISSED_BEFORE_ASKING:
-                await self._ask_where()
-            delay = await self._one_session()
-            with contextlib.suppress(TimeoutError):
-                async with self._stop.interrupting():
-                    await self._watch.rest(delay, hurry=self._hurry)
+        failure: ConfigurationError | None = None
+        async with asyncio.TaskGroup() as sessions:
+            while not self._stop.requested:
+                self._health.connecting()
+                self._hurry = False
+                if self._missed >= _MISSED_BEFORE_ASKING:
+                    await self._ask_where()
+                delay = await self._next_session(sessions)
+                if isinstance(delay, ConfigurationError):
+                    failure = delay
+                    break
+                with contextlib.suppress(TimeoutError):
+                    async with self._stop.interrupting():
+                        await self._watch.rest(delay, hurry=self._hurry)
+        if failure is not None:
+            raise failure
 
-    async def _one_session(self) -> float:
+    async def _next_session(self, sessions: asyncio.TaskGroup) -> float | ConfigurationError:
+        """Serve one session until its end, or until the relay sends us elsewhere.
+
+        A relay that drains finishes the calls that run over the old session, which may take half
+        a minute: new ones come over the next session meanwhile, from another node or the same.
+        """
+        left: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        task = sessions.create_task(self._one_session(left), name="connection-session")
+        waited: set[asyncio.Future[Any]] = {task, left}
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        if not left.done():
+            delay = task.result()
+            if self._leaving and not isinstance(delay, ConfigurationError):
+                return min(delay, _LEAVING_PAUSE)
+            return delay
+        if not task.done():
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+        self._health.offline("The relay restarts.")
+        return self._backoff.after_restart(left.result() or _RESTART_WINDOW)
+
+    async def _one_session(self, left: "asyncio.Future[float]") -> float | ConfigurationError:
         """Connect once and serve until the end; return the seconds until the next dial."""
         try:
             async with contextlib.AsyncExitStack() as stack:
@@ -208,9 +208,9 @@ class Connection:
                     await self._authenticate(link)
                 self._missed = 0
                 allow_frames(link)
-                return await self._serve(link)
-        except ConfigurationError:
-            raise
+                return await self._serve(link, left)
+        except ConfigurationError as exc:
+            return exc
         except DialError as exc:
             return self._failed(exc.message, retry_after=exc.retry_after)
         except HandshakeError as exc:
@@ -281,7 +281,7 @@ class Connection:
         if abs(skew) > SKEW_SECONDS:
             log.warning("clock_skewed", clock_skew_seconds=skew)
 
-    async def _serve(self, link: ClientConnection) -> float:
+    async def _serve(self, link: ClientConnection, left: "asyncio.Future[float]") -> float:
         began = self._clock()
         session = Session(link, role=Role.AGENT, handler=self._handler)
         reason = "The session has ended."
@@ -290,15 +290,18 @@ class Connection:
                 tasks.create_task(self._measure(session), name="connection-round-trip"),
                 tasks.create_task(self._report(session), name="connection-reports"),
                 tasks.create_task(self._tell_results(session), name="connection-outbox"),
-                tasks.create_task(self._drain(session, link), name="connection-drain"),
                 tasks.create_task(self._watch.over(session, link), name="connection-watch"),
+            ]
+            ending = [
+                tasks.create_task(self._drain(session, link), name="connection-drain"),
+                tasks.create_task(_sent_away(session, companions, left), name="connection-leave"),
             ]
             try:
                 await session.run()
             except TunnelError as exc:
                 reason = f"The connection to the relay is lost: {exc.message}."
             finally:
-                for task in companions:
+                for task in (*companions, *ending):
                     task.cancel()
         lived = self._clock() - began
         log.info("session_ended", reason=reason, lived_seconds=round(lived, 3))
@@ -306,9 +309,8 @@ class Connection:
             self._health.offline("The agent stops.")
             return 0.0
         if session.go_away is not None:
-            self._health.offline("The relay restarts.")
-            window = session.go_away.reconnect_window_ms / 1000
-            return self._backoff.after_restart(window or _RESTART_WINDOW)
+            _leave(session, left)
+            return 0.0  # the next session takes over
         delay = self._ended(link.close_code, lived=lived, otherwise=self._watch.reason or reason)
         # It was this PC that cut the link: that says nothing against the relay.
         return delay if self._watch.reason is None else min(delay, self._uniform(0.0, _CUT_JITTER))
@@ -346,18 +348,18 @@ class Connection:
     def _ended(self, code: int | None, *, lived: float, otherwise: str) -> float:
         """Say why there is no session, and how long to stay away for that."""
         if code == CloseCode.REVOKED:
-            self._health.revoked(_REASONS[CloseCode.REVOKED])
+            self._health.revoked(REASONS[CloseCode.REVOKED])
             log.warning("connector_revoked")
             return self._backoff.after_revocation()
-        if code in _REFUSALS:
-            return self._refused(_REASONS[CloseCode(code)], code=CloseCode(code))
-        reason = _REASONS[CloseCode(code)] if code in set(_REASONS) else otherwise
+        if code in REFUSALS:
+            return self._refused(REASONS[CloseCode(code)], code=CloseCode(code))
+        reason = REASONS[CloseCode(code)] if code in set(REASONS) else otherwise
         self._health.offline(reason)
         log.warning("offline", reason=reason)
         if code == CloseCode.SUPERSEDED:
             return self._backoff.after_supersession()
         self._hurry = True
-        return self._backoff.after_session(lived, faulty=code in _FAULTS)
+        return self._backoff.after_session(lived, faulty=code in FAULTS)
 
     def _failed(self, reason: str, *, retry_after: float | None = None) -> float:
         if self._watch.offline:
@@ -380,3 +382,18 @@ class Connection:
             self._health.offline(reason)
         log.warning("relay_refused", reason=reason)
         return self._backoff.after_refusal()
+
+
+async def _sent_away(
+    session: Session, companions: list[asyncio.Task[None]], left: "asyncio.Future[float]"
+) -> None:
+    """When the relay sends us away, leave the session to the calls that run over it."""
+    await session.sent_away.wait()
+    for task in companions:
+        task.cancel()
+    _leave(session, left)
+
+
+def _leave(session: Session, left: "asyncio.Future[float]") -> None:
+    if session.go_away is not None and not left.done():
+        left.set_result(session.go_away.reconnect_window_ms / 1000)

@@ -59,6 +59,7 @@ class Session:
     Attributes:
         go_away: The peer's GOAWAY, once it came: why it drains, and over which window it
             wants reconnects to spread.
+        sent_away: Set when it came.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Session:
         self._farewell = False
         self._liveness = Liveness(self._settings, now=clock())
         self.go_away: GoAwayReceived | None = None
+        self.sent_away = asyncio.Event()
 
     # What callers use.
 
@@ -305,6 +307,7 @@ class Session:
                 self._multiplexer.ping(now=self._clock())
             case GoAwayReceived():
                 self.go_away = event
+                self.sent_away.set()
             case _:
                 assert_never(event)
 

@@ -298,3 +298,24 @@ async def test_settings_that_do_not_fit_are_named(
     settings = relay_settings(relay, "con_a", key).model_copy(update=change)
     with pytest.raises(ConfigurationError, match=says):
         RelayAddress.of(settings, key=key, tls=client_context())
+
+
+async def test_agent_that_is_sent_away_dials_anew_while_its_calls_end(
+    relay: Relay, tmp_path: Path
+) -> None:
+    go_on = asyncio.Event()
+
+    async def answer_late(exchange: Exchange) -> None:
+        await go_on.wait()
+        await exchange.send_head(ResponseHead(status=200), end_stream=True)
+
+    async with run_agent(relay, tmp_path / "a", handler=answer_late) as agent:
+        live = await relay.session_of(agent.connector_id)
+        await agent.health.until("connected")
+        exchange = await live.session.open(CALL, end_stream=True)
+        assert relay.gateway is not None
+        relay.gateway.send_away()
+        await agent.health.until("connecting", times=2)
+        assert agent.health.told.count("offline") >= 1
+        go_on.set()
+        assert (await exchange.receive_head()).status == 200
