@@ -84,6 +84,15 @@ class Attempts:
             self.live.broke_at = time.monotonic()
             self.broken.append(self.live)
 
+    def unopen(self, call: "RunningCall") -> None:
+        """Note that nothing of *call* left this relay; an attempt before this one stays."""
+        call.started = call.again or self.dispatched > 0
+
+    def unseen(self, call: "RunningCall") -> None:
+        """Note that the agent which had *call* certainly did nothing about it."""
+        self.dispatched -= 1
+        self.unopen(call)
+
 
 class Dispatcher:
     """Brings calls to agents, as far as repeating them does no harm."""
@@ -149,8 +158,7 @@ class Dispatcher:
                 if upload is not None:
                     raise _lost_upload() from error
                 if unseen:
-                    attempts.dispatched -= 1
-                    call.started = attempts.dispatched > 0
+                    attempts.unseen(call)
                 if attempts.exhausted or len(attempts.broken) >= _MAX_SESSIONS:
                     raise _lost() from error
             else:
@@ -174,7 +182,7 @@ class Dispatcher:
         ):
             return False
         attempts.unopened.append(live)
-        attempts.dispatched -= 1
+        attempts.unseen(call)
         spec = call.spec
         return (
             len(attempts.unopened) < _MAX_SESSIONS
@@ -207,12 +215,12 @@ class Dispatcher:
                 )
             except TunnelClosedError as error:  # nothing of the call left this relay
                 attempts.unopened.append(live)
-                call.started = attempts.dispatched > 0
+                attempts.unopen(call)
                 if len(attempts.unopened) >= _MAX_SESSIONS:
                     raise _lost() from error
             except QuotaExceededError:
                 attempts.unopened.append(live)
-                call.started = attempts.dispatched > 0
+                attempts.unopen(call)
                 if (
                     self._router.best(spec.subscription_id, spec.target, exclude=attempts.unopened)
                     is None
