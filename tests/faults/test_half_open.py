@@ -21,7 +21,7 @@ import pytest_asyncio
 from doubles.caller import Caller
 from doubles.checker import Violation, check
 from doubles.history import Attempt
-from doubles.namespaces import PrivateNetwork, private_network
+from doubles.namespaces import PrivateNetwork
 from doubles.world import Agent, World, open_world, until
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
@@ -195,36 +195,37 @@ async def harm(network: PrivateNetwork, world: World, seen: dict[str, Watched]) 
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def seen(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Seen]:
+async def seen(
+    module_network: PrivateNetwork, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Seen]:
     """Everything that is to be seen, at once."""
-    with private_network() as network:
-        narrow()
-        folders = [tmp_path_factory.mktemp(name) for name in ("harmed", "frozen")]
-        async with AsyncExitStack() as stack:
-            async with asyncio.TaskGroup() as tasks:
-                opening = [
-                    tasks.create_task(
-                        stack.enter_async_context(
-                            open_world(folder, agents=agents, agent_settings=SPEEDY, seed=21)
-                        )
+    narrow()
+    folders = [tmp_path_factory.mktemp(name) for name in ("harmed", "frozen")]
+    async with AsyncExitStack() as stack:
+        async with asyncio.TaskGroup() as tasks:
+            opening = [
+                tasks.create_task(
+                    stack.enter_async_context(
+                        open_world(folder, agents=agents, agent_settings=SPEEDY, seed=21)
                     )
-                    for folder, agents in zip(folders, (AGENTS, ("a",)), strict=True)
-                ]
-            world, other = (task.result() for task in opening)
-            agents = {name: Watched() for name in AGENTS}
-            frozen_relay = Watched()
-            async with asyncio.TaskGroup() as tasks:
-                harmed = tasks.create_task(harm(network, world, agents))
-                tasks.create_task(freeze_relay(other, frozen_relay))
-            found = Seen(
-                agents=agents,
-                fine=harmed.result(),
-                violations=check(await world.history(within=20)),
-                relay_log=world.relay.log.read_text(),
-                connectors={name: agent.connector_id for name, agent in world.agents.items()},
-                frozen_relay=frozen_relay,
-                frozen_violations=check(await other.history(within=20)),
-            )
+                )
+                for folder, agents in zip(folders, (AGENTS, ("a",)), strict=True)
+            ]
+        world, other = (task.result() for task in opening)
+        agents = {name: Watched() for name in AGENTS}
+        frozen_relay = Watched()
+        async with asyncio.TaskGroup() as tasks:
+            harmed = tasks.create_task(harm(module_network, world, agents))
+            tasks.create_task(freeze_relay(other, frozen_relay))
+        found = Seen(
+            agents=agents,
+            fine=harmed.result(),
+            violations=check(await world.history(within=20)),
+            relay_log=world.relay.log.read_text(),
+            connectors={name: agent.connector_id for name, agent in world.agents.items()},
+            frozen_relay=frozen_relay,
+            frozen_violations=check(await other.history(within=20)),
+        )
     yield found
 
 
