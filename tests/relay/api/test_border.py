@@ -3,6 +3,7 @@ import gzip
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from starlette.exceptions import HTTPException
@@ -210,7 +211,8 @@ async def _answer(raw: Raw) -> list[int]:
     async def receive() -> dict[str, object]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    border = Border(None, None, raw)  # type: ignore[arg-type]
+    services = SimpleNamespace(ready=lambda: True)
+    border = Border(None, services, raw)  # type: ignore[arg-type]
     await border({"type": "http", "path": "/raw", "method": "GET", "headers": []}, receive, send)
     return sent
 
