@@ -141,7 +141,13 @@ async def _upgrade(connection: ClientConnection, *, seconds: float) -> None:
         error.retry_after = _retry_after(exc)
         raise error from exc
     except (InvalidHandshake, InvalidMessage, OSError, EOFError) as exc:
-        raise DialError("What answers there is no relay's tunnel.") from exc
+        cut = any(isinstance(one, OSError | EOFError) for one in (exc, exc.__cause__))
+        raise DialError(
+            "The connection was cut during the WebSocket upgrade: the relay is busy or restarts, or"
+            " the network is bad."
+            if cut
+            else "What answers there is no relay's tunnel."
+        ) from exc
     if connection.subprotocol != SUBPROTOCOL:
         raise DialError("The relay does not speak this agent's tunnel protocol.")
 

@@ -60,6 +60,12 @@ async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     writer.close()
 
 
+async def talks_nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"220 mail.example.com ESMTP\r\n\r\n")
+    writer.close()
+
+
 async def web_server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.readuntil(b"\r\n\r\n")
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
@@ -87,7 +93,8 @@ async def no_subprotocol(reader: asyncio.StreamReader, writer: asyncio.StreamWri
 @pytest.mark.parametrize(
     ("server", "says"),
     [
-        (hangs_up, "no relay"),
+        (hangs_up, "was cut during"),
+        (talks_nonsense, "no relay's tunnel"),
         (web_server, "status 200"),
         (busy, "busy"),
         (no_subprotocol, "protocol"),
