@@ -2,10 +2,14 @@
 
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
+from doubles.leak_rule import no_descriptor_left, no_task_left
 from doubles.postgres import PostgresServer, postgres_server
+
+IN_PROCESS = tuple(Path(__file__).parent / name for name in ("agent", "core", "relay"))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -30,3 +34,19 @@ def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server for all tests that share a store between relays."""
     with postgres_server() as server:
         yield server
+
+
+_no_task_left = pytest.fixture(no_task_left)
+_no_descriptor_left = pytest.fixture(no_descriptor_left)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind(request: pytest.FixtureRequest) -> None:
+    """Hold tests that run our parts in this process to the leak rule."""
+    ours = any(request.path.is_relative_to(folder) for folder in IN_PROCESS)
+    if not ours or request.node.get_closest_marker("asyncio") is None:
+        return
+    # The first to be set up, so the last to look. The event loop is there before and after, so
+    # its own descriptors do not count.
+    request.getfixturevalue("_no_task_left")
+    request.getfixturevalue("_no_descriptor_left")

@@ -171,7 +171,9 @@ def _run(
         return ExitStatus.FAILED
     except BrokenPipeError:
         # Whoever read the output went away, such as `head`; spare Python's complaint at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
         return ExitStatus.FAILED
     except Exception as exc:  # noqa: BLE001  the border of the process: no traceback for people
         known = _known(exc)

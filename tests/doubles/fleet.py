@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import resource
 import ssl
 from collections.abc import AsyncIterator, Sequence
@@ -20,10 +21,13 @@ from cloud_connect.handshake_messages import HandshakeError
 from cloud_connect.link import LINK_GONE
 from cloud_connect.session import Role, Session
 from cloud_connect.signing import SigningKey
+from cloud_connect_agent.dialling import certificate_hash
+from cloud_connect_relay.ids import new_id
+from cloud_connect_relay.storage.tables import connectors
 from doubles.certificates import Authority
 from doubles.program import Program, running
 from doubles.raw_agent import SUBPROTOCOLS
-from doubles.relay_node import Founded, founded
+from doubles.relay_node import NOW, Founded, founded
 from doubles.scripted_agent import ScriptedAgent
 
 __all__ = ["Fleet", "Member", "fleet"]
@@ -39,6 +43,7 @@ class Member:
     Attributes:
         connects: Handshakes that succeeded.
         refused: Those that the relay told to come back later.
+        last_error: What ended the session before.
     """
 
     connector_id: str
@@ -48,11 +53,16 @@ class Member:
     online: asyncio.Event = field(default_factory=asyncio.Event)
     connects: int = 0
     refused: int = 0
+    last_error: str = ""
 
 
 @dataclass(kw_only=True)
 class Fleet:
-    """A relay that runs, and the agents that dial it."""
+    """A relay that runs, and the agents that dial it.
+
+    Attributes:
+        connected_at: When handshakes succeeded, on the event loop's clock.
+    """
 
     relay: Program
     store: Founded
@@ -61,6 +71,7 @@ class Fleet:
     api: httpx.AsyncClient
     trust: ssl.SSLContext | None
     members: list[Member] = field(default_factory=list)
+    connected_at: list[float] = field(default_factory=list)
     dialling: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     @property
@@ -71,15 +82,29 @@ class Fleet:
         self, count: int, *, handler: ScriptedAgent | None = None, **columns: Any
     ) -> list[Member]:
         """Enter so many connectors, which dial from now on for as long as the test runs."""
-        made = []
-        for _ in range(count):
-            connector_id = await self.store.connector(
-                public_key=self.key.public_key,
-                key_id=self.key.key_id,
-                generation=0,
+        rows = [
+            {
+                "id": new_id("con"),
+                "subscription_id": self.store.subscription_id,
+                "name": f"pc-{number}",
+                "machine": "PC",
+                "os": "Linux",
+                "version": "0.1.0",
+                "group": None,
+                "public_key": self.key.public_key,
+                "key_id": self.key.key_id,
+                "generation": 0,
+                "enrolled_at": NOW,
+                "report": None,
                 **columns,
-            )
-            made.append(Member(connector_id=connector_id, handler=handler or ScriptedAgent()))
+            }
+            for number in range(count)
+        ]
+        async with self.store.storage.write() as connection:
+            await connection.execute(connectors.insert(), rows)
+        made = [
+            Member(connector_id=str(row["id"]), handler=handler or ScriptedAgent()) for row in rows
+        ]
         self.members += made
         for member in made:
             self.tasks.create_task(self._stay(member))
@@ -88,9 +113,13 @@ class Fleet:
     async def until_online(self, *, within: float) -> float:
         """Wait until all are connected; return the seconds that it took."""
         began = asyncio.get_running_loop().time()
-        async with asyncio.timeout(within):
-            for member in self.members:
-                await member.online.wait()
+        for member in self.members:
+            try:
+                async with asyncio.timeout_at(began + within):
+                    await member.online.wait()
+            except TimeoutError:
+                text = f"{self.online} of {len(self.members)} are online: {member.last_error}"
+                raise AssertionError(text) from None
         return asyncio.get_running_loop().time() - began
 
     async def datasource(self, member: Member, **options: Any) -> str:
@@ -116,11 +145,16 @@ class Fleet:
             except InvalidStatus as refusal:
                 member.refused += 1
                 pause = float(refusal.response.headers.get("Retry-After", "1"))
-            except (TunnelError, HandshakeError, InvalidHandshake, TimeoutError, *LINK_GONE):
-                pass
+            except (
+                TunnelError, HandshakeError, InvalidHandshake, TimeoutError, *LINK_GONE
+            ) as error:  # fmt: skip
+                member.last_error = repr(error)
             finally:
+                went, member.session = member.session, None
                 member.online.clear()
-                member.session = None
+            if went is not None and went.go_away is not None:
+                pause = went.go_away.reconnect_window_ms / 1000  # as the real agent spreads it
+                pause *= random.random()
             await asyncio.sleep(pause)
 
     async def _serve(self, member: Member) -> None:
@@ -147,11 +181,15 @@ class Fleet:
                         relay_public_key=self.store.identity.public_key,
                     ),
                     generation=member.generation,
+                    certificate_hash=certificate_hash(socket),
                 )
                 async with asyncio.timeout(20):
                     await socket.send(agent.receive_challenge(await socket.recv()))
-                    member.generation = agent.receive_welcome(await socket.recv()).generation
+                    generation = agent.receive_welcome(await socket.recv()).generation
+                    await socket.send(agent.confirm())
+                    member.generation = generation
             member.connects += 1
+            self.connected_at.append(asyncio.get_running_loop().time())
             member.session = Session(socket, role=Role.AGENT, handler=member.handler)
             member.online.set()
             await member.session.run()

@@ -40,8 +40,12 @@ class _Flow(Generic[_T]):
     def __init__(self) -> None:
         self._lines: Final[tuple[dict[int, _Waiting[_T]], ...]] = tuple({} for _ in Urgency)
 
-    def __bool__(self) -> bool:
-        return any(self._lines)
+    def __len__(self) -> int:
+        return sum(map(len, self._lines))
+
+    def newest(self) -> int:
+        """Return the number of what came last, of the least urgent."""
+        return next(next(reversed(line)) for line in reversed(self._lines) if line)
 
     def add(self, number: int, waiting: _Waiting[_T]) -> None:
         self._lines[waiting.urgency][number] = waiting
@@ -64,6 +68,12 @@ class _Tenant(Generic[_T]):
     def __init__(self) -> None:
         self.flows: Final[dict[str, _Flow[_T]]] = {}
         self.ring: Final = _Ring()
+
+    def __len__(self) -> int:
+        return sum(map(len, self.flows.values()))
+
+    def longest(self) -> _Flow[_T]:
+        return max(self.flows.values(), key=len)
 
     def head(self, least: Urgency) -> tuple[int, _Waiting[_T]] | None:
         flows = self.flows
@@ -107,7 +117,8 @@ class _Ring:
 class FairQueue(Generic[_T]):
     """Serves subscriptions in turn, and the keys of each in turn.
 
-    A part of the room is kept for urgent calls: bulk fills it last.
+    A part of the room is kept for urgent calls: bulk fills it last. When there is none, who waits
+    with less may take a place of who waits with most.
 
     Args:
         max_calls: Items that may wait.
@@ -150,6 +161,29 @@ class FairQueue(Generic[_T]):
         of_tenant.ring.join(key)
         self._ring.join(tenant)
         return number
+
+    def displaced(self, *, tenant: str, key: str) -> _T | None:
+        """Take the place of who waits with most for one who waits with less, and return him.
+
+        ``None`` if nobody waits with so much more that this would be fair.
+        """
+        if not self.may_displace(tenant=tenant, key=key):
+            return None
+        widest = max(self._tenants.values(), key=len)
+        number = widest.longest().newest()
+        item = self._waiting[number].item
+        self.remove(number)
+        return item
+
+    def may_displace(self, *, tenant: str, key: str) -> bool:
+        """Whether :meth:`displaced` would find somebody."""
+        if not self._tenants:
+            return False
+        widest = max(self._tenants.values(), key=len)
+        own = self._tenants.get(tenant)
+        if own is widest:
+            return len(widest.longest()) > len(widest.flows.get(key, ())) + 1
+        return len(widest) > (0 if own is None else len(own)) + 1
 
     def remove(self, number: int) -> None:
         """Let the item with *number* wait no more; without effect if it does not."""

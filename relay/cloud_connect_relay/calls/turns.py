@@ -105,8 +105,12 @@ class Turns:
         Raises:
             QuotaExceededError: If too many wait already.
         """
-        urgency = urgency_of(spec)
-        if not self.is_free(urgency) and not self._queue.has_room(len(spec.body or b""), urgency):
+        urgency, queue = urgency_of(spec), self._queue
+        if not (
+            self.is_free(urgency)
+            or queue.has_room(len(spec.body or b""), urgency)
+            or queue.may_displace(tenant=spec.subscription_id, key=spec.key_id or "")
+        ):
             raise self._full()
 
     async def wait(self, spec: "CallSpec", *, until: float) -> Turn:
@@ -121,13 +125,7 @@ class Turns:
         """
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[Turn] = loop.create_future()
-        number = self._queue.add(
-            turn,
-            tenant=spec.subscription_id,
-            key=spec.key_id or "",
-            size=len(spec.body or b""),
-            urgency=urgency_of(spec),
-        )
+        number = self._add(spec, turn)
         if number is None:
             raise self._full()
         self._look()
@@ -154,6 +152,18 @@ class Turns:
         while (waiter := self._queue.take()) is not None:
             if not waiter.done():
                 waiter.set_exception(TunnelClosedError("the connector takes no more calls"))
+
+    def _add(self, spec: "CallSpec", turn: "asyncio.Future[Turn]") -> int | None:
+        """Let a call wait; a full queue gives it a place of who waits with most."""
+        tenant, key, size = spec.subscription_id, spec.key_id or "", len(spec.body or b"")
+        urgency = urgency_of(spec)
+        while not self._queue.has_room(size, urgency):
+            other = self._queue.displaced(tenant=tenant, key=key)
+            if other is None:
+                return None
+            if not other.done():
+                other.set_exception(self._full())
+        return self._queue.add(turn, tenant=tenant, key=key, size=size, urgency=urgency)
 
     def _late(self, turn: "asyncio.Future[Turn]", since: float) -> None:
         if not turn.done():

@@ -98,6 +98,44 @@ def test_bytes_are_bounded_by_the_limit_and_one_message() -> None:
     assert line.bytes == 1000
 
 
+def test_full_queue_gives_a_quiet_key_the_newest_place_of_the_noisiest() -> None:
+    line = queue(max_calls=8)
+    for number in range(8):
+        add(line, f"noisy{number}", key="noisy")
+    assert add(line, "quiet", key="quiet") is None
+    assert not line.may_displace(tenant="t", key="noisy")
+    assert line.displaced(tenant="t", key="noisy") is None
+    assert line.displaced(tenant="t", key="quiet") == "noisy7"
+    assert add(line, "quiet", key="quiet") is not None
+    for _ in range(2):
+        assert line.displaced(tenant="t", key="quiet") is not None
+        add(line, "quiet", key="quiet")
+    for _ in range(2):
+        assert line.displaced(tenant="u", key="quiet") is not None
+        add(line, "other", tenant="u", key="quiet")
+    assert sorted(drained(line)) == [
+        "noisy0",
+        "noisy1",
+        "noisy2",
+        "other",
+        "other",
+        "quiet",
+        "quiet",
+        "quiet",
+    ]
+
+
+def test_nobody_displaces_another_who_waits_with_hardly_more() -> None:
+    line = queue(max_calls=4)
+    assert not line.may_displace(tenant="t", key="k")
+    for number in range(4):
+        add(line, "item", key="ab"[number % 2])
+    assert line.displaced(tenant="t", key="a") is None
+    assert line.displaced(tenant="t", key="c") is not None
+    add(line, "item", key="c")
+    assert line.displaced(tenant="t", key="d") is not None
+
+
 class Machine(RuleBasedStateMachine):
     """Whatever is added, taken and removed: nothing is lost, doubled or served unfairly."""
 
