@@ -15,6 +15,7 @@ from cloud_connect_agent.journal import (
     JournalState,
     JournalUnavailableError,
     accept_loss,
+    opening,
 )
 
 Harm = Callable[[Path], None]
@@ -216,3 +217,30 @@ async def test_two_damaged_journals_of_one_second_are_both_kept(path: Path) -> N
         accept_loss(path)
     kept = {file.name for file in path.parent.iterdir()}
     assert kept == {f"{path.name}.damaged-19700112T134640Z{end}" for end in ("", "-2")}
+
+
+async def test_pages_that_do_not_fit_together_are_damage(path: Path) -> None:
+    await left_by_a_crash(path, folded=True)
+    flip(path, 3 * 4096 + 3)  # how many cells the page has
+    async with Journal.open(path) as journal:
+        assert journal.damaged
+
+
+async def test_a_check_that_takes_too_long_holds_up_no_start(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await left_by_a_crash(path, folded=True)
+    monkeypatch.setattr(opening, "_CHECK_SECONDS", -1.0)
+    monkeypatch.setattr(opening, "_STEPS", 1)
+    async with Journal.open(path) as journal:
+        assert journal.problem is None
+        assert await journal.find("call-17") is not None
+
+
+async def test_a_journal_that_was_half_made_is_made_again(path: Path) -> None:
+    path.parent.mkdir()
+    path.with_name(f"{path.name}.new").write_bytes(b"half of it")
+    async with Journal.open(path) as journal:
+        assert journal.problem is None
+        await journal.receive("call-1", operation="o", fingerprint="f")
+    assert not path.with_name(f"{path.name}.new").exists()
