@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from doubles.caller import Caller
 from doubles.checker import check
 from doubles.postgres import PostgresServer
 from doubles.program import told, wrong_clock
-from doubles.world import World, open_world, until
+from doubles.world import Agent, World, open_world, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
@@ -199,6 +199,71 @@ async def test_lost_answer_to_a_deletion_is_found_out_by_repeating_it(pair: Pair
     assert again.headers["idempotency-replayed"] == "true"
     deleted = [one for one in await world.ledger() if one["method"] == "DELETE"]
     assert len(deleted) == 1
+
+
+@pytest.mark.nightly
+async def test_calls_of_a_relay_that_dies_are_settled_by_the_other(pair: Pair) -> None:
+    world, second = pair.world, pair.second
+    await world.behave(latency_ms=2000)
+    async with world.node("node-3") as (doomed, api):
+        agent = world.agents["b"]
+        agent.program.environment["CLOUD_CONNECT_RELAY__TUNNEL_URL"] = doomed.ready["tunnel_url"]
+        await agent.program.restart()
+
+        async def there() -> bool:
+            found = (await api.get(f"/api/connectors/{agent.connector_id}")).json()
+            return bool(found["status"] == "online" and found["procore"])
+
+        await until(there, within=30, what="the connector at the third relay")
+        lost = Caller(api, second.base.rsplit("/", 1)[1], second.project_id)
+        keys = [f"orphan {number}" for number in range(20)]
+        async with asyncio.TaskGroup() as tasks:
+            for key in keys:
+                tasks.create_task(lost.create(key))
+            await until(_under_way(agent, 5), within=20, what="writes on their way")
+            await doomed.crash()
+        await world.behave(latency_ms=0)
+
+        async def settled() -> bool:
+            found = [await _by_key(world, key) for key in keys]
+            return all(one is None or one["outcome"] is not None for one in found)
+
+        seconds = await until(settled, within=30, what="the settlement by the other relay")
+        agent.program.environment["CLOUD_CONNECT_RELAY__TUNNEL_URL"] = world.relay.ready[
+            "tunnel_url"
+        ]
+        await agent.program.restart()
+        await world.until_status("online", agent, within=30)
+
+        async def certain() -> bool:
+            found = [await _by_key(world, key) for key in keys]
+            return all(one is None or bool(one["final"]) for one in found)
+
+        flipped = await until(certain, within=30, what="every outcome")
+        found = {key: await _by_key(world, key) for key in keys}
+        print(f"settled after {seconds:.1f} s, certain {flipped:.1f} s after reconnect")  # noqa: T201
+        for key, told_of in found.items():
+            count = await executions(pair, key)
+            assert count <= 1
+            if told_of is None or told_of["outcome"] == "not_executed":
+                assert count == 0
+            if told_of is not None and told_of["outcome"] == "completed":
+                assert count == 1
+        assert seconds <= 15
+        assert flipped <= 10
+
+
+def _under_way(agent: Agent, count: int) -> Callable[[], Awaitable[bool]]:
+    async def look() -> bool:
+        return len([row for row in agent.journal() if row["state"] == "intent"]) >= count
+
+    return look
+
+
+async def _by_key(world: World, key: str) -> dict[str, Any] | None:
+    answer = await world.api.get("/api/calls", params={"idempotency_key": key})
+    found: dict[str, Any] | None = None if answer.status_code == 404 else answer.json()
+    return found
 
 
 @pytest.mark.nightly  # the relay's own tests do it in a second, with its clock as an argument
