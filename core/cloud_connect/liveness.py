@@ -10,6 +10,8 @@ __all__ = ["Liveness", "SessionSettings"]
 # A peer that is silent and takes nothing from us either, for this share of the write timeout,
 # is reported as slow: that says more.
 _SLOW_SHARE: Final = 1 / 3
+# A link that was silent for this share of the silence timeout broke because of that.
+_SILENT_SHARE: Final = 3 / 4
 _MIN_DELAY: Final = 0.001  # seconds; rounding of the loop's clock must not make a busy loop
 
 
@@ -72,6 +74,16 @@ class Liveness:
         if blocked < self._settings.write_timeout * _SLOW_SHARE:
             return None
         return f"slow: the peer took nothing for {blocked:.0f} s"
+
+    def suspicion(self, now: float) -> str | None:
+        """Return what was wrong with a link already when it broke, if something was.
+
+        The system gives a link up by its own timer, and says no more than that it is gone.
+        """
+        silence = now - self.last_received
+        if silence < self._settings.silence_timeout * _SILENT_SHARE:
+            return self.slowness(now)
+        return self.slowness(now) or f"silent: nothing was received for {silence:.0f} s"
 
     def _blocked(self, now: float) -> float:
         return 0.0 if self.sending_since is None else now - self.sending_since

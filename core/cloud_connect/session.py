@@ -231,10 +231,10 @@ class Session:
         try:
             await work()
         except (TunnelError, *LINK_GONE) as exc:
-            slow = self._liveness.slowness(self._clock())
-            if slow is not None and not isinstance(exc, TunnelError):
-                exc = TunnelClosedError(slow)  # that the system gave up first is no news
             orderly = not self._exchanges and (self.draining or self.peer_draining)
+            known = self._liveness.suspicion(self._clock())
+            if known is not None and not orderly and not isinstance(exc, TunnelError):
+                exc = TunnelClosedError(known)
             self._end(ending_of(exc, orderly=orderly))
 
     async def _read(self) -> None:

@@ -58,3 +58,11 @@ def test_next_check_is_when_something_is_due(liveness: Liveness) -> None:
     liveness.ready = False
     assert liveness.delay(5.0) == 5.0
     assert 0 < liveness.delay(99.0) < 0.01
+
+
+def test_link_that_breaks_was_suspected_of_what_it_did_last(liveness: Liveness) -> None:
+    assert liveness.suspicion(17.9) is None
+    assert liveness.suspicion(18.0) == "silent: nothing was received for 18 s"
+    liveness.sending_since = 1.0
+    assert liveness.suspicion(17.0) == "slow: the peer took nothing for 16 s"
+    assert liveness.suspicion(21.0) == "slow: the peer took nothing for 20 s"
