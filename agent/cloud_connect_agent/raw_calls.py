@@ -1,6 +1,6 @@
 """Raw calls to Procore: checked, allowed, and streamed both ways as they are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Final
 
@@ -146,7 +146,7 @@ class RawCalls:
         return None
 
     async def _stream(self, call: Call, answer: "StreamedResponse | Download") -> None:
-        await call.reply.send_head(_head_of(answer, writes=False))
+        await call.reply.send_head(_head_of(answer, writes=False, hops=call.hops))
         await stream_body(call.exchange, answer)
 
 
@@ -157,9 +157,15 @@ def _leads_to(raw: RawCall, answer: StreamedResponse) -> str | None:
     return answer.headers.get("location")
 
 
-def _head_of(answer: "StreamedResponse | Download", *, writes: bool) -> ResponseHead:
+def _head_of(
+    answer: "StreamedResponse | Download",
+    *,
+    writes: bool,
+    hops: Mapping[str, float] | None = None,
+) -> ResponseHead:
     return ResponseHead(
         status=answer.status,
         headers=answer_headers(answer.raw_headers),
         outcome=outcome_of(answer.status, answer.headers, writes=writes),
+        hops=dict(hops or {}),
     )

@@ -87,7 +87,7 @@ class Call:
     @property
     def hops(self) -> dict[str, float]:
         """Milliseconds since the request came, and those of each stage, as the relay is told."""
-        total = round((self._clock() - self._started) * 1000, 1)
+        total = float(int((self._clock() - self._started) * 1000 + 0.5))
         return {"agent": total, **self.stages.milliseconds()}
 
     def progress(self) -> None:
@@ -235,8 +235,9 @@ class Reply:
     async def send_head(self, head: ResponseHead, *, end_stream: bool = False) -> None:
         """Send the head, with where the time went until here."""
         self.head = head
-        timed = head.model_copy(update={"hops": self._hops()})
-        await self._exchange.send_head(timed, end_stream=end_stream)
+        if not head.hops:
+            head = head.model_copy(update={"hops": self._hops()})
+        await self._exchange.send_head(head, end_stream=end_stream)
 
     async def send(self, head: ResponseHead, body: bytes) -> None:
         """Send a whole answer; where a head went out ahead of it, what is left of it."""

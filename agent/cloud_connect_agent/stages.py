@@ -108,8 +108,9 @@ class Stages:
         return found
 
     def milliseconds(self) -> dict[str, float]:
-        """Return the same as the tunnel carries it."""
-        return {stage.value: round(spent * 1000, 1) for stage, spent in self.seconds().items()}
+        """Return the same as the tunnel carries it: whole numbers, so that short heads repeat."""
+        found = self.seconds() if self._running else self._spent
+        return {stage.value: float(int(spent * 1000 + 0.5)) for stage, spent in found.items()}
 
     def sentence(self) -> str | None:
         """Say where most of the time went, if it went anywhere."""

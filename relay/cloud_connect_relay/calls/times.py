@@ -7,17 +7,19 @@ from typing import Final
 __all__ = ["CallTimes", "server_timing"]
 
 # What agents tell of themselves. Another company's machine says it, and it becomes a header.
-_AGENT: Final = (
-    "agent",
-    "request",
-    "journal",
-    "signin",
-    "lane",
-    "limit",
-    "connect",
-    "procore",
-    "body",
-    "retry",
+_KNOWN: Final = frozenset(
+    {
+        "agent",
+        "request",
+        "journal",
+        "signin",
+        "lane",
+        "limit",
+        "connect",
+        "procore",
+        "body",
+        "retry",
+    }
 )
 _MOST: Final = 86_400_000.0  # milliseconds that are believed
 
@@ -45,9 +47,13 @@ class CallTimes:
 
     def told(self, hops: Mapping[str, float]) -> None:
         """Take in what the agent says, in milliseconds; the last word counts."""
-        if hops:
+        if not hops:
+            return
+        if hops.keys() <= _KNOWN and min(hops.values()) >= 0 and max(hops.values()) <= _MOST:
+            self._agent = dict(hops)
+        else:
             self._agent = {
-                name: min(max(0.0, hops[name]), _MOST) for name in _AGENT if name in hops
+                name: min(max(0.0, spent), _MOST) for name, spent in hops.items() if name in _KNOWN
             }
 
     def queued(self) -> float:
@@ -68,25 +74,32 @@ class CallTimes:
         ``relay`` is all of it, ``agent`` all of it on the PC; what follows ``agent`` is part
         of that.
         """
-        hops = {"relay": self._now() - self.began, "queue": self.queued()}
+        now, sent, began = self._now(), self.sent, self.began
+        queued = (now if sent is None else sent) - began - self.recorded
+        found = {"relay": _tenths(now - began), "queue": _tenths(queued)}
         if self.recorded:
-            hops["record"] = self.recorded
-        found = {name: round(seconds * 1000, 1) for name, seconds in hops.items()}
-        if self.sent is None:
+            found["record"] = _tenths(self.recorded)
+        if sent is None:
             return found
-        out = round(self.out() * 1000, 1)
+        out = _tenths((now if self.answered is None else self.answered) - sent)
         agent = self._agent.get("agent")
         if agent is None:
             found["agent"] = out  # it is silent, or does not tell
         else:
             # What trailers tell of the agent goes beyond the answer's head.
-            found["tunnel"] = round(max(0.0, out - min(agent, out)), 1)
-        return found | self._agent
+            found["tunnel"] = _tenths((out - agent) / 1000)
+            found.update(self._agent)
+        return found
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time() if self.ended is None else self.ended
 
 
+def _tenths(seconds: float) -> float:
+    """Return milliseconds with one digit behind the point: round() takes three times as long."""
+    return int(seconds * 10_000 + 0.5) / 10 if seconds > 0 else 0.0
+
+
 def server_timing(hops: Mapping[str, float]) -> str:
     """Return *hops* as the value of ``Server-Timing`` (W3C)."""
-    return ", ".join([f"{name};dur={spent:.1f}" for name, spent in hops.items()])
+    return ", ".join([f"{name};dur={spent}" for name, spent in hops.items()])
