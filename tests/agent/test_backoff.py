@@ -119,5 +119,6 @@ def test_thousand_agents_without_their_relay_for_half_an_hour_stay_few_and_sprea
         most = max(most, attempts)
     assert most <= 40
     mean = sum(seconds.values()) / 1800
-    settled = [count for second, count in seconds.items() if second >= 60]
-    assert max(settled) <= 3 * mean
+    # The first redials are at once, for the calls that wait: the herd is spread half a minute on.
+    spread = [count for second, count in seconds.items() if second >= 30]
+    assert max(spread) <= 3 * mean
