@@ -23,7 +23,7 @@ from cloud_connect_relay.api.record_parameters import resource_params
 from cloud_connect_relay.api.request_body import declared_length, read_object
 from cloud_connect_relay.api.security import Principal, require, services
 from cloud_connect_relay.api.uploads import Intake, take_in
-from cloud_connect_relay.calls.idempotency import fingerprint, required_key
+from cloud_connect_relay.calls.idempotency import canonical, fingerprint, required_key
 from cloud_connect_relay.calls.spec import CallSpec
 from cloud_connect_relay.services import Services
 
@@ -263,7 +263,13 @@ async def attach_file(
     pairs = request.query_params.multi_items()
     place = resource_params(resource, record_id, _without(pairs, UPLOAD_NAMES))
     caller = _Caller(services=services, principal=principal, request=request, target=target)
-    asked = (Operation.ATTACH, datasource_id, orjson.dumps(place, option=orjson.OPT_SORT_KEYS))
+    bound = canonical(target.source)
+    asked = (
+        Operation.ATTACH,
+        datasource_id,
+        bound,
+        orjson.dumps(place, option=orjson.OPT_SORT_KEYS),
+    )
     about = [pair for pair in pairs if pair[0] in UPLOAD_NAMES]
     if not about:
         reference = reference_of((await read_object(request.scope, request.receive))[1])

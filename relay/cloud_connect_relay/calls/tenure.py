@@ -126,3 +126,5 @@ class Tenure:
             if left is not None:
                 log.warning("node_gone", node=run.name, undispatched=left.undispatched)
                 settled(left)
+                # It may have lost its hold once before, and have left calls under its older id.
+                settled(await self._nodes.settle_orphans())

@@ -101,7 +101,7 @@ async def test_silent_node_is_buried_and_never_trusts_its_hold_that_long(
     assert (True, True) not in trusted
     assert trusted[6] == (True, False)
     assert trusted[8] == (False, False)
-    assert left == [Interrupted(undispatched=0, unknown=1)]
+    assert left == [Interrupted(undispatched=0, unknown=1), Interrupted()]
     assert watcher.covers(watcher.run_id)
     await quiet._beat()  # it wakes: what it ran before is no longer its own
     assert not quiet.covers(first)
