@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import pytest
 
@@ -16,6 +16,7 @@ from cloud_connect.errors import TunnelError
 from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import RequestHead, ResponseHead
 from cloud_connect_agent.settings import TunnelSettings
+from doubles.certificates import Authority
 from doubles.chaos_proxy import ChaosProxy, Weather
 from doubles.link_bench import QUICK, Agent, Relay, run_agent, serve_relay
 
@@ -91,16 +92,22 @@ async def line(
     *,
     seed: int,
     uniform: Callable[[float, float], float] | None = None,
+    secure: bool = False,
 ) -> AsyncIterator[Line]:
+    tls: dict[str, Any] = {}
+    ca_file = None
+    if secure:
+        authority = Authority.make()
+        tls = dict(zip(("tls_cert", "tls_key"), authority.issue(folder, "localhost"), strict=True))
+        ca_file = authority.trusted(folder)
     async with (
-        serve_relay(folder, tunnel={"handshakes_per_second": 10_000}) as relay,
-        ChaosProxy.open(
-            "127.0.0.1", relay.gateway.port if relay.gateway else 0, seed=seed
-        ) as proxy,
+        serve_relay(folder, tunnel={"handshakes_per_second": 10_000}, **tls) as relay,
+        ChaosProxy.open("127.0.0.1", port_of(relay), seed=seed) as proxy,
         run_agent(
             relay,
             folder / "a",
-            url=f"ws://127.0.0.1:{proxy.port}/tunnel",
+            url=f"{'wss' if secure else 'ws'}://127.0.0.1:{proxy.port}/tunnel",
+            ca_file=ca_file,
             handler=echo,
             settings=settings,
             uniform=uniform,
@@ -127,11 +134,11 @@ async def settle(line: Line) -> None:
             await asyncio.sleep(0.01)
 
 
-async def cut_everywhere(folder: Path, cuts: Iterable[int]) -> None:
+async def cut_everywhere(folder: Path, cuts: Iterable[int], *, secure: bool) -> None:
     slowest, crashes = 0.0, 0
     problems: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
-    async with line(folder, QUICK, seed=26) as here:
+    async with line(folder, QUICK, seed=26, secure=secure) as here:
         await here.talk()
         await settle(here)
         before = held()
@@ -157,15 +164,22 @@ async def cut_everywhere(folder: Path, cuts: Iterable[int]) -> None:
 
 @pytest.mark.catalogue("T26")
 @pytest.mark.timeout(90)
-async def test_cut_at_sampled_bytes_is_survived_without_a_leak(tmp_path: Path) -> None:
-    await cut_everywhere(tmp_path, [0, 1, 2, *range(5, 1000, 45), *range(1000, LAST_CUT, 97)])
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
+async def test_cut_at_sampled_bytes_is_survived_without_a_leak(
+    tmp_path: Path, *, secure: bool
+) -> None:
+    cuts = [0, 1, 2, *range(5, 1000, 45), *range(1000, LAST_CUT, 97)]
+    await cut_everywhere(tmp_path, cuts[::2] if secure else cuts, secure=secure)
 
 
 @pytest.mark.catalogue("T26")
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
-async def test_cut_at_every_byte_is_survived_without_a_leak(tmp_path: Path) -> None:
-    await cut_everywhere(tmp_path, range(LAST_CUT + 1))
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
+async def test_cut_at_every_byte_is_survived_without_a_leak(
+    tmp_path: Path, *, secure: bool
+) -> None:
+    await cut_everywhere(tmp_path, range(LAST_CUT + 1), secure=secure)
 
 
 @pytest.mark.catalogue("T26")
