@@ -3,19 +3,20 @@
 import asyncio
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import pytest
+import pytest_asyncio
 
 from doubles.caller import Caller
 from doubles.checker import check
 from doubles.program import told
 from doubles.world import Agent, World, open_world, until
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
 
 SHORT: Final = 100
 LONG: Final = 5
@@ -31,10 +32,22 @@ async def busy(world: World, agent: Agent, calls: int, done: Callable[[], int] =
     await until(all_there, within=30, what=f"{calls} calls on their way")
 
 
-@pytest.mark.catalogue("T39")
-async def test_agent_finishes_what_it_can_and_says_what_it_cannot(tmp_path: Path) -> None:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)
+async def agents_ended(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[asyncio.Task[None]]:
+    """A drain takes half a minute: it goes on beside the other tests of this module."""
+    folder = tmp_path_factory.mktemp("agents")
+    ending = asyncio.create_task(_end_agents(folder))
+    yield ending
+    if not ending.done():
+        ending.cancel()
+        await asyncio.wait({ending})
+
+
+async def _end_agents(folder: Path) -> None:
     async with open_world(
-        tmp_path,
+        folder,
         agents=("a", "b"),
         tunnel_proxies=False,
         # All of them on the PC, since only what is there can be finished there.
@@ -188,3 +201,10 @@ async def _pause_outlives_the_agent(world: World, caller: Caller) -> None:
     await told("cloud_connect_agent", "resume", *home)
     await world.until_status("online", within=5)
     assert (await world.api.get(f"{caller.base}/procore/rest/v1.0/me")).status_code == 200
+
+
+@pytest.mark.catalogue("T39")
+async def test_agent_finishes_what_it_can_and_says_what_it_cannot(
+    agents_ended: asyncio.Task[None],
+) -> None:
+    await agents_ended
