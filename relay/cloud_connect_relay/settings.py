@@ -104,7 +104,7 @@ class CallSettings(_Section):
         connector_wait: The longest wait for a connector that was seen a moment ago.
         max_running: Calls of one subscription that run at once, unless its quota says.
         max_dispatched: Calls of one connector that its agent works on at once: its 32 reads and
-            8 writes, and a few on their way; of a key that sends alone half as many again. What
+            8 writes; of a key that sends alone nearly twice as many. What
             takes longer than a second to be read by its caller counts no more.
         max_dispatched_per_node: The same, of all connectors together.
         max_queued: Calls that wait for their turn at a connector; one more is refused.
@@ -119,7 +119,7 @@ class CallSettings(_Section):
     max_deadline: Seconds = 300
     connector_wait: Seconds = 15
     max_running: int = Field(default=1024, ge=1)
-    max_dispatched: int = Field(default=48, ge=1, le=1024)
+    max_dispatched: int = Field(default=40, ge=1, le=1024)
     max_dispatched_per_node: int = Field(default=4096, ge=1)
     max_queued: int = Field(default=256, ge=1)
     max_queued_bytes: int = Field(default=16 * MEBIBYTE, ge=1024)

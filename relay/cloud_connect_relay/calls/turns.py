@@ -17,7 +17,7 @@ _STREAM_SECONDS: Final = 1.0
 _LOOK_INTERVAL: Final = 0.25  # seconds between two looks for such answers, while somebody waits
 _RETRY_AFTER: Final = 1.0  # seconds
 _RIVALRY_SECONDS: Final = 10.0  # after which a key that sends alone has the place of all
-_ALONE: Final = 1.5  # times as many at once: nobody waits behind them at the agent
+_ALONE: Final = 1.9  # times as many at once: nobody waits behind them at the agent
 
 
 def urgency_of(spec: "CallSpec") -> Urgency:
@@ -51,7 +51,7 @@ class Turns:
     """The places of one connector, or of this node.
 
     The last places are kept for urgent calls, so that bulk never takes them all. A key that
-    sends alone gets half as many again: deeper queues at the agent delay only itself.
+    sends alone gets nearly twice as many: deeper queues at the agent delay only itself.
 
     Args:
         name: What the places are of, for refusals.
