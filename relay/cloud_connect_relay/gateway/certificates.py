@@ -69,7 +69,10 @@ class KnownCertificates:
             try:
                 known._read(file)
             except (OSError, ValueError, IndexError) as exc:
-                raise ConfigurationError(f"{file} holds no certificate in PEM format.") from exc
+                raise ConfigurationError(
+                    f"{file} holds no certificate in PEM format; check the settings tls_cert and"
+                    " tunnel.edge_certs."
+                ) from exc
         return known
 
     @property
