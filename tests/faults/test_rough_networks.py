@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -45,7 +46,8 @@ async def test_storm_of_resets_breaks_no_promise_and_leaks_nothing(tmp_path: Pat
         history = await world.history(within=15)
         assert not check(history)
         print(  # noqa: T201
-            f"T23: {resets} resets, {traffic.read_success:.2%} of {len(traffic.reads_told)} reads"
+            f"T23: {resets} resets, {traffic.read_success:.2%} of {len(traffic.reads_told)} reads, "
+            f"{Counter(attempt.code for attempt in traffic.reads_told if attempt.status != 200)}"
         )
         await baseline.returned(within=60)
         for program, earlier in zip(programs, before, strict=True):
