@@ -33,6 +33,7 @@ FIELDS = {
     "certificate",
     "intercepted_at",
     "procore",
+    "paused_until",
     "policy",
     "problems",
 }
