@@ -40,7 +40,9 @@ class Simulator:
     def __init__(self, ready: dict[str, Any], pid: int) -> None:
         self.ready = ready
         self.pid = pid
-        self.http = httpx.Client(trust_env=False, timeout=15)
+        # It outlives the tests that use it: a connection kept would be one that a test left open.
+        once = httpx.Limits(max_keepalive_connections=0)
+        self.http = httpx.Client(trust_env=False, timeout=15, limits=once)
         self.environment = "developer_sandbox"
 
     @property
