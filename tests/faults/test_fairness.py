@@ -277,5 +277,4 @@ async def test_three_agents_that_share_a_grant_stay_within_its_window(tmp_path: 
         f" callers heard {dict(Counter(h.status for h in hits))}"
     )
     assert len(asked) <= 1.05 * allowed
-    assert most <= 1.05 * limit
     assert len(served) >= 0.8 * limit * (last / 10)
