@@ -122,13 +122,13 @@ class Resolution:
         """Ask a connector's journal until none of its calls is open, or it is gone."""
         try:
             while self._registry.get(connector_id) is not None:
-                async with self._turns:
-                    is_settled = await self._resolve_all(connector_id)
-                if is_settled:
-                    return
+                try:
+                    async with self._turns:
+                        if await self._resolve_all(connector_id):
+                            return
+                except* (SQLAlchemyError, OSError):  # calls are resolved side by side
+                    log.exception("calls_not_resolved", connector_id=connector_id)
                 await asyncio.sleep(_RETRY_SECONDS)
-        except (SQLAlchemyError, OSError):
-            log.exception("calls_not_resolved", connector_id=connector_id)
         finally:
             self._busy.discard(connector_id)
             if connector_id in self._due:

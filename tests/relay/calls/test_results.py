@@ -2,13 +2,16 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from cloud_connect.calls import Operation, ReportedResult
 from cloud_connect.errors import Outcome
 from cloud_connect.exchange import Exchange
+from cloud_connect.tunnel import ResponseHead
+from cloud_connect_relay.calls import resolution
 from cloud_connect_relay.storage.calls import CallRecord, CallsOfAll, CallState
 from doubles.call_relay import CallRelay
-from doubles.scripted_agent import ScriptedAgent
+from doubles.scripted_agent import Entry, ScriptedAgent
 
 
 async def call(relay: CallRelay, number: int, connector_id: str, **more: Any) -> str:
@@ -100,3 +103,31 @@ async def test_a_call_that_runs_is_told_again_later(relay: CallRelay) -> None:
         told = [result(agent.calls[0].head.call_id, Outcome.COMPLETED)]
         assert await relay.calls.take_results(connector_id, told, since=0.0) == []
         held.cancel()
+
+
+async def test_unknown_call_is_settled_once_the_store_is_back(
+    relay: CallRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolution, "_RETRY_SECONDS", 0.02)
+    agent = ScriptedAgent()
+    connected = await relay.connect(agent)
+    call_ids = [await call(relay, number, connected.live.connector_id) for number in (1, 10)]
+    for call_id in call_ids:
+        agent.journal[call_id] = Entry(head=ResponseHead(status=201, outcome=Outcome.COMPLETED))
+    failures = 0
+
+    async def fail(_: CallRecord) -> None:
+        nonlocal failures
+        failures += 1
+        raise OperationalError("UPDATE", {}, Exception("the server closed the connection"))
+
+    monkeypatch.setattr(relay.calls._records, "update", fail)
+    relay.calls._resolution.expect(connected.live.connector_id)
+    async with asyncio.timeout(10):
+        while failures < 2:
+            await asyncio.sleep(0.01)
+    monkeypatch.undo()
+    async with asyncio.timeout(10):
+        for call_id in call_ids:
+            while (await relay.record(call_id)).outcome is not Outcome.COMPLETED:
+                await asyncio.sleep(0.01)
