@@ -76,12 +76,12 @@ async def fresh_storage(settings: "RelaySettings") -> AsyncIterator[Storage]:
             await upgrade(storage)
             yield storage
     except DBAPIError as error:
+        if isinstance(error.orig, OSError):
+            why = error.orig.strerror or type(error.orig).__name__
+            raise StoreError(
+                f"The database cannot be reached ({why}); check the setting database_url."
+            ) from error
         raise StoreError(f"The database cannot be used: {_reason(error)}.") from error
-    except OSError as error:
-        raise StoreError(
-            f"The database cannot be reached ({error.strerror or type(error).__name__});"
-            " check the setting database_url."
-        ) from error
 
 
 @asynccontextmanager

@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from sqlalchemy import event, literal, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from cloud_connect.errors import ConfigurationError
@@ -82,14 +82,24 @@ class Storage:
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """Hold a transaction that reads one consistent state."""
-        async with self.engine.begin() as connection:
-            yield connection
+        """Hold a transaction that reads one consistent state.
+
+        Raises:
+            SQLAlchemyError: Whatever is wrong with the database, its absence included.
+        """
+        with _lost_alike():
+            async with self.engine.begin() as connection:
+                yield connection
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """Hold a transaction that may write; it is durable when the block has ended."""
+        """Hold a transaction that may write; it is durable when the block has ended.
+
+        Raises:
+            SQLAlchemyError: Whatever is wrong with the database, its absence included.
+        """
         async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(_lost_alike())
             if self._single_writer:
                 await stack.enter_async_context(self._write_lock)
             yield await stack.enter_async_context(self._writing.begin())
@@ -106,8 +116,12 @@ class Storage:
         await done
 
     async def ping(self) -> None:
-        """Ask the database for an answer, whatever it is."""
-        async with self.engine.connect() as connection:
+        """Ask the database for an answer, whatever it is.
+
+        Raises:
+            SQLAlchemyError: If there is none.
+        """
+        async with self.read() as connection:
             await connection.execute(select(literal(1)))
 
     def of(self, subscription_id: str) -> "Tenant":
@@ -152,12 +166,25 @@ def _grouped(batch: list[_Entry]) -> list[tuple["UpdateBase", list[Mapping[str, 
     return list(groups.values())
 
 
+@contextlib.contextmanager
+def _lost_alike() -> Iterator[None]:
+    """Tell the loss of the database as SQLAlchemy tells all its other troubles.
+
+    Drivers let errors of the network through as they are; whoever goes on without the store
+    would have to know each of them.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OperationalError(None, None, error) from error
+
+
 def _engine(url: str) -> AsyncEngine:
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() != "sqlite":
-            return create_async_engine(parsed, pool_pre_ping=True)
-        engine = create_async_engine(parsed)
+            return create_async_engine(parsed, pool_pre_ping=True, hide_parameters=True)
+        engine = create_async_engine(parsed, hide_parameters=True)  # errors go to the log
     except ArgumentError as error:
         raise ConfigurationError(
             "The setting database_url is no database URL; write sqlite+aiosqlite:///FILE"

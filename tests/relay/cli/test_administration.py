@@ -1,5 +1,6 @@
 import io
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -259,15 +260,14 @@ def test_database_that_is_none_is_a_sentence(initialised: Commands) -> None:
     assert told.err.count("\n") == 1
 
 
-def test_unreachable_database_is_a_sentence(
-    initialised: Commands, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def fail(_: object) -> None:
-        raise ConnectionRefusedError(111, "Connection refused")
-
-    monkeypatch.setattr("cloud_connect_relay.cli.store.upgrade", fail)
+def test_unreachable_database_is_a_sentence(initialised: Commands) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as left:
+        port = left.getsockname()[1]
+    url = f"postgresql+asyncpg://nobody@127.0.0.1:{port}/x"
+    (initialised.data_dir / "relay.toml").write_text(f'database_url = "{url}"\n')
     told = initialised("key", "list")
     assert told.status == 1
+    assert "cannot be reached" in told.err
     assert "database_url" in told.err
 
 

@@ -1,12 +1,13 @@
 import asyncio
 import contextlib
+import socket
 import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from cloud_connect.errors import ConfigurationError
 from cloud_connect_relay.storage import Storage
@@ -159,3 +160,24 @@ async def test_missing_driver_is_named() -> None:
     with pytest.raises(ConfigurationError, match="asyncmy"):
         async with Storage.open("mysql+asyncmy://user@host/name"):
             pass
+
+
+async def test_server_that_is_not_there_is_told_like_any_trouble_of_the_store() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as left:
+        port = left.getsockname()[1]
+    async with Storage.open(f"postgresql+asyncpg://nobody@127.0.0.1:{port}/x") as storage:
+        with pytest.raises(SQLAlchemyError):
+            async with storage.read():
+                pass
+        with pytest.raises(SQLAlchemyError):
+            await storage.record(ADD, row(1))
+        with pytest.raises(SQLAlchemyError):
+            await storage.ping()
+
+
+async def test_errors_tell_no_value_since_they_go_to_the_log(store: Founded) -> None:
+    await store.storage.record(ADD, row(1))
+    with pytest.raises(IntegrityError) as raised:
+        async with store.storage.write() as connection:
+            await connection.execute(ADD, {**row(1), "name": "confidential"})
+    assert "confidential" not in str(raised.value)
