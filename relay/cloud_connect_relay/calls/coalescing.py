@@ -10,14 +10,16 @@ from cloud_connect.errors import AgentOfflineError, CloudConnectError, Outcome
 
 if TYPE_CHECKING:
     from cloud_connect_relay.calls.answer import Answer
+    from cloud_connect_relay.calls.running import RunningCall
     from cloud_connect_relay.calls.spec import CallSpec
 
 __all__ = ["Coalescing"]
 
 _MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024  # as much as a write may answer
-_MAX_KEPT: Final = 1000  # answers remembered for their window; the oldest go
+_MAX_KEPT: Final = 1000  # inserts known; with more, the oldest answers are forgotten early
 
-Run = Callable[[], AbstractAsyncContextManager["Answer"]]
+Admit = Callable[["CallSpec"], "RunningCall"]
+Run = Callable[["RunningCall"], AbstractAsyncContextManager["Answer"]]
 Identity = tuple[str, str | None, str, str]
 
 
@@ -26,12 +28,20 @@ class _Shared:
 
     Attributes:
         waiting: How many of them there are.
+        call: What carries it out, once it is let in.
     """
 
     def __init__(self) -> None:
         self.waiting = 0
         self.answered: Final[asyncio.Future[Answer]] = asyncio.get_running_loop().create_future()
         self.task: asyncio.Task[None] | None = None
+        self.call: RunningCall | None = None
+
+    @property
+    def may_end(self) -> bool:
+        """Whether nobody needs it any more: neither a caller, nor a repeat of what has begun."""
+        begun = self.call is not None and self.call.started
+        return not (self.waiting or begun or self.answered.done())
 
 
 class Coalescing:
@@ -41,17 +51,21 @@ class Coalescing:
     relied on. Only this node's calls are compared.
 
     Args:
+        admit: Lets an insert in.
+        run: Carries it out.
         window: Seconds after the answer in which the same insert is the same one still.
     """
 
-    def __init__(self, tasks: asyncio.TaskGroup, *, window: float) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, *, admit: Admit, run: Run, window: float) -> None:
         self._tasks: Final = tasks
+        self._admit: Final = admit
+        self._run: Final = run
         self._window: Final = window
         self._shared: Final[dict[Identity, _Shared]] = {}
 
     @contextlib.asynccontextmanager
-    async def join(self, spec: "CallSpec", run: Run) -> AsyncIterator["Answer"]:
-        """Hold the answer of *run*, or of the same insert that is under way already.
+    async def join(self, spec: "CallSpec") -> AsyncIterator["Answer"]:
+        """Hold the answer of the insert, or of the same one that is under way already.
 
         Raises:
             CloudConnectError: What it failed with.
@@ -66,24 +80,25 @@ class Coalescing:
         if shared is None:
             shared = self._shared[identity] = _Shared()
             shared.task = self._tasks.create_task(
-                self._execute(identity, shared, run), name="shared-insert"
+                self._execute(identity, shared, spec), name="shared-insert"
             )
             if len(self._shared) > _MAX_KEPT:
-                self._forget(next(iter(self._shared)))
+                self._forget_oldest()
         shared.waiting += 1
         try:
             answer = await asyncio.shield(shared.answered)
         finally:
             shared.waiting -= 1
-            if not shared.waiting and shared.task is not None and not shared.answered.done():
-                shared.task.cancel()  # nobody waits: one that has not begun need not begin
+            if shared.may_end and shared.task is not None:
+                shared.task.cancel()
                 self._forget(identity, shared)
         yield answer.copy()
 
-    async def _execute(self, identity: Identity, shared: _Shared, run: Run) -> None:
+    async def _execute(self, identity: Identity, shared: _Shared, spec: "CallSpec") -> None:
         kept = True
         try:
-            async with run() as answer:
+            call = shared.call = self._admit(spec)
+            async with self._run(call) as answer:
                 await answer.collect(max_bytes=_MAX_ANSWER_BYTES)
             if not shared.answered.done():
                 shared.answered.set_result(answer)
@@ -91,17 +106,27 @@ class Coalescing:
             kept = error.outcome is not Outcome.NOT_EXECUTED
             if not shared.answered.done():
                 shared.answered.set_exception(error)
+            shared.answered.exception()  # nobody may be left to look at it
+            if kept and shared.call is not None:
+                await shared.call.recorded.wait()  # it may go on beyond its callers' deadline
         finally:
             if not shared.answered.done():
                 shared.answered.set_exception(
                     AgentOfflineError("The relay is stopping; repeat the request in a moment.")
                 )
-            shared.answered.exception()  # nobody may be left to look at it
+                shared.answered.exception()
             if kept and self._window:
                 loop = asyncio.get_running_loop()
                 loop.call_later(self._window, self._forget, identity, shared)
             else:
                 self._forget(identity, shared)
+
+    def _forget_oldest(self) -> None:
+        """Forget an answer; what runs is as many as quotas allow, and has to be known."""
+        for identity, shared in self._shared.items():
+            if shared.answered.done():
+                self._forget(identity)
+                return
 
     def _forget(self, identity: Identity, shared: _Shared | None = None) -> None:
         if shared is None or self._shared.get(identity) is shared:

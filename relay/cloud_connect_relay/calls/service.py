@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
 
 import structlog
@@ -98,7 +97,6 @@ class CallService:
             clock=clock,
         )
         self._reads: Final = Reads(dispatcher, lifecycle)
-        self._coalescing: Final = Coalescing(tasks, window=settings.insert_window)
         self._lifecycle: Final = lifecycle
         self._writes: Final = Writes(
             dispatcher=dispatcher,
@@ -107,6 +105,9 @@ class CallService:
             recovery=recovery,
             resolution=self._resolution,
             tasks=tasks,
+        )
+        self._coalescing: Final = Coalescing(
+            tasks, admit=lifecycle.admit, run=self._writes.run, window=settings.insert_window
         )
         metrics.calls_running.set_function(lambda: len(self._running))
         metrics.calls_queued.set_function(lambda: self._desk.waiting + len(lines))
@@ -207,8 +208,7 @@ class CallService:
             CloudConnectError: Why there is no answer; its outcome says what is certain.
         """
         if spec.coalesces:
-            alone = replace(spec, coalesces=False)
-            async with self._coalescing.join(spec, lambda: self.write(alone)) as answer:
+            async with self._coalescing.join(spec) as answer:
                 yield answer
             return
         if spec.idempotency_key is None:

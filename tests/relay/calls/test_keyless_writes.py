@@ -1,6 +1,7 @@
 """Writes that come without a key: refused by default, at most once where a tenant allows them."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,7 +11,7 @@ from cloud_connect.errors import Outcome
 from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import ResetCode, ResponseHead
 from cloud_connect_relay.storage.subscriptions import Subscriptions
-from doubles.call_relay import CallRelay
+from doubles.call_relay import CallRelay, call_relay
 from doubles.scripted_agent import Entry, ScriptedAgent, problem
 
 DONE = ResponseHead(status=200, outcome=Outcome.COMPLETED)
@@ -134,3 +135,58 @@ async def test_insert_whose_caller_hangs_up_goes_on_for_the_others(relay: CallRe
         release.set()
     assert second.result().json()["success"] is True
     assert list(agent.executed.values()) == [1]
+
+
+async def hung_up(relay: CallRelay, base: str, agent: ScriptedAgent) -> None:
+    """Send an insert and hang up once its agent has it."""
+    async with asyncio.TaskGroup() as tasks:
+        impatient = tasks.create_task(insert(relay, base))
+        await agent.arrived.wait()
+        impatient.cancel()
+    async with asyncio.timeout(10):
+        while any(one.waiting for one in relay.calls._coalescing._shared.values()):
+            await asyncio.sleep(0.01)
+
+
+async def test_insert_that_comes_again_after_a_hang_up_is_the_one_under_way(
+    relay: CallRelay,
+) -> None:
+    release = asyncio.Event()
+
+    async def slowly(exchange: Exchange, _: bytes) -> None:
+        await release.wait()
+        await agent.write(exchange, b'{"id":7}\n', head=DONE)
+
+    agent, base = await relay.ready(ScriptedAgent(script={Operation.QUERY: slowly}))
+    await hung_up(relay, base, agent)
+    async with asyncio.TaskGroup() as tasks:
+        again = tasks.create_task(insert(relay, base))
+        async with asyncio.timeout(10):
+            while not any(one.waiting for one in relay.calls._coalescing._shared.values()):
+                await asyncio.sleep(0.01)
+        release.set()
+    assert again.result().json()["success"] is True
+    assert list(agent.executed.values()) == [1]
+    await relay.quiet()
+
+
+async def test_insert_that_comes_again_after_its_deadline_is_the_one_under_way(
+    tmp_path: Path,
+) -> None:
+    release = asyncio.Event()
+
+    async def slowly(exchange: Exchange, _: bytes) -> None:
+        await release.wait()
+        await agent.write(exchange, b'{"id":7}\n', head=DONE)
+
+    async with call_relay(tmp_path, insert_window=0) as relay:
+        agent, base = await relay.ready(ScriptedAgent(script={Operation.QUERY: slowly}))
+        headers = {"Cloud-Connect-Deadline-Ms": "300"}
+        for _ in range(2):
+            late = await relay.api.post(f"{base}/query", json=INSERT, headers=headers)
+            assert late.json()["data"]["outcome"] == "unknown"
+        release.set()
+        await relay.quiet()
+        assert list(agent.executed.values()) == [1]
+        assert (await insert(relay, base)).json()["success"] is True
+        assert list(agent.executed.values()) == [1, 1]
