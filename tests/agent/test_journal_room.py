@@ -138,6 +138,33 @@ async def test_a_result_without_room_is_written_down_when_there_is_some(path: Pa
     assert (entry.outcome, entry.body) == (Outcome.COMPLETED, BODY)
 
 
+async def test_what_a_crash_left_open_is_settled_once_a_full_disk_has_room(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Journal.open(path) as crashed:
+        await crashed.receive("call-1", operation="o", fingerprint="f")
+        await crashed.intend("call-1")
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    real, failures = Database.settle, [full]
+
+    def settle(database: Database, now: float) -> None:
+        if failures:
+            raise failures.pop()
+        real(database, now)
+
+    monkeypatch.setattr(Database, "settle", settle)
+    async with Journal.open(path) as journal:
+        assert "full" in str(journal.problem)
+        async with asyncio.timeout(5):
+            while journal.problem is not None:
+                await asyncio.sleep(0.01)
+        entry = await journal.find("call-1")
+        assert entry is not None
+        assert entry.outcome is Outcome.UNKNOWN
+        assert await journal.untold() == 1
+
+
 async def end_of(journal: Journal, call_id: str) -> None:
     await journal.finish(call_id, outcome=Outcome.COMPLETED, status=201, head=b"{}", body=BODY)
 

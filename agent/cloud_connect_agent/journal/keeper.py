@@ -147,7 +147,7 @@ class JournalKeeper:
             deliver()
 
     def _ready(self) -> Database:
-        """Return the database, opened if need be.
+        """Return the database, opened and settled if need be.
 
         Raises:
             JournalUnavailableError: If it was found damaged.
@@ -155,8 +155,17 @@ class JournalKeeper:
             sqlite3.Error: If it cannot be opened.
             OSError: Likewise.
         """
-        if self._database is not None:
-            return self._database
+        database = self._database or self._opened()
+        if not self._settled:
+            now = self._clock()
+            with database.transaction():
+                database.settle(now)
+                database.purge(now)
+            self._settled = True  # what is open from now on is this process's own
+            self.complete_since = database.complete_since
+        return database
+
+    def _opened(self) -> Database:
         standing = Damage.read(self._path)
         if standing is not None:
             self.damage = standing
@@ -164,15 +173,9 @@ class JournalKeeper:
             raise JournalUnavailableError(standing.sentence)
         accepted, self.damage = self.damage, None
         now = self._clock()
-        database = open_database(
+        database = self._database = open_database(
             self._path, now=now, complete_since=min(now, accepted.found_at) if accepted else None
         )
-        self._database = database
-        if not self._settled:
-            with database.transaction():
-                database.settle(now)
-                database.purge(now)
-            self._settled = True  # what is open from now on is this process's own
         self.complete_since = database.complete_since
         return database
 
