@@ -98,15 +98,18 @@ class Network:
 
 def reach_of(link: Endpoints) -> Reach:
     """Ask the system, without a packet."""
-    with socket.socket(link.family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((link.local[0], 0, *link.local[2:]))
-        except OSError as exc:
-            if exc.errno in _GONE:
-                # Which of the two it is, matters to a person only: the link is lost.
-                return Reach.NO_ROUTE if _source_of(link) is None else Reach.ADDRESS_GONE
-            return Reach.SAME  # the system does not say; heartbeats will
-    source = _source_of(link)
+    try:
+        with socket.socket(link.family, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind((link.local[0], 0, *link.local[2:]))
+            except OSError as exc:
+                if exc.errno in _GONE:
+                    # Which of the two it is, matters to a person only: the link is lost.
+                    return Reach.NO_ROUTE if _source_of(link) is None else Reach.ADDRESS_GONE
+                raise
+        source = _source_of(link)
+    except OSError:
+        return Reach.SAME  # the system does not say, for want of a socket too; heartbeats will
     if source is None:
         return Reach.NO_ROUTE
     return Reach.SAME if source == link.local[0] else Reach.MOVED

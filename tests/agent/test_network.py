@@ -1,4 +1,5 @@
 import asyncio
+import resource
 import socket
 from collections.abc import Iterator
 
@@ -37,6 +38,15 @@ def test_address_without_any_route_is_out_of_reach(link: Endpoints) -> None:
     nowhere = Endpoints(family=link.family, local=link.local, remote=("255.255.255.255", 9))
     assert reach_of(nowhere) in {Reach.SAME, Reach.MOVED, Reach.NO_ROUTE}
     assert reach_of(ANYWHERE) in {Reach.MOVED, Reach.NO_ROUTE}  # as this machine is connected
+
+
+def test_machine_without_a_socket_to_spare_says_nothing_against_the_link(link: Endpoints) -> None:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, most[1]))
+    try:
+        assert reach_of(link) is Reach.SAME
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
 
 
 def test_socket_that_is_closed_has_no_ends() -> None:
