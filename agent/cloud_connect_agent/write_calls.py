@@ -94,13 +94,14 @@ class _Run:
         self.replay = False
         self.again = False
         self.doubtful = False  # an earlier attempt may have been carried out
+        self.entered = False  # the journal has the call, and has said what it knew of it
         self._journal: Final = journal
-        self._abandoned = False
+        self.abandoned = False
         self._carried_out = 0
 
     async def before_write(self) -> None:
         """Let a write go once its intent is durable."""
-        if self._abandoned:
+        if self.abandoned:
             raise given_up()
         if self.intended:
             return
@@ -120,8 +121,8 @@ class _Run:
         """End the write if nothing of it went out; return whether that is so."""
         if self.intended:
             return False
-        self._abandoned = True
-        if self.task is not None:
+        self.abandoned = True
+        if self.task is not None and self.entered:  # else it would stay open in the journal
             self.task.cancel()
         return True
 
@@ -230,7 +231,8 @@ class WriteCalls:
         except DeadlineExceededError:
             if run.abandon():
                 raise DeadlineExceededError(
-                    "The call's deadline passed before it went to Procore."
+                    "The call's deadline passed before it went to Procore.",
+                    outcome=Outcome.UNKNOWN if again else Outcome.NOT_EXECUTED,
                 ) from None
             raise
         if answer.body is None and not run.replay:
@@ -306,7 +308,7 @@ class WriteCalls:
             entry = await self._journal.receive(
                 run.call_id, operation=operation, fingerprint=run.fingerprint
             )
-            run.doubtful = again
+            run.doubtful, run.entered = again, True
             if entry is None:
                 await self._perform(run, work)
             elif again and may_go_again(entry, run.fingerprint):
@@ -328,6 +330,9 @@ class WriteCalls:
                 run.answered.set_result(answer or failed(given_up(intended=run.intended)))
 
     async def _perform(self, run: _Run, work: Work) -> None:
+        if run.abandoned:
+            await run.settle(failed(given_up()))
+            return
         write_guard.set(run)
         try:
             answer = await work(run.settle)
