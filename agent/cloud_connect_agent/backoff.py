@@ -14,6 +14,7 @@ _REFUSED_FIRST: Final = 300.0  # seconds: nobody corrects a credential within fi
 _REFUSED_CAP: Final = 900.0
 _REVOKED: Final = 900.0
 _REVOKED_JITTER: Final = 60.0
+_MAX_WINDOW: Final = 900.0  # seconds, whatever a relay names: it is back well before
 _SUPERSEDED: Final = (5.0, 30.0)  # another process has our identity: find out, but not in a race
 
 
@@ -69,7 +70,7 @@ class Backoff:
     def after_restart(self, window: float) -> float:
         """The relay closed the session in order and named a window to come back in."""
         self._refusals = 0
-        return self._uniform(0.0, window)
+        return self._uniform(0.0, min(window, _MAX_WINDOW))
 
     def after_refusal(self) -> float:
         """The relay does not accept who we are."""

@@ -27,6 +27,7 @@ _CLOSE_TIMEOUT: Final = 2.0
 _SESSION_MESSAGE_BYTES: Final = 128 * 1024 + 1024  # the protocol's limit and some slack
 _WRITE_BUFFER_BYTES: Final = 64 * 1024
 _QUEUED_FRAMES: Final = (4, 1)
+_MAX_RETRY_AFTER: Final = 900.0  # seconds; whoever stays away longer is taken for stuck
 
 
 @contextlib.asynccontextmanager
@@ -154,4 +155,6 @@ async def _upgrade(connection: ClientConnection, *, seconds: float) -> None:
 
 def _retry_after(error: InvalidStatus) -> float | None:
     text = error.response.headers.get("Retry-After", "")
-    return float(text) if text.isascii() and text.isdigit() and len(text) <= 4 else None
+    if not (text.isascii() and text.isdigit() and len(text) <= 4):
+        return None
+    return min(float(text), _MAX_RETRY_AFTER)

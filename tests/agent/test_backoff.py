@@ -102,6 +102,10 @@ def test_restart_spreads_over_the_window() -> None:
     assert max(delays) <= 10
 
 
+def test_window_of_days_keeps_no_agent_away_for_days() -> None:
+    assert Backoff(uniform=lambda _, high: high).after_restart(4e6) == 900
+
+
 @pytest.mark.catalogue("T32")
 @pytest.mark.parametrize("seed", range(3))
 def test_thousand_agents_without_their_relay_for_half_an_hour_stay_few_and_spread(

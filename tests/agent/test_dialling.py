@@ -10,6 +10,9 @@ from websockets.server import ServerProtocol
 
 from cloud_connect.errors import ConfigurationError
 from cloud_connect_agent import reaching
+from cloud_connect_agent.dialling import DialError, dial
+from cloud_connect_agent.health import IDLE_SECONDS
+from cloud_connect_agent.tls import client_context
 from doubles.certificates import Authority
 from doubles.link_bench import (
     QUICK,
@@ -118,6 +121,21 @@ async def test_busy_relay_is_given_the_time_it_asks_for(relay: Relay, tmp_path: 
             assert agent.delays == [0.05, 1.0]
             await asyncio.sleep(0.1)
             assert agent.health.told == ["connecting", "offline"]
+
+
+async def test_gateway_that_asks_for_hours_is_dialled_before_the_agent_counts_as_stuck() -> None:
+    async def busy_for_hours(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 503 Busy\r\nRetry-After: 9999\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with serve_raw(busy_for_hours) as port:
+        url = f"ws://127.0.0.1:{port}/tunnel"
+        with pytest.raises(DialError) as refused:
+            async with dial(url, tls=client_context(None), settings=QUICK):
+                pass
+    assert refused.value.retry_after is not None
+    assert 60 <= refused.value.retry_after < IDLE_SECONDS - 60
 
 
 @pytest.mark.parametrize("known", [True, False])
