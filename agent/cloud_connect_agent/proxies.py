@@ -205,8 +205,8 @@ def _of_system(scheme: str, host: str) -> Proxy | None:
     text = named.get(chosen)
     if not text:
         return None
-    parts = urlsplit(text if "://" in text else f"http://{text}")
     try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
         place = parts.hostname, parts.port
     except ValueError as exc:
         raise ConfigurationError(f"The proxy in {source} is not a URL.") from exc

@@ -175,7 +175,10 @@ def test_user_name_with_a_colon_is_refused() -> None:
         ProxySettings(username="a:b")
 
 
-@pytest.mark.parametrize("value", ["socks5://user:canary@proxy:1080", "http://user:canary@h:x"])
+@pytest.mark.parametrize(
+    "value",
+    ["socks5://user:canary@proxy:1080", "http://user:canary@h:x", "http://user:canary@[h"],
+)
 def test_variable_that_is_no_proxy_is_refused_without_its_password(
     environment: pytest.MonkeyPatch, value: str
 ) -> None:
