@@ -16,7 +16,7 @@ from cloud_connect.calls import (
     ResultsAnswer,
 )
 from cloud_connect.errors import CloudConnectError, Outcome, TunnelClosedError
-from cloud_connect.tunnel import RequestHead, ResponseHead
+from cloud_connect.tunnel import RequestHead, ResetCode, ResponseHead
 from cloud_connect_agent.journal import JournalEntry
 
 if TYPE_CHECKING:
@@ -107,14 +107,18 @@ class Outbox:
                     deadline_ms=int(_DEADLINE_SECONDS * 1000),
                 )
             )
-            body = ReportedResults(results=tuple(results)).model_dump_json()
-            await exchange.send(body.encode(), end_stream=True)
-            head = await exchange.receive_head()
-            answer = bytearray()
-            async for chunk in exchange:
-                answer += chunk
-                if len(answer) > _MAX_ANSWER_BYTES:
-                    raise CloudConnectError("The relay's answer to results is too long.")
+            try:
+                body = ReportedResults(results=tuple(results)).model_dump_json()
+                await exchange.send(body.encode(), end_stream=True)
+                head = await exchange.receive_head()
+                answer = bytearray()
+                async for chunk in exchange:
+                    answer += chunk
+                    if len(answer) > _MAX_ANSWER_BYTES:
+                        raise CloudConnectError("The relay's answer to results is too long.")
+            finally:
+                if not exchange.all_received:
+                    exchange.reset(ResetCode.CANCEL)
         if head.status == 405:
             return None
         if head.status != 200:

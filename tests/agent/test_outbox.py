@@ -172,6 +172,36 @@ async def test_failures_and_crashes_are_told_as_they_are(tmp_path: Path) -> None
     assert "stopped" in relay.results["intended"].detail
 
 
+async def test_a_relay_that_does_not_answer_costs_no_stream(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "_DEADLINE_SECONDS", 0.05)
+    asked: list[int] = []
+
+    async def silent(exchange: Exchange) -> None:
+        asked.append(exchange.stream_id)
+        await asyncio.Event().wait()
+
+    near, far = link_pair()
+    session = Session(near, role=Role.AGENT)
+    await finish(journal, "call-1")
+
+    async def tell() -> None:
+        with suppress(TunnelClosedError):
+            await Outbox(journal).run(session)
+
+    async with asyncio.TaskGroup() as tasks:
+        running = [
+            tasks.create_task(session.run()),
+            tasks.create_task(Session(far, role=Role.RELAY, handler=silent).run()),
+            tasks.create_task(tell()),
+        ]
+        await until(lambda: len(asked) >= 3)
+        assert session.in_flight <= 2
+        for task in running:
+            task.cancel()
+
+
 async def test_a_session_without_room_is_tried_again(journal: Journal) -> None:
     class Full:
         def __init__(self) -> None:
