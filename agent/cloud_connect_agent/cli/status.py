@@ -62,13 +62,16 @@ def _stopped(invocation: Invocation) -> dict[str, Any]:
     import asyncio
 
     from cloud_connect.errors import VaultLockedError
+    from cloud_connect_agent.health import Health
     from cloud_connect_agent.journal import Damage
+    from cloud_connect_agent.pausing import Pause
     from cloud_connect_agent.policy_file import PolicyFile
     from cloud_connect_agent.proxies import Proxies
 
     invocation.configure_logs()
     settings = invocation.settings()
     problems = []
+    snapshot = Health(pause=Pause.load(invocation.paths.pause_file)).snapshot()
 
     damage = Damage.read(invocation.paths.journal_file)
     if damage is not None:
@@ -92,9 +95,9 @@ def _stopped(invocation: Invocation) -> dict[str, Any]:
         "name": settings.name,
         "version": VERSION,
         "in_flight": 0,
-        "paused": False,
-        "paused_until": None,
-        "pause_seconds_left": None,
+        "paused": snapshot.paused,
+        "paused_until": snapshot.paused_until,
+        "pause_seconds_left": snapshot.pause_seconds_left,
         "draining": False,
         "since": None,
         "clock_skew_seconds": None,

@@ -17,6 +17,7 @@ from agent.cli.conftest import Cli, Relay
 from cloud_connect_agent.cli.run import loop_factory
 from cloud_connect_agent.control import AgentNotRunningError, ask
 from cloud_connect_agent.paths import AgentPaths
+from cloud_connect_agent.pausing import Pause
 from doubles.browser_login import ENVIRONMENT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
@@ -246,6 +247,18 @@ def test_a_second_signal_stops_at_once(agent: Agent) -> None:
     agent.process.send_signal(signal.SIGINT)
     os.kill(agent.process.pid, signal.SIGCONT)
     assert agent.process.wait(10) == 1
+
+
+def test_a_pause_is_shown_while_the_agent_is_stopped_as_well(cli: Cli, home: Path) -> None:
+    assert cli("status", "--json").document["paused"] is False
+    file = AgentPaths.of(home).pause_file
+    file.parent.mkdir(parents=True, mode=0o700)
+    Pause(file).begin(600)
+    told = cli("status", "--json").document
+    assert (told["state"], told["paused"]) == ("stopped", True)
+    assert 500 < told["pause_seconds_left"] <= 600
+    assert told["paused_until"].endswith("Z")
+    assert "stopped, paused for another" in cli("status").output
 
 
 def test_a_pause_needs_an_agent(cli: Cli, connector_id: str) -> None:
