@@ -1,6 +1,7 @@
 """How the journal stays small, and what it does on a disk that is full or out of reach."""
 
 import asyncio
+import errno
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -216,17 +217,18 @@ async def test_damage_that_cannot_be_noted_is_noted_as_soon_as_it_can(
     async with Journal.open(path) as journal:
         await end(journal, "call-1")
         await asyncio.to_thread(path.unlink)
-        monkeypatch.setattr(keeper, "set_aside", refusing_twice(damage.set_aside))
-        with pytest.raises(JournalUnavailableError, match="damaged"):
+        monkeypatch.setattr(keeper, "set_aside", refusing_twice(damage.set_aside, path))
+        with pytest.raises(JournalUnavailableError, match="aside: No space left") as refused:
             await journal.receive("call-2", operation="o", fingerprint="f")
+        assert str(path.parent) not in refused.value.message  # it leaves this PC
         await until(lambda: journal.damaged)
         assert await journal.find("call-1") is None
         assert not journal.vouches_for(age=1.0)
     assert Damage.read(path) is not None
 
 
-def refusing_twice(real: Callable[..., Damage]) -> Callable[..., Damage]:
-    refuse = failing(OSError("No space left on device"), times=2)
+def refusing_twice(real: Callable[..., Damage], path: Path) -> Callable[..., Damage]:
+    refuse = failing(OSError(errno.ENOSPC, "No space left on device", str(path)), times=2)
 
     def set_aside(*arguments: Path, **named: float) -> Damage:
         refuse()

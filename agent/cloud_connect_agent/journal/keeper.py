@@ -202,7 +202,9 @@ class JournalKeeper:
             try:
                 damage = set_aside(self._path, reason, now=now)
             except OSError as exc:  # it is found damaged again when it is opened again
-                self._note(f"The journal is damaged ({reason}) and cannot be kept aside: {exc}.")
+                self._note(
+                    f"The journal is damaged ({reason}) and cannot be kept aside: {exc.strerror}."
+                )
                 return
         self.close()
         self.damage = damage
