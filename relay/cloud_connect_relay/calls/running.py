@@ -339,7 +339,8 @@ class RunningCalls:
             if not call.started:
                 call.refusal = restarting()
                 for timeout in call.timeouts:
-                    timeout.reschedule(now)
+                    if not timeout.expired():
+                        timeout.reschedule(now)
 
     async def quiet(self) -> None:
         """Wait until none runs."""

@@ -1,8 +1,11 @@
+import asyncio
+
 import pytest
 
 from cloud_connect.calls import Operation
 from cloud_connect_relay.calls.dispatch import Attempts
-from cloud_connect_relay.calls.running import RunningCall
+from cloud_connect_relay.calls.quotas import Quotas
+from cloud_connect_relay.calls.running import RunningCall, RunningCalls, ending
 from cloud_connect_relay.calls.spec import CallSpec, Target
 
 
@@ -52,3 +55,19 @@ def test_upsert_that_is_carried_out_again_stays_started_whatever_becomes_of_it(
     attempts.dispatched = 1
     attempts.unseen(call)
     assert call.started
+
+
+async def test_node_that_stops_as_a_deadline_passes_stops_in_order(call: RunningCall) -> None:
+    running = RunningCalls(Quotas(max_running=8))
+    admitted = running.admit(call.spec)
+
+    async def overdue() -> None:
+        async with asyncio.timeout(0) as timeout, ending(admitted, timeout):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                running.close()
+
+    with pytest.raises(TimeoutError):
+        await overdue()
+    assert admitted.refusal is not None
