@@ -1,11 +1,15 @@
 """Idempotency keys at work: a repeated write gets the answer of the first one."""
 
 import asyncio
+import contextlib
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from cloud_connect.errors import CloudConnectError, DeadlineExceededError, Outcome
 from cloud_connect_relay.calls.idempotency import KEY_RETENTION, Verdict, conflict, judge, mismatch
+from cloud_connect_relay.storage.calls import CallState
 
 if TYPE_CHECKING:
     from cloud_connect_relay.calls.answer import Answer
@@ -59,7 +63,9 @@ class IdempotencyKeys:
         """
         holder = self._running.with_key(spec.subscription_id, key)
         if holder is not None and holder.ended:
-            await holder.recorded.wait()  # its answer is out, its record on its way to the disk
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(spec.timeout):  # its record is on its way to the disk
+                    await holder.recorded.wait()
             holder = self._running.with_key(spec.subscription_id, key)
         if holder is not None:
             if holder.spec.fingerprint != spec.fingerprint:
@@ -67,14 +73,14 @@ class IdempotencyKeys:
             raise conflict()
         call = self._lifecycle.admit(spec)  # from here on the key is held, whoever else comes
         try:
-            earlier = await self._bind(call, key)
-        except asyncio.CancelledError:
-            # The store may have taken it all the same: what it keeps must come to an end.
-            self._lifecycle.cancelled(call)
-            self._lifecycle.leave(call)
-            raise
-        except BaseException:
-            self._running.release(call)
+            async with asyncio.timeout_at(call.deadline):
+                earlier = await self._bind(call, key)
+        except TimeoutError:
+            late = _late()
+            self._give_up(call, late)
+            raise late from None
+        except BaseException as error:
+            self._give_up(call, error)
             raise
         if earlier is None:
             return call
@@ -88,6 +94,19 @@ class IdempotencyKeys:
                 return await self._recovery.stored(earlier)
             case _:
                 raise conflict()
+
+    def _give_up(self, call: "RunningCall", error: BaseException) -> None:
+        """Let out a call that did not get its key, as far as anybody knows."""
+        if isinstance(error, asyncio.CancelledError):
+            self._lifecycle.cancelled(call)
+        elif call.claimed and isinstance(error, CloudConnectError):
+            call.blame(error)
+            self._lifecycle.failed(call, error)
+        else:
+            self._running.release(call)
+            return
+        # The store may have taken its record all the same: what it keeps must come to an end.
+        self._lifecycle.leave(call)
 
     async def _bind(self, call: "RunningCall", key: str) -> "CallRecord | None":
         """Bind the key to *call*; return the call that has it, if that one keeps it.
@@ -107,6 +126,8 @@ class IdempotencyKeys:
             if self._ledger.find(earlier.subscription_id, earlier.id) is not None:
                 await self._ledger.flush()  # it has ended here, which is not yet written
                 earlier = await calls.find(earlier.id) or earlier
+            if self._is_nobodys(earlier):
+                earlier = await self._adopted(earlier)
             earlier = await self._resolution.resolve(earlier)
             verdict = judge(earlier, digest=call.spec.fingerprint)
             if verdict is Verdict.UNKNOWN and earlier.upsert:
@@ -116,3 +137,30 @@ class IdempotencyKeys:
             elif verdict is not Verdict.RELEASED:
                 return earlier
         raise conflict()
+
+    def _is_nobodys(self, record: "CallRecord") -> bool:
+        """Whether this node is to have the call, and does not."""
+        return (
+            record.state is CallState.DISPATCHED
+            and self._ledger.is_ours(record)
+            and record.id not in self._running
+            and self._ledger.find(record.subscription_id, record.id) is None
+        )
+
+    async def _adopted(self, record: "CallRecord") -> "CallRecord":
+        """Return what is known of a call that was taken over for a caller who hung up meanwhile."""
+        calls = self._storage.of(record.subscription_id).calls
+        known = await calls.find(record.id) or record  # it may have ended since it was looked up
+        if known.state is not CallState.DISPATCHED:
+            return known
+        left = dataclasses.replace(known, state=CallState.UNKNOWN, outcome=Outcome.UNKNOWN)
+        await self._records.update(left)
+        return left
+
+
+def _late() -> DeadlineExceededError:
+    return DeadlineExceededError(
+        "The deadline passed while the relay recorded the call; nothing was executed, so the"
+        " request may be repeated.",
+        outcome=Outcome.NOT_EXECUTED,
+    )

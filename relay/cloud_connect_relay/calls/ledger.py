@@ -57,8 +57,13 @@ class Ledger:
             raise InternalError(_NOT_RECORDED) from error
         finally:
             call.times.recorded += loop.time() - began
+        call.claimed = call.stored
         call.changed = not call.stored
         return call.stored
+
+    def is_ours(self, record: CallRecord) -> bool:
+        """Whether the call of *record* is this node's to carry out, as long as it lives."""
+        return record.owner == self._tenure.run_id
 
     async def take_over(self, call: "RunningCall", record: CallRecord) -> bool:
         """Store, durably, that *call* goes on with *record*; whether nobody else does.

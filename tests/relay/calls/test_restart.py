@@ -150,6 +150,46 @@ async def test_write_that_cannot_be_recorded_is_not_dispatched(
     ).status_code == 201
 
 
+async def test_key_is_free_when_the_store_took_it_and_could_not_say_so(
+    relay: CallRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent, base = await relay.ready()
+    calls = relay.calls._ledger._calls
+    working = calls.insert
+
+    async def lose_the_answer(accepted: CallRecord) -> None:
+        await working(accepted)
+        monkeypatch.setattr(calls, "insert", working)
+        raise OperationalError("COMMIT", {}, Exception("the server closed the connection"))
+
+    monkeypatch.setattr(calls, "insert", lose_the_answer)
+    refused = await relay.api.post(f"{base}/records/rfis", headers=KEY, json={"name": "x"})
+    assert (refused.status_code, refused.json()["outcome"]) == (500, "not_executed")
+    again = await relay.api.post(f"{base}/records/rfis", headers=KEY, json={"name": "x"})
+    assert again.status_code == 201
+    assert list(agent.executed.values()) == [1]
+    stored = await relay.record(refused.json()["call_id"])
+    assert (stored.outcome, stored.final) == (Outcome.NOT_EXECUTED, True)
+
+
+async def test_store_that_does_not_answer_holds_nobody_beyond_the_deadline(
+    relay: CallRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent, base = await relay.ready()
+
+    async def stall(_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(relay.calls._ledger._calls, "insert", stall)
+    headers = {**KEY, "Cloud-Connect-Deadline-Ms": "300"}
+    late = await relay.api.post(f"{base}/records/rfis", headers=headers, json={"name": "x"})
+    assert (late.status_code, late.json()["outcome"]) == (504, "not_executed")
+    monkeypatch.undo()
+    again = await relay.api.post(f"{base}/records/rfis", headers=KEY, json={"name": "x"})
+    assert again.status_code == 201
+    assert list(agent.executed.values()) == [1]
+
+
 async def test_records_wait_for_a_store_that_is_away(
     relay: CallRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -121,6 +121,35 @@ async def test_unknown_upsert_is_never_final_and_its_repeat_finds_out(
     assert (known["outcome"], known["final"], known["status"]) == ("completed", True, 201)
 
 
+async def test_upsert_is_found_out_though_the_one_who_took_it_over_hung_up(
+    relay: CallRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = ScriptedAgent(script={Operation.CREATE: lost})
+    connected = await relay.connect(agent, report=UPSERTS)
+    base = await relay.datasource(connected.live.connector_id)
+    call_id = (await create(relay, base, seconds=1.2)).json()["call_id"]
+    calls = relay.calls._ledger._calls
+    working, taken = calls.take_over, asyncio.Event()
+
+    async def take_over_and_stall(wanted: str, *, owner: str) -> bool:
+        assert await working(wanted, owner=owner)
+        taken.set()
+        await asyncio.Event().wait()
+        return True
+
+    monkeypatch.setattr(calls, "take_over", take_over_and_stall)
+    async with asyncio.TaskGroup() as tasks:
+        impatient = tasks.create_task(create(relay, base))
+        await taken.wait()
+        impatient.cancel()
+    await relay.quiet()
+    monkeypatch.setattr(calls, "take_over", working)
+    agent.script[Operation.CREATE] = made
+    repeated = await create(relay, base)
+    assert (repeated.status_code, repeated.json()) == (201, {"id": 7})
+    assert repeated.headers["cloud-connect-call-id"] == call_id
+
+
 async def test_other_requests_do_not_take_an_upsert_over(relay: CallRelay) -> None:
     agent = ScriptedAgent(script={Operation.CREATE: lost})
     connected = await relay.connect(agent, report=UPSERTS)
