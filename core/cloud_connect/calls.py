@@ -346,7 +346,7 @@ class ReportedResult(_Wire):
 
     call_id: str = Field(max_length=64)
     outcome: Outcome
-    status: int | None = Field(default=None, ge=100, le=599)
+    status: int | None = Field(default=None, ge=100, le=999)
     code: str | None = Field(default=None, max_length=64)
     detail: str | None = Field(default=None, max_length=500)
 

@@ -172,6 +172,17 @@ async def test_failures_and_crashes_are_told_as_they_are(tmp_path: Path) -> None
     assert "stopped" in relay.results["intended"].detail
 
 
+async def test_a_status_that_nobody_knows_holds_up_no_other_result(journal: Journal) -> None:
+    relay = Relay()
+    head = encode_head(ResponseHead(status=999, outcome=Outcome.UNKNOWN))
+    await finish(journal, "odd", outcome=Outcome.UNKNOWN, status=999, head=head)
+    await finish(journal, "good")
+    async with telling(journal, relay):
+        await clear(journal)
+    assert relay.results["odd"].status == 999
+    assert relay.results["good"].status == 201
+
+
 async def test_a_relay_that_does_not_answer_costs_no_stream(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
