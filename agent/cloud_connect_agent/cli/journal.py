@@ -26,7 +26,10 @@ def status(invocation: Invocation) -> int:
     """Say whether the journal is whole; if not, why, and since when writes are refused."""
     from cloud_connect_agent.journal import Damage
 
-    damage = Damage.read(invocation.paths.journal_file)
+    try:
+        damage = Damage.read(invocation.paths.journal_file)
+    except OSError as exc:
+        raise CloudConnectError(f"The state folder cannot be read: {exc.strerror}.") from exc
     if invocation.json:
         print_json(
             {
@@ -71,11 +74,11 @@ def accept_loss(invocation: Invocation, *, yes: bool) -> None:
     from cloud_connect_agent.journal import accept_loss as accept
 
     path = invocation.paths.journal_file
-    if not yes and Damage.read(path) is not None:
-        if not sys.stdin.isatty():
-            raise click.UsageError("Say --yes to accept the loss without being asked.")
-        click.confirm("Begin a new journal and take writes again?", abort=True, err=True)
     try:
+        if not yes and Damage.read(path) is not None:
+            if not sys.stdin.isatty():
+                raise click.UsageError("Say --yes to accept the loss without being asked.")
+            click.confirm("Begin a new journal and take writes again?", abort=True, err=True)
         lost = accept(path)
     except OSError as exc:
         raise CloudConnectError(f"The journal cannot be replaced: {exc.strerror}.") from exc

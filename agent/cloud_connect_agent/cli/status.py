@@ -71,11 +71,17 @@ def _stopped(invocation: Invocation) -> dict[str, Any]:
     invocation.configure_logs()
     settings = invocation.settings()
     problems = []
-    snapshot = Health(pause=Pause.load(invocation.paths.pause_file)).snapshot()
-
-    damage = Damage.read(invocation.paths.journal_file)
+    damage, pause, journal = None, Pause(), "ok"
+    try:
+        damage = Damage.read(invocation.paths.journal_file)
+        pause = Pause.load(invocation.paths.pause_file)
+    except OSError as exc:  # of another account's agent nothing is known
+        problems.append(f"The state folder cannot be read: {exc.strerror}.")
+        journal = "unavailable"
     if damage is not None:
         problems.append(damage.sentence)
+        journal = "damaged"
+    snapshot = Health(pause=pause).snapshot()
     procore: list[dict[str, Any]] = []
     try:
         if invocation.paths.state_dir.exists():
@@ -104,7 +110,7 @@ def _stopped(invocation: Invocation) -> dict[str, Any]:
         "certificate": None,
         "error": None,
         "problems": problems,
-        "journal": {"state": "ok" if damage is None else "damaged", "results_to_tell": None},
+        "journal": {"state": journal, "results_to_tell": None},
         "procore": procore,
         "policy": PolicyFile(invocation.paths.policy_file).summary(),
     }

@@ -55,7 +55,11 @@ class Damage:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Return the damage that stands for the journal at *path*."""
+        """Return the damage that stands for the journal at *path*.
+
+        Raises:
+            OSError: If its note is there or not, and cannot be looked at.
+        """
         try:
             data = orjson.loads(_note(path).read_bytes())
             return cls(
@@ -65,9 +69,13 @@ class Damage:
             )
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             # Whatever it said, it stands for damage; only a command of a person removes it.
-            return cls(reason="its note of damage is unreadable", found_at=_FUTURE, kept_as="?")
+            return cls(
+                reason="its note of damage is unreadable",
+                found_at=_FUTURE,
+                kept_as=f"{path.name}.damaged",
+            )
 
 
 _FUTURE: Final = 4e12  # of a time that nobody knows: nothing is vouched for
@@ -123,10 +131,7 @@ def accept_loss(path: Path) -> Damage | None:
     standing = Damage.read(path)
     if standing is None:
         return None
-    if standing.kept_as == "?":
-        _move(path, f"{path.name}.damaged")
-    else:
-        _move(path, standing.kept_as)
+    _move(path, standing.kept_as)
     _note(path).unlink()
     sync_dir(path.parent)
     return standing
