@@ -153,30 +153,28 @@ class FairQueue(Generic[_T]):
             return None
         self._numbers += 1
         number = self._numbers
-        waiting = _Waiting(item, tenant=tenant, key=key, size=size, urgency=urgency)
-        self._waiting[number] = waiting
-        self.bytes += size
-        of_tenant = self._tenants.setdefault(tenant, _Tenant())
-        of_tenant.flows.setdefault(key, _Flow()).add(number, waiting)
-        of_tenant.ring.join(key)
-        self._ring.join(tenant)
+        self._enter(number, _Waiting(item, tenant=tenant, key=key, size=size, urgency=urgency))
         return number
 
-    def displaced(self, *, tenant: str, key: str) -> _T | None:
-        """Take the place of who waits with most for one who waits with less, and return him.
+    def make_room(self, size: int, urgency: Urgency, *, tenant: str, key: str) -> list[_T] | None:
+        """Take the places of who waits with most, for an item of one who waits with less.
 
-        ``None`` if nobody waits with so much more that this would be fair.
+        Returns:
+            Those who lost theirs; ``None``, and nobody does, if that would not make room.
         """
-        if not self.may_displace(tenant=tenant, key=key):
-            return None
-        widest = max(self._tenants.values(), key=len)
-        number = widest.longest().newest()
-        item = self._waiting[number].item
-        self.remove(number)
-        return item
+        gone: list[tuple[int, _Waiting[_T]]] = []
+        while not self.has_room(size, urgency):
+            if not self.may_displace(tenant=tenant, key=key):
+                for number, waiting in reversed(gone):
+                    self._enter(number, waiting)
+                return None
+            number = self._newest_of_most()
+            gone.append((number, self._waiting[number]))
+            self.remove(number)
+        return [waiting.item for _, waiting in gone]
 
     def may_displace(self, *, tenant: str, key: str) -> bool:
-        """Whether :meth:`displaced` would find somebody."""
+        """Whether somebody waits with so much more that it is fair to take a place of him."""
         if not self._tenants:
             return False
         widest = max(self._tenants.values(), key=len)
@@ -200,6 +198,17 @@ class FairQueue(Generic[_T]):
         if not tenant.flows:
             del self._tenants[waiting.tenant]
             self._ring.leave(waiting.tenant)
+
+    def _enter(self, number: int, waiting: _Waiting[_T]) -> None:
+        self._waiting[number] = waiting
+        self.bytes += waiting.size
+        of_tenant = self._tenants.setdefault(waiting.tenant, _Tenant())
+        of_tenant.flows.setdefault(waiting.key, _Flow()).add(number, waiting)
+        of_tenant.ring.join(waiting.key)
+        self._ring.join(waiting.tenant)
+
+    def _newest_of_most(self) -> int:
+        return max(self._tenants.values(), key=len).longest().newest()
 
     def take(self, least: Urgency = Urgency.BULK) -> _T | None:
         """Return the next item in turn, of those at least so urgent; it waits no more."""

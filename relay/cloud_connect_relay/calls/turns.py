@@ -157,10 +157,10 @@ class Turns:
         """Let a call wait; a full queue gives it a place of who waits with most."""
         tenant, key, size = spec.subscription_id, spec.key_id or "", len(spec.body or b"")
         urgency = urgency_of(spec)
-        while not self._queue.has_room(size, urgency):
-            other = self._queue.displaced(tenant=tenant, key=key)
-            if other is None:
-                return None
+        others = self._queue.make_room(size, urgency, tenant=tenant, key=key)
+        if others is None:
+            return None
+        for other in others:
             if not other.done():
                 other.set_exception(self._full())
         return self._queue.add(turn, tenant=tenant, key=key, size=size, urgency=urgency)

@@ -26,6 +26,12 @@ def add(
     return line.add(item, tenant=tenant, key=key, size=size, urgency=urgency)
 
 
+def displaced(
+    line: FairQueue[str], *, tenant: str = "t", key: str, size: int = 0
+) -> list[str] | None:
+    return line.make_room(size, Urgency.PERSON, tenant=tenant, key=key)
+
+
 def drained(line: FairQueue[str]) -> list[str]:
     found = []
     while (item := line.take()) is not None:
@@ -104,14 +110,14 @@ def test_full_queue_gives_a_quiet_key_the_newest_place_of_the_noisiest() -> None
         add(line, f"noisy{number}", key="noisy")
     assert add(line, "quiet", key="quiet") is None
     assert not line.may_displace(tenant="t", key="noisy")
-    assert line.displaced(tenant="t", key="noisy") is None
-    assert line.displaced(tenant="t", key="quiet") == "noisy7"
+    assert displaced(line, key="noisy") is None
+    assert displaced(line, key="quiet") == ["noisy7"]
     assert add(line, "quiet", key="quiet") is not None
     for _ in range(2):
-        assert line.displaced(tenant="t", key="quiet") is not None
+        assert displaced(line, key="quiet") is not None
         add(line, "quiet", key="quiet")
     for _ in range(2):
-        assert line.displaced(tenant="u", key="quiet") is not None
+        assert displaced(line, tenant="u", key="quiet") is not None
         add(line, "other", tenant="u", key="quiet")
     assert sorted(drained(line)) == [
         "noisy0",
@@ -130,10 +136,22 @@ def test_nobody_displaces_another_who_waits_with_hardly_more() -> None:
     assert not line.may_displace(tenant="t", key="k")
     for number in range(4):
         add(line, "item", key="ab"[number % 2])
-    assert line.displaced(tenant="t", key="a") is None
-    assert line.displaced(tenant="t", key="c") is not None
+    assert displaced(line, key="a") is None
+    assert displaced(line, key="c") is not None
     add(line, "item", key="c")
-    assert line.displaced(tenant="t", key="d") is not None
+    assert displaced(line, key="d") is not None
+
+
+def test_nobody_is_displaced_for_one_who_would_find_no_room_all_the_same() -> None:
+    line = queue(max_calls=8, max_bytes=1000)
+    for number in range(6):
+        add(line, f"noisy{number}", key="noisy", size=10)
+    add(line, "long", key="other", size=800)
+    assert displaced(line, key="quiet", size=2000) is None
+    assert displaced(line, key="quiet", size=300) is None
+    assert (len(line), line.bytes) == (7, 860)
+    assert displaced(line, key="quiet", size=160) == ["noisy5", "noisy4"]
+    assert sorted(drained(line)) == ["long", "noisy0", "noisy1", "noisy2", "noisy3"]
 
 
 class Machine(RuleBasedStateMachine):
