@@ -43,6 +43,10 @@ _INTERRUPTED: Final = (
     "It is not known whether the call was executed: the relay stopped while it ran. Look the call"
     " up before you repeat it."
 )
+_NOT_FOUND_OUT: Final = (
+    "It is not known whether the call was executed, and no connector found that out within the"
+    " deadline. A repeat with the same Idempotency-Key makes no second record."
+)
 _OWN_RISK: Final = (
     "It came without an Idempotency-Key, so a repeat would be another call, at your own risk."
 )
@@ -196,7 +200,7 @@ class Writes:
     async def _perform(self, execution: _Execution) -> Answer:
         """Carry the write out once; an upsert as often as it takes to learn its outcome."""
         call = execution.call
-        doubt: CloudConnectError = OutcomeUnknownError(_INTERRUPTED)
+        doubt: CloudConnectError = OutcomeUnknownError(_NOT_FOUND_OUT)
         if not call.again:
             try:
                 return await self._attempt(execution)

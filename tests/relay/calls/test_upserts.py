@@ -150,6 +150,20 @@ async def test_upsert_is_found_out_though_the_one_who_took_it_over_hung_up(
     assert repeated.headers["cloud-connect-call-id"] == call_id
 
 
+async def test_repeat_that_finds_no_connector_tells_so_and_does_not_blame_the_relay(
+    relay: CallRelay,
+) -> None:
+    agent = ScriptedAgent(script={Operation.CREATE: lost})
+    connected = await relay.connect(agent, report=UPSERTS)
+    base = await relay.datasource(connected.live.connector_id)
+    await create(relay, base, seconds=1.2)
+    await connected.lose()
+    told = (await create(relay, base, seconds=1.2)).json()
+    assert told["outcome"] == "unknown"
+    assert "no connector found that out" in told["detail"]
+    assert "relay stopped" not in told["detail"]
+
+
 async def test_other_requests_do_not_take_an_upsert_over(relay: CallRelay) -> None:
     agent = ScriptedAgent(script={Operation.CREATE: lost})
     connected = await relay.connect(agent, report=UPSERTS)
