@@ -14,6 +14,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
+import psutil
+
 __all__ = ["PostgresServer", "postgres_server", "rows_of"]
 
 _BINARIES = Path("/usr/lib/postgresql")  # where Debian keeps them, a folder for each version
@@ -34,6 +36,20 @@ class PostgresServer:
         name = f"relay_{uuid4().hex[:12]}"
         _run("createdb", "--host", str(self.folder), "--username", "postgres", name)
         return f"postgresql+asyncpg://postgres@/{name}?host={self.folder}"
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Keep its connections, and answer nothing, until the block ends."""
+        pid = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        postmaster = psutil.Process(pid)
+        stopped = [postmaster, *postmaster.children()]
+        try:
+            for process in stopped:
+                process.suspend()
+            yield
+        finally:
+            for process in stopped:
+                process.resume()
 
 
 @contextmanager

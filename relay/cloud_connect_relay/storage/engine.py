@@ -29,6 +29,7 @@ __all__ = ["Storage"]
 _WRITES: Final = "cloud_connect_writes"  # execution option: the transaction takes the write lock
 _MAX_BATCH: Final = 512  # statements that share one commit
 _MAX_WAITING: Final = 10_000  # statements that wait for a commit; more wait before they queue
+_PATIENCE: Final = 20.0  # seconds for a server's answer: one that vanished sends none, ever
 _BUSY_MILLISECONDS: Final = 10_000  # how long another process (the CLI) may hold the write lock
 
 
@@ -50,6 +51,7 @@ class Storage:
         self.engine: Final = engine
         self._writing: Final = engine.execution_options(**{_WRITES: True})
         self._single_writer: Final = engine.dialect.name == "sqlite"
+        self._patience: Final = None if self._single_writer else _PATIENCE
         self._write_lock: Final = asyncio.Lock()
         self._waiting: Final[asyncio.Queue[_Entry | None]] = asyncio.Queue(_MAX_WAITING)
 
@@ -88,7 +90,7 @@ class Storage:
             SQLAlchemyError: Whatever is wrong with the database, its absence included.
         """
         with _lost_alike():
-            async with self.engine.begin() as connection:
+            async with asyncio.timeout(self._patience), self.engine.begin() as connection:
                 yield connection
 
     @contextlib.asynccontextmanager
@@ -144,19 +146,27 @@ class Storage:
     async def _commit(self, batch: list[_Entry]) -> None:
         """Commit *batch*; when one of it fails, commit each alone, so that only that one does."""
         try:
-            async with self.write() as connection:
+            async with asyncio.timeout(self._patience), self.write() as connection:
                 for statement, rows in _grouped(batch):
                     await connection.execute(statement, rows)
+        except TimeoutError as error:  # each alone would only take as long again
+            _fail(batch, OperationalError(None, None, error))
         except Exception as error:  # noqa: BLE001  the error belongs to whoever waits for the entry
-            if len(batch) > 1:
+            if len(batch) == 1:
+                _fail(batch, error)
+            else:
                 for entry in batch:
                     await self._commit([entry])
-            elif not batch[0].done.done():
-                batch[0].done.set_exception(error)
         else:
             for entry in batch:
                 if not entry.done.done():
                     entry.done.set_result(None)
+
+
+def _fail(batch: list[_Entry], error: Exception) -> None:
+    for entry in batch:
+        if not entry.done.done():
+            entry.done.set_exception(error)
 
 
 def _grouped(batch: list[_Entry]) -> list[tuple["UpdateBase", list[Mapping[str, Any]]]]:

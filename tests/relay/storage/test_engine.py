@@ -12,7 +12,8 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from cloud_connect.errors import ConfigurationError
 from cloud_connect_relay.storage import Storage
 from cloud_connect_relay.storage.tables import audit, subscriptions
-from doubles.relay_node import Founded
+from doubles.postgres import PostgresServer
+from doubles.relay_node import Founded, founded
 
 ADD = insert(subscriptions)
 _ELSEWHERE = "INSERT INTO subscriptions (id, name, created_at) VALUES ('sub_x', 'x', 0)"
@@ -173,6 +174,25 @@ async def test_server_that_is_not_there_is_told_like_any_trouble_of_the_store() 
             await storage.record(ADD, row(1))
         with pytest.raises(SQLAlchemyError):
             await storage.ping()
+
+
+async def test_server_that_does_not_answer_is_given_up_and_found_again(
+    tmp_path: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with founded(tmp_path, postgres.database()) as store:
+        before = await count(store)
+        monkeypatch.setattr(store.storage, "_patience", 0.5)
+        with postgres.frozen():
+            async with asyncio.timeout(30):
+                lost = await asyncio.gather(
+                    *(store.storage.record(ADD, row(number)) for number in range(3)),
+                    count(store),
+                    return_exceptions=True,
+                )
+        assert [isinstance(error, SQLAlchemyError) for error in lost] == [True] * 4
+        monkeypatch.undo()
+        await store.storage.record(ADD, row(9))
+        assert await count(store) == before + 1
 
 
 async def test_errors_tell_no_value_since_they_go_to_the_log(store: Founded) -> None:
