@@ -137,12 +137,20 @@ async def _upserted(
 ) -> ApiResponse:
     """Send a sync; again if its answer is lost and a repeat finds what the first made."""
     safe = sync.safe_for_create and all(item.get("origin_id") for item in items)
-    for pause in _REPEAT_PAUSES if safe else ():
+    pauses = iter(_REPEAT_PAUSES if safe else ())
+    doubt: OutcomeUnknownError | None = None
+    while True:
         try:
             return await fetcher.send(request, answering=begun)
-        except OutcomeUnknownError:
-            await asyncio.sleep(pause)
-    return await fetcher.send(request, answering=begun)
+        except OutcomeUnknownError as error:
+            if (pause := next(pauses, None)) is None:
+                raise
+            doubt = error
+        except CloudConnectError as error:
+            if doubt is None or error.outcome is not Outcome.NOT_EXECUTED:
+                raise
+            raise doubt from error  # it was not carried out again; the first may have been
+        await asyncio.sleep(pause)
 
 
 class _Results:

@@ -13,6 +13,7 @@ from cloud_connect.errors import (
     PolicyDeniedError,
     RateLimitedError,
     SourceRejectedError,
+    SourceUnavailableError,
 )
 from cloud_connect.query import Query
 from cloud_connect_agent.policy import Ceiling, Verb
@@ -316,6 +317,18 @@ async def test_keyed_create_of_a_safe_resource_is_an_upsert(procore: ScriptedPro
         assert (request.method, request.path) == ("PATCH", SYNC_PATH)
         assert isinstance(request.json, dict)
         assert [one["origin_id"] for one in request.json["updates"]] == [ORIGIN]
+
+
+async def test_upsert_whose_repeat_cannot_go_out_is_still_in_doubt(
+    procore: ScriptedProcore,
+) -> None:
+    gone = SourceUnavailableError("Procore refused the connection.")
+    procore.failures = lambda _: gone if len(procore.written) > 1 else OutcomeUnknownError("Lost.")
+    where = params("cost_codes", seed=SEED)
+    with pytest.raises(OutcomeUnknownError, match="Lost") as caught:
+        await executor_of(procore, SAFE).create(where, codes(1)[0], time.monotonic() + SOON)
+    assert caught.value.outcome is Outcome.UNKNOWN
+    assert len(procore.written) == 2
 
 
 async def test_upsert_that_procore_refuses_is_refused(procore: ScriptedProcore) -> None:
