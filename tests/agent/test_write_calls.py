@@ -139,8 +139,13 @@ async def test_replay_only_executes_nothing(agent: Bench) -> None:
 
 
 async def test_the_journal_can_be_asked(agent: Bench) -> None:
-    answer = await agent.call(Operation.JOURNAL, {"call_id": "one"})
-    assert (answer.problem.code, answer.problem.outcome) == ("not_found", Outcome.NOT_EXECUTED)
+    asked: list[tuple[dict[str, object], Outcome]] = [
+        ({"age_ms": 1}, Outcome.NOT_EXECUTED),
+        ({}, Outcome.UNKNOWN),  # nobody knows whether the journal reaches back so far
+    ]
+    for age, outcome in asked:
+        answer = await agent.call(Operation.JOURNAL, {"call_id": "one", **age})
+        assert (answer.problem.code, answer.problem.outcome) == ("not_found", outcome)
     assert answer.head.outcome is None
     agent.procore.api.then(Reply(drop=True), CREATED)
     await agent.call(Operation.CREATE, RFIS, b"{}", call_id="one")

@@ -135,12 +135,11 @@ class Journal:
         """Whether a call that has no entry surely never came here.
 
         Args:
-            age: How many seconds ago it was sent here; ``None`` if nobody knows.
+            age: How many seconds ago it was sent here; ``None`` if nobody knows, so that it may
+                be older than the journal.
         """
         since = self._keeper.complete_since
-        if since is None:
-            return False
-        return age is None or self._clock() - age > since
+        return since is not None and age is not None and self._clock() - age > since
 
     async def to_tell(
         self, *, after: tuple[float, str], limit: int
