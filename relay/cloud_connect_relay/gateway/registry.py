@@ -230,6 +230,12 @@ class Registry:
         live.report = report
         self._notify()
 
+    def flagged(self, live: LiveSession, *, draining: bool) -> None:
+        """Take in whether an administrator drains a connector: what waits for it goes elsewhere."""
+        if live.flagged_draining is not draining:
+            live.flagged_draining = draining
+            self._notify()
+
     def refresh(self, connector: Connector) -> None:
         """Take in what an administrator changed of a connector."""
         live = self._by_connector.get(connector.id)

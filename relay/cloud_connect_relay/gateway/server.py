@@ -224,6 +224,7 @@ class Gateway:
                     await live.session.run()
                 except TunnelError as exc:
                     reason = exc.message
+                self._registry.remove(live)  # also while the store does not answer
                 for note in noting:
                     await note
         finally:
@@ -266,7 +267,7 @@ class Gateway:
                 continue
             for live in self._registry:
                 flag = flags.get(live.connector_id, ConnectorFlag.ACTIVE)
-                live.flagged_draining = flag is ConnectorFlag.DRAINING
+                self._registry.flagged(live, draining=flag is ConnectorFlag.DRAINING)
                 if not flag.may_connect:
                     self._tasks.create_task(
                         self._registry.cut(live.connector_id, _CLOSE_CODES[flag]),

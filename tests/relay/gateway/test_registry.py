@@ -183,3 +183,16 @@ def test_status_says_what_matters_most(
         session.session = facts
         session.report = Report(paused=paused)
     assert status_of(replace(CONNECTOR, flag=flag), session) is status
+
+
+async def test_drain_by_an_administrator_is_news_to_whoever_waits_for_the_connector() -> None:
+    registry = Registry()
+    session = live()
+    registry.add(session)
+    for draining in (True, False):
+        async with asyncio.timeout(5):
+            news = asyncio.create_task(registry.changed())
+            await asyncio.sleep(0)
+            registry.flagged(session, draining=draining)
+            await news
+        assert session.draining is draining

@@ -275,3 +275,20 @@ async def test_sessions_outlive_an_outage_of_the_store(
             while len(failures) < 4:
                 await asyncio.sleep(0.01)
         assert relay.registry.get(agent.connector_id) is live
+
+
+async def test_session_that_ended_is_unlisted_while_the_store_does_not_answer(
+    relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = asyncio.Event()
+
+    async def stall(*_: object, **__: object) -> None:
+        await answer.wait()
+
+    monkeypatch.setattr(ConnectorSessions, "online", stall)
+    try:
+        async with run_agent(relay, tmp_path / "a") as agent:
+            await relay.session_of(agent.connector_id)
+        await relay.gone(agent.connector_id)
+    finally:
+        answer.set()
