@@ -30,6 +30,7 @@ _WRITES: Final = "cloud_connect_writes"  # execution option: the transaction tak
 _MAX_BATCH: Final = 512  # statements that share one commit
 _MAX_WAITING: Final = 10_000  # statements that wait for a commit; more wait before they queue
 _PATIENCE: Final = 20.0  # seconds for a server's answer: one that vanished sends none, ever
+_LONGEST_WRITE: Final = 300.0  # seconds: deleting what is old takes longest
 _BUSY_MILLISECONDS: Final = 10_000  # how long another process (the CLI) may hold the write lock
 
 
@@ -94,8 +95,13 @@ class Storage:
                 yield connection
 
     @contextlib.asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(
+        self, *, within: float | None = _LONGEST_WRITE
+    ) -> AsyncIterator[AsyncConnection]:
         """Hold a transaction that may write; it is durable when the block has ended.
+
+        Args:
+            within: Seconds after which a server that does not answer is given up.
 
         Raises:
             SQLAlchemyError: Whatever is wrong with the database, its absence included.
@@ -104,6 +110,8 @@ class Storage:
             stack.enter_context(_lost_alike())
             if self._single_writer:
                 await stack.enter_async_context(self._write_lock)
+            else:
+                await stack.enter_async_context(asyncio.timeout(within))
             yield await stack.enter_async_context(self._writing.begin())
 
     async def record(self, statement: "UpdateBase", parameters: Mapping[str, Any]) -> None:

@@ -180,6 +180,11 @@ async def test_server_that_does_not_answer_is_given_up_and_found_again(
     tmp_path: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with founded(tmp_path, postgres.database()) as store:
+
+        async def written() -> None:
+            async with store.storage.write(within=0.5) as connection:
+                await connection.execute(ADD, row(8))
+
         before = await count(store)
         monkeypatch.setattr(store.storage, "_patience", 0.5)
         with postgres.frozen():
@@ -187,9 +192,10 @@ async def test_server_that_does_not_answer_is_given_up_and_found_again(
                 lost = await asyncio.gather(
                     *(store.storage.record(ADD, row(number)) for number in range(3)),
                     count(store),
+                    written(),
                     return_exceptions=True,
                 )
-        assert [isinstance(error, SQLAlchemyError) for error in lost] == [True] * 4
+        assert [isinstance(error, SQLAlchemyError) for error in lost] == [True] * 5
         monkeypatch.undo()
         await store.storage.record(ADD, row(9))
         assert await count(store) == before + 1

@@ -26,7 +26,7 @@ async def upgrade(storage: "Storage") -> None:
     async with storage.read() as connection:
         if await connection.run_sync(_revision) == HEAD:
             return
-    async with storage.write() as connection:
+    async with storage.write(within=None) as connection:
         await connection.run_sync(_one_at_a_time)
         await connection.run_sync(_upgrade)
 
