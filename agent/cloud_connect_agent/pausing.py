@@ -1,7 +1,9 @@
 """A pause that the PC's administrator asked for: it outlives the process, and ends by itself."""
 
+import contextlib
 import json
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,6 +41,7 @@ class Pause:
         self._file: Final = file
         self._clocks: Final = clocks or Clocks()
         self._ends_at: float | None = None  # monotonic; infinite until somebody resumes
+        self._changing: Final = threading.Lock()  # the file, in whichever thread
 
     @classmethod
     def load(cls, file: Path, *, clocks: Clocks | None = None) -> Self:
@@ -52,14 +55,22 @@ class Pause:
             # Somebody paused it, nobody knows for how long: a person decides.
             log.warning("pause_unreadable", file=str(file))
             left = math.inf
-        if left > 0:
-            pause._ends_at = pause._clocks.monotonic() + left
+        pause._ends_at = pause._clocks.monotonic() + left
+        if pause.active:
             log.info("still_paused", seconds=None if left == math.inf else round(left))
         return pause
 
     @property
     def active(self) -> bool:
         """Whether calls are refused."""
+        if self._lasts:
+            return True
+        if self._ends_at is not None:
+            self._forget()
+        return False
+
+    @property
+    def _lasts(self) -> bool:
         return self._ends_at is not None and self._clocks.monotonic() < self._ends_at
 
     @property
@@ -75,10 +86,11 @@ class Pause:
         Raises:
             OSError: If it cannot be kept; then there is none.
         """
-        if self._file is not None:
-            kept = {"began": self._clocks.wall(), "seconds": seconds}
-            write_durably(self._file, json.dumps(kept).encode())
-        self._ends_at = math.inf if seconds is None else self._clocks.monotonic() + seconds
+        with self._changing:
+            if self._file is not None:
+                kept = {"began": self._clocks.wall(), "seconds": seconds}
+                write_durably(self._file, json.dumps(kept).encode())
+            self._ends_at = math.inf if seconds is None else self._clocks.monotonic() + seconds
 
     def end(self) -> None:
         """Take calls again.
@@ -86,9 +98,24 @@ class Pause:
         Raises:
             OSError: If the file stays, so that the next start would pause again.
         """
-        if self._file is not None:
-            self._file.unlink(missing_ok=True)
-        self._ends_at = None
+        with self._changing:
+            if self._file is not None:
+                self._file.unlink(missing_ok=True)
+            self._ends_at = None
+
+    def _forget(self) -> None:
+        """Remove what is over: a clock that is set back would bring it back at a start."""
+        if not self._changing.acquire(blocking=False):
+            return  # somebody pauses or resumes just now
+        try:
+            if self._lasts:
+                return  # it has begun anew since
+            with contextlib.suppress(OSError):  # the next look may succeed, or the next start
+                if self._file is not None:
+                    self._file.unlink(missing_ok=True)
+                self._ends_at = None
+        finally:
+            self._changing.release()
 
     def _left_of(self, data: bytes) -> float:
         kept = json.loads(data)

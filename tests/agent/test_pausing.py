@@ -46,6 +46,22 @@ def test_pause_goes_on_in_the_next_process_for_the_rest_of_its_time(time: Time, 
     assert not Pause.load(file, clocks=time.clocks).active
 
 
+def test_pause_that_has_ended_does_not_come_back_with_a_clock_that_is_set_back(
+    time: Time, file: Path
+) -> None:
+    pause = Pause(file, clocks=time.clocks)
+    pause.begin(600)
+    time.pass_by(601)
+    assert not pause.active
+    time.wall -= 86400  # it had been a day ahead
+    assert not Pause.load(file, clocks=time.clocks).active
+    pause.begin(600)
+    time.pass_by(601)
+    assert not Pause.load(file, clocks=time.clocks).active
+    time.wall -= 86400
+    assert not Pause.load(file, clocks=time.clocks).active
+
+
 def test_pause_without_an_end_lasts_until_somebody_resumes(time: Time, file: Path) -> None:
     Pause(file, clocks=time.clocks).begin(None)
     time.pass_by(10**8)
