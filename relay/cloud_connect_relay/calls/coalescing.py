@@ -6,7 +6,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Final
 
-from cloud_connect.errors import AgentOfflineError, CloudConnectError, Outcome
+from cloud_connect.errors import (
+    AgentOfflineError,
+    CloudConnectError,
+    DeadlineExceededError,
+    Outcome,
+)
 
 if TYPE_CHECKING:
     from cloud_connect_relay.calls.answer import Answer
@@ -43,6 +48,17 @@ class _Shared:
         begun = self.call is not None and self.call.started
         return not (self.waiting or begun or self.answered.done())
 
+    def overdue(self) -> DeadlineExceededError:
+        """Return the failure of a caller whose deadline passed before the first one's."""
+        error = DeadlineExceededError(
+            "The deadline passed while the same insert, which came before, was under way. Look"
+            " the call up before you repeat it.",
+            outcome=Outcome.UNKNOWN,
+        )
+        if self.call is not None:
+            self.call.blame(error)
+        return error
+
 
 class Coalescing:
     """Recognises the same insert of the same caller, while it runs and for a moment after.
@@ -77,7 +93,9 @@ class Coalescing:
             spec.fingerprint or "",
         )
         shared = self._shared.get(identity)
+        patience: float | None = spec.timeout
         if shared is None:
+            patience = None  # the call itself keeps the deadline of whoever came first
             shared = self._shared[identity] = _Shared()
             shared.task = self._tasks.create_task(
                 self._execute(identity, shared, spec), name="shared-insert"
@@ -86,7 +104,10 @@ class Coalescing:
                 self._forget_oldest()
         shared.waiting += 1
         try:
-            answer = await asyncio.shield(shared.answered)
+            async with asyncio.timeout(patience):
+                answer = await asyncio.shield(shared.answered)
+        except TimeoutError:
+            raise shared.overdue() from None
         finally:
             shared.waiting -= 1
             if shared.may_end and shared.task is not None:

@@ -190,3 +190,25 @@ async def test_insert_that_comes_again_after_its_deadline_is_the_one_under_way(
         assert list(agent.executed.values()) == [1]
         assert (await insert(relay, base)).json()["success"] is True
         assert list(agent.executed.values()) == [1, 1]
+
+
+async def test_caller_with_less_time_does_not_wait_as_long_as_the_first(
+    relay: CallRelay,
+) -> None:
+    release = asyncio.Event()
+
+    async def slowly(exchange: Exchange, _: bytes) -> None:
+        await release.wait()
+        await agent.write(exchange, b'{"id":7}\n', head=DONE)
+
+    agent, base = await relay.ready(ScriptedAgent(script={Operation.QUERY: slowly}))
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(insert(relay, base))
+        await agent.arrived.wait()
+        headers = {"Cloud-Connect-Deadline-Ms": "300"}
+        late = await relay.api.post(f"{base}/query", json=INSERT, headers=headers)
+        release.set()
+    told = late.json()["data"]
+    assert (told["code"], told["outcome"]) == ("deadline_exceeded", "unknown")
+    assert told["call_id"] == first.result().headers["cloud-connect-call-id"]
+    assert list(agent.executed.values()) == [1]
