@@ -321,7 +321,7 @@ async def _keep(services: Services, source: "DataSource", *, success: bool, mess
 def _refused(error: CloudConnectError) -> Response:
     """Return a refusal of the source, the agent or the way to it, in the platform's shape."""
     if error.code is ErrorCode.INTERNAL_ERROR:
-        return error_response(error, "/api/datasources/-/query")
+        return with_call(error_response(error, "/api/datasources/-/query"), error)
     if error.code in _NATIVE:
         return call_problem(error)
     return with_call(_unsuccessful(error.message, error), error)

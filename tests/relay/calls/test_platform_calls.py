@@ -355,3 +355,16 @@ async def test_deadline_of_a_query_is_a_sentence(relay: CallRelay) -> None:
     assert "deadline" in answer.json()["message"]
     record = await relay.record(agent.calls[0].head.call_id)
     assert (record.status, record.outcome) == (504, Outcome.NOT_EXECUTED)
+
+
+async def test_failure_that_is_not_understood_can_be_looked_up_all_the_same(
+    relay: CallRelay,
+) -> None:
+    head = problem("of_a_later_version", "?", status=500, outcome=Outcome.UNKNOWN)
+    _, base = await relay.ready(ScriptedAgent(script={Operation.QUERY: refusing(head)}))
+    answer = await relay.api.post(f"{base}/query", json=INSERT)
+    assert (answer.status_code, answer.json()) == (500, {"Message": "An error has occurred."})
+    assert answer.headers["should-retry"] == "false"
+    assert "server-timing" in answer.headers
+    call_id = answer.headers["cloud-connect-call-id"]
+    assert (await relay.api.get(f"/api/calls/{call_id}")).json()["outcome"] == "unknown"
