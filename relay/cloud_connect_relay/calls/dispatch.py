@@ -209,6 +209,7 @@ class Dispatcher:
                     call.started = True
                     call.upsert |= spec.creates and spec.resource in live.report.upserts
                     call.dispatched(live.connector_id, name=live.name, now=self._clock())
+                    call.times.sent = None  # it leaves when its record is written
                     await self._ledger.dispatching(call)
                 exchange = await live.session.open(
                     _request(call), end_stream=bodiless and not spec.body

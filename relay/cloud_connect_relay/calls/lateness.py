@@ -23,12 +23,15 @@ _ADVICE: Final = {
 def overdue(call: "RunningCall", *, outcome: Outcome) -> DeadlineExceededError:
     """Return the failure of a call whose agent has not said a word by its deadline."""
     times = call.times
-    had = (
-        f"The connector '{call.connector_name}' has had the call for {times.out():.1f} s and has"
-        " not answered."
-    )
+    had = "It is still at the relay, which waits for its database or for a connector."
+    if times.sent is not None:
+        had = (
+            f"The connector '{call.connector_name}' has had the call for {times.out():.1f} s and"
+            " has not answered."
+        )
+    queued = "" if times.sent is None else _queued(call)
     return DeadlineExceededError(
-        f"The deadline passed before the answer came. {had}{_queued(call)} {_ADVICE[outcome]}",
+        f"The deadline passed before the answer came. {had}{queued} {_ADVICE[outcome]}",
         outcome=outcome,
     )
 

@@ -190,6 +190,28 @@ async def test_store_that_does_not_answer_holds_nobody_beyond_the_deadline(
     assert list(agent.executed.values()) == [1]
 
 
+async def test_connector_is_not_blamed_for_the_store(
+    relay: CallRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent, base = await relay.ready()
+    calls = relay.calls._ledger._calls
+    working, back = calls.update, asyncio.Event()
+
+    async def slowly(changed: CallRecord) -> None:
+        await back.wait()
+        await working(changed)
+
+    monkeypatch.setattr(calls, "update", slowly)
+    headers = {**KEY, "Cloud-Connect-Deadline-Ms": "300"}
+    late = await relay.api.post(f"{base}/records/rfis", headers=headers, json={"name": "x"})
+    assert (late.status_code, late.json()["outcome"]) == (504, "unknown")
+    assert "waits for its database" in late.json()["detail"]
+    assert "has had the call" not in late.json()["detail"]
+    assert agent.executed == {}
+    back.set()
+    await relay.quiet()
+
+
 async def test_records_wait_for_a_store_that_is_away(
     relay: CallRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
