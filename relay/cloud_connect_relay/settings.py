@@ -121,7 +121,7 @@ class CallSettings(_Section):
     max_running: int = Field(default=1024, ge=1)
     max_dispatched: int = Field(default=40, ge=1, le=1024)
     max_dispatched_per_node: int = Field(default=4096, ge=1)
-    max_queued: int = Field(default=256, ge=1)
+    max_queued: int = Field(default=1024, ge=1)
     max_queued_bytes: int = Field(default=16 * MEBIBYTE, ge=1024)
     max_body_bytes: int = Field(default=100 * MEBIBYTE, ge=1024)
     insert_window: Annotated[float, Field(ge=0, le=60)] = 2

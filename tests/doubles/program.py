@@ -193,8 +193,12 @@ class Program:
         return self
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal, if it still runs."""
-        if self.alive:
+        """Send a signal, if it still runs; to whatever a prefix has forked, too."""
+        if not self.alive:
+            return
+        if self.prefix:
+            os.killpg(self.pid, number)
+        else:
             self._running.send_signal(number)
 
     def kill(self) -> None:

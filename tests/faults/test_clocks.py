@@ -276,10 +276,11 @@ async def test_night_of_sleep_during_calls_is_over_within_seconds(worlds: Worlds
     tokens = await requests_for(world, "/oauth/token")
     assert len([entry for entry in tokens if entry["at"] >= resumed + NIGHT]) == 1
     history = await world.history()
-    outcomes = {record.key: record.outcome for record in history.records}
+    records = {record.key: record for record in history.records}
     for number, write in enumerate(writes):
         assert write.result().outcome in {"completed", "unknown", "not_executed"}
-        assert outcomes[f"overnight-{number}"] in {"completed", "not_executed"}
+        record = records[f"overnight-{number}"]
+        assert record.outcome in {"completed", "not_executed"} or record.final, record
     assert check(history) == []
 
 
