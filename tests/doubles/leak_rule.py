@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +25,7 @@ def open_descriptors() -> Counter[str]:
     return found
 
 
-def no_descriptor_left() -> Iterator[None]:
+async def no_descriptor_left() -> AsyncIterator[None]:
     """Fail when what runs meanwhile leaves files, sockets or pipes open."""
     if not _DESCRIPTORS.exists():
         yield
@@ -36,7 +36,7 @@ def no_descriptor_left() -> Iterator[None]:
     while left := open_descriptors() - before:
         if time.monotonic() > end:
             pytest.fail(f"left open: {', '.join(sorted(left))}", pytrace=False)
-        time.sleep(0.01)
+        await asyncio.sleep(0.01)  # transports that are closing do so in the loop's next turns
 
 
 async def no_task_left() -> AsyncIterator[None]:

@@ -176,7 +176,7 @@ async def test_write_without_a_key_is_refused_or_runs_at_most_once(pair: Pair) -
                 assert counts[number] == 1
             if attempt.outcome == "not_executed":
                 assert counts[number] == 0
-        await world.until_status("online", within=30)
+        await world.until_status("online", world.agents["a"], within=30)
         assert (await keyless("risk taken")).status == 201
         assert await executions(pair, "risk taken") == 1
         assert not check(await world.history())
