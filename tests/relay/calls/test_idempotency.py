@@ -42,7 +42,9 @@ def test_repeat_is_judged_by_how_the_first_attempt_ended(
     assert judge(earlier(state), digest="same") is verdict
 
 
-@pytest.mark.parametrize("state", [state for state in CallState if state is not CallState.NOT_EXECUTED])
+@pytest.mark.parametrize(
+    "state", [state for state in CallState if state is not CallState.NOT_EXECUTED]
+)
 def test_another_request_with_the_key_is_a_mismatch(state: CallState) -> None:
     assert judge(earlier(state), digest="other") is Verdict.MISMATCH
 
