@@ -14,6 +14,7 @@ from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatu
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
+from cloud_connect.crumbs import PatientConnection
 from cloud_connect.errors import ConfigurationError
 from cloud_connect.handshake_messages import MAX_MESSAGE_BYTES, NO_CERTIFICATE, SUBPROTOCOL
 from cloud_connect_agent.proxies import Proxy
@@ -62,7 +63,7 @@ async def dial(
     )
     connection = await _secure(
         sock,
-        ClientConnection(
+        _Link(
             protocol,
             ping_interval=None,  # the session has heartbeats of its own
             close_timeout=_CLOSE_TIMEOUT,
@@ -80,6 +81,10 @@ async def dial(
     finally:
         connection.transport.abort()  # no farewell to whoever does not even answer
         await connection.wait_closed()
+
+
+class _Link(PatientConnection, ClientConnection):
+    """The agent's end of a tunnel."""
 
 
 def allow_frames(connection: ClientConnection) -> None:

@@ -196,7 +196,7 @@ async def test_ten_thousand_calls_that_are_cancelled_leave_nothing_behind(world:
     assert not check(history)
     ends = Counter(record.state for record in history.records)
     print(f"T54: {dict(ends)}")  # noqa: T201
-    assert ends["completed"] >= 100  # some were cancelled after their end,
+    assert ends["completed"] >= 10  # some were cancelled after their end,
     assert ends["not_executed"] >= 100  # and some before it: how many is the machine's speed
     for said in (world.agent.log_text, (world.folder / "relay.log").read_text()):
         assert "Task was destroyed" not in said

@@ -42,9 +42,11 @@ def logs(invocation: Invocation, *, follow: bool, lines: int) -> None:
     def show(line: str) -> None:
         click.echo(line if invocation.json else readable(line, colors=colors))
 
-    for line in found:
-        show(line)
-    if follow:
-        with contextlib.suppress(KeyboardInterrupt):  # its usual end, not a failure
+    # Ctrl-C is how following usually ends, and no failure.
+    ending = contextlib.suppress(KeyboardInterrupt) if follow else contextlib.nullcontext()
+    with ending:
+        for line in found:
+            show(line)
+        if follow:
             for line in follow_lines(file):
                 show(line)

@@ -14,6 +14,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from cloud_connect.crumbs import PatientConnection
 from cloud_connect.errors import ConfigurationError
 from cloud_connect.handshake_messages import MAX_MESSAGE_BYTES, SUBPROTOCOL, TUNNEL_PATH
 from cloud_connect_relay.gateway.admission import Admission
@@ -46,7 +47,7 @@ def check_speedups() -> None:
         )
 
 
-class AgentSocket(ServerConnection):
+class AgentSocket(PatientConnection, ServerConnection):
     """One socket of an agent, or of a stranger until it has authenticated."""
 
     admission: Admission  # of the listener that made this class, see listen()
