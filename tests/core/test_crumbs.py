@@ -2,7 +2,7 @@
 
 import asyncio
 
-from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.client import ClientProtocol
@@ -67,3 +67,38 @@ async def test_message_in_single_bytes_is_whole_and_taken_in_by_few_goes() -> No
             await link.close()
             message, _ = await heard.get()
             assert message == b"last"
+
+
+async def test_pause_for_crumbs_neither_opens_a_full_queue_nor_outlives_its_link() -> None:
+    heard: list[object] = []
+    ended = asyncio.Event()
+
+    async def listen(link: ServerConnection) -> None:
+        async with asyncio.timeout(20):
+            while not link.recv_messages.paused:
+                await asyncio.sleep(0.001)
+        crumbs(link)
+        await asyncio.sleep(0.02)
+        assert not link.transport.is_reading()
+        while len(heard) < 8:
+            heard.append(await link.recv())
+        assert link.transport.is_reading()
+        crumbs(link)
+        assert not link.transport.is_reading()
+        link.transport.abort()
+        await link.wait_closed()
+        ended.set()
+
+    def crumbs(link: ServerConnection) -> None:
+        for _ in range(8):
+            link.data_received(b"")
+
+    async with (
+        serve(listen, "127.0.0.1", 0, create_connection=Server, max_queue=2) as server,
+        connect(f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}") as link,
+    ):
+        for number in range(8):
+            await link.send(str(number))
+        async with asyncio.timeout(20):
+            await ended.wait()
+    assert heard == [str(number) for number in range(8)]

@@ -20,6 +20,8 @@ __all__ = ["Grant", "RateScheduler", "Slot"]
 log = structlog.get_logger(__name__)
 
 _MAX_BUDGETS: Final = 1024  # grants that are remembered; idle ones make room
+_ANSWER_SECONDS: Final = 0.05  # of the deadline: who waited in vain is told so before it passes
+_SOON_SECONDS: Final = 1.0  # after which to repeat what waited for a limit that has just ended
 _PEOPLES_TURNS: Final = 8  # places that people take in a row while bulk requests wait
 
 
@@ -217,14 +219,14 @@ class RateScheduler:
         lane.queues.setdefault(grant, _Queue()).push(waiter)
         self._pump()
         try:
-            async with asyncio.timeout(max(0.0, deadline - now)):
+            async with asyncio.timeout(max(0.0, deadline - _ANSWER_SECONDS - now)):
                 with spent(Stage.LIMIT if limited else Stage.LANE):
                     await waiter.future
         except TimeoutError:
             self._give_back(waiter, lane, grant)
-            limited = budget.limited(self._clock(), interactive=interactive)
-            if limited:
-                raise _too_late(budget, limited) from None
+            left = budget.limited(self._clock(), interactive=interactive)
+            if limited or left:
+                raise _too_late(budget, max(left, _SOON_SECONDS)) from None
             raise DeadlineExceededError(
                 "The call waited behind other calls to Procore until its deadline."
             ) from None
