@@ -12,7 +12,17 @@ from cloud_connect.errors import Outcome
 from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import Problem, RequestHead, ResponseHead, Trailers
 
-__all__ = ["DRIFT", "Heard", "ScriptedAgent", "problem", "row_lines"]
+__all__ = [
+    "DRIFT",
+    "Act",
+    "Entry",
+    "Heard",
+    "ScriptedAgent",
+    "hang",
+    "holding",
+    "problem",
+    "row_lines",
+]
 
 DRIFT = {
     "version": 2,
@@ -221,3 +231,22 @@ class ScriptedAgent:
         await exchange.send_trailers(
             Trailers(outcome=Outcome.COMPLETED, total_items=rows.count(b"\n"), hops={"agent": 1.5})
         )
+
+
+async def hang(_: Exchange, __: bytes) -> None:
+    """Never answer."""
+    await asyncio.Event().wait()
+
+
+def holding(
+    operation: Operation, head: ResponseHead, body: bytes = b'{"id":7}'
+) -> tuple[ScriptedAgent, asyncio.Event]:
+    """Make an agent that carries a write out and answers it once the event is set."""
+    release = asyncio.Event()
+
+    async def wait(exchange: Exchange, _: bytes) -> None:
+        await release.wait()
+        await agent.write(exchange, body, head=head)
+
+    agent = ScriptedAgent(script={operation: wait})
+    return agent, release

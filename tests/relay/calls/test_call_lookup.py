@@ -6,11 +6,7 @@ from cloud_connect.calls import Operation
 from cloud_connect.errors import Outcome
 from cloud_connect.exchange import Exchange
 from doubles.call_relay import CallRelay
-from doubles.scripted_agent import ScriptedAgent, problem
-
-
-async def hang(_: Exchange, __: bytes) -> None:
-    await asyncio.Event().wait()
+from doubles.scripted_agent import ScriptedAgent, hang, problem
 
 
 async def test_call_is_found_as_soon_as_its_answer_is_there(relay: CallRelay) -> None:

@@ -13,13 +13,9 @@ from cloud_connect.tunnel import ResetCode, ResponseHead
 from cloud_connect_relay.times import iso_time
 from doubles.call_relay import COMPANY, CallRelay, Connected
 from doubles.memory_link import MemoryLink
-from doubles.scripted_agent import Act, ScriptedAgent, problem, row_lines
+from doubles.scripted_agent import Act, ScriptedAgent, hang, problem, row_lines
 
 SELECT = {"action": "select", "info": {"name": "rfis"}}
-
-
-async def hang(_: Exchange, __: bytes) -> None:
-    await asyncio.Event().wait()
 
 
 def stuck_behind(rows: bytes) -> Act:

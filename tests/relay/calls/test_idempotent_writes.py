@@ -9,7 +9,7 @@ from cloud_connect.errors import Outcome
 from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import ResponseHead
 from doubles.call_relay import CallRelay
-from doubles.scripted_agent import Entry, ScriptedAgent, problem
+from doubles.scripted_agent import Entry, ScriptedAgent, holding, problem
 
 KEY = {"Idempotency-Key": "key-1"}
 DONE = ResponseHead(status=201, outcome=Outcome.COMPLETED)
@@ -115,13 +115,8 @@ async def test_fifty_repeats_at_once_execute_once(relay: CallRelay) -> None:
 
 
 async def test_running_key_with_another_body_is_a_mismatch(relay: CallRelay) -> None:
-    release = asyncio.Event()
-
-    async def slowly(exchange: Exchange, _: bytes) -> None:
-        await release.wait()
-        await agent.write(exchange, b'{"id":7}', head=DONE)
-
-    agent, base = await relay.ready(ScriptedAgent(script={Operation.CREATE: slowly}))
+    agent, release = holding(Operation.CREATE, DONE)
+    _, base = await relay.ready(agent)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(create(relay, base))
         await agent.arrived.wait()

@@ -12,7 +12,7 @@ from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import ResetCode, ResponseHead
 from cloud_connect_relay.storage.subscriptions import Subscriptions
 from doubles.call_relay import CallRelay, call_relay
-from doubles.scripted_agent import Entry, ScriptedAgent, problem
+from doubles.scripted_agent import Entry, ScriptedAgent, holding, problem
 
 DONE = ResponseHead(status=200, outcome=Outcome.COMPLETED)
 INSERT = {"action": "insert", "info": {"name": "rfis"}, "mappings": {"subject": "New"}}
@@ -70,13 +70,8 @@ async def insert(relay: CallRelay, base: str, body: Any = INSERT) -> httpx.Respo
 
 
 async def test_same_inserts_of_the_platform_at_once_are_one(relay: CallRelay) -> None:
-    release = asyncio.Event()
-
-    async def slowly(exchange: Exchange, _: bytes) -> None:
-        await release.wait()
-        await agent.write(exchange, b'{"id":7}\n', head=DONE)
-
-    agent, base = await relay.ready(ScriptedAgent(script={Operation.QUERY: slowly}))
+    agent, release = holding(Operation.QUERY, DONE, b'{"id":7}\n')
+    _, base = await relay.ready(agent)
     async with asyncio.TaskGroup() as tasks:
         same = [tasks.create_task(insert(relay, base)) for _ in range(20)]
         other = tasks.create_task(insert(relay, base, {**INSERT, "mappings": {"subject": "O"}}))
@@ -117,13 +112,8 @@ async def test_insert_that_had_no_effect_is_tried_again_at_once(relay: CallRelay
 
 
 async def test_insert_whose_caller_hangs_up_goes_on_for_the_others(relay: CallRelay) -> None:
-    release = asyncio.Event()
-
-    async def slowly(exchange: Exchange, _: bytes) -> None:
-        await release.wait()
-        await agent.write(exchange, b'{"id":7}\n', head=DONE)
-
-    agent, base = await relay.ready(ScriptedAgent(script={Operation.QUERY: slowly}))
+    agent, release = holding(Operation.QUERY, DONE, b'{"id":7}\n')
+    _, base = await relay.ready(agent)
     async with asyncio.TaskGroup() as tasks:
         first = tasks.create_task(insert(relay, base))
         await agent.arrived.wait()
@@ -151,13 +141,8 @@ async def hung_up(relay: CallRelay, base: str, agent: ScriptedAgent) -> None:
 async def test_insert_that_comes_again_after_a_hang_up_is_the_one_under_way(
     relay: CallRelay,
 ) -> None:
-    release = asyncio.Event()
-
-    async def slowly(exchange: Exchange, _: bytes) -> None:
-        await release.wait()
-        await agent.write(exchange, b'{"id":7}\n', head=DONE)
-
-    agent, base = await relay.ready(ScriptedAgent(script={Operation.QUERY: slowly}))
+    agent, release = holding(Operation.QUERY, DONE, b'{"id":7}\n')
+    _, base = await relay.ready(agent)
     await hung_up(relay, base, agent)
     async with asyncio.TaskGroup() as tasks:
         again = tasks.create_task(insert(relay, base))
@@ -173,14 +158,9 @@ async def test_insert_that_comes_again_after_a_hang_up_is_the_one_under_way(
 async def test_insert_that_comes_again_after_its_deadline_is_the_one_under_way(
     tmp_path: Path,
 ) -> None:
-    release = asyncio.Event()
-
-    async def slowly(exchange: Exchange, _: bytes) -> None:
-        await release.wait()
-        await agent.write(exchange, b'{"id":7}\n', head=DONE)
-
+    agent, release = holding(Operation.QUERY, DONE, b'{"id":7}\n')
     async with call_relay(tmp_path, insert_window=0) as relay:
-        agent, base = await relay.ready(ScriptedAgent(script={Operation.QUERY: slowly}))
+        _, base = await relay.ready(agent)
         headers = {"Cloud-Connect-Deadline-Ms": "300"}
         for _ in range(2):
             late = await relay.api.post(f"{base}/query", json=INSERT, headers=headers)
@@ -195,13 +175,8 @@ async def test_insert_that_comes_again_after_its_deadline_is_the_one_under_way(
 async def test_caller_with_less_time_does_not_wait_as_long_as_the_first(
     relay: CallRelay,
 ) -> None:
-    release = asyncio.Event()
-
-    async def slowly(exchange: Exchange, _: bytes) -> None:
-        await release.wait()
-        await agent.write(exchange, b'{"id":7}\n', head=DONE)
-
-    agent, base = await relay.ready(ScriptedAgent(script={Operation.QUERY: slowly}))
+    agent, release = holding(Operation.QUERY, DONE, b'{"id":7}\n')
+    _, base = await relay.ready(agent)
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         first = tasks.create_task(insert(relay, base))
         await agent.arrived.wait()

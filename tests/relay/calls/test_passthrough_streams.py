@@ -10,7 +10,7 @@ from cloud_connect.errors import Outcome
 from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import Problem, ResetCode, ResponseHead, Trailers
 from doubles.call_relay import CallRelay
-from doubles.scripted_agent import ScriptedAgent
+from doubles.scripted_agent import ScriptedAgent, hang
 
 MIB = 1024 * 1024
 
@@ -158,9 +158,6 @@ async def test_write_whose_answer_breaks_off_was_executed(relay: CallRelay) -> N
 
 
 async def test_hang_up_before_the_head_cancels_a_read(relay: CallRelay) -> None:
-    async def hang(_: Exchange, __: bytes) -> None:
-        await asyncio.Event().wait()
-
     agent, base = await relay.ready(ScriptedAgent(script={Operation.PASSTHROUGH: hang}))
     with pytest.raises(httpx.ReadTimeout):
         await relay.api.get(f"{base}/procore/rest/v1.0/me", timeout=0.2)

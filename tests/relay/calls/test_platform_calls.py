@@ -10,7 +10,7 @@ from cloud_connect.errors import Outcome
 from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import ResponseHead, Trailers
 from doubles.call_relay import CallRelay
-from doubles.scripted_agent import ScriptedAgent, problem, row_lines
+from doubles.scripted_agent import ScriptedAgent, hang, problem, row_lines
 
 SELECT = {"action": "select", "info": {"name": "rfis"}}
 INSERT = {"action": "insert", "info": {"name": "rfis"}, "mappings": {"subject": "New"}}
@@ -343,9 +343,6 @@ async def test_caller_without_a_credential_gets_the_platforms_words(relay: CallR
 
 
 async def test_deadline_of_a_query_is_a_sentence(relay: CallRelay) -> None:
-    async def hang(_: Exchange, __: bytes) -> None:
-        await asyncio.Event().wait()
-
     agent, base = await relay.ready(ScriptedAgent(script={Operation.QUERY: hang}))
     answer = await relay.api.post(
         f"{base}/query", json=SELECT, headers={"Cloud-Connect-Deadline-Ms": "200"}

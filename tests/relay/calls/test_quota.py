@@ -5,19 +5,14 @@ from pathlib import Path
 import pytest
 
 from cloud_connect.calls import Operation
-from cloud_connect.exchange import Exchange
 from doubles.call_relay import CallRelay, call_relay
-from doubles.scripted_agent import ScriptedAgent
+from doubles.scripted_agent import ScriptedAgent, hang
 
 
 @pytest.fixture
 async def narrow(tmp_path: Path) -> AsyncIterator[CallRelay]:
     async with call_relay(tmp_path, max_running=3) as running:
         yield running
-
-
-async def hang(_: Exchange, __: bytes) -> None:
-    await asyncio.Event().wait()
 
 
 async def test_subscription_over_its_running_calls_is_refused_promptly(

@@ -6,13 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_connect.calls import Operation
-from cloud_connect.exchange import Exchange
 from cloud_connect_relay.calls.quotas import OverQuotaError, Quotas
 from cloud_connect_relay.quota import NO_QUOTA, Quota
 from cloud_connect_relay.storage.subscriptions import Subscriptions
 from doubles.call_relay import CallRelay, call_relay
 from doubles.relay_node import NOW
-from doubles.scripted_agent import ScriptedAgent
+from doubles.scripted_agent import ScriptedAgent, hang
 
 
 class Ticks:
@@ -138,10 +137,6 @@ def test_no_pattern_of_calls_gets_more_than_burst_and_rate(
         ticks.now += gap
         count += admitted(quotas, of=7)
         assert count <= burst + per_second * (ticks.now - began) + 1e-6
-
-
-async def hang(_: Exchange, __: bytes) -> None:
-    await asyncio.Event().wait()
 
 
 async def test_call_over_its_rate_is_refused_within_50_ms_and_never_dispatched(

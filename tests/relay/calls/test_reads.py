@@ -10,7 +10,7 @@ from cloud_connect.errors import Outcome
 from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import Problem, ResetCode, ResponseHead, Trailers
 from doubles.call_relay import COMPANY, CallRelay
-from doubles.scripted_agent import ScriptedAgent, problem, row_lines
+from doubles.scripted_agent import ScriptedAgent, hang, problem, row_lines
 
 
 async def test_list_streams_as_one_array(relay: CallRelay) -> None:
@@ -211,9 +211,6 @@ async def test_procores_own_words_come_with_a_rejection(relay: CallRelay) -> Non
 
 
 async def test_read_moves_to_another_connector_when_the_first_dies(relay: CallRelay) -> None:
-    async def hang(_: Exchange, __: bytes) -> None:
-        await asyncio.Event().wait()
-
     dying = ScriptedAgent(script={Operation.LIST: hang})
     first = await relay.connect(dying, group="site")
     base = await relay.datasource(connectorGroup="site")
@@ -229,9 +226,6 @@ async def test_read_moves_to_another_connector_when_the_first_dies(relay: CallRe
 
 
 async def test_read_goes_on_over_the_same_connectors_new_session(relay: CallRelay) -> None:
-    async def hang(_: Exchange, __: bytes) -> None:
-        await asyncio.Event().wait()
-
     agent = ScriptedAgent(script={Operation.LIST: hang})
     first = await relay.connect(agent, last_seen_at=relay.clock())
     base = await relay.datasource(first.live.connector_id)
@@ -262,9 +256,6 @@ async def test_read_is_tried_twice_and_no_more(relay: CallRelay) -> None:
 async def test_deadline_of_a_read_ends_it_at_the_source_and_may_be_repeated(
     relay: CallRelay,
 ) -> None:
-    async def hang(_: Exchange, __: bytes) -> None:
-        await asyncio.Event().wait()
-
     agent, base = await relay.ready(ScriptedAgent(script={Operation.LIST: hang}))
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -294,9 +285,6 @@ async def test_bad_deadline_is_refused(relay: CallRelay) -> None:
 
 
 async def test_caller_who_hangs_up_ends_a_read_at_the_source(relay: CallRelay) -> None:
-    async def hang(_: Exchange, __: bytes) -> None:
-        await asyncio.Event().wait()
-
     agent, base = await relay.ready(ScriptedAgent(script={Operation.LIST: hang}))
     with pytest.raises(httpx.ReadTimeout):
         await relay.api.get(f"{base}/records/rfis", timeout=0.2)

@@ -8,7 +8,6 @@ from sqlalchemy.exc import OperationalError
 
 from cloud_connect.calls import Operation
 from cloud_connect.errors import Outcome
-from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import ResponseHead
 from cloud_connect_relay.calls import ledger
 from cloud_connect_relay.calls.service import CallService
@@ -18,7 +17,7 @@ from cloud_connect_relay.settings import CallSettings
 from cloud_connect_relay.storage.calls import CallRecord, CallsOfAll, CallState
 from doubles.call_relay import CallRelay
 from doubles.relay_node import founded
-from doubles.scripted_agent import ScriptedAgent
+from doubles.scripted_agent import ScriptedAgent, hang
 
 KEY = {"Idempotency-Key": "key-1"}
 DONE = ResponseHead(status=201, outcome=Outcome.COMPLETED)
@@ -106,9 +105,6 @@ async def test_unknown_calls_of_a_former_process_flip_when_their_agent_connects(
 
 async def test_stopping_relay_records_what_it_leaves_as_unknown(tmp_path: Path) -> None:
     from doubles.call_relay import call_relay
-
-    async def hang(_: Exchange, __: bytes) -> None:
-        await asyncio.Event().wait()
 
     agent = ScriptedAgent(script={Operation.CREATE: hang})
     async with call_relay(tmp_path) as relay:

@@ -6,12 +6,11 @@ from sqlalchemy.exc import OperationalError
 
 from cloud_connect.calls import Operation, ReportedResult
 from cloud_connect.errors import Outcome
-from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import ResponseHead
 from cloud_connect_relay.calls import resolution
 from cloud_connect_relay.storage.calls import CallRecord, CallsOfAll, CallState
 from doubles.call_relay import CallRelay
-from doubles.scripted_agent import Entry, ScriptedAgent
+from doubles.scripted_agent import Entry, ScriptedAgent, hang
 
 
 async def call(relay: CallRelay, number: int, connector_id: str, **more: Any) -> str:
@@ -86,9 +85,6 @@ async def test_a_call_whose_end_is_about_to_be_recorded_is_told_again_later(
 
 
 async def test_a_call_that_runs_is_told_again_later(relay: CallRelay) -> None:
-    async def hang(_: Exchange, __: bytes) -> None:
-        await asyncio.Event().wait()
-
     agent, base = await relay.ready(ScriptedAgent(script={Operation.CREATE: hang}))
     connector_id = relay.connected[0].live.connector_id
     async with asyncio.TaskGroup() as tasks:

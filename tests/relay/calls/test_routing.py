@@ -4,11 +4,10 @@ from typing import Any
 import pytest
 
 from cloud_connect.calls import Operation, Report
-from cloud_connect.exchange import Exchange
 from cloud_connect.session import SessionSettings
 from cloud_connect.tunnel import Limits
 from doubles.call_relay import CallRelay
-from doubles.scripted_agent import ScriptedAgent
+from doubles.scripted_agent import ScriptedAgent, hang
 
 KEY = {"Idempotency-Key": "key-1"}
 
@@ -16,10 +15,6 @@ KEY = {"Idempotency-Key": "key-1"}
 async def ask(relay: CallRelay, base: str) -> tuple[int, dict[str, Any] | list[Any]]:
     answer = await relay.api.get(f"{base}/records/rfis")
     return answer.status_code, answer.json()
-
-
-async def hang(_: Exchange, __: bytes) -> None:
-    await asyncio.Event().wait()
 
 
 async def test_least_loaded_connector_of_a_group_takes_the_call(relay: CallRelay) -> None:

@@ -6,7 +6,7 @@ from cloud_connect.errors import Outcome
 from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import ResetCode, ResponseHead, Trailers
 from doubles.call_relay import CallRelay
-from doubles.scripted_agent import Entry, ScriptedAgent, problem
+from doubles.scripted_agent import Entry, ScriptedAgent, hang, holding, problem
 
 KEY = {"Idempotency-Key": "key-1"}
 DONE = ResponseHead(
@@ -84,9 +84,6 @@ async def test_answer_comes_from_the_journal_when_the_agent_is_back_in_time(
 
 
 async def test_write_that_the_agent_never_heard_of_was_not_executed(relay: CallRelay) -> None:
-    async def hang(_: Exchange, __: bytes) -> None:
-        await asyncio.Event().wait()
-
     agent = ScriptedAgent(script={Operation.CREATE: hang})
     connected = await relay.connect(agent)
     base = await relay.datasource(connected.live.connector_id)
@@ -127,9 +124,6 @@ async def test_interrupted_write_at_the_agent_stays_unknown_for_good(relay: Call
 
 
 async def test_dispatched_write_never_moves_to_another_connector(relay: CallRelay) -> None:
-    async def hang(_: Exchange, __: bytes) -> None:
-        await asyncio.Event().wait()
-
     first = ScriptedAgent(script={Operation.CREATE: hang})
     connected = await relay.connect(first, group="site")
     base = await relay.datasource(connectorGroup="site")
@@ -169,13 +163,8 @@ async def test_reset_write_is_unknown(relay: CallRelay) -> None:
 async def test_deadline_of_a_write_leaves_it_running_and_its_outcome_is_looked_up(
     relay: CallRelay,
 ) -> None:
-    release = asyncio.Event()
-
-    async def slowly(exchange: Exchange, _: bytes) -> None:
-        await release.wait()
-        await agent.write(exchange, b'{"id":7}', head=DONE)
-
-    agent, base = await relay.ready(ScriptedAgent(script={Operation.CREATE: slowly}))
+    agent, release = holding(Operation.CREATE, DONE)
+    _, base = await relay.ready(agent)
     loop = asyncio.get_running_loop()
     began = loop.time()
     answer = await relay.api.post(

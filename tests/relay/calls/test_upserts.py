@@ -11,7 +11,7 @@ from cloud_connect.errors import Outcome
 from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import ResponseHead
 from doubles.call_relay import CallRelay
-from doubles.scripted_agent import Entry, ScriptedAgent, problem
+from doubles.scripted_agent import Entry, ScriptedAgent, hang, problem
 
 KEY = {"Idempotency-Key": "key-1"}
 DONE = ResponseHead(status=201, outcome=Outcome.COMPLETED)
@@ -27,10 +27,6 @@ async def create(
         headers={**KEY, "Cloud-Connect-Deadline-Ms": str(int(seconds * 1000))},
         json={"name": "Dent"},
     )
-
-
-async def hang(_: Exchange, __: bytes) -> None:
-    await asyncio.Event().wait()
 
 
 async def made(exchange: Exchange, _: bytes) -> None:

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from cloud_connect.calls import Operation, Report
-from cloud_connect.exchange import Exchange
 from doubles.call_relay import CallRelay, call_relay
-from doubles.scripted_agent import ScriptedAgent
+from doubles.scripted_agent import ScriptedAgent, hang
 
 
 async def waiting(relay: CallRelay, count: int) -> None:
@@ -121,9 +120,6 @@ async def test_data_source_takes_chosen_connectors_and_a_group_together(relay: C
     await relay.connect(agents[1], group="site")
     await relay.connect(agents[2], group="office")
     base = await relay.datasource([chosen.live.connector_id], connectorGroup="site")
-
-    async def hang(_: Exchange, __: bytes) -> None:
-        await asyncio.Event().wait()
 
     for agent in agents:
         agent.script[Operation.GET] = hang

@@ -10,7 +10,7 @@ from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import ResetCode, ResponseHead
 from cloud_connect_relay.storage.calls import CallState
 from doubles.call_relay import CallRelay
-from doubles.scripted_agent import ScriptedAgent, problem
+from doubles.scripted_agent import ScriptedAgent, holding, problem
 
 KEY = {"Idempotency-Key": "key-1"}
 DONE = ResponseHead(
@@ -161,13 +161,8 @@ async def test_refused_stream_moves_to_another_connector(relay: CallRelay) -> No
 
 
 async def test_caller_who_hangs_up_does_not_end_a_started_write(relay: CallRelay) -> None:
-    release = asyncio.Event()
-
-    async def slowly(exchange: Exchange, _: bytes) -> None:
-        await release.wait()
-        await agent.write(exchange, b'{"id":7}', head=DONE)
-
-    agent, base = await relay.ready(ScriptedAgent(script={Operation.CREATE: slowly}))
+    agent, release = holding(Operation.CREATE, DONE)
+    _, base = await relay.ready(agent)
     with pytest.raises(httpx.ReadTimeout):
         await relay.api.post(f"{base}/records/rfis", headers=KEY, json={"name": "x"}, timeout=0.2)
     assert agent.cancelled == []
