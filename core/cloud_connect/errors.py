@@ -24,6 +24,7 @@ __all__ = [
     "InsufficientScopeError",
     "InternalError",
     "InvalidRequestError",
+    "JournalUnavailableError",
     "LocalProtocolError",
     "NotFoundError",
     "Outcome",
@@ -67,6 +68,7 @@ class ErrorCode(StrEnum):
     INSUFFICIENT_SCOPE = "insufficient_scope"
     INTERNAL_ERROR = "internal_error"
     INVALID_REQUEST = "invalid_request"
+    JOURNAL_UNAVAILABLE = "journal_unavailable"
     NOT_FOUND = "not_found"
     OUTCOME_UNKNOWN = "outcome_unknown"
     PAYLOAD_TOO_LARGE = "payload_too_large"
@@ -179,6 +181,14 @@ class ConnectorPausedError(CloudConnectError):
     """The connector's administrator paused it."""
 
     code = ErrorCode.CONNECTOR_PAUSED
+    status = 503
+    retryable = True
+
+
+class JournalUnavailableError(CloudConnectError):
+    """The connector's journal cannot be written, so it takes no writes; reads go on."""
+
+    code = ErrorCode.JOURNAL_UNAVAILABLE
     status = 503
     retryable = True
 

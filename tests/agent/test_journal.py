@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from cloud_connect.errors import InternalError, Outcome
+from cloud_connect.errors import InternalError, JournalUnavailableError, Outcome
 from cloud_connect_agent.journal import (
     MAX_BODY_BYTES,
     RETENTION_SECONDS,
     Journal,
     JournalState,
-    JournalUnavailableError,
 )
 
 

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from cloud_connect.errors import Outcome
+from cloud_connect.errors import JournalUnavailableError, Outcome
 from cloud_connect_agent.journal import (
     Damage,
     Journal,
     JournalState,
-    JournalUnavailableError,
     accept_loss,
     opening,
 )

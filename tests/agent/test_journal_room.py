@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from cloud_connect.errors import Outcome
+from cloud_connect.errors import JournalUnavailableError, Outcome
 from cloud_connect_agent.journal import (
     RETENTION_SECONDS,
     Damage,
     Journal,
-    JournalUnavailableError,
     damage,
     keeper,
 )

@@ -8,11 +8,12 @@ import pytest
 
 from cloud_connect.calls import Operation
 from cloud_connect.errors import (
+    JournalUnavailableError,
     Outcome,
     OutcomeUnknownError,
     RateLimitedError,
 )
-from cloud_connect_agent.journal import JournalState, JournalUnavailableError
+from cloud_connect_agent.journal import JournalState
 from doubles.agent_bench import Bench, bench
 from doubles.fake_procore import Reply, until
 
@@ -241,6 +242,7 @@ async def test_without_a_journal_nothing_is_written(
 
     monkeypatch.setattr(agent.journal, "intend", broken)
     answer = await agent.call(Operation.CREATE, RFIS, b"{}", call_id="one")
+    assert (answer.head.status, answer.problem.code) == (503, "journal_unavailable")
     assert answer.head.outcome is Outcome.NOT_EXECUTED
     assert "Disk full" in answer.problem.detail
     monkeypatch.setattr(agent.journal, "receive", broken)

@@ -3,7 +3,7 @@
 from cloud_connect_agent.journal.damage import Damage, JournalDamagedError, accept_loss
 from cloud_connect_agent.journal.database import MAX_BODY_BYTES, RETENTION_SECONDS
 from cloud_connect_agent.journal.entries import JournalEntry, JournalState
-from cloud_connect_agent.journal.journal import Journal, JournalUnavailableError
+from cloud_connect_agent.journal.journal import Journal
 
 __all__ = [
     "MAX_BODY_BYTES",
@@ -13,6 +13,5 @@ __all__ = [
     "JournalDamagedError",
     "JournalEntry",
     "JournalState",
-    "JournalUnavailableError",
     "accept_loss",
 ]

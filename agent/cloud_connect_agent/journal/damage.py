@@ -50,7 +50,7 @@ class Damage:
         return (
             f"The journal of writes is damaged ({self.reason}), so writes are refused; reads go "
             f"on. The file is kept as {self.kept_as}. Run `cloud-connect journal accept-loss` on "
-            "this PC to begin a new journal."
+            "the connector's PC to begin a new journal."
         )
 
     @classmethod

@@ -12,16 +12,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
-from cloud_connect.errors import CloudConnectError, Outcome
+from cloud_connect.errors import CloudConnectError, JournalUnavailableError, Outcome
 from cloud_connect_agent.journal.database import STEPS_SECONDS, Database
 from cloud_connect_agent.journal.entries import JournalEntry
-from cloud_connect_agent.journal.keeper import (
-    JournalJob,
-    JournalKeeper,
-    JournalUnavailableError,
-)
+from cloud_connect_agent.journal.keeper import JournalJob, JournalKeeper
 
-__all__ = ["Journal", "JournalUnavailableError"]
+__all__ = ["Journal"]
 
 _T = TypeVar("_T")
 

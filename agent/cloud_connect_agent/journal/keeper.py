@@ -9,12 +9,12 @@ from typing import Final
 
 import structlog
 
-from cloud_connect.errors import CloudConnectError, Outcome
+from cloud_connect.errors import CloudConnectError, JournalUnavailableError, Outcome
 from cloud_connect_agent.journal.damage import Damage, JournalDamagedError, is_damage, set_aside
 from cloud_connect_agent.journal.database import Database
 from cloud_connect_agent.journal.opening import open_database
 
-__all__ = ["JournalJob", "JournalKeeper", "JournalUnavailableError"]
+__all__ = ["JournalJob", "JournalKeeper"]
 
 log = structlog.get_logger(__name__)
 
@@ -24,12 +24,6 @@ _ROOM_STEPS: Final = 50  # of making room at a time; the rest has its turn later
 _REMEDY: Final = "free some disk space or repair the agent's state folder."
 
 _Deliver = Callable[[], None]
-
-
-class JournalUnavailableError(CloudConnectError):
-    """The journal cannot be written, so writes to Procore are refused; reads go on."""
-
-    status = 503
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,7 @@ _TITLES: Final = {
     ErrorCode.INSUFFICIENT_SCOPE: "The credential does not allow this",
     ErrorCode.INTERNAL_ERROR: "Something went wrong",
     ErrorCode.INVALID_REQUEST: "The request is not valid",
+    ErrorCode.JOURNAL_UNAVAILABLE: "The connector takes no writes",
     ErrorCode.NOT_FOUND: "Not found",
     ErrorCode.OUTCOME_UNKNOWN: "The outcome is unknown",
     ErrorCode.PAYLOAD_TOO_LARGE: "The body is too large",

@@ -35,9 +35,14 @@ __all__ = ["Attempts", "Dispatched", "Dispatcher", "Upload"]
 _MAX_DISPATCHED: Final = 2  # sessions that one call is sent to
 _MAX_SESSIONS: Final = 8  # sessions tried, those that were gone already included
 _INLINE_BODY: Final = 16 * 1024  # bytes that fit any window: sent without a task of their own
-# Said by an agent before it looks at a call.
+# Said by an agent before it begins with a call.
 _TAKES_NONE: Final = frozenset(
-    {ErrorCode.CONNECTOR_PAUSED, ErrorCode.CONNECTOR_DRAINING, ErrorCode.QUOTA_EXCEEDED}
+    {
+        ErrorCode.CONNECTOR_PAUSED,
+        ErrorCode.CONNECTOR_DRAINING,
+        ErrorCode.JOURNAL_UNAVAILABLE,
+        ErrorCode.QUOTA_EXCEEDED,
+    }
 )
 # Each agent keeps versions of its own, so one that answered is asked the next time, too.
 _STEADY: Final = frozenset({Operation.DRIFT.value})

@@ -174,7 +174,7 @@ async def test_what_one_connectors_policy_denies_is_denied(relay: CallRelay) -> 
     assert lenient.calls == []
 
 
-@pytest.mark.parametrize("code", ["connector_paused", "quota_exceeded"])
+@pytest.mark.parametrize("code", ["connector_paused", "journal_unavailable", "quota_exceeded"])
 async def test_connector_that_takes_no_calls_for_the_moment_leaves_them_to_another(
     relay: CallRelay, code: str
 ) -> None:

@@ -217,6 +217,7 @@ async def test_failure_among_the_first_rows_is_a_sentence(relay: CallRelay) -> N
         "sign_in_required",
         "rate_limited",
         "connector_paused",
+        "journal_unavailable",
         "not_found",
         "unsupported_operation",
         "outcome_unknown",

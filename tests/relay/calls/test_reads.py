@@ -164,6 +164,7 @@ async def test_default_project_of_the_data_source_goes_along(relay: CallRelay) -
         (problem("unsupported_operation", status=405), 405),
         (problem("invalid_request", status=400), 400),
         (problem("connector_paused", status=503), 503),
+        (problem("journal_unavailable", status=503), 503),
         (problem("internal_error", status=500), 500),
         (problem("deadline_exceeded", status=504), 504),
         (problem("source_rejected", status=422, outcome=Outcome.COMPLETED), 422),
