@@ -1,20 +1,21 @@
 """The units that systemd runs: it understands them, and they give a process little to abuse."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from doubles.tools import tool
 
 UNITS = Path(__file__).parent.parent / "service" / "systemd"
 HOSTED = "cloud-connect-hosted@.service"
 
 
 def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd-analyze is not installed")
     return subprocess.run(
-        ["systemd-analyze", *arguments], capture_output=True, text=True, timeout=20, check=False
+        [tool("systemd-analyze"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
     )
 
 

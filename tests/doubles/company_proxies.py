@@ -1,8 +1,6 @@
 """Proxies as companies run them: tinyproxy and squid, real processes on loopback."""
 
 import asyncio
-import os
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -10,6 +8,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
+
+from doubles.tools import tool
 
 __all__ = ["PASSWORD", "USER", "CompanyProxy", "squid", "tinyproxy"]
 
@@ -68,7 +68,7 @@ async def tinyproxy(*, password: bool = False) -> AsyncIterator[CompanyProxy]:
             lines.append(f"BasicAuth {USER} {PASSWORD}")
         configuration = folder / "tinyproxy.conf"
         configuration.write_text("\n".join([*lines, ""]))
-        words = [_program("tinyproxy"), "-d", "-c", str(configuration)]
+        words = [tool("tinyproxy"), "-d", "-c", str(configuration)]
         async with _running(CompanyProxy(words, port, log=folder / "log")) as proxy:
             yield proxy
 
@@ -96,7 +96,7 @@ async def squid(*, password: bool = False) -> AsyncIterator[CompanyProxy]:
             lines.append("http_access allow all")
         configuration = folder / "squid.conf"
         configuration.write_text("\n".join([*lines, ""]))
-        words = [_program("squid"), "-N", "-f", str(configuration)]
+        words = [tool("squid"), "-N", "-f", str(configuration)]
         async with _running(CompanyProxy(words, port, log=folder / "log")) as proxy:
             yield proxy
 
@@ -104,7 +104,7 @@ async def squid(*, password: bool = False) -> AsyncIterator[CompanyProxy]:
 async def _hashed(password: str) -> str:
     """The password as squid's helper reads it."""
     process = await asyncio.create_subprocess_exec(
-        *("openssl", "passwd", "-apr1", "-stdin"),
+        *(tool("openssl"), "passwd", "-apr1", "-stdin"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -128,12 +128,6 @@ def _folder() -> Iterator[Path]:
         folder = Path(name)
         folder.chmod(0o755)
         yield folder
-
-
-def _program(name: str) -> str:
-    path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
-    assert path is not None, f"{name} is not installed; `bash .ci/run` installs it"
-    return path
 
 
 def _free_port() -> int:

@@ -16,6 +16,8 @@ from uuid import uuid4
 
 import psutil
 
+from doubles.tools import tool
+
 __all__ = ["PostgresServer", "postgres_server", "rows_of"]
 
 _BINARIES = Path("/usr/lib/postgresql")  # where Debian keeps them, a folder for each version
@@ -54,7 +56,11 @@ class PostgresServer:
 
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
-    """Run a server until the block ends; it keeps what it promises (fsync stays on)."""
+    """Run a server until the block ends; it keeps what it promises (fsync stays on).
+
+    Without PostgreSQL the test is skipped.
+    """
+    tool("initdb", folders=_binaries())
     folder = Path(tempfile.mkdtemp(prefix="cc-postgres-"))
     account = _account()
     if account:
@@ -92,7 +98,7 @@ def _account() -> dict[str, Any]:
 
 def _run(program: str, *arguments: str, **account: Any) -> str:
     done: subprocess.CompletedProcess[str] = subprocess.run(
-        [_binary(program), *arguments],
+        [tool(program, folders=_binaries()), *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -106,6 +112,6 @@ def _run(program: str, *arguments: str, **account: Any) -> str:
     return done.stdout
 
 
-def _binary(program: str) -> str:
-    found = sorted(_BINARIES.glob(f"*/bin/{program}"))
-    return str(found[-1]) if found else program
+def _binaries() -> list[Path]:
+    """Where the programs are, the newest version first."""
+    return sorted(_BINARIES.glob("*/bin"), reverse=True)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from doubles.tools import tool
+
 __all__ = ["TlsPeer", "self_signed", "tls_peer"]
 
 READY_TIMEOUT: Final = 20.0  # seconds: the machine may be busy with other tests
@@ -38,7 +40,7 @@ async def tls_peer(folder: Path, name: str, *options: str) -> AsyncIterator[TlsP
     said = folder / f"{name}.txt"
     with said.open("wb") as sink:
         process = await asyncio.create_subprocess_exec(
-            *("openssl", "s_server", "-accept", "127.0.0.1:0", *options),
+            *(tool("openssl"), "s_server", "-accept", "127.0.0.1:0", *options),
             stdin=subprocess.PIPE,  # it ends with its input
             stdout=sink,
             stderr=subprocess.STDOUT,
@@ -59,7 +61,7 @@ async def self_signed(folder: Path) -> Sequence[str]:
     """The options of a certificate that vouches for itself, for localhost."""
     key, certificate = folder / "self.key", folder / "self.pem"
     process = await asyncio.create_subprocess_exec(
-        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+        *(tool("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
         *("-nodes", "-days", "1", "-subj", "/CN=localhost"),
         *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
         *("-keyout", str(key), "-out", str(certificate)),

@@ -1,12 +1,12 @@
 """What fault tests share."""
 
 import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
 
 from doubles.namespaces import PrivateNetwork, private_network
+from doubles.tools import tool
 
 
 @pytest.fixture
@@ -22,8 +22,9 @@ def module_network() -> Iterator[PrivateNetwork]:
 
 
 def _own_network() -> Iterator[PrivateNetwork]:
-    missing = [tool for tool in ("ip", "nft", "tc") if shutil.which(tool) is None]
-    if missing or os.geteuid() != 0:
-        pytest.skip(f"a network of its own takes root and {', '.join(missing) or 'ip, nft, tc'}")
+    if os.geteuid() != 0:
+        pytest.skip("a network of its own takes root")
+    for name in ("ip", "nft", "tc"):
+        tool(name)
     with private_network() as network:
         yield network

@@ -18,6 +18,7 @@ from cloud_connect.tunnel.frames import FrameType
 from cloud_connect_agent.journal import Journal
 from doubles.checker import check
 from doubles.program import Program
+from doubles.tools import tool
 from doubles.world import World, open_world
 
 WRITES: Final = 200
@@ -106,7 +107,7 @@ async def test_nothing_leaves_the_pc_before_what_it_means_is_on_the_disk(tmp_pat
         await agent.program.stop()
         calls = ",".join(("fdatasync", "fsync", *sorted(SENDS)))
         agent.program.prefix = (
-            *("strace", "-f", "-yy", "-xx", "-ttt", "-s", "65536"),
+            *(tool("strace"), "-f", "-yy", "-xx", "-ttt", "-s", "65536"),
             *("-e", f"trace={calls}", "-o", str(trace)),
         )
         await agent.program.start()

@@ -23,12 +23,6 @@ def url(folder: Path) -> str:
     return f"sqlite+aiosqlite:///{folder / 'relay.sqlite3'}"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty(request: pytest.FixtureRequest, tmp_path: Path, postgres: PostgresServer) -> str:
-    """The URL of a database without tables."""
-    return postgres.database() if request.param == "postgresql" else url(tmp_path)
-
-
 async def test_migrated_schema_is_what_the_tables_say(empty: str) -> None:
     def differences(connection: Connection) -> list[object]:
         return list(compare_metadata(MigrationContext.configure(connection), metadata))

@@ -1,0 +1,23 @@
+"""Programs of the system that tests run; a machine without one skips its tests by name."""
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+__all__ = ["tool"]
+
+
+def tool(name: str, *, folders: Iterable[Path] = ()) -> str:
+    """Return where a program is, or skip the test.
+
+    Args:
+        folders: Where to look besides ``PATH`` and ``/usr/sbin``.
+    """
+    places = (*map(str, folders), os.environ["PATH"], "/usr/sbin")
+    path = shutil.which(name, path=os.pathsep.join(places))
+    if path is None:
+        pytest.skip(f"{name} is not installed; `bash .ci/run` installs it")
+    return path
