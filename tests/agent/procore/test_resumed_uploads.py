@@ -103,6 +103,34 @@ async def test_links_that_aged_meanwhile_begin_a_new_upload(
         assert len([one for one in procore.asked if one[0] == "POST"]) == 2
 
 
+@FLOWS
+@pytest.mark.parametrize("status", [400, 404])
+async def test_an_upload_that_storage_forgot_is_begun_anew(
+    tmp_path: Path, storage: FakeStorage, flow: str, status: int
+) -> None:
+    async with life(tmp_path, storage) as (agent, procore):
+        procore.statuses *= 3
+        refuse_from(storage, 2, status=500)
+        assert (await upload(agent, flow=flow)).problem.code == "source_unavailable"
+        storage.default = storage._serve
+        storage.seen.clear()
+        storage.then(Reply(status=status))
+        assert (await upload(agent, flow=flow)).head.status == 201
+        assert parts_sent(storage) == [2, 0, 1, 2, 3, 4]
+        assert len([one for one in procore.asked if one[0] == "POST"]) == 2
+
+
+@FLOWS
+async def test_an_answer_that_is_of_no_use_is_asked_for_again_by_a_repeat(
+    tmp_path: Path, storage: FakeStorage, flow: str
+) -> None:
+    async with life(tmp_path, storage) as (agent, _):
+        nonsense = {"uuid": "1", "upload_id": "1", "segments": []}
+        agent.procore.api.then(Reply(status=201, body=nonsense))
+        assert "0 places for 5" in (await upload(agent, flow=flow)).problem.detail
+        assert (await upload(agent, flow=flow)).head.status == 201
+
+
 async def test_an_upload_that_procore_forgot_is_begun_anew(
     tmp_path: Path, storage: FakeStorage
 ) -> None:

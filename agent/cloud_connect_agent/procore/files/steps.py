@@ -14,7 +14,7 @@ from cloud_connect_agent.procore.files.storage import Storage
 from cloud_connect_agent.procore.messages import ApiRequest
 from cloud_connect_agent.procore.transport import RawHeaders
 
-__all__ = ["LinkExpiredError", "NewFile", "Progress", "UploadSteps", "noted", "text_of"]
+__all__ = ["LinkRefusedError", "NewFile", "Progress", "UploadSteps", "noted", "text_of"]
 
 _STEP_SECONDS: Final = 60.0  # that a request between two pieces of a long file may take
 _RETRIES: Final = 3  # of one request that may be repeated
@@ -24,8 +24,8 @@ _OURS: Final = frozenset({"connection", "host"})  # of headers: they follow from
 Told = Mapping[str, object]
 
 
-class LinkExpiredError(SourceUnavailableError):
-    """The link to send bytes to has aged."""
+class LinkRefusedError(SourceUnavailableError):
+    """Storage takes no bytes by a link: it has aged, or what it was for is gone."""
 
 
 class Progress(Protocol):
@@ -162,7 +162,7 @@ class UploadSteps:
         """Send a piece, again where that may help, and return its entity tag.
 
         Raises:
-            LinkExpiredError: If the link does not hold any more.
+            LinkRefusedError: If storage takes nothing by the link.
             SourceUnavailableError: If storage did not take it.
         """
         headers = _headers_of(part, segment.size)
@@ -245,6 +245,6 @@ def _headers_of(part: Told, size: int) -> RawHeaders:
 def _check_stored(status: int) -> None:
     if 200 <= status < 300:
         return
-    if status == 403:
-        raise LinkExpiredError("The storage host refused the file's bytes (403).")
+    if 400 <= status < 500 and status not in _AGAIN:
+        raise LinkRefusedError(f"The storage host refused the file's bytes ({status}).")
     raise SourceUnavailableError(f"The storage host did not take the file: it answered {status}.")

@@ -25,7 +25,7 @@ from cloud_connect_agent.procore.files.forms import FileForm
 from cloud_connect_agent.procore.files.resuming import Resumption, StepJournal, UploadState
 from cloud_connect_agent.procore.files.spool import Spool, SpooledFile, wrong_length
 from cloud_connect_agent.procore.files.steps import (
-    LinkExpiredError,
+    LinkRefusedError,
     NewFile,
     Progress,
     UploadSteps,
@@ -118,12 +118,11 @@ class Uploads:
         async with self._resumption.state(steps.file, spooled) as state:
             try:
                 return await send(steps, spooled, state)
-            except (SourceRejectedError, LinkExpiredError) as exc:
-                is_resumed = state.is_resumed
-                await state.over()
-                if not is_resumed:
+            except (SourceRejectedError, LinkRefusedError) as exc:
+                if not state.is_resumed:
                     raise
                 log.info("upload_begun_anew", reason=exc.message)
+                await state.over()
             return await send(steps, spooled, state)
 
     async def _segmented(
@@ -131,15 +130,12 @@ class Uploads:
     ) -> dict[str, object]:
         file = steps.file
         path = f"/rest/v1.1{file.place}"
-        made = state.made
-        if made is None:
-            made = await steps.ask("POST", path, {**_named(file), "segments": _declared(spooled)})
-            await state.created(made)
-        uuid = text_of(made, "uuid")
-        parts = _parts(made, spooled)
-        for number in range(len(state.etags), len(spooled.segments)):
-            etag = await steps.send_segment(spooled, spooled.segments[number], parts[number])
-            await state.stored(etag)
+
+        async def create() -> Mapping[str, object]:
+            declared = {**_named(file), "segments": _declared(spooled)}
+            return await steps.ask("POST", path, declared)
+
+        uuid = await self._send_pieces(steps, spooled, state, create=create, key="uuid")
         body = {"segments": [{"etag": etag} for etag in state.etags]}
         done = await steps.ask("PATCH", f"{path}/{uuid}", body)
         await state.over()
@@ -149,28 +145,55 @@ class Uploads:
     async def _unified(
         self, steps: UploadSteps, spooled: SpooledFile, state: UploadState
     ) -> dict[str, object]:
-        path = f"/rest/v2.1{steps.file.unified_place}"
-        made = state.made
-        if made is None:
-            made = await self._create_unified(steps, spooled, path)
-            await state.created(made)
-        upload_id = text_of(made, "upload_id")
-        path = f"{path}/{upload_id}"
-        parts = _parts(made, spooled)
+        file = steps.file
+        place = f"/rest/v2.1{file.unified_place}"
+        upload_id = await self._send_pieces(
+            steps,
+            spooled,
+            state,
+            create=lambda: self._create_unified(steps, spooled, place),
+            key="upload_id",
+            renewed_below=place,
+        )
+        path = f"{place}/{upload_id}"
+        done = await steps.ask("PATCH", path, {"part_etags": state.etags})
+        status = await self._until_available(steps, path, done)
+        await state.over()
+        return file.told({"upload_id": upload_id, "status": status, "flow": file.flow}, spooled)
+
+    async def _send_pieces(
+        self,
+        steps: UploadSteps,
+        spooled: SpooledFile,
+        state: UploadState,
+        *,
+        create: Callable[[], Awaitable[Mapping[str, object]]],
+        key: str,
+        renewed_below: str | None = None,
+    ) -> str:
+        """Send the pieces that storage lacks, and return the name that Procore gave the upload.
+
+        Args:
+            create: Asks Procore for the upload, if no earlier attempt did.
+            key: Where its answer has the name.
+            renewed_below: The path below which Procore gives fresh links, if it does.
+        """
+        made = state.made or await create()
+        name, parts = text_of(made, key), _parts(made, spooled)
+        if state.made is None:
+            await state.created(made)  # of use: another answer would fail each repeat
         for number in range(len(state.etags), len(spooled.segments)):
             segment = spooled.segments[number]
             try:
                 etag = await steps.send_segment(spooled, segment, parts[number])
-            except LinkExpiredError:
-                fresh = await steps.ask("GET", path)  # which gives fresh links
+            except LinkRefusedError:
+                if renewed_below is None:
+                    raise
+                fresh = await steps.ask("GET", f"{renewed_below}/{name}")
                 part = _fresh_part(fresh, number, len(parts))
                 etag = await steps.send_segment(spooled, segment, part)
             await state.stored(etag)
-        done = await steps.ask("PATCH", path, {"part_etags": state.etags})
-        status = await self._until_available(steps, path, done)
-        await state.over()
-        file = steps.file
-        return file.told({"upload_id": upload_id, "status": status, "flow": file.flow}, spooled)
+        return name
 
     async def _create_unified(
         self, steps: UploadSteps, spooled: SpooledFile, path: str
@@ -269,7 +292,7 @@ def _fresh_part(made: Mapping[str, object], number: int, total: int) -> Mapping[
     parts = _segments_of(made)
     place = number - (total - len(parts))
     if not 0 <= place < len(parts):
-        raise SourceUnavailableError("The links to upload to have aged; upload the file again.")
+        raise LinkRefusedError("The links to upload to have aged; upload the file again.")
     return parts[place]
 
 
