@@ -22,7 +22,7 @@ from cloud_connect.errors import (
     QuotaExceededError,
     SourceUnavailableError,
 )
-from cloud_connect_relay.api.call_specs import target_for, timeout_for
+from cloud_connect_relay.api.call_specs import spec_for, target_for
 from cloud_connect_relay.api.security import Principal, require, services, source_of
 from cloud_connect_relay.calls.spec import CallSpec, Target
 from cloud_connect_relay.services import Services
@@ -98,13 +98,13 @@ async def authorize(
     if wanted:
         target = await _narrowed(services, principal.subscription_id, target, wanted)
     callback = f"{services.addresses.base_url}{_CALLBACK}"
-    spec = CallSpec(
-        subscription_id=principal.subscription_id,
-        key_id=principal.key_id,
+    spec = spec_for(
+        services,
+        principal,
+        request,
         target=target,
         operation=Operation.AUTHORIZE,
         params={"redirect_uri": callback},
-        timeout=timeout_for(services, request),
     )
     async with services.calls.read(spec) as answer:
         text = await answer.collect(max_bytes=_MAX_ANSWER_BYTES)

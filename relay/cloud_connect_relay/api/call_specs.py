@@ -1,6 +1,7 @@
 """From a request to a call: what its headers and its caller add to what it asks for."""
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials
@@ -8,12 +9,14 @@ from fastapi.security import HTTPAuthorizationCredentials
 from cloud_connect_relay.api.security import BEARER, Principal, authenticate_request, services
 from cloud_connect_relay.calls.deadline import timeout_of
 from cloud_connect_relay.calls.priority import is_interactive
+from cloud_connect_relay.calls.spec import CallSpec
 
 if TYPE_CHECKING:
+    from cloud_connect.calls import Operation
     from cloud_connect_relay.calls.spec import Target
     from cloud_connect_relay.services import Services
 
-__all__ = ["interactive_for", "signed_in", "target_for", "timeout_for"]
+__all__ = ["signed_in", "spec_for", "target_for"]
 
 
 async def signed_in(
@@ -37,16 +40,36 @@ async def target_for(services: "Services", principal: Principal, datasource_id: 
     return await services.calls.sources.target(principal.subscription_id, datasource_id)
 
 
-def timeout_for(services: "Services", request: Request) -> float:
-    """Return the seconds that the caller gives the call.
+def spec_for(
+    services: "Services",
+    principal: Principal,
+    request: Request,
+    *,
+    target: "Target",
+    operation: "Operation",
+    params: Mapping[str, Any] | None = None,
+    resource: str | None = None,
+    headers: tuple[tuple[str, str], ...] = (),
+    writes: bool = False,
+    body: bytes | None = None,
+) -> CallSpec:
+    """Return what the caller asks for, in the time and with the urgency that its headers tell.
 
     Raises:
-        InvalidRequestError: If the header that says so is malformed.
+        InvalidRequestError: If the header with its deadline is malformed.
     """
-    header = request.headers.get("Cloud-Connect-Deadline-Ms")
-    return timeout_of(header, services.calls.settings)
-
-
-def interactive_for(request: Request) -> bool:
-    """Whether a person waits for the call, which its ``Priority`` tells."""
-    return is_interactive(request.headers.get("Priority"))
+    return CallSpec(
+        subscription_id=principal.subscription_id,
+        key_id=principal.key_id,
+        target=target,
+        operation=operation,
+        params=params or {},
+        resource=resource,
+        headers=headers,
+        writes=writes,
+        body=body,
+        timeout=timeout_of(
+            request.headers.get("Cloud-Connect-Deadline-Ms"), services.calls.settings
+        ),
+        interactive=is_interactive(request.headers.get("Priority")),
+    )

@@ -25,18 +25,13 @@ from cloud_connect_relay.api.call_response import (
     lookup_of,
     with_call,
 )
-from cloud_connect_relay.api.call_specs import (
-    interactive_for,
-    signed_in,
-    target_for,
-    timeout_for,
-)
+from cloud_connect_relay.api.call_specs import signed_in, spec_for, target_for
 from cloud_connect_relay.api.problems import describe, error_response
 from cloud_connect_relay.api.query_reply import write_query_answer
 from cloud_connect_relay.api.request_body import read_object
 from cloud_connect_relay.api.security import Principal, check_scope, require, services
 from cloud_connect_relay.calls.idempotency import canonical, checked_key, fingerprint, seed_of
-from cloud_connect_relay.calls.spec import CallSpec, target_of
+from cloud_connect_relay.calls.spec import target_of
 from cloud_connect_relay.services import Services
 from cloud_connect_relay.storage.datasources import DataSourceStatus
 
@@ -157,18 +152,11 @@ async def test_connection(
     """Test the connection, step by step, and keep the result as the data source's status."""
     sources = services.calls.sources
     source = await sources.find(principal.subscription_id, datasource_id)
-    timeout = timeout_for(services, request)
     try:
         target = target_of(source)
     except DataSourceIncompleteError as error:
         return _untested(error)
-    spec = CallSpec(
-        subscription_id=principal.subscription_id,
-        key_id=principal.key_id,
-        target=target,
-        operation=Operation.TEST,
-        timeout=timeout,
-    )
+    spec = spec_for(services, principal, request, target=target, operation=Operation.TEST)
 
     async def run(reply: Reply) -> None:
         try:
@@ -200,18 +188,17 @@ async def tree(
 
     `refresh=true` asks Procore what the company defines, however short ago that was done.
     """
-    timeout = timeout_for(services, request)
     try:
         target = await target_for(services, principal, datasource_id)
     except DataSourceIncompleteError as error:
         return _refused(error)
-    spec = CallSpec(
-        subscription_id=principal.subscription_id,
-        key_id=principal.key_id,
+    spec = spec_for(
+        services,
+        principal,
+        request,
         target=target,
         operation=Operation.TREE,
         params={"refresh": True} if refresh else {},
-        timeout=timeout,
     )
 
     async def run(reply: Reply) -> None:
@@ -243,7 +230,6 @@ async def query(
     action = _action_of(document)
     writes = action in _WRITES
     check_scope(principal, "calls:write" if writes else "calls:read")
-    timeout = timeout_for(services, request)
     key = checked_key(request.headers.get("Idempotency-Key")) if writes else None
     try:
         target = await target_for(services, principal, datasource_id)
@@ -258,17 +244,16 @@ async def query(
     except InvalidRequestError as error:
         return _unsuccessful(error.message)
     table = _table_of(document)
-    spec = CallSpec(
-        subscription_id=principal.subscription_id,
-        key_id=principal.key_id,
+    spec = spec_for(
+        services,
+        principal,
+        request,
         target=target,
         operation=Operation.QUERY,
         resource=table,
         headers=(("content-type", "application/json"),),
         writes=writes,
         body=body,
-        timeout=timeout,
-        interactive=interactive_for(request),
     )
     if rehearsal:
         spec = replace(spec, operation=Operation.QUERY_DRY_RUN, writes=False)

@@ -9,9 +9,8 @@ from starlette.responses import Response
 from cloud_connect.calls import Operation
 from cloud_connect.errors import SourceUnavailableError
 from cloud_connect_relay.api.call_response import CallResponse, Reply, json_headers
-from cloud_connect_relay.api.call_specs import target_for, timeout_for
+from cloud_connect_relay.api.call_specs import spec_for, target_for
 from cloud_connect_relay.api.security import Principal, require, services
-from cloud_connect_relay.calls.spec import CallSpec
 from cloud_connect_relay.services import Services
 
 __all__ = ["router"]
@@ -61,13 +60,13 @@ async def drift(
     The connector compares versions of the company's fields. `refresh=true` asks Procore for
     them, however short ago that was done.
     """
-    spec = CallSpec(
-        subscription_id=principal.subscription_id,
-        key_id=principal.key_id,
+    spec = spec_for(
+        shared,
+        principal,
+        request,
         target=await target_for(shared, principal, datasource_id),
         operation=Operation.DRIFT,
         params={"refresh": refresh},
-        timeout=timeout_for(shared, request),
     )
 
     async def run(reply: Reply) -> None:

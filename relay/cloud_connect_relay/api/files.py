@@ -10,7 +10,7 @@ from starlette.responses import Response
 from cloud_connect.calls import ContentParams, Operation
 from cloud_connect.errors import InvalidRequestError
 from cloud_connect_relay.api.call_response import CallResponse, Reply, answer_headers
-from cloud_connect_relay.api.call_specs import interactive_for, target_for, timeout_for
+from cloud_connect_relay.api.call_specs import spec_for, target_for
 from cloud_connect_relay.api.file_parameters import (
     UPLOAD_NAMES,
     checked,
@@ -310,16 +310,15 @@ class _Caller:
         headers: tuple[tuple[str, str], ...] = (),
     ) -> CallSpec:
         """Return a call of this request."""
-        return CallSpec(
-            subscription_id=self.principal.subscription_id,
-            key_id=self.principal.key_id,
+        return spec_for(
+            self.services,
+            self.principal,
+            self.request,
             target=self.target,
             operation=operation,
             params=params,
             resource=resource,
             headers=headers,
-            timeout=timeout_for(self.services, self.request),
-            interactive=interactive_for(self.request),
         )
 
     def of_connector(self, connector_id: str | None) -> "_Caller":

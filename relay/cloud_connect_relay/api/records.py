@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from cloud_connect.calls import Operation
 from cloud_connect_relay.api.call_response import CallResponse, Reply, answer_headers
-from cloud_connect_relay.api.call_specs import interactive_for, target_for, timeout_for
+from cloud_connect_relay.api.call_specs import spec_for, target_for
 from cloud_connect_relay.api.record_parameters import (
     dry_run_of,
     list_params,
@@ -19,7 +19,6 @@ from cloud_connect_relay.api.request_body import read_object, read_records
 from cloud_connect_relay.api.row_text import LineCounter, RowJoiner
 from cloud_connect_relay.api.security import Principal, require, services
 from cloud_connect_relay.calls.idempotency import canonical, fingerprint, required_key, seed_of
-from cloud_connect_relay.calls.spec import CallSpec
 from cloud_connect_relay.services import Services
 
 if TYPE_CHECKING:
@@ -135,15 +134,14 @@ async def list_records(
     datasource_id: str, resource: str, request: Request, principal: Reads, services: Shared
 ) -> Response:
     """Stream the rows of a resource, as one array or, asked for NDJSON, one a line."""
-    spec = CallSpec(
-        subscription_id=principal.subscription_id,
-        key_id=principal.key_id,
+    spec = spec_for(
+        services,
+        principal,
+        request,
         target=await target_for(services, principal, datasource_id),
         operation=Operation.LIST,
         params=list_params(resource, request.query_params.multi_items()),
         resource=resource,
-        timeout=timeout_for(services, request),
-        interactive=interactive_for(request),
     )
     as_lines = _LINES in request.headers.get("Accept", "")
 
@@ -170,15 +168,14 @@ async def show_record(
     services: Shared,
 ) -> Response:
     """Return one record, or the fields of it that were asked for."""
-    spec = CallSpec(
-        subscription_id=principal.subscription_id,
-        key_id=principal.key_id,
+    spec = spec_for(
+        services,
+        principal,
+        request,
         target=await target_for(services, principal, datasource_id),
         operation=Operation.GET,
         params=show_params(resource, record_id, request.query_params.multi_items()),
         resource=resource,
-        timeout=timeout_for(services, request),
-        interactive=interactive_for(request),
     )
 
     async def run(reply: Reply) -> None:
@@ -267,9 +264,10 @@ class _Write:
         key = await self._key()
         params = resource_params(resource, record_id, pairs)
         body, document = await self._body(operation)
-        spec = CallSpec(
-            subscription_id=self.principal.subscription_id,
-            key_id=self.principal.key_id,
+        spec = spec_for(
+            services,
+            self.principal,
+            request,
             target=await target_for(services, self.principal, datasource_id),
             operation=operation,
             params=params,
@@ -277,8 +275,6 @@ class _Write:
             headers=(("content-type", _JSON),) if body else (),
             writes=True,
             body=body,
-            timeout=timeout_for(services, request),
-            interactive=interactive_for(request),
         )
         if key is not None:
             spec = replace(
@@ -325,17 +321,16 @@ class _Write:
         """Return the response that tells what the write would change."""
         services = self.services
         body, _ = await self._body(operation)
-        spec = CallSpec(
-            subscription_id=self.principal.subscription_id,
-            key_id=self.principal.key_id,
+        spec = spec_for(
+            services,
+            self.principal,
+            self.request,
             target=await target_for(services, self.principal, datasource_id),
             operation=Operation.DRY_RUN,
             params={**params, "verb": operation.value.partition(".")[2]},
             resource=params["resource"],
             headers=(("content-type", _JSON),) if body else (),
             body=body,
-            timeout=timeout_for(services, self.request),
-            interactive=interactive_for(self.request),
         )
 
         async def answer_with(reply: Reply) -> None:
