@@ -148,14 +148,14 @@ class _Run:
             )
         except CloudConnectError as error:
             log.error("result_not_journaled", call_id=self.call_id, reason=error.message)  # noqa: TRY400 - the reason says all
-            answer = failed(
-                OutcomeUnknownError(
-                    f"The call ended ({outcome.value}), but its result could not be recorded: "
-                    f"{error.message}"
+            # Of one that did not go out the journal says as much without its result.
+            if self.intended or outcome is not Outcome.NOT_EXECUTED:
+                answer = failed(
+                    OutcomeUnknownError(
+                        f"The call ended ({outcome.value}), but its result could not be recorded: "
+                        f"{error.message}"
+                    )
                 )
-                if self.intended
-                else error
-            )
         if not self.answered.done():
             self.answered.set_result(answer)
 

@@ -254,6 +254,23 @@ async def test_without_a_journal_nothing_is_written(
     assert (answer.head.status, answer.head.outcome) == (503, None)
 
 
+async def test_a_disk_that_fills_before_the_first_byte_leaves_the_write_not_executed(
+    agent: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise JournalUnavailableError("Disk full.", outcome=Outcome.UNKNOWN)
+
+    async def refused(*_: object, **__: object) -> None:
+        raise JournalUnavailableError("Disk full.")
+
+    monkeypatch.setattr(agent.journal, "intend", refused)
+    monkeypatch.setattr(agent.journal, "finish", broken)
+    answer = await agent.call(Operation.CREATE, RFIS, b"{}", call_id="one")
+    assert answer.problem.code == "journal_unavailable"
+    assert answer.head.outcome is Outcome.NOT_EXECUTED
+    assert not agent.procore.api.seen
+
+
 async def test_a_result_that_cannot_be_recorded_is_unknown(
     agent: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
