@@ -1,5 +1,6 @@
 """What becomes of a journal whose files are not what was written."""
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -216,6 +217,33 @@ async def test_two_damaged_journals_of_one_second_are_both_kept(path: Path) -> N
         accept_loss(path)
     kept = {file.name for file in path.parent.iterdir()}
     assert kept == {f"{path.name}.damaged-19700112T134640Z{end}" for end in ("", "-2")}
+
+
+async def test_a_journal_of_another_version_is_left_to_the_agent_that_knows_it(
+    path: Path,
+) -> None:
+    path.parent.mkdir()
+    async with Journal.open(path) as journal:
+        await journal.receive("call-1", operation="o", fingerprint="f")
+    of_version(path, 9)
+    async with Journal.open(path) as journal:
+        assert not journal.damaged
+        with pytest.raises(JournalUnavailableError, match=r"format 9.*Install") as refused:
+            await journal.receive("call-2", operation="o", fingerprint="f")
+        assert refused.value.outcome is Outcome.NOT_EXECUTED
+        with pytest.raises(JournalUnavailableError, match="format 9"):
+            await journal.find("call-1")
+        assert not journal.vouches_for(age=0.0)
+    assert Damage.read(path) is None
+    of_version(path, opening._VERSION)
+    async with Journal.open(path) as journal:
+        assert await journal.find("call-1") is not None
+        assert journal.problem is None
+
+
+def of_version(path: Path, version: int) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
 
 
 async def test_pages_that_do_not_fit_together_are_damage(path: Path) -> None:

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 _MAX_OWED: Final = 1024  # results that wait in memory for room on the disk
 _ROOM_STEPS: Final = 50  # of making room at a time; the rest has its turn later
 
-_REMEDY: Final = "free some disk space or repair the agent's state folder."
+_REMEDY: Final = "So writes are refused; free some disk space or repair the agent's state folder."
 
 _Deliver = Callable[[], None]
 
@@ -144,7 +144,7 @@ class JournalKeeper:
         """Return the database, opened and settled if need be.
 
         Raises:
-            JournalUnavailableError: If it was found damaged.
+            JournalUnavailableError: If it was found damaged, or another version wrote it.
             JournalDamagedError: If that is found now.
             sqlite3.Error: If it cannot be opened.
             OSError: Likewise.
@@ -185,7 +185,7 @@ class JournalKeeper:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR:
                 self.close()  # it may not know any more what is on the disk
             reason = error.strerror if isinstance(error, OSError) else error  # it names no path
-            self._note(f"The journal cannot be written: {reason}.")
+            self._note(f"The journal cannot be written: {reason}. {_REMEDY}")
 
     def _set_aside(self, reason: str) -> None:
         now = self._clock()
@@ -197,7 +197,8 @@ class JournalKeeper:
                 damage = set_aside(self._path, reason, now=now)
             except OSError as exc:  # it is found damaged again when it is opened again
                 self._note(
-                    f"The journal is damaged ({reason}) and cannot be kept aside: {exc.strerror}."
+                    f"The journal is damaged ({reason}) and cannot be kept aside: {exc.strerror}. "
+                    f"{_REMEDY}"
                 )
                 return
         self.close()
@@ -206,10 +207,7 @@ class JournalKeeper:
         self._note(damage.sentence)
 
     def _refuse(self, job: JournalJob) -> None:
-        sentence = f"{self.problem}"
-        if self.damage is None:
-            sentence += f" So writes are refused; {_REMEDY}"
-        job.refuse(JournalUnavailableError(sentence, outcome=job.outcome))
+        job.refuse(JournalUnavailableError(f"{self.problem}", outcome=job.outcome))
 
     def _note(self, problem: str | None) -> None:
         if problem != self.problem:

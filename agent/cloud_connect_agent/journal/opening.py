@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from cloud_connect.errors import JournalUnavailableError
 from cloud_connect_agent.durable import sync_dir
 from cloud_connect_agent.journal.damage import (
     JournalDamagedError,
@@ -76,6 +77,7 @@ def open_database(path: Path, *, now: float, complete_since: float | None = None
 
     Raises:
         JournalDamagedError: If it is not what was written.
+        JournalUnavailableError: If another version of the agent wrote it.
         sqlite3.Error: If it cannot be used at the moment.
         OSError: Likewise.
     """
@@ -140,8 +142,14 @@ def _check(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if (application, version) != (_APPLICATION, _VERSION):
-        raise JournalDamagedError("it is of another program or version")
+    if application != _APPLICATION:
+        raise JournalDamagedError("it is of another program")
+    if version != _VERSION:  # whole, and known to the agent that wrote it: it stays where it is
+        raise JournalUnavailableError(
+            f"The journal of writes is of format {version}, and this version of the agent knows "
+            f"format {_VERSION}, so writes are refused; reads go on. Install the version of the "
+            "agent that ran on the connector's PC before, or a newer one."
+        )
     until = time.monotonic() + _CHECK_SECONDS
     connection.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
     try:
