@@ -53,6 +53,8 @@ def accesses_of_params(
         return _reads(Selection(resource=resource, scope=params.scope), source)
     if record is not None:
         target = write_target(resource, source, params.scope, record)
+        if operation is Operation.CREATE:
+            return _creations(resource, source, [target], [record])
         return [_access(verb, resource, source, target.get("project_id"))]
     given = ids_of(resource, params.scope, source)
     project = given.get("project_id")
@@ -110,10 +112,11 @@ def _creations(
     targets: Iterable[Target],
     records: Sequence[Mapping[str, object]],
 ) -> list[Access]:
-    """What new records touch; together, one with an ``origin_id`` may change one that is there."""
+    """What new records touch; in a sync, one with an ``origin_id`` may change one that is there."""
     verbs = [Verb.CREATE]
-    together = resource.sync is not None and len(records) > 1
-    if together and any(record.get("origin_id") for record in records):
+    sync = resource.sync
+    synced = sync is not None and (len(records) > 1 or sync.safe_for_create)
+    if synced and any(record.get("origin_id") for record in records):
         verbs.append(Verb.UPDATE)
     projects = dict.fromkeys(target.get("project_id") for target in targets)
     return [_access(verb, resource, source, project) for verb in verbs for project in projects]

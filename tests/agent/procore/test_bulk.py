@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from cloud_connect.calls import Operation
 from cloud_connect.errors import (
     CloudConnectError,
     ConfigurationError,
@@ -317,6 +318,21 @@ async def test_keyed_create_of_a_safe_resource_is_an_upsert(procore: ScriptedPro
         assert (request.method, request.path) == ("PATCH", SYNC_PATH)
         assert isinstance(request.json, dict)
         assert [one["origin_id"] for one in request.json["updates"]] == [ORIGIN]
+
+
+def test_single_upsert_by_an_id_of_its_own_needs_leave_to_change(procore: ScriptedProcore) -> None:
+    record = {**codes(1)[0], "origin_id": "x"}
+    where = params("cost_codes", seed=SEED)
+    executor = executor_of(procore, SAFE)
+    both = [Verb.CREATE, Verb.UPDATE]
+    asked = executor.accesses(Operation.CREATE, where, record)
+    assert [one.verb for one in asked] == both
+    assert [one.verb for one in executor.accesses_of_records(where, [record])] == both
+    query = {"action": "insert", "info": {"name": "cost_codes"}, "records": [record]}
+    found = executor.accesses_of_query(where.source, Query.parse(query))
+    assert [one.verb for one in found] == both
+    plain = executor_of(procore, SYNC).accesses(Operation.CREATE, where, record)
+    assert [one.verb for one in plain] == [Verb.CREATE]
 
 
 async def test_upsert_whose_repeat_cannot_go_out_is_still_in_doubt(
