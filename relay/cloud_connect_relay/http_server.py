@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -29,7 +30,9 @@ class ListenError(CloudConnectError):
 
 def listen_error(host: str, port: int, flag: str, error: OSError) -> ListenError:
     """Return what to tell whoever started the relay."""
-    reason = (error.strerror or str(error)).lower()
+    # Python's own text of a failed bind names the address once more; a lookup's number is negative.
+    number = error.errno or 0
+    reason = (os.strerror(number) if number > 0 else error.strerror or str(error)).lower()
     return ListenError(
         f"Port {port} on {host} cannot be used ({reason}); stop the program that has it, or"
         f" choose another with {flag}."
