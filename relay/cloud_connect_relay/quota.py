@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, NamedTuple
 
+from cloud_connect.errors import InvalidRequestError
+
 __all__ = ["NO_QUOTA", "Quota", "QuotaUse"]
 
 
@@ -39,8 +41,18 @@ class Quota:
         return {name: value for name, value in found.items() if value is not None}
 
     def changed(self, changes: Mapping[str, int | None]) -> "Quota":
-        """Return the quota with some of its bounds set or lifted."""
-        return Quota.of({**self.limits(), **changes})
+        """Return the quota with some of its bounds set or lifted.
+
+        Raises:
+            InvalidRequestError: If one of them would bound nothing.
+        """
+        changed = Quota.of({**self.limits(), **changes})
+        if changed.burst is not None and changed.per_second is None:
+            raise InvalidRequestError(
+                "A burst bounds nothing without a rate: give --quota-per-second, too, or lift it"
+                " with --quota-burst none."
+            )
+        return changed
 
 
 NO_QUOTA: Final = Quota()

@@ -28,7 +28,7 @@ _UNITS: Final = {"": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 _LIFTED: Final = "none"
 _QUOTAS: Final = {
     "per_second": "Calls that may begin in a second.",
-    "burst": "Calls that may begin at once; otherwise what a second allows.",
+    "burst": "Calls that may begin at once, beside a rate; otherwise what a second allows.",
     "running": "Calls that may run at the same time.",
     "bytes_per_minute": "Bytes that calls may move in a minute, such as 50MiB.",
     "bytes_per_day": "Bytes that calls may move in a day, such as 10GiB.",

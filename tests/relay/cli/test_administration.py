@@ -85,13 +85,26 @@ def test_subscription_may_let_writes_do_without_a_key(initialised: Commands) -> 
 
 
 def test_quota_of_a_key_is_set_changed_and_lifted(initialised: Commands) -> None:
-    made = initialised.json("key", "create", "--scope", "all", "--quota-burst", "5")
-    assert made["quota"] == {"burst": 5}
+    made = initialised.json("key", "create", "--scope", "all", "--quota-running", "5")
+    assert made["quota"] == {"running": 5}
     changed = initialised.json("key", "update", made["id"], "--quota-bytes-per-minute", "1MiB")
-    assert changed["quota"] == {"burst": 5, "bytes_per_minute": 2**20}
-    assert initialised("key", "update", made["id"], "--quota-burst", "none").status == 0
+    assert changed["quota"] == {"running": 5, "bytes_per_minute": 2**20}
+    assert initialised("key", "update", made["id"], "--quota-running", "none").status == 0
     quotas = {one["id"]: one["quota"] for one in initialised.json("key", "list")["items"]}
     assert quotas[made["id"]] == {"bytes_per_minute": 2**20}
+
+
+def test_burst_without_a_rate_is_refused_as_it_would_bound_nothing(initialised: Commands) -> None:
+    alone = initialised("key", "create", "--scope", "all", "--quota-burst", "5")
+    assert alone.status != 0
+    assert "--quota-per-second" in alone.err
+    both = ("--quota-per-second", "2", "--quota-burst", "5")
+    assert initialised("subscription", "update", "Default", *both).status == 0
+    left = initialised("subscription", "update", "Default", "--quota-per-second", "none")
+    assert left.status != 0
+    assert "--quota-burst none" in left.err
+    (kept,) = initialised.json("subscription", "list")["items"]
+    assert kept["quota"] == {"per_second": 2, "burst": 5}
 
 
 def test_wrong_quota_is_a_usage_error(initialised: Commands) -> None:
