@@ -112,7 +112,8 @@ class CallSettings(_Section):
         max_body_bytes: Largest record or query body; the pass-through has no limit.
         insert_window: Seconds for which the same insert of the platform, without a key, is
             taken for the one that was just answered; 0: only while that one runs.
-        retention: Seconds that idempotency keys and call records are kept.
+        retention: Seconds that call records are kept; at least the 24 hours for which a repeat
+            finds its idempotency key in them.
     """
 
     default_deadline: Seconds = 60
@@ -125,7 +126,7 @@ class CallSettings(_Section):
     max_queued_bytes: int = Field(default=16 * MEBIBYTE, ge=1024)
     max_body_bytes: int = Field(default=100 * MEBIBYTE, ge=1024)
     insert_window: Annotated[float, Field(ge=0, le=60)] = 2
-    retention: Annotated[float, Field(ge=3600)] = 7 * 86_400
+    retention: Annotated[float, Field(ge=86_400)] = 7 * 86_400
 
 
 class LogSettings(_Section):

@@ -73,6 +73,7 @@ def test_wrong_setting_is_named_and_its_value_is_not(
         ("port = ", "not valid TOML"),
         ("data_dir = '/x'", "--data-dir"),
         ("[calls]\nmax = 1", "calls.max"),
+        ("[calls]\nretention = 3600", "calls.retention"),  # keys are bound for a day
     ],
 )
 def test_wrong_file_is_refused(tmp_path: Path, text: str, reason: str) -> None:
