@@ -25,14 +25,14 @@ _MOST_NAMED: Final = 5  # connectors in one sentence
 
 def serves(target: "Target", connector: "Connector") -> bool:
     """Whether *connector* may run the calls of *target*, connected or not."""
-    return connector.flag is not ConnectorFlag.REVOKED and _chosen(
-        target, connector.id, group=connector.group, hosted=connector.hosted
+    return connector.flag is not ConnectorFlag.REVOKED and target.includes(
+        connector.id, group=connector.group, hosted=connector.hosted
     )
 
 
 def serves_live(target: "Target", live: "LiveSession") -> bool:
     """Whether the connector of *live* may run the calls of *target*."""
-    return _chosen(target, live.connector_id, group=live.group, hosted=live.hosted)
+    return target.includes(live.connector_id, group=live.group, hosted=live.hosted)
 
 
 def expected(
@@ -100,14 +100,6 @@ def did_not_come(
     named = _names(connectors) or "the connector"
     return _offline(
         target, f"{named}{heard} did not come back within the {waited:.1f} s that the call waited"
-    )
-
-
-def _chosen(target: "Target", connector_id: str, *, group: str | None, hosted: bool) -> bool:
-    if target.hosted:
-        return hosted
-    return connector_id in target.connector_ids or (
-        target.group is not None and group == target.group
     )
 
 

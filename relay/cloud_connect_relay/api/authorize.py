@@ -207,20 +207,10 @@ async def _narrowed(
     Raises:
         InvalidRequestError: If it is none of the data source's.
     """
-    for connector in await services.storage.of(subscription_id).connectors.list():
-        if connector.id == connector_id and (
-            connector_id in target.connector_ids
-            or (target.hosted and connector.hosted)
-            or (target.group is not None and connector.group == target.group)
-        ):
-            return Target(
-                datasource_id=target.datasource_id,
-                connector_ids=(connector_id,),
-                group=None,
-                hosted=False,
-                source=target.source,
-            )
-    raise InvalidRequestError("connectorId: it is none of the data source's connectors.")
+    found = await services.storage.of(subscription_id).connectors.get(connector_id)
+    if found is None or not target.includes(found.id, group=found.group, hosted=found.hosted):
+        raise InvalidRequestError("connectorId: it is none of the data source's connectors.")
+    return target.only(connector_id)
 
 
 def _checked_url(text: bytes, callback: str) -> tuple[str, str]:

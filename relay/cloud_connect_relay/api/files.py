@@ -329,10 +329,7 @@ class _Caller:
         """
         if connector_id is None:
             return self
-        target = dataclasses.replace(
-            self.target, connector_ids=(connector_id,), group=None, hosted=False
-        )
-        return dataclasses.replace(self, target=target)
+        return dataclasses.replace(self, target=self.target.only(connector_id))
 
     async def upload(
         self, intake: Intake, params: dict[str, Any]

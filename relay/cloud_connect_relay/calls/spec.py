@@ -1,7 +1,7 @@
 """What a call is to do, complete and checked, before it is admitted."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -28,6 +28,18 @@ class Target:
     group: str | None
     hosted: bool
     source: Mapping[str, Any]
+
+    def includes(self, connector_id: str, *, group: str | None, hosted: bool) -> bool:
+        """Whether a connector of that id, in that group, is one of those that may run them."""
+        if self.hosted:
+            return hosted
+        return connector_id in self.connector_ids or (
+            self.group is not None and group == self.group
+        )
+
+    def only(self, connector_id: str) -> "Target":
+        """Return the same on that connector and no other, whichever it is."""
+        return replace(self, connector_ids=(connector_id,), group=None, hosted=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
