@@ -22,6 +22,7 @@ from cloud_connect.errors import (
     QuotaExceededError,
     SourceUnavailableError,
 )
+from cloud_connect_relay.api.agent_words import understood
 from cloud_connect_relay.api.call_specs import spec_for, target_for
 from cloud_connect_relay.api.security import Principal, require, services, source_of
 from cloud_connect_relay.calls.spec import CallSpec, Target
@@ -193,10 +194,7 @@ async def _redeem(services: Services, begun: BegunAuthorization, body: RedeemBod
     )
     async with services.calls.read(spec) as answer:
         text = await answer.collect(max_bytes=_MAX_ANSWER_BYTES)
-    try:
-        return RedeemAnswer.model_validate_json(text)
-    except ValidationError as error:
-        raise SourceUnavailableError("The connector's answer is not understood.") from error
+    return understood(RedeemAnswer, text)
 
 
 async def _narrowed(
@@ -219,13 +217,15 @@ def _checked_url(text: bytes, callback: str) -> tuple[str, str]:
     Raises:
         SourceUnavailableError: If it is no address of a sign-in that comes back here.
     """
+    url = understood(AuthorizeAnswer, text).authorize_url
     try:
-        url = AuthorizeAnswer.model_validate_json(text).authorize_url
         parts = urlsplit(url)
         query = parse_qs(parts.query, max_num_fields=50)
         host = parts.hostname
-    except (ValidationError, ValueError) as error:
-        raise SourceUnavailableError("The connector's answer is not understood.") from error
+    except ValueError as error:
+        raise SourceUnavailableError(
+            "The connector's answer is no address to sign in at."
+        ) from error
     secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host or ""))
     states = query.get("state", [])
     if not secure or query.get("redirect_uri") != [callback] or len(states) != 1:

@@ -1,10 +1,10 @@
 """The platform's own calls of a data source: ``test``, ``tree`` and ``query``."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from cloud_connect.calls import Operation
@@ -13,9 +13,9 @@ from cloud_connect.errors import (
     DataSourceIncompleteError,
     ErrorCode,
     InvalidRequestError,
-    SourceUnavailableError,
 )
 from cloud_connect.query import is_dry_run
+from cloud_connect_relay.api.agent_words import understood
 from cloud_connect_relay.api.bodies import to_json
 from cloud_connect_relay.api.call_response import (
     CallResponse,
@@ -36,7 +36,6 @@ from cloud_connect_relay.services import Services
 from cloud_connect_relay.storage.datasources import DataSourceStatus
 
 if TYPE_CHECKING:
-    from cloud_connect_relay.calls.answer import Answer
     from cloud_connect_relay.storage.datasources import DataSource
 
 __all__ = ["router"]
@@ -82,9 +81,6 @@ class _Tree(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     items: list[Any]
-
-
-_Told = TypeVar("_Told", _TestAnswer, _Tree)
 
 
 _RESULT: Final = {
@@ -161,7 +157,7 @@ async def test_connection(
     async def run(reply: Reply) -> None:
         try:
             async with services.calls.read(spec) as answer:
-                told = await _told(_TestAnswer, answer, max_bytes=_MAX_TEST_BYTES)
+                told = understood(_TestAnswer, await answer.collect(max_bytes=_MAX_TEST_BYTES))
         except CloudConnectError as error:
             if error.code not in _NATIVE:
                 await _keep(services, source, success=False, message=error.message)
@@ -203,7 +199,7 @@ async def tree(
 
     async def run(reply: Reply) -> None:
         async with services.calls.read(spec) as answer:
-            told = await _told(_Tree, answer, max_bytes=_MAX_TREE_BYTES)
+            told = understood(_Tree, await answer.collect(max_bytes=_MAX_TREE_BYTES))
         document = {"success": True, "message": "", "items": told.items}
         headers = answer_headers(answer, media_type="application/json")
         await reply.whole(200, headers, to_json(document))
@@ -286,14 +282,6 @@ def _table_of(document: dict[str, Any]) -> str | None:
     info = document.get("info")
     name = info.get("name") if isinstance(info, dict) else None
     return name[:64] if isinstance(name, str) else None
-
-
-async def _told(model: type[_Told], answer: "Answer", *, max_bytes: int) -> _Told:
-    """Read the agent's whole answer; another company's machine wrote it, so it is checked."""
-    try:
-        return model.model_validate_json(await answer.collect(max_bytes=max_bytes))
-    except ValidationError as error:
-        raise SourceUnavailableError("The connector's answer is not understood.") from error
 
 
 async def _keep(services: Services, source: "DataSource", *, success: bool, message: str) -> None:

@@ -3,11 +3,11 @@
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 from starlette.responses import Response
 
 from cloud_connect.calls import Operation
-from cloud_connect.errors import SourceUnavailableError
+from cloud_connect_relay.api.agent_words import understood
 from cloud_connect_relay.api.call_response import CallResponse, Reply, json_headers
 from cloud_connect_relay.api.call_specs import spec_for, target_for
 from cloud_connect_relay.api.security import Principal, require, services
@@ -71,16 +71,8 @@ async def drift(
 
     async def run(reply: Reply) -> None:
         async with shared.calls.read(spec) as answer:
-            report = _read(await answer.collect(max_bytes=_MAX_BYTES))
+            report = understood(_Drift, await answer.collect(max_bytes=_MAX_BYTES))
             answer.rows = len(report.items)
         await reply.whole(200, json_headers(answer), report.model_dump_json().encode())
 
     return CallResponse(run)
-
-
-def _read(body: bytes) -> _Drift:
-    """Check the agent's report; another company's machine wrote it."""
-    try:
-        return _Drift.model_validate_json(body)
-    except ValidationError as error:
-        raise SourceUnavailableError("The connector's answer is not understood.") from error
