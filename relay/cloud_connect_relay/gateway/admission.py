@@ -8,6 +8,7 @@ __all__ = ["Admission", "PendingSocket"]
 
 _CHANCE: Final = 1.0  # seconds that a socket may wait before a newcomer may take its place
 
+_BURST: Final = 0.1  # of a second's handshakes that may begin at once, on top of that second's
 _LONGEST_QUEUE: Final = 60.0  # seconds; whoever came later shares the last turn
 
 
@@ -28,7 +29,7 @@ class Admission:
     Args:
         max_pending: Sockets of this node that have not authenticated yet.
         max_pending_per_source: The same, of one address; ``None`` if a proxy hides them all.
-        handshakes_per_second: Also how many may begin at once.
+        handshakes_per_second: In no second do more than a tenth on top of them begin.
     """
 
     def __init__(
@@ -46,7 +47,8 @@ class Admission:
         # Insertion order is the order of arrival.
         self._pending: Final[dict[PendingSocket, tuple[str, float]]] = {}
         self._by_source: Final[dict[str, dict[PendingSocket, float]]] = {}
-        self._allowance = handshakes_per_second
+        self._burst: Final = max(1.0, handshakes_per_second * _BURST)
+        self._allowance = self._burst
         self._refilled = clock()
         self._next_turn = clock()
 
@@ -86,7 +88,7 @@ class Admission:
         Everybody who is sent away gets a turn of his own, so that a herd comes back as a queue.
         """
         now = self._clock()
-        self._allowance = min(self._rate, self._allowance + (now - self._refilled) * self._rate)
+        self._allowance = min(self._burst, self._allowance + (now - self._refilled) * self._rate)
         self._refilled = now
         if self._allowance >= 1:
             self._allowance -= 1
