@@ -9,7 +9,7 @@ import pytest
 from cloud_connect.calls import MAX_RESULTS, Operation, ReportedResults, ResultsAnswer
 from cloud_connect.errors import Outcome, QuotaExceededError, TunnelClosedError
 from cloud_connect.exchange import Exchange
-from cloud_connect.session import Role, Session
+from cloud_connect.session import Handler, Role, Session
 from cloud_connect.tunnel import Problem, ResponseHead
 from cloud_connect.tunnel.heads import encode_head
 from cloud_connect_agent import outbox
@@ -64,8 +64,8 @@ async def finish(journal: Journal, call_id: str, **more: Any) -> None:
 
 
 @asynccontextmanager
-async def telling(journal: Journal, relay: Relay) -> AsyncIterator[None]:
-    """Run an outbox over a session with *relay*."""
+async def telling(journal: Journal, relay: Handler) -> AsyncIterator[Session]:
+    """Run an outbox over a session with *relay*; yields the agent's end."""
     near, far = link_pair()
     session = Session(near, role=Role.AGENT)
 
@@ -79,7 +79,7 @@ async def telling(journal: Journal, relay: Relay) -> AsyncIterator[None]:
             tasks.create_task(Session(far, role=Role.RELAY, handler=relay).run()),
             tasks.create_task(tell()),
         ]
-        yield
+        yield session
         for task in running:
             task.cancel()
 
@@ -193,24 +193,10 @@ async def test_a_relay_that_does_not_answer_costs_no_stream(
         asked.append(exchange.stream_id)
         await asyncio.Event().wait()
 
-    near, far = link_pair()
-    session = Session(near, role=Role.AGENT)
     await finish(journal, "call-1")
-
-    async def tell() -> None:
-        with suppress(TunnelClosedError):
-            await Outbox(journal).run(session)
-
-    async with asyncio.TaskGroup() as tasks:
-        running = [
-            tasks.create_task(session.run()),
-            tasks.create_task(Session(far, role=Role.RELAY, handler=silent).run()),
-            tasks.create_task(tell()),
-        ]
+    async with telling(journal, silent) as session:
         await until(lambda: len(asked) >= 3)
         assert session.in_flight <= 2
-        for task in running:
-            task.cancel()
 
 
 async def test_a_session_without_room_is_tried_again(journal: Journal) -> None:
