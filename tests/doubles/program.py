@@ -19,6 +19,7 @@ __all__ = [
     "ProgramFailedError",
     "Usage",
     "command",
+    "cpu_seconds",
     "running",
     "usage_of",
     "wrong_clock",
@@ -62,6 +63,15 @@ def usage_of(pid: int) -> Usage:
         descriptors=sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()),
         threads=int(status["Threads"]),
     )
+
+
+def cpu_seconds(*pids: int) -> float:
+    """Return what processes have used of the CPU so far, in user and kernel."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def wrong_clock(offset: str) -> dict[str, str]:

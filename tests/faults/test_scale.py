@@ -17,7 +17,8 @@ from websockets.exceptions import ConnectionClosed
 from cloud_connect.handshake import AgentCredentials, AgentHandshake
 from cloud_connect.signing import SigningKey
 from doubles.fleet import Fleet, Member, fleet
-from doubles.program import usage_of
+from doubles.hammer import p99
+from doubles.program import cpu_seconds, usage_of
 from doubles.raw_agent import SUBPROTOCOLS
 
 pytestmark = pytest.mark.timeout(1500)
@@ -25,16 +26,6 @@ pytestmark = pytest.mark.timeout(1500)
 MIB = 1024 * 1024
 PER_SUBSCRIPTION = 100
 AGENTS = int(os.environ.get("CLOUD_CONNECT_SOAK_AGENTS", "10000"))
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def p99(took: list[float]) -> float:
-    return sorted(took)[min(len(took) - 1, int(len(took) * 0.99))]
 
 
 async def settled(pid: int) -> int:

@@ -1,6 +1,5 @@
 """A network that delivers one byte per segment changes nothing but the time that it takes."""
 
-import os
 import time
 from pathlib import Path
 from typing import Final
@@ -8,29 +7,19 @@ from typing import Final
 import pytest
 
 from doubles.checker import check
-from doubles.program import Program
+from doubles.program import cpu_seconds
 from doubles.world import World, open_world
 
 pytestmark = pytest.mark.timeout(120)
 
 READS: Final = 20
 MOST_CPU: Final = 10.0  # times what the same takes on a whole network
-TICKS: Final = os.sysconf("SC_CLK_TCK")
-
-
-def cpu_seconds(*programs: Program) -> float:
-    """What the processes have used so far, in user and kernel."""
-    total = 0
-    for program in programs:
-        fields = Path(f"/proc/{program.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / TICKS
 
 
 async def run(world: World, name: str) -> tuple[list[object], float, float]:
     """Read and write; return what came back, the CPU seconds of both ends, and the time."""
     caller = world.callers[0]
-    ends = (world.relay, world.agent.program)
+    ends = (world.relay.pid, world.agent.program.pid)
     before, began = cpu_seconds(*ends), time.monotonic()
     found: list[object] = []
     for _ in range(READS):

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from doubles.hammer import p99
 from doubles.program import usage_of
 from doubles.world import World, open_world, rows, until
 
@@ -45,10 +46,6 @@ async def small_calls(client: httpx.AsyncClient, base: str, *, seconds: float) -
         assert answer.status_code == 200, answer.text
         await asyncio.sleep(0.01)
     return sorted(took)
-
-
-def p99(took: list[float]) -> float:
-    return took[min(len(took) - 1, int(len(took) * 0.99))]
 
 
 @asynccontextmanager
