@@ -22,7 +22,8 @@ from cloud_connect_agent.procore.files.holding import HeldFiles
 from cloud_connect_agent.procore.files.spool import Spool, SpooledFile
 from cloud_connect_agent.procore.files.steps import NewFile
 from doubles.agent_bench import Answered, Bench, bench
-from doubles.fake_procore import Reply, until
+from doubles.fake_procore import Reply
+from doubles.waiting import until
 
 FILE = bytes(range(256)) * 1000
 NAMED = {

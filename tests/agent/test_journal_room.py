@@ -18,7 +18,7 @@ from cloud_connect_agent.journal import (
     keeper,
 )
 from cloud_connect_agent.journal.database import Database
-from doubles.fake_procore import until
+from doubles.waiting import until
 
 BODY = b"x" * 100_000
 

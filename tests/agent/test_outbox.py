@@ -15,8 +15,8 @@ from cloud_connect.tunnel.heads import encode_head
 from cloud_connect_agent import outbox
 from cloud_connect_agent.journal import Journal
 from cloud_connect_agent.outbox import Outbox
-from doubles.fake_procore import until
 from doubles.memory_link import link_pair
+from doubles.waiting import until
 
 
 class Relay:

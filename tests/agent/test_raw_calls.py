@@ -11,7 +11,8 @@ from cloud_connect.calls import Operation
 from cloud_connect.errors import Outcome
 from cloud_connect.tunnel import ResetCode
 from doubles.agent_bench import Bench, bench
-from doubles.fake_procore import Reply, Seen, until
+from doubles.fake_procore import Reply, Seen
+from doubles.waiting import until
 
 
 @pytest.fixture

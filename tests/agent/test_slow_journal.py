@@ -10,7 +10,7 @@ import pytest
 from cloud_connect.calls import Operation
 from cloud_connect.errors import Outcome
 from doubles.agent_bench import Bench, bench
-from doubles.fake_procore import until
+from doubles.waiting import until
 
 RFIS = {"resource": "rfis"}
 

@@ -15,7 +15,8 @@ from cloud_connect.errors import (
 )
 from cloud_connect_agent.journal import JournalState
 from doubles.agent_bench import Bench, bench
-from doubles.fake_procore import Reply, until
+from doubles.fake_procore import Reply
+from doubles.waiting import until
 
 RFIS = {"resource": "rfis"}
 CREATED = Reply(status=201, body={"id": 7})

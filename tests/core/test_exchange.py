@@ -10,8 +10,9 @@ from cloud_connect.errors import (
 )
 from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import Multiplexer, ResetCode, ResponseHead, Trailers
-from doubles.session_pair import session_pair, until
+from doubles.session_pair import session_pair
 from doubles.tunnel_pair import GET_PROJECTS, OK
+from doubles.waiting import until
 
 
 async def echo(exchange: Exchange) -> None:

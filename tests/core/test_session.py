@@ -13,8 +13,9 @@ from cloud_connect.exchange import Exchange
 from cloud_connect.session import Role, Session, SessionSettings
 from cloud_connect.tunnel import Limits, RequestHead, ResetCode
 from doubles.memory_link import link_pair
-from doubles.session_pair import session_pair, until
+from doubles.session_pair import session_pair
 from doubles.tunnel_pair import GET_PROJECTS, OK
+from doubles.waiting import until
 
 
 async def answer(exchange: Exchange) -> None:

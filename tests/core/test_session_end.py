@@ -16,8 +16,9 @@ from cloud_connect.exchange import Exchange
 from cloud_connect.session import Role, Session, SessionSettings
 from cloud_connect.tunnel import Frame, FrameType, GoAwayCode, ResetCode
 from doubles.memory_link import MemoryLink, link_pair
-from doubles.session_pair import SessionPair, session_pair, until
+from doubles.session_pair import SessionPair, session_pair
 from doubles.tunnel_pair import GET_PROJECTS, OK
+from doubles.waiting import until
 
 
 async def answer(exchange: Exchange) -> None:

@@ -13,8 +13,8 @@ from cloud_connect.errors import StreamResetError, TunnelClosedError
 from cloud_connect.exchange import Exchange
 from cloud_connect.session import Role, Session
 from cloud_connect.tunnel import MAX_MESSAGE_BYTES, ResetCode, Trailers
-from doubles.session_pair import until
 from doubles.tunnel_pair import GET_PROJECTS, OK
+from doubles.waiting import until
 
 
 @asynccontextmanager

@@ -62,13 +62,6 @@ class Reply:
 Answer = Callable[[Seen], Reply | Awaitable[Reply]]
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something to become true."""
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 class FakeHost:
     """One origin."""
 

@@ -14,7 +14,7 @@ POLL_INTERVAL: Final = 0.05  # seconds between looks
 
 
 async def until(
-    holds: Callable[[], Awaitable[bool]], *, within: float, what: str = "the condition"
+    holds: Callable[[], Awaitable[bool]], *, within: float = 20.0, what: str = "the condition"
 ) -> float:
     """Wait until *holds* says so; return the seconds that it took."""
     begin = time.monotonic()

@@ -1,7 +1,7 @@
 """A relay's and an agent's session over links in memory, running until the test ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from cloud_connect.errors import TunnelError
 from cloud_connect.session import Handler, Role, Session, SessionSettings
 from doubles.memory_link import MemoryLink, link_pair
 
-__all__ = ["SessionPair", "session_pair", "until"]
+__all__ = ["SessionPair", "session_pair"]
 
 
 @dataclass
@@ -22,13 +22,6 @@ class SessionPair:
     agent_link: MemoryLink
     relay_run: asyncio.Task[TunnelError | None]
     agent_run: asyncio.Task[TunnelError | None]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 async def _run(session: Session) -> TunnelError | None:

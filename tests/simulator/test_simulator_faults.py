@@ -8,17 +8,16 @@ import httpx
 import pytest
 
 from doubles.simulator_process import COMPANY, Simulator
+from doubles.waiting import until_seen
 
 ME = "/rest/v1.0/me"
 VENDORS = "/rest/v1.0/vendors"
 BODY = {"company_id": COMPANY, "vendor": {"name": "Once"}}
 
 
-def until(check: Any, seconds: float = 5.0) -> None:
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+def until_disconnected(simulator: Simulator, **query: str) -> None:
+    """Wait until the last request's client has gone, as far as the simulator knows."""
+    until_seen(lambda: simulator.requests(**query)[-1]["ended"] == "disconnected")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +79,7 @@ def test_hanging_ends_when_the_caller_leaves(
     simulator.fault("hang", method="POST", after_execute=after_execute)
     with pytest.raises(httpx.ReadTimeout):
         api.post(VENDORS, json=BODY, timeout=0.2)
-    until(lambda: simulator.requests(method="POST", origin="api")[-1]["ended"] == "disconnected")
+    until_disconnected(simulator, method="POST", origin="api")
     assert len(simulator.ledger()) == int(after_execute)
 
 
@@ -101,7 +100,7 @@ def test_first_byte_can_be_slow_before_or_after_the_commit(
         )
         thread = threading.Thread(target=lambda: api.post(VENDORS, json=BODY))
         thread.start()
-        until(lambda: simulator.requests(method="POST"))
+        until_seen(lambda: simulator.requests(method="POST"))
         assert len(simulator.ledger()) == executed
         thread.join()
         assert len(simulator.ledger()) == 1
@@ -113,7 +112,7 @@ def test_write_is_not_executed_when_the_caller_left_before(
     simulator.fault({"kind": "slow_first_byte", "seconds": 5}, method="POST")
     with pytest.raises(httpx.ReadTimeout):
         api.post(VENDORS, json=BODY, timeout=0.1)
-    until(lambda: simulator.requests(method="POST", origin="api")[-1]["ended"] == "disconnected")
+    until_disconnected(simulator, method="POST", origin="api")
     assert simulator.ledger() == []
 
 
@@ -131,11 +130,11 @@ def test_body_can_be_slow_cut_short_or_endless(simulator: Simulator, api: httpx.
     with api.stream("GET", ME) as response:
         pieces = response.iter_raw(1000)
         assert [len(next(pieces)) for _ in range(5)] == [1000] * 5
-    until(lambda: simulator.requests()[-1]["ended"] == "disconnected")
+    until_disconnected(simulator)
     simulator.fault({"kind": "slow_body", "seconds": 5}, times=1)
     with api.stream("GET", ME) as response:
         next(response.iter_raw(1))
-    until(lambda: simulator.requests()[-1]["ended"] == "disconnected")
+    until_disconnected(simulator)
 
 
 def test_connection_can_be_closed_after_a_proper_answer(

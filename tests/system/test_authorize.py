@@ -4,7 +4,6 @@ import asyncio
 import html
 import json
 import re
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -15,17 +14,12 @@ import pytest
 from cloud_connect_agent.paths import AgentPaths
 from cloud_connect_agent.vault import open_vault
 from cloud_connect_relay.demo import Ensemble, start_ensemble
+from doubles.observing import until
 from system.conftest import cli
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
 
 ENVIRONMENT = "developer-sandbox"
-
-
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
-        while not await holds():
-            await asyncio.sleep(0.05)
 
 
 async def datasource(ensemble: Ensemble) -> str:

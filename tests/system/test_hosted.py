@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from cloud_connect_relay.demo.ensemble import ENVIRONMENT
+from doubles.waiting import until_seen
 from system.conftest import Running, cli
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
@@ -30,13 +31,6 @@ def told(module: str, *arguments: str, stdin: str = "") -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     said: dict[str, Any] = json.loads(done.stdout) if done.stdout.strip() else {}
     return said
-
-
-def until(holds: Callable[[], bool], *, within: float) -> None:
-    end = time.monotonic() + within
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def enrolled(running: Running, home: Path) -> str:
@@ -118,7 +112,7 @@ def test_hosted_connector_runs_what_does_not_use_cloud_connect(
     home = tmp_path / "hosted"
     hosted = enrolled(running, home)
     with agent_at(home):
-        until(lambda: status(hosted) == "online", within=40)
+        until_seen(lambda: status(hosted) == "online", within=40)
         listed = {one["id"]: one["hosted"] for one in api.get("/api/connectors").json()["items"]}
         assert (listed[hosted], listed[pc]) == (True, False)
         tested = api.post(f"{base}/test").json()
@@ -129,6 +123,6 @@ def test_hosted_connector_runs_what_does_not_use_cloud_connect(
         assert ran_on() == pc
         api.put(base, json={"useConnector": False})
         assert ran_on() == hosted
-    until(lambda: status(hosted) == "offline", within=20)
+    until_seen(lambda: status(hosted) == "offline", within=20)
     assert api.delete(f"/api/connectors/{hosted}").status_code == 204
     assert api.post(f"{base}/query", json=QUERY).json()["message"] == NONE

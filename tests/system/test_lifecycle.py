@@ -15,15 +15,10 @@ import pytest
 
 from cloud_connect_relay.demo import Ensemble, start_ensemble
 from cloud_connect_relay.demo.processes import program, run_program
+from doubles.observing import until
 from system.conftest import cli
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
-
-
-async def until(holds: Callable[[], Awaitable[bool]], *, within: float = 20) -> None:
-    async with asyncio.timeout(within):
-        while not await holds():
-            await asyncio.sleep(0.05)
 
 
 async def datasource(ensemble: Ensemble) -> str:

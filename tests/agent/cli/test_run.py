@@ -6,8 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,9 @@ from cloud_connect_agent.control import AgentNotRunningError, ask
 from cloud_connect_agent.paths import AgentPaths
 from cloud_connect_agent.pausing import Pause
 from doubles.browser_login import ENVIRONMENT
+from doubles.waiting import until_seen
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
-
-
-def until(holds: Callable[[], bool], *, within: float = 20.0) -> None:
-    deadline = time.monotonic() + within
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def status_of(home: Path) -> dict[str, Any]:
@@ -53,7 +46,9 @@ class Agent:
             )
 
     def wait_for(self, state: str) -> dict[str, Any]:
-        until(lambda: self.process.poll() is not None or status_of(self.home)["state"] == state)
+        until_seen(
+            lambda: self.process.poll() is not None or status_of(self.home)["state"] == state
+        )
         assert self.process.poll() is None, self.log.read_text()
         return status_of(self.home)
 
@@ -79,7 +74,7 @@ def agent(home: Path, connector_id: str, tmp_path: Path) -> Iterator[Agent]:
 def test_a_connected_agent_shows_its_round_trip(
     agent: Agent, cli: Cli, relay: Relay, connector_id: str
 ) -> None:
-    until(lambda: status_of(agent.home)["last_round_trip_ms"] is not None)
+    until_seen(lambda: status_of(agent.home)["last_round_trip_ms"] is not None)
     ended = cli("status", "--json")
     assert ended.status == 0
     document = ended.document
@@ -106,7 +101,7 @@ def test_it_stops_in_order(agent: Agent, cli: Cli, relay: Relay, connector_id: s
     ended = cli("status", "--json")
     assert ended.status == 4
     assert ended.document["state"] == "stopped"
-    until(lambda: relay.status_of(connector_id) == "offline")
+    until_seen(lambda: relay.status_of(connector_id) == "offline")
 
 
 def test_ctrl_c_stops_it_in_order_too(agent: Agent) -> None:
@@ -145,7 +140,7 @@ def test_app_and_login_take_effect_at_once(
     assert cli("procore", "login", "--environment", ENVIRONMENT).status == 0
     assert status_of(agent.home)["procore"][0]["state"] == "ready"
     assert "signed in" in cli("status").output
-    until(
+    until_seen(
         lambda: (
             relay.api.get(f"/api/connectors/{connector_id}").json()["procore"][0]["state"]
             == "ready"
@@ -159,11 +154,11 @@ def test_settings_that_are_wrong_are_told_and_change_nothing(
     before = (home / "agent.toml").read_text()
     (home / "agent.toml").write_text(before + "nmae = 1\n")
     agent.process.send_signal(signal.SIGHUP)
-    until(lambda: bool(status_of(home)["problems"]))
+    until_seen(lambda: bool(status_of(home)["problems"]))
     assert "nmae" in cli("status").output
     (home / "agent.toml").write_text(before)
     agent.process.send_signal(signal.SIGHUP)
-    until(lambda: not status_of(home)["problems"])
+    until_seen(lambda: not status_of(home)["problems"])
     assert status_of(home)["connected"]
 
 
@@ -171,11 +166,11 @@ def test_a_pause_is_known_at_the_relay(
     agent: Agent, cli: Cli, relay: Relay, connector_id: str
 ) -> None:
     assert cli("pause", "--for", "10m", "--json").document == {"paused": True, "seconds": 600.0}
-    until(lambda: relay.status_of(connector_id) == "paused")
+    until_seen(lambda: relay.status_of(connector_id) == "paused")
     assert "paused" in cli("status").output
     assert agent.process.poll() is None
     assert cli("resume", "--json").document == {"paused": False}
-    until(lambda: relay.status_of(connector_id) == "online")
+    until_seen(lambda: relay.status_of(connector_id) == "online")
     assert "Paused" in cli("pause").output
     assert "Resumed" in cli("resume").output
 
@@ -190,7 +185,7 @@ def test_a_changed_policy_is_told_to_the_relay(
         listed = relay.api.get(f"/api/connectors/{connector_id}").json()
         return bool(listed["policy"].get("mode") == "read-only")
 
-    until(told)
+    until_seen(told)
 
 
 def test_the_log_is_shown_readably(agent: Agent, cli: Cli) -> None:
@@ -234,7 +229,7 @@ def test_the_log_is_followed(agent: Agent, home: Path, cli: Cli) -> None:
 
         reader = threading.Thread(target=read)
         reader.start()
-        until(lambda: cli("resume").status == 0 and found.wait(0.5), within=30)
+        until_seen(lambda: cli("resume").status == 0 and found.wait(0.5), within=30)
         follower.send_signal(signal.SIGINT)
         assert follower.wait(20) == 0
         reader.join()
@@ -293,7 +288,7 @@ def test_a_relay_that_is_gone_is_offline_with_a_reason(
     )
     agent = Agent(home, tmp_path / "agent.stderr")
     try:
-        until(lambda: bool(status_of(home).get("error")))
+        until_seen(lambda: bool(status_of(home).get("error")))
         ended = cli("status")
         assert ended.status == 4
         assert "Reason" in ended.output

@@ -20,7 +20,8 @@ from cloud_connect.errors import (
 from cloud_connect_agent.procore.bodies import BodyLimits
 from cloud_connect_agent.procore.client import ApiRequest, ApiResponse, ProcoreClient
 from cloud_connect_agent.procore.transport import Timeouts
-from doubles.fake_procore import SANDBOX, SOURCE, FakeProcore, MemoryVault, Reply, until
+from doubles.fake_procore import SANDBOX, SOURCE, FakeProcore, MemoryVault, Reply
+from doubles.waiting import until
 
 ME = ApiRequest(method="GET", path="/rest/v1.0/me")
 CREATE = ApiRequest(method="POST", path="/rest/v1.0/rfis", json={"rfi": {"subject": "x"}})

@@ -12,11 +12,12 @@ from cloud_connect.errors import (
     VaultLockedError,
 )
 from cloud_connect_agent.procore.oauth import Authenticator
-from doubles.fake_procore import SANDBOX, FakeProcore, MemoryVault, Reply, until
+from doubles.fake_procore import SANDBOX, FakeProcore, MemoryVault, Reply
 from doubles.rotating_login import GRANT_NAME as NAME
 from doubles.rotating_login import REFUSED, RotatingLogin, stored
 from doubles.rotating_login import sign_in_by_code as sign_in
 from doubles.signing_in import Clocks, opened
+from doubles.waiting import until
 
 LOST = Reply(drop=True)
 

@@ -13,8 +13,9 @@ from cloud_connect_agent.procore.transport import (
     Timeouts,
 )
 from cloud_connect_agent.tls import client_context
-from doubles.fake_procore import FakeHost, Reply, until
+from doubles.fake_procore import FakeHost, Reply
 from doubles.origins import TARGET, TIMES, get, raw
+from doubles.waiting import until
 
 
 @pytest.fixture

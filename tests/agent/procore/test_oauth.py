@@ -13,8 +13,9 @@ from cloud_connect.errors import (
     SourceUnavailableError,
 )
 from cloud_connect_agent.procore.oauth import Authenticator
-from doubles.fake_procore import SANDBOX, FakeProcore, MemoryVault, Reply, until
+from doubles.fake_procore import SANDBOX, FakeProcore, MemoryVault, Reply
 from doubles.signing_in import Clocks, opened
+from doubles.waiting import until
 
 TOKEN_NAME = "procore-token/developer-sandbox"
 INVALID_CLIENT = Reply(

@@ -11,7 +11,8 @@ from cloud_connect_agent.procore.client import ApiRequest, ProcoreClient
 from cloud_connect_agent.procore.contacts import Contacts
 from cloud_connect_agent.procore.probing import ProcoreProbe
 from cloud_connect_agent.procore.scheduler import Grant
-from doubles.fake_procore import SANDBOX, SOURCE, FakeProcore, MemoryVault, Reply, until
+from doubles.fake_procore import SANDBOX, SOURCE, FakeProcore, MemoryVault, Reply
+from doubles.waiting import until
 
 RFIS = ApiRequest(method="GET", path="/rest/v1.0/rfis")
 DEADLINE = 1e9

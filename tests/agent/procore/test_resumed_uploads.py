@@ -12,9 +12,10 @@ from cloud_connect.calls import Operation
 from cloud_connect.errors import CloudConnectError
 from cloud_connect_agent.procore.files import spool
 from doubles.agent_bench import Answered, Bench, bench
-from doubles.fake_procore import Reply, Seen, until
+from doubles.fake_procore import Reply, Seen
 from doubles.fake_storage import FakeStorage, fake_storage
 from doubles.uploading import Uploading
+from doubles.waiting import until
 
 FILE = bytes(range(256)) * 1600  # 409,600 bytes: five pieces
 FLOWS = pytest.mark.parametrize("flow", ["segmented", "unified"])

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from email.utils import formatdate
 
 import pytest
@@ -54,12 +54,6 @@ class Held:
         slot = self.slots.pop(0)
         self.scheduler.answered(slot, status, said or {})
         self.scheduler.release(slot)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 @pytest.fixture

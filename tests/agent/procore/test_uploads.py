@@ -15,9 +15,10 @@ from cloud_connect.tunnel import ResetCode
 from cloud_connect_agent.policy import Access, Verb
 from cloud_connect_agent.procore.files import spool
 from doubles.agent_bench import Answered, Bench, bench
-from doubles.fake_procore import Reply, until
+from doubles.fake_procore import Reply
 from doubles.fake_storage import FakeStorage, fake_storage
 from doubles.uploading import Uploading
+from doubles.waiting import until
 
 FILE = b"%PDF-1.7\r\n" + bytes(range(256)) * 1000
 NAME = {"filename": 'plan "a".pdf', "content_type": "application/pdf"}

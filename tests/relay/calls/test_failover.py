@@ -1,7 +1,7 @@
 """What a group does for a call whose connector is lost, and what it must not do."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,6 +14,7 @@ from cloud_connect_relay.times import iso_time
 from doubles.call_relay import COMPANY, CallRelay, Connected
 from doubles.memory_link import MemoryLink
 from doubles.scripted_agent import Act, ScriptedAgent, hang, problem, row_lines
+from doubles.waiting import until
 
 SELECT = {"action": "select", "info": {"name": "rfis"}}
 
@@ -28,12 +29,6 @@ def stuck_behind(rows: bytes) -> Act:
         await asyncio.Event().wait()
 
     return act
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize(
