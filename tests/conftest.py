@@ -5,9 +5,14 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from doubles.leak_rule import no_descriptor_left, no_task_left
 from doubles.postgres import PostgresServer, postgres_server
+
+# Hypothesis judges what is true, not how busy the machine is.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 IN_PROCESS = tuple(Path(__file__).parent / name for name in ("agent", "core", "relay"))
 

@@ -9,7 +9,7 @@ import time
 from datetime import UTC, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud_connect.query import Query
@@ -110,7 +110,7 @@ QUERIES = st.fixed_dictionaries(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(data=ROWS, query=QUERIES, size=st.sampled_from([1, 3, 10, 100]), deaf=st.booleans())
 def test_answers_are_what_reading_everything_would_give(
     *, data: list[Row], query: Row, size: int, deaf: bool

@@ -15,7 +15,7 @@ from decimal import Decimal
 from itertools import groupby
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud_connect.query import Query
@@ -302,7 +302,7 @@ async def answered(executor: RecordExecutor, document: Row) -> tuple[list[Row], 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80)
 @given(data=ROWS, query=QUERIES, procore=PROCORES)
 def test_answers_are_what_reading_everything_would_give(
     shape: Shape, data: list[Row], query: Row, procore: ListingProcore

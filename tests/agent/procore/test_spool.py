@@ -18,7 +18,7 @@ async def pieces(parts: list[bytes]) -> AsyncIterator[bytes]:
         yield part
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(parts=st.lists(st.binary(max_size=50), max_size=20), block=st.integers(1, 40))
 async def test_any_file_is_kept_and_hashed_piece_by_piece(
     tmp_path: Path, parts: list[bytes], block: int
