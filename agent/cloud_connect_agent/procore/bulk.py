@@ -1,4 +1,4 @@
-"""Creates many records in one call, and tells what became of each."""
+"""Creates records, one or many in one call, and tells what became of each."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -15,13 +15,13 @@ from cloud_connect_agent.procore.catalog import Resource, Sync
 from cloud_connect_agent.procore.drafts import NewRecord, answered_row
 from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.messages import ApiRequest, ApiResponse
-from cloud_connect_agent.procore.planner import scoped
+from cloud_connect_agent.procore.planner import Target, scoped
 from cloud_connect_agent.procore.rows import Row
 from cloud_connect_agent.procore.rowstream import FixedRows, RowStream
 from cloud_connect_agent.procore.sent import sent_record
-from cloud_connect_agent.procore.syncing import marked, shared_of, sync_request, synced
+from cloud_connect_agent.procore.syncing import Synced, marked, shared_of, sync_request, synced
 
-__all__ = ["create_all", "create_as_upsert", "upserts"]
+__all__ = ["create_all", "create_one"]
 
 _REPEAT_PAUSES: Final = (0.25, 0.5)  # seconds before each repeat of an upsert
 
@@ -31,29 +31,25 @@ _UNTOLD: Final = "Procore's answer does not tell what became of this record."
 _OF_THE_RECORD: Final = frozenset({400, 404, 409, 413, 415, 422})
 
 
-def upserts(resource: Resource, fetcher: Fetcher) -> bool:
-    """Whether creating a record of *resource* again makes no second one."""
-    sync = resource.sync
-    return sync is not None and sync.safe_for_create and fetcher.seed is not None
-
-
-async def create_as_upsert(resource: Resource, record: NewRecord, fetcher: Fetcher) -> Row:
-    """Create one record through Procore's sync, and return it.
+async def create_one(resource: Resource, new: NewRecord, fetcher: Fetcher) -> Row:
+    """Create a record and return it as Procore made it.
 
     Raises:
         OutcomeUnknownError: If nobody knows whether it is there.
         SourceRejectedError: If Procore refused it.
     """
-    stream = await create_all(resource, [record], fetcher)
-    async with stream:
-        (told,) = [row async for row in stream]
-    made = told.get("record")
-    if isinstance(made, dict):
-        return made
-    reason = str(told.get("error"))
-    if told["status"] == Outcome.UNKNOWN.value:
-        raise OutcomeUnknownError(reason)
-    raise SourceRejectedError(reason, status=422, body=told.get("source"))
+    sync = _upsert(resource, fetcher)
+    if sync is None:
+        response = await fetcher.send(new.request)
+        return answered_row(resource, Operation.CREATE, new.target, response)
+    sent = sent_record(new.request, resource.needed(Operation.CREATE))
+    items = marked([sent], sync, fetcher.seed, [0])
+    (told,) = await _synced(resource, sync, new.target, items, fetcher, begun=False)
+    if told.record is not None:
+        return scoped(told.record, resource, new.target)
+    if told.reason is None:
+        raise OutcomeUnknownError(_UNTOLD)
+    raise SourceRejectedError(told.reason, status=422, body=told.source)
 
 
 async def create_all(
@@ -67,11 +63,18 @@ async def create_all(
         CloudConnectError: Why none was created, if that is not about one record only.
     """
     results = _Results(len(records))
-    if resource.sync is None or (len(records) == 1 and not upserts(resource, fetcher)):
+    sync = resource.sync if len(records) > 1 else _upsert(resource, fetcher)
+    if sync is None:
         await _one_by_one(resource, records, fetcher, results)
     else:
-        await _together(resource, resource.sync, records, fetcher, results)
+        await _together(resource, sync, records, fetcher, results)
     return results.stream()
+
+
+def _upsert(resource: Resource, fetcher: Fetcher) -> Sync | None:
+    """The sync by which creating a record again makes no second one, if there is one."""
+    sync = resource.sync
+    return sync if sync is not None and sync.safe_for_create and fetcher.seed is not None else None
 
 
 async def _together(
@@ -86,14 +89,12 @@ async def _together(
     for places in _requests(records, sent, sync):
         items = marked([sent[place] for place in places], sync, fetcher.seed, places)
         target = records[places[0]].target
-        request = sync_request(resource, sync, fetcher.source, target, items)
         try:
-            response = await _upserted(request, items, sync, fetcher, begun=results.begun)
+            known = await _synced(resource, sync, target, items, fetcher, begun=results.begun)
         except CloudConnectError as exc:
             if not results.failed(places, exc):
                 return
             continue
-        known = synced(items, sync, response.json, one=resource.one)
         for place, told in zip(places, known, strict=True):
             if told.record is not None:
                 row = scoped(told.record, resource, target)
@@ -130,6 +131,21 @@ def _requests(records: Sequence[NewRecord], sent: Sequence[Row], sync: Sync) -> 
     for places in together.values():
         for first in range(0, len(places), sync.max_items):
             yield places[first : first + sync.max_items]
+
+
+async def _synced(
+    resource: Resource,
+    sync: Sync,
+    target: Target,
+    items: Sequence[Row],
+    fetcher: Fetcher,
+    *,
+    begun: bool,
+) -> list[Synced]:
+    """Send *items* in a sync, and tell what became of each."""
+    request = sync_request(resource, sync, fetcher.source, target, items)
+    response = await _upserted(request, items, sync, fetcher, begun=begun)
+    return synced(items, sync, response.json, one=resource.one)
 
 
 async def _upserted(

@@ -14,13 +14,13 @@ from cloud_connect.errors import (
 from cloud_connect.query import Action, Query
 from cloud_connect_agent.policy import Ceiling
 from cloud_connect_agent.procore.answering import Answering
-from cloud_connect_agent.procore.bulk import create_as_upsert, upserts
+from cloud_connect_agent.procore.bulk import create_one
 from cloud_connect_agent.procore.catalog import Catalog, Resource
 from cloud_connect_agent.procore.drafts import (
-    NewRecord,
     answered_row,
     mapped,
     mapped_scope,
+    new_record,
     new_records,
     own_fields,
     write_target,
@@ -81,10 +81,9 @@ class Changing:
             UnsupportedOperationError: If Procore has no such operation.
         """
         resource, target, own = checked_one(self._catalog, operation, params, record)
-        if operation is Operation.CREATE and own is not None and upserts(resource, fetcher):
-            request = write_request(resource, operation, fetcher.source, target, record=own)
-            new = NewRecord(target=target, record=own, request=request)
-            return await create_as_upsert(resource, new, fetcher)
+        if operation is Operation.CREATE:
+            new = new_record(resource, fetcher.source, target, own or {})
+            return await create_one(resource, new, fetcher)
         return await self._send(
             resource, operation, target, fetcher, record_id=params.record_id, record=own
         )
@@ -122,10 +121,7 @@ class Changing:
         self._catalog.endpoint(resource, operation)
         if operation is Operation.CREATE:
             (new,) = new_records(resource, query, fetcher.source)
-            if upserts(resource, fetcher):
-                return RowStream(FixedRows([await create_as_upsert(resource, new, fetcher)]))
-            response = await fetcher.send(new.request)
-            return RowStream(FixedRows([answered_row(resource, operation, new.target, response)]))
+            return RowStream(FixedRows([await create_one(resource, new, fetcher)]))
         return await self._change(
             resource, operation, query, fetcher=fetcher, calendar=calendar, ceiling=ceiling
         )

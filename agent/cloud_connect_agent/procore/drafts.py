@@ -19,6 +19,7 @@ __all__ = [
     "insert_target",
     "mapped",
     "mapped_scope",
+    "new_record",
     "new_records",
     "new_records_of",
     "own_fields",
@@ -52,7 +53,7 @@ def new_records(resource: Resource, query: Query, source: Source) -> list[NewRec
 
     if query.records is None:
         record = mapped(query)
-        return [_checked(resource, source, target_of(record), record)]
+        return [new_record(resource, source, target_of(record), record)]
     return _all_checked(resource, source, query.records, target_of)
 
 
@@ -80,15 +81,20 @@ def _all_checked(
     checked = []
     for place, record in enumerate(records):
         try:
-            checked.append(_checked(resource, source, target_of(record), record))
+            checked.append(new_record(resource, source, target_of(record), record))
         except InvalidRequestError as exc:
             raise InvalidRequestError(f"Record {place}: {exc.message}") from exc
     return checked
 
 
-def _checked(
+def new_record(
     resource: Resource, source: Source, target: Target, record: Mapping[str, object]
 ) -> NewRecord:
+    """The record that is to be created at *target*, checked.
+
+    Raises:
+        InvalidRequestError: If it cannot be sent; the message names the field.
+    """
     own = own_fields(resource, record, None)
     request = write_request(resource, Operation.CREATE, source, target, record=own)
     return NewRecord(target=target, record=own, request=request)

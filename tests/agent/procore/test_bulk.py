@@ -354,6 +354,10 @@ async def test_upsert_that_procore_refuses_is_refused(procore: ScriptedProcore) 
     with pytest.raises(SourceRejectedError, match="taken") as caught:
         await executor_of(procore, SAFE).create(where, codes(1)[0], time.monotonic() + SOON)
     assert caught.value.status == 422
+    procore.failures = lambda _: SourceRejectedError("Locked.", status=409, body={"a": 1})
+    with pytest.raises(SourceRejectedError, match="Locked") as caught:
+        await executor_of(procore, SAFE).create(where, codes(1)[0], time.monotonic() + SOON)
+    assert (caught.value.status, caught.value.body) == (409, {"a": 1})
 
 
 @pytest.mark.parametrize("seed", [None, SEED])
