@@ -68,14 +68,19 @@ class Outbox:
         Raises:
             TunnelClosedError: When it ends.
         """
+        said = ""
         while True:
             try:
                 is_clear = await self._tell_all(session)
             except TunnelClosedError:
                 raise
             except (CloudConnectError, TimeoutError, ValidationError) as exc:
-                log.info("results_not_told", reason=str(exc))
+                if str(exc) != said:  # a damaged journal stays so until a person comes
+                    said = str(exc)
+                    log.info("results_not_told", reason=said)
                 is_clear = False
+            else:
+                said = ""
             if is_clear is None:
                 return  # an older relay, which asks for results by itself
             if is_clear:

@@ -5,9 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from cloud_connect.calls import MAX_RESULTS, Operation, ReportedResults, ResultsAnswer
-from cloud_connect.errors import Outcome, QuotaExceededError, TunnelClosedError
+from cloud_connect.errors import (
+    JournalUnavailableError,
+    Outcome,
+    QuotaExceededError,
+    TunnelClosedError,
+)
 from cloud_connect.exchange import Exchange
 from cloud_connect.session import Handler, Role, Session
 from cloud_connect.tunnel import Problem, ResponseHead
@@ -215,3 +221,21 @@ async def test_a_session_without_room_is_tried_again(journal: Journal) -> None:
     with pytest.raises(TunnelClosedError):
         await Outbox(journal).run(session)
     assert session.asked == 3
+
+
+async def test_a_journal_that_stays_shut_is_logged_once() -> None:
+    class Shut:
+        def __init__(self) -> None:
+            self.asked = 0
+
+        async def to_tell(self, **_: object) -> list[Any]:
+            self.asked += 1
+            if self.asked > 3:
+                raise TunnelClosedError("over")
+            raise JournalUnavailableError("damaged")
+
+    journal: Any = Shut()
+    session: Any = None
+    with capture_logs() as logs, pytest.raises(TunnelClosedError):
+        await Outbox(journal).run(session)
+    assert [entry["reason"] for entry in logs] == ["damaged"]
