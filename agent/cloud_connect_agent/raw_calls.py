@@ -7,6 +7,7 @@ from typing import Final
 from cloud_connect.calls import PassthroughParams
 from cloud_connect.errors import CloudConnectError, SourceUnavailableError, TunnelError
 from cloud_connect.tunnel import ResponseHead
+from cloud_connect_agent.journal import MAX_BODY_BYTES
 from cloud_connect_agent.policy import Access
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.files.downloads import REDIRECTS, Download, Downloads, Wanted
@@ -24,8 +25,6 @@ from cloud_connect_agent.write_answers import Answer
 from cloud_connect_agent.write_calls import Settle, WriteCalls, fingerprint_of
 
 __all__ = ["RawCalls"]
-
-_MAX_KEPT: Final = 256 * 1024  # bytes of a write's answer that the journal keeps
 
 
 class RawCalls:
@@ -127,7 +126,7 @@ class RawCalls:
             kept = bytearray()
             async for chunk in chunks:
                 kept += chunk
-                if len(kept) > _MAX_KEPT:
+                if len(kept) > MAX_BODY_BYTES:
                     break
             else:
                 return Answer(head=_head_of(answer, writes=True), body=bytes(kept))

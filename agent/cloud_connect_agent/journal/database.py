@@ -231,18 +231,17 @@ class Database:
         if self._bytes() <= max_bytes:
             return False
         rows = self.connection.execute(
-            f"SELECT changed_at, {FACTS}, head FROM calls WHERE state = 'done'"  # noqa: S608 - constants
+            f"SELECT {FACTS}, head FROM calls WHERE state = 'done'"  # noqa: S608 - constants
             " AND body IS NOT NULL AND acknowledged = 1 ORDER BY changed_at LIMIT ?",
             (_CHUNK,),
         ).fetchall()
-        for changed, *facts in rows:
+        for facts in rows:
             entry = entry_of([*facts, None])
             content = entry.content_sum
             self.connection.execute(
                 "UPDATE calls SET body = NULL, content_sum = ?, seal = ? WHERE call_id = ?",
                 (content, entry.seal(content), entry.call_id),
             )
-            del changed
         if not rows:
             deleted = self._delete("acknowledged = 1", (), limit=_CHUNK)
             return deleted > 0 and self._bytes() > max_bytes
