@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Coroutine
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -23,11 +23,11 @@ from cloud_connect_relay.gateway.certificates import server_context
 from cloud_connect_relay.gateway.clones import CloneWatch
 from cloud_connect_relay.gateway.echoes import Echoes
 from cloud_connect_relay.gateway.listener import AgentSocket, check_speedups, listen
+from cloud_connect_relay.gateway.presence_log import PresenceLog
 from cloud_connect_relay.gateway.registry import LiveSession
 from cloud_connect_relay.gateway.reports import ReportReceiver
 from cloud_connect_relay.storage.connector_sessions import ConnectorSessions
 from cloud_connect_relay.storage.connectors import ConnectorFlag
-from cloud_connect_relay.storage.presence import Presence
 
 if TYPE_CHECKING:
     from cloud_connect_relay.services import Services
@@ -79,8 +79,7 @@ class Gateway:
         self._times: Final = times
         self._connectors: Final = ConnectorSessions(services.storage)
         self._registry: Final = services.registry
-        self._presence: Final = Presence(services.storage)
-        self._run_id: Final = uuid.uuid4().hex
+        self._presence: Final = PresenceLog(services.storage, clock=services.clock)
         self._clones: Final = CloneWatch()
         self._echoes: Final = Echoes(
             services.registry,
@@ -217,8 +216,11 @@ class Gateway:
         try:
             async with asyncio.TaskGroup() as tasks:
                 noting = [
-                    tasks.create_task(_survive(work), name=f"online-{connector_id}")
-                    for work in self._notes_of(live, session_id)
+                    tasks.create_task(work, name=f"online-{connector_id}")
+                    for work in (
+                        _survive(self._connectors.online(connector_id, now=live.connected_since)),
+                        self._presence.began(session_id, live),
+                    )
                 ]
                 try:
                     await live.session.run()
@@ -230,22 +232,9 @@ class Gateway:
         finally:
             self._registry.remove(live)
             log.info("agent_disconnected", connector_id=connector_id, reason=reason)
-            await _survive(self._presence.session_ended(session_id, seen=self._heard(live)))
+            await self._presence.ended(session_id, seen=self._heard(live))
             if self._registry.get(connector_id) is None:
                 await _survive(self._connectors.offline(connector_id, seen=self._heard(live)))
-
-    def _notes_of(self, live: LiveSession, session_id: str) -> list[Coroutine[None, None, None]]:
-        """What the store is told when a session begins."""
-        return [
-            self._connectors.online(live.connector_id, now=live.connected_since),
-            self._presence.session_began(
-                session_id,
-                run_id=self._run_id,
-                subscription_id=live.subscription_id,
-                connector_id=live.connector_id,
-                at=live.connected_since,
-            ),
-        ]
 
     def _send_away(self, live: LiveSession) -> None:
         rate = self._services.settings.tunnel.handshakes_per_second
@@ -275,12 +264,11 @@ class Gateway:
                     )
 
     async def _note_seen(self) -> None:
-        await _survive(self._presence.relay_began(self._run_id, at=self._services.clock()))
         while True:
+            await self._presence.go_on()
             await asyncio.sleep(self._times.seen_interval)
             heard = {live.connector_id: self._heard(live) for live in self._registry}
             await _survive(self._connectors.seen(heard))
-            await _survive(self._presence.seen(self._run_id, at=self._services.clock()))
 
     def _heard(self, live: LiveSession) -> float:
         """When the agent was heard last, in UNIX time."""

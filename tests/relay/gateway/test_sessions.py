@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from websockets.exceptions import InvalidStatus
 
@@ -17,8 +18,10 @@ from cloud_connect.session import Role, Session
 from cloud_connect.signing import SigningKey
 from cloud_connect.tunnel import RequestHead, ResponseHead
 from cloud_connect_agent.reports import ReportBoard, send_reports
+from cloud_connect_relay.storage import Storage
 from cloud_connect_relay.storage.connector_sessions import ConnectorSessions
 from cloud_connect_relay.storage.connectors import ConnectorFlag
+from cloud_connect_relay.storage.tables import connector_presence
 from doubles.link_bench import TEST_TIMES, Relay, answer_at_once, run_agent, serve_relay
 from doubles.raw_agent import agent_side, closed_with, greet, socket_to
 
@@ -292,3 +295,42 @@ async def test_session_that_ended_is_unlisted_while_the_store_does_not_answer(
         await relay.gone(agent.connector_id)
     finally:
         answer.set()
+
+
+async def test_begin_and_end_of_a_session_are_stored_after_an_outage_of_the_store(
+    relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = asyncio.Event()
+    record = Storage.record
+
+    async def fail(storage: Storage, statement: Any, parameters: Any) -> None:
+        if statement.table is connector_presence:
+            failed.set()
+            raise OperationalError("statement", {}, OSError("gone"))
+        await record(storage, statement, parameters)
+
+    async def until_stored(*, ended: bool) -> None:
+        query = select(connector_presence.c.ended)
+        async with asyncio.timeout(5):
+            while True:
+                async with relay.storage.read() as connection:
+                    if (await connection.execute(query)).scalars().all() == [ended]:
+                        return
+                await asyncio.sleep(0.01)
+
+    async with contextlib.AsyncExitStack() as connected:
+        with monkeypatch.context() as outage:
+            outage.setattr(Storage, "record", fail)
+            agent = await connected.enter_async_context(run_agent(relay, tmp_path / "a"))
+            await relay.session_of(agent.connector_id)
+            async with asyncio.timeout(5):
+                await failed.wait()
+        await until_stored(ended=False)
+        failed.clear()
+        with monkeypatch.context() as outage:
+            outage.setattr(Storage, "record", fail)
+            await connected.aclose()
+            await relay.gone(agent.connector_id)
+            async with asyncio.timeout(5):
+                await failed.wait()
+        await until_stored(ended=True)
