@@ -1,5 +1,6 @@
 """What becomes of a journal whose files are not what was written."""
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_connect.errors import JournalUnavailableError, Outcome
+from cloud_connect.errors import InternalError, JournalUnavailableError, Outcome
 from cloud_connect_agent.journal import (
     Damage,
     Journal,
@@ -244,6 +245,48 @@ async def test_a_journal_of_another_version_is_left_to_the_agent_that_knows_it(
 def of_version(path: Path, version: int) -> None:
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA user_version = {version}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE calls SET content_sum = x'' WHERE call_id = 'call-17'",
+        "UPDATE calls SET seal = x'00' WHERE call_id = 'call-17'",
+        "UPDATE calls SET operation = CAST(x'ef' AS TEXT) WHERE call_id = 'call-17'",
+        "UPDATE calls SET call_id = CAST(x'e3616c6c2d3137' AS TEXT) WHERE call_id = 'call-17'",
+        "UPDATE facts SET commits = x''",
+        "UPDATE facts SET complete_since = CAST(x'ef' AS TEXT)",
+    ],
+)
+async def test_a_bit_that_makes_another_kind_of_value_is_damage(path: Path, change: str) -> None:
+    await left_by_a_crash(path, folded=True)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(change)
+    async with asyncio.timeout(5), Journal.open(path) as journal:
+        assert journal.damaged
+    assert accept_loss(path) is not None
+
+
+async def test_steps_of_another_kind_are_not_believed(path: Path) -> None:
+    path.parent.mkdir()
+    async with Journal.open(path) as journal:
+        await journal.note_steps("key", b"data")
+        await journal._run(
+            lambda database: database.connection.execute("UPDATE steps SET data = 'data'")
+        )
+        async with asyncio.timeout(5):
+            assert await journal.steps("key") is None
+
+
+@pytest.mark.parametrize("writes", [True, False])
+async def test_a_bug_in_one_piece_of_work_ends_no_other(path: Path, *, writes: bool) -> None:
+    path.parent.mkdir()
+    async with asyncio.timeout(5), Journal.open(path) as journal:
+        with pytest.raises(InternalError) as failed:
+            await journal._run(lambda _: 1 // 0, writes=writes)
+        assert failed.value.outcome is Outcome.NOT_EXECUTED
+        assert await journal.receive("call-1", operation="o", fingerprint="f") is None
+        assert await journal.find("call-1") is not None
 
 
 async def test_pages_that_do_not_fit_together_are_damage(path: Path) -> None:

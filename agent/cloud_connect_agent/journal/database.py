@@ -205,7 +205,9 @@ class Database:
         row = self.connection.execute(
             "SELECT data, seal FROM steps WHERE key = ? AND changed_at > ?", (key, since)
         ).fetchone()
-        return row[0] if row is not None and zlib.crc32(row[0]) == row[1] else None
+        if row is None or not isinstance(row[0], bytes) or zlib.crc32(row[0]) != row[1]:
+            return None
+        return row[0]
 
     def note_steps(self, key: str, data: bytes, *, now: float) -> None:
         """Note how far a piece of work came."""

@@ -60,4 +60,4 @@ class JournalEntry:
             self.status,
             content_sum,
         )
-        return zlib.crc32(orjson.dumps(facts))
+        return zlib.crc32(orjson.dumps(facts, default=repr))  # a flipped bit makes any kind

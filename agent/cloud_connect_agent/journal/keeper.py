@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from cloud_connect.errors import CloudConnectError, JournalUnavailableError, Outcome
+from cloud_connect.errors import CloudConnectError, InternalError, JournalUnavailableError, Outcome
 from cloud_connect_agent.journal.damage import Damage, JournalDamagedError, is_damage, set_aside
 from cloud_connect_agent.journal.database import Database
 from cloud_connect_agent.journal.opening import open_database
@@ -22,6 +22,8 @@ _MAX_OWED: Final = 1024  # results that wait in memory for room on the disk
 _ROOM_STEPS: Final = 50  # of making room at a time; the rest has its turn later
 
 _REMEDY: Final = "So writes are refused; free some disk space or repair the agent's state folder."
+
+_BROKEN: Final = "The agent's journal failed; the agent's log has the reason."
 
 _Deliver = Callable[[], None]
 
@@ -125,6 +127,12 @@ class JournalKeeper:
                 self._refuse(job)
             self._owed = [job for job in jobs if job.owed][:_MAX_OWED]
             return
+        except Exception:  # the thread goes on whatever happens: everybody waits for it
+            log.exception("journal_broke")
+            self._note(_BROKEN)
+            for job in jobs:
+                job.refuse(InternalError(_BROKEN, outcome=job.outcome))
+            return
         self.commits += 1
         self.complete_since = database.complete_since
         self._note(None)
@@ -137,6 +145,9 @@ class JournalKeeper:
         except (sqlite3.Error, OSError, JournalDamagedError, JournalUnavailableError) as exc:
             self._failed(exc)
             self._refuse(job)
+        except Exception:  # likewise
+            log.exception("journal_broke")
+            job.refuse(InternalError(_BROKEN, outcome=job.outcome))
         else:
             deliver()
 

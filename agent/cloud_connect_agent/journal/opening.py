@@ -140,6 +140,7 @@ def _check(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA cache_size = -1024")
     connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
+    connection.text_factory = _text
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != _APPLICATION:
@@ -162,11 +163,16 @@ def _check(connection: sqlite3.Connection) -> None:
             if entry_of([*facts, None, None]).seal(content_sum) != seal:
                 raise JournalDamagedError("an entry has changed on the disk")
     except sqlite3.OperationalError as exc:
-        if exc.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+        if getattr(exc, "sqlite_errorcode", None) != sqlite3.SQLITE_INTERRUPT:
             raise
         log.warning("journal_check_unfinished", seconds=_CHECK_SECONDS)
     finally:
         connection.set_progress_handler(None, _STEPS)
+
+
+def _text(data: bytes) -> str:
+    """Return text as it is; what is none any more fails the seals, and not the reading."""
+    return data.decode(errors="replace")
 
 
 def _check_log(database: Database, mark: Mark) -> None:
