@@ -1,4 +1,4 @@
-"""How healthy each connector is, level by level, for Prometheus; what is not known is left out."""
+"""What each connector has told or shown, for Prometheus; what is not known is left out."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
@@ -8,18 +8,17 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from cloud_connect.calls import ReportedGrant
     from cloud_connect_relay.gateway.registry import LiveSession
 
-__all__ = ["render_health"]
+__all__ = ["render_connectors"]
 
 
-def render_health(sessions: "Iterable[LiveSession]") -> bytes:
+def render_connectors(sessions: "Iterable[LiveSession]") -> bytes:
     """Return the gauges of the connectors that the reader may see."""
-    return generate_latest(_Health(sessions))
+    return generate_latest(_Connectors(sessions))
 
 
-class _Health(Collector):
+class _Connectors(Collector):
     """A collector of what was found at this moment."""
 
     def __init__(self, sessions: "Iterable[LiveSession]") -> None:
@@ -42,6 +41,11 @@ class _Health(Collector):
             "When Procore last gave an account of the connector a good answer, in UNIX time.",
             labels=("connector", "environment", "account"),
         )
+        remaining = GaugeMetricFamily(
+            "cloud_connect_procore_requests_remaining",
+            "Requests left of a rate limit of Procore's, as its last answer said.",
+            labels=("connector", "environment", "account", "company", "limit"),
+        )
         for live in self._sessions:
             if live.round_trip_ms is not None:
                 trips.add_metric((live.connector_id,), live.round_trip_ms / 1000)
@@ -49,12 +53,10 @@ class _Health(Collector):
                 echoes.add_metric((live.connector_id,), live.echo.seconds)
             ahead = live.report.clock_skew_seconds or 0.0
             for grant in live.report.procore:
-                at = _contact_of(grant)
-                if at is not None:
-                    labels = (live.connector_id, grant.environment.value, grant.account)
-                    contacts.add_metric(labels, at - ahead)
-        yield from (family for family in (trips, echoes, contacts) if family.samples)
-
-
-def _contact_of(grant: "ReportedGrant") -> float | None:
-    return None if grant.last_contact_at is None else grant.last_contact_at.timestamp()
+                account = (live.connector_id, grant.environment.value, grant.account)
+                if grant.last_contact_at is not None:
+                    contacts.add_metric(account, grant.last_contact_at.timestamp() - ahead)
+                for budget in grant.budget:
+                    labels = (*account, str(budget.company_id), str(budget.limit))
+                    remaining.add_metric(labels, budget.remaining)
+        yield from (family for family in (trips, echoes, contacts, remaining) if family.samples)

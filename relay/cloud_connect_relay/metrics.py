@@ -1,7 +1,7 @@
 """The relay's Prometheus collectors, declared once, in a registry of their own."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -13,20 +13,9 @@ from cloud_connect_relay.call_statistics import CallStatistics
 if TYPE_CHECKING:
     from cloud_connect_relay.quota import QuotaUse
 
-__all__ = ["Budget", "Metrics"]
+__all__ = ["Metrics"]
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-
-
-class Budget(NamedTuple):
-    """What is left of one of Procore's limits on one connector."""
-
-    connector_id: str
-    environment: str
-    account: str
-    company_id: int
-    limit: int
-    remaining: int
 
 
 class Metrics:
@@ -122,51 +111,17 @@ class Metrics:
         self.connectors_online.set_function(count)
         self.streams_open.set_function(streams)
 
-    def render(self, budgets: Iterable[Budget] = (), *, quotas: "Iterable[QuotaUse]" = ()) -> bytes:
+    def render(self, quotas: "Iterable[QuotaUse]" = ()) -> bytes:
         """Return all of it in Prometheus's text format.
 
         Args:
-            budgets: Of the connectors that the reader may see; they stand nowhere else.
             quotas: Of the reader's own subscription and key.
         """
-        return (
-            generate_latest(self.registry)
-            + generate_latest(_Budgets(budgets))
-            + generate_latest(_Quotas(quotas))
-        )
-
-
-class _Budgets(Collector):
-    """A collector of what was found at this moment."""
-
-    def __init__(self, budgets: Iterable[Budget]) -> None:
-        self._budgets: Final = budgets
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the gauge, unless there is nothing to tell."""
-        labels = ("connector", "environment", "account", "company", "limit")
-        remaining = GaugeMetricFamily(
-            "cloud_connect_procore_requests_remaining",
-            "Requests left of a rate limit of Procore's, as its last answer said.",
-            labels=labels,
-        )
-        for budget in self._budgets:
-            remaining.add_metric(
-                (
-                    budget.connector_id,
-                    budget.environment,
-                    budget.account,
-                    str(budget.company_id),
-                    str(budget.limit),
-                ),
-                budget.remaining,
-            )
-        if remaining.samples:
-            yield remaining
+        return generate_latest(self.registry) + generate_latest(_Quotas(quotas))
 
 
 class _Quotas(Collector):
-    """What the quotas of one reader allow, and what is left of them."""
+    """What the quotas of one reader allow at this moment, and what is left of them."""
 
     def __init__(self, uses: "Iterable[QuotaUse]") -> None:
         self._uses: Final = tuple(uses)

@@ -1,7 +1,7 @@
 """Health and metrics: for load balancers, supervisors and Prometheus."""
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import structlog
 from fastapi import APIRouter, Depends
@@ -10,14 +10,8 @@ from starlette.responses import Response
 
 from cloud_connect_relay.api.bodies import to_json
 from cloud_connect_relay.api.security import Principal, require, services
-from cloud_connect_relay.connector_metrics import render_health
-from cloud_connect_relay.metrics import Budget
+from cloud_connect_relay.connector_metrics import render_connectors
 from cloud_connect_relay.services import Services
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from cloud_connect_relay.gateway.registry import LiveSession
 
 __all__ = ["router"]
 
@@ -55,28 +49,11 @@ async def metrics(
 ) -> Response:
     """Return the relay's metrics, and those of the reader's own, in Prometheus's format."""
     sessions = services.registry.sessions(principal.subscription_id)
-    budgets = _budgets_of(sessions)
     quotas = services.calls.quotas.uses((principal.subscription_id, principal.key_id))
     return Response(
-        services.metrics.render(budgets, quotas=quotas) + render_health(sessions),
+        services.metrics.render(quotas) + render_connectors(sessions),
         headers={"content-type": services.metrics.content_type},
     )
-
-
-def _budgets_of(sessions: "Iterable[LiveSession]") -> list[Budget]:
-    return [
-        Budget(
-            connector_id=live.connector_id,
-            environment=grant.environment.value,
-            account=grant.account,
-            company_id=budget.company_id,
-            limit=budget.limit,
-            remaining=budget.remaining,
-        )
-        for live in sessions
-        for grant in live.report.procore
-        for budget in grant.budget
-    ]
 
 
 def _not_ready(reason: str) -> Response:
