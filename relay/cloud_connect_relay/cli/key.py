@@ -214,8 +214,8 @@ async def _update(
             found = await keys.find(key_id)
             if found is not None:
                 quota = found.quota.changed(changes)
-                await keys.set_quota(key_id, quota, actor=ACTOR, at=work.now)
-                return {"id": key_id, "quota": quota.limits()}
+                if await keys.set_quota(key_id, quota, actor=ACTOR, at=work.now):
+                    return {"id": key_id, "quota": quota.limits()}
     raise StoreError(f"There is no live key with the id '{key_id}'; see: key list.")
 
 

@@ -10,7 +10,7 @@ from cloud_connect_relay.storage import audit
 from cloud_connect_relay.storage.tables import access_tokens, api_keys, subscriptions, users
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sqlalchemy import Row
 
@@ -229,48 +229,16 @@ class Keys:
             (one for one in await self.all() if one.id == key_id and one.revoked_at is None), None
         )
 
-    async def set_quota(self, key_id: str, quota: Quota, *, actor: str, at: float) -> None:
+    async def set_quota(self, key_id: str, quota: Quota, *, actor: str, at: float) -> bool:
         """Bound the calls of a key from now on, those by tokens derived from it included."""
-        statement = (
-            update(api_keys)
-            .where(api_keys.c.subscription_id == self._subscription_id, api_keys.c.id == key_id)
-            .values(quota=quota.limits() or None)
+        limits = quota.limits()
+        return await self._change(
+            key_id, {"quota": limits or None}, "key.quota", actor=actor, at=at, detail=limits
         )
-        async with self._storage.write() as connection:
-            await connection.execute(statement)
-            await audit.append(
-                connection,
-                subscription_id=self._subscription_id,
-                at=at,
-                actor=actor,
-                action="key.quota",
-                target=key_id,
-                detail=quota.limits(),
-            )
 
     async def revoke(self, key_id: str, *, actor: str, at: float) -> bool:
         """Refuse a key, and every token derived from it, from now on."""
-        statement = (
-            update(api_keys)
-            .where(
-                api_keys.c.subscription_id == self._subscription_id,
-                api_keys.c.id == key_id,
-                api_keys.c.revoked_at.is_(None),
-            )
-            .values(revoked_at=at)
-        )
-        async with self._storage.write() as connection:
-            if not (await connection.execute(statement)).rowcount:
-                return False
-            await audit.append(
-                connection,
-                subscription_id=self._subscription_id,
-                at=at,
-                actor=actor,
-                action="key.revoke",
-                target=key_id,
-            )
-        return True
+        return await self._change(key_id, {"revoked_at": at}, "key.revoke", actor=actor, at=at)
 
     async def add_token(
         self,
@@ -319,6 +287,40 @@ class Keys:
         )
         async with self._storage.write() as connection:
             return (await connection.execute(statement)).rowcount == 1
+
+    async def _change(
+        self,
+        key_id: str,
+        values: "Mapping[str, Any]",
+        action: str,
+        *,
+        actor: str,
+        at: float,
+        detail: "Mapping[str, Any] | None" = None,
+    ) -> bool:
+        """Change a live key and write down who did; whether there is one."""
+        statement = (
+            update(api_keys)
+            .where(
+                api_keys.c.subscription_id == self._subscription_id,
+                api_keys.c.id == key_id,
+                api_keys.c.revoked_at.is_(None),
+            )
+            .values(**values)
+        )
+        async with self._storage.write() as connection:
+            if not (await connection.execute(statement)).rowcount:
+                return False
+            await audit.append(
+                connection,
+                subscription_id=self._subscription_id,
+                at=at,
+                actor=actor,
+                action=action,
+                target=key_id,
+                detail=detail,
+            )
+        return True
 
 
 def _any(*times: float | None) -> bool:
