@@ -199,6 +199,7 @@ class Dispatcher:
         """Open a stream for *call* on the best session that can be given it."""
         spec = call.spec
         while True:
+            call.give_turns_back()  # of an attempt before: waiting takes no place of those that go
             live = await self._router.pick(
                 spec.subscription_id,
                 spec.target,

@@ -41,6 +41,7 @@ class Recovery:
         Raises:
             CloudConnectError: What the journal tells instead, or *error* when it tells nothing.
         """
+        call.give_turns_back()  # no connector works on it for this relay any more
         record = call.record()
         try:
             async with asyncio.timeout_at(call.deadline - _ANSWER_SECONDS):

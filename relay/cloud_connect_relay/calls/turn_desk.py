@@ -74,13 +74,12 @@ class TurnDesk:
         self._of(live).check_room(call.spec)
 
     async def admit(self, call: "RunningCall", live: "LiveSession") -> None:
-        """Wait until *call* may go to *live*; it gives its turn back when it leaves.
+        """Wait until *call*, which has no turn, may go to *live*.
 
         Raises:
             QuotaExceededError: If too many wait already, or the turn did not come in time.
             TunnelClosedError: If the connector takes no more calls.
         """
-        call.give_turns_back()
         urgency, turns = urgency_of(call.spec), self._of(live)
         turn = turns.enter(call.spec, urgency)
         if turn is None:

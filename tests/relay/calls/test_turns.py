@@ -269,3 +269,27 @@ async def test_node_takes_so_many_calls_of_all_subscriptions_in_turn(tmp_path: P
             gate.open.set()
         assert {task.result().status_code for task in asked} == {200}
         assert gate.most == 1
+
+
+@pytest.mark.parametrize("action", ["select", "insert"])
+async def test_call_that_waits_for_its_lost_connector_takes_no_place_of_others(
+    tmp_path: Path, action: str
+) -> None:
+    gate = Gate()
+    async with call_relay(tmp_path, max_dispatched_per_node=1, connector_wait=15) as relay:
+        lost = ScriptedAgent(script={Operation.QUERY: gate})
+        first = await relay.connect(lost, last_seen_at=relay.clock())
+        base = await relay.datasource(first.live.connector_id)
+        _, other = await relay.ready()
+        async with asyncio.TaskGroup() as tasks:
+            query = {"action": action, "info": {"name": "rfis"}}
+            held = tasks.create_task(relay.api.post(f"{base}/query", json=query))
+            async with asyncio.timeout(10):
+                await lost.arrived.wait()
+            await first.lose()
+            answer = await relay.api.get(
+                f"{other}/records/rfis", headers={"Cloud-Connect-Deadline-Ms": "4000"}
+            )
+            assert answer.status_code == 200, answer.text
+            assert not held.done()
+            held.cancel()
