@@ -324,23 +324,7 @@ def _changes(record: CallRecord) -> dict[str, Any]:
 
 
 def _changing(record: CallRecord) -> dict[str, Any]:
-    return {
-        "connector_id": record.connector_id,
-        "state": record.state.value,
-        "outcome": None if record.outcome is None else record.outcome.value,
-        "final": record.final,
-        "status": record.status,
-        "code": record.code,
-        "detail": record.detail,
-        "dispatched_at": record.dispatched_at,
-        "finished_at": record.finished_at,
-        "rows": record.rows,
-        "bytes": record.bytes,
-        "hops": dict(record.hops),
-        "owner": record.owner,
-        "upsert": record.upsert,
-        "already_absent": record.already_absent,
-    }
+    return {name: getattr(record, name) for name in _CHANGING} | {"hops": dict(record.hops)}
 
 
 def _record(row: "Row[Any]") -> CallRecord:
