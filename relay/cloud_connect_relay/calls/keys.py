@@ -63,9 +63,12 @@ class IdempotencyKeys:
         """
         holder = self._running.with_key(spec.subscription_id, key)
         if holder is not None and holder.ended:
+            began = asyncio.get_running_loop().time()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(spec.timeout):  # its record is on its way to the disk
                     await holder.recorded.wait()
+            waited = asyncio.get_running_loop().time() - began
+            spec = dataclasses.replace(spec, timeout=max(0.0, spec.timeout - waited))
             holder = self._running.with_key(spec.subscription_id, key)
         if holder is not None:
             if holder.spec.fingerprint != spec.fingerprint:

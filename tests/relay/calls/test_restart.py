@@ -8,6 +8,7 @@ from sqlalchemy.exc import OperationalError
 
 from cloud_connect.calls import Operation
 from cloud_connect.errors import Outcome
+from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import ResponseHead
 from cloud_connect_relay.calls import ledger
 from cloud_connect_relay.calls.service import CallService
@@ -17,7 +18,7 @@ from cloud_connect_relay.settings import CallSettings
 from cloud_connect_relay.storage.calls import CallRecord, CallsOfAll, CallState
 from doubles.call_relay import CallRelay
 from doubles.relay_node import founded
-from doubles.scripted_agent import ScriptedAgent, hang
+from doubles.scripted_agent import ScriptedAgent, hang, problem
 
 KEY = {"Idempotency-Key": "key-1"}
 DONE = ResponseHead(status=201, outcome=Outcome.COMPLETED)
@@ -184,6 +185,42 @@ async def test_store_that_does_not_answer_holds_nobody_beyond_the_deadline(
     again = await relay.api.post(f"{base}/records/rfis", headers=KEY, json={"name": "x"})
     assert again.status_code == 201
     assert list(agent.executed.values()) == [1]
+
+
+async def test_repeat_that_waits_for_the_store_first_has_one_deadline_in_all(
+    relay: CallRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(exchange: Exchange, _: bytes) -> None:
+        await exchange.send_head(problem("source_unavailable"), end_stream=True)
+
+    agent, base = await relay.ready(ScriptedAgent(script={Operation.CREATE: refuse}))
+    calls = relay.calls._ledger._calls
+    working, ended, back = calls.update, asyncio.Event(), asyncio.Event()
+
+    async def slowly(changed: CallRecord) -> None:
+        if changed.outcome is not None:
+            ended.set()
+            await back.wait()
+        await working(changed)
+
+    async def create(**headers: str) -> httpx.Response:
+        return await relay.api.post(
+            f"{base}/records/rfis", headers={**KEY, **headers}, json={"name": "x"}
+        )
+
+    monkeypatch.setattr(calls, "update", slowly)
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(create())
+        async with asyncio.timeout(10):
+            await ended.wait()
+        agent.script[Operation.CREATE] = hang
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        loop.call_later(1.5, back.set)
+        late = await create(**{"Cloud-Connect-Deadline-Ms": "2000"})
+        assert loop.time() - began < 3  # and not 3.5
+        assert late.status_code == 504
+    assert first.result().json()["outcome"] == "not_executed"
 
 
 async def test_connector_is_not_blamed_for_the_store(
