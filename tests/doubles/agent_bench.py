@@ -14,7 +14,7 @@ from cloud_connect.errors import TunnelClosedError
 from cloud_connect.exchange import Exchange
 from cloud_connect.query import Query
 from cloud_connect.session import Role, Session
-from cloud_connect.tunnel import RequestHead, ResetCode, ResponseHead, Trailers
+from cloud_connect.tunnel import Problem, RequestHead, ResetCode, ResponseHead, Trailers
 from cloud_connect_agent.dispatch import Dispatcher
 from cloud_connect_agent.journal import Journal
 from cloud_connect_agent.policy import Access, Ceiling, Decision, Verb
@@ -240,6 +240,13 @@ class Answered:
     @property
     def problem(self) -> Any:
         return self.head.problem
+
+    @property
+    def failure(self) -> Problem:
+        """The problem that it tells, before its body or after it."""
+        found = self.trailers.problem if self.trailers else self.head.problem
+        assert found is not None
+        return found
 
 
 @dataclass

@@ -8,6 +8,7 @@ from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.executor import RecordExecutor
 from doubles import record_executor
 from doubles.fake_procore import SANDBOX, FakeProcore, MemoryVault
+from doubles.fake_storage import FakeStorage, fake_storage
 from doubles.simulator_process import Simulator, simulator_process
 
 
@@ -15,6 +16,12 @@ from doubles.simulator_process import Simulator, simulator_process
 async def procore() -> AsyncIterator[FakeProcore]:
     async with FakeProcore().serve() as fake:
         yield fake
+
+
+@pytest.fixture
+async def storage() -> AsyncIterator[FakeStorage]:
+    async with fake_storage() as made:
+        yield made
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from cloud_connect.errors import Outcome
 from cloud_connect_agent.policy import Verb
 from doubles.agent_bench import Answered, Bench, bench
 from doubles.fake_procore import Reply, Seen
-from doubles.fake_storage import CONTENT, FakeStorage, fake_storage
+from doubles.fake_storage import CONTENT, FakeStorage
 
 
 @pytest.fixture
@@ -22,18 +22,6 @@ async def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     monkeypatch.setattr("cloud_connect_agent.procore.attempts._RETRY_PAUSE", 0.001)
     async with bench(tmp_path) as made:
         yield made
-
-
-@pytest.fixture
-async def storage() -> AsyncIterator[FakeStorage]:
-    async with fake_storage() as made:
-        yield made
-
-
-def code(answer: Answered) -> str:
-    found = answer.trailers.problem if answer.trailers else answer.problem
-    assert found is not None
-    return str(found.code)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -63,7 +51,7 @@ async def test_redirects_are_followed_up_to_five_times(agent: Bench, storage: Fa
     assert [seen.target for seen in storage.seen] == [f"/{n}" for n in range(1, 7)]
     storage.default = lambda seen: Reply(status=302, headers={"location": seen.target})
     answer = await agent.raw("GET", "rest/v1.0/x/y")
-    assert code(answer) == "source_unavailable"
+    assert answer.failure.code == "source_unavailable"
     assert "more than 5 redirects" in answer.problem.detail
 
 
@@ -95,7 +83,7 @@ async def test_a_redirect_to_another_company_at_the_api_is_refused(agent: Bench)
     location = f"{agent.procore.api.url}/rest/v1.0/companies/1/users"
     agent.procore.api.then(Reply(status=302, headers={"location": location}))
     answer = await agent.raw("GET", "rest/v1.0/files/1")
-    assert code(answer) == "policy_denied"
+    assert answer.failure.code == "policy_denied"
     assert len(agent.procore.api.seen) == 1
 
 
@@ -117,7 +105,7 @@ async def test_a_redirect_into_the_site_is_refused(agent: Bench, location: str) 
         answer = await agent.raw("GET", "rest/v1.0/files/1")
     assert "file_host_refused" in {entry["event"] for entry in logs}
     assert answer.head.status == 403
-    assert code(answer) == "policy_denied"
+    assert answer.failure.code == "policy_denied"
     assert "storage-hosts" in answer.problem.detail
     assert "meta-data" not in answer.problem.detail
 
@@ -138,7 +126,7 @@ async def test_a_name_that_turns_to_a_private_address_is_not_connected_to(
     )
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", rebound)
     answer = await agent.raw("GET", "rest/v1.0/files/1")
-    assert code(answer) == "policy_denied"
+    assert answer.failure.code == "policy_denied"
     assert "not on the internet" in answer.problem.detail
 
 
@@ -154,7 +142,7 @@ async def test_a_link_that_aged_and_has_no_successor_is_told(
     agent.procore.api.then(storage.leads_here(), Reply(body={"gone": True}))
     storage.then(Reply(status=403))
     answer = await agent.raw("GET", "rest/v1.0/files/1")
-    assert code(answer) == "source_unavailable"
+    assert answer.failure.code == "source_unavailable"
     assert "not say any more" in answer.problem.detail
 
 
@@ -182,16 +170,16 @@ async def test_storage_that_is_not_there_is_named(agent: Bench, storage: FakeSto
     gone = Reply(status=302, headers={"location": "http://127.0.0.1:1/x"})
     agent.procore.api.then(gone)
     answer = await agent.raw("GET", "rest/v1.0/files/1")
-    assert code(answer) == "source_unavailable"
+    assert answer.failure.code == "source_unavailable"
     assert "127.0.0.1 refused the connection" in answer.problem.detail
     agent.procore.api.then(storage.leads_here())
     storage.then(*[Reply(drop=True)] * 3)
     answer = await agent.raw("GET", "rest/v1.0/files/1")
-    assert code(answer) == "source_unavailable"
+    assert answer.failure.code == "source_unavailable"
     agent.procore.api.then(storage.leads_here())
     storage.then(Reply(delay=5))
     answer = await agent.raw("GET", "rest/v1.0/files/1", deadline_ms=300)
-    assert code(answer) == "deadline_exceeded"
+    assert answer.failure.code == "deadline_exceeded"
     agent.procore.api.then(storage.leads_here())
     storage.default = lambda _: Reply(body=b"x", headers={f"x-{n}": "1" for n in range(250)})
     answer = await agent.raw("GET", "rest/v1.0/files/1")
@@ -272,16 +260,16 @@ async def test_an_aged_link_is_read_again_once(agent: Bench, storage: FakeStorag
     storage.then(Reply(status=403), Reply(status=403, body=b"<Error>secret</Error>"))
     answer = await content(agent)
     assert answer.head.status == 403
-    assert code(answer) == "source_rejected"
+    assert answer.failure.code == "source_rejected"
     assert "secret" not in answer.problem.detail
 
 
 async def test_a_record_without_the_file_says_so(agent: Bench, storage: FakeStorage) -> None:
     agent.procore.api.default = lambda _: record(storage)
-    assert code(await content(agent, "attachments.3.url")) == "not_found"
-    assert code(await content(agent, "link")) == "invalid_request"
+    assert (await content(agent, "attachments.3.url")).failure.code == "not_found"
+    assert (await content(agent, "link")).failure.code == "invalid_request"
     storage.default = lambda _: Reply(status=500)
-    assert code(await content(agent)) == "source_unavailable"
+    assert (await content(agent)).failure.code == "source_unavailable"
 
 
 async def test_a_records_link_to_the_api_must_be_one_that_raw_calls_may_have(
@@ -292,14 +280,14 @@ async def test_a_records_link_to_the_api_must_be_one_that_raw_calls_may_have(
     assert (await content(agent)).body == b"image"
     agent.policy.refused = {Verb.PASSTHROUGH_READ}
     agent.procore.api.then(Reply(body={"id": 7, "url": url}))
-    assert code(await content(agent)) == "policy_denied"
+    assert (await content(agent)).failure.code == "policy_denied"
 
 
 async def test_files_are_as_secret_as_their_records(agent: Bench) -> None:
     agent.policy.refused = {Verb.READ}
-    assert code(await content(agent)) == "policy_denied"
+    assert (await content(agent)).failure.code == "policy_denied"
     answer = await agent.call(Operation.ATTACHMENTS, CONTENT_PARAMS)
-    assert code(answer) == "policy_denied"
+    assert answer.failure.code == "policy_denied"
     assert agent.procore.api.seen == []
 
 
@@ -310,4 +298,4 @@ async def test_attachments_are_listed_with_their_fields(agent: Bench, storage: F
     assert (found["name"], found["field"]) == ("plan ü.pdf", "attachments.0.url")
     agent.procore.api.default = lambda _: Reply(body={}, delay=3)
     answer = await agent.call(Operation.ATTACHMENTS, CONTENT_PARAMS, deadline_ms=200)
-    assert code(answer) == "deadline_exceeded"
+    assert answer.failure.code == "deadline_exceeded"

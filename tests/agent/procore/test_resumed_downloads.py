@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from doubles.agent_bench import Answered, Bench, bench
+from doubles.agent_bench import Bench, bench
 from doubles.fake_procore import Reply, Seen
-from doubles.fake_storage import CONTENT, FakeStorage, fake_storage
+from doubles.fake_storage import CONTENT, FakeStorage
 
 
 @pytest.fixture
@@ -17,18 +17,6 @@ async def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     monkeypatch.setattr("cloud_connect_agent.procore.files.downloads._RESUME_PAUSE", 0.001)
     async with bench(tmp_path) as made:
         yield made
-
-
-@pytest.fixture
-async def storage() -> AsyncIterator[FakeStorage]:
-    async with fake_storage() as made:
-        yield made
-
-
-def code(answer: Answered) -> str:
-    found = answer.trailers.problem if answer.trailers else answer.problem
-    assert found is not None
-    return str(found.code)
 
 
 async def test_a_body_that_breaks_off_goes_on_where_it_did(
@@ -84,7 +72,7 @@ async def test_a_host_that_does_not_come_back_is_given_up_before_the_relay_does(
     storage.then(Reply(body=CONTENT, headers={"etag": '"v1"'}, cut=1000), *[Reply(delay=0.5)] * 5)
     answer = await agent.raw("GET", "rest/v1.0/files/1")
     assert answer.body == CONTENT[:1000]
-    assert code(answer) == "source_unavailable"
+    assert answer.failure.code == "source_unavailable"
     assert len(storage.seen) == 2
 
 
@@ -136,7 +124,7 @@ async def test_what_cannot_go_on_exactly_is_told_to_be_broken(
         storage.etag = 'W/"v1"' if kind == "weak" else ""
     answer = await agent.raw("GET", "rest/v1.0/files/1")
     assert answer.body == CONTENT[:1000]
-    assert code(answer) == "source_unavailable"
+    assert answer.failure.code == "source_unavailable"
     assert len(storage.seen) == (6 if kind in {"changed", "no ranges"} else 1)
 
 
@@ -145,4 +133,4 @@ async def test_attempts_to_go_on_are_bounded(agent: Bench, storage: FakeStorage)
     storage.cuts = [10] * 50
     answer = await agent.raw("GET", "rest/v1.0/files/1")
     assert answer.body == CONTENT[:60]
-    assert code(answer) == "source_unavailable"
+    assert answer.failure.code == "source_unavailable"

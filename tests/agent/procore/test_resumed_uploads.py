@@ -13,7 +13,7 @@ from cloud_connect.errors import CloudConnectError
 from cloud_connect_agent.procore.files import spool
 from doubles.agent_bench import Answered, Bench, bench
 from doubles.fake_procore import Reply, Seen
-from doubles.fake_storage import FakeStorage, fake_storage
+from doubles.fake_storage import FakeStorage
 from doubles.uploading import Uploading
 from doubles.waiting import until
 
@@ -26,12 +26,6 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cloud_connect_agent.procore.attempts._RETRY_PAUSE", 0.001)
     monkeypatch.setattr("cloud_connect_agent.procore.files.uploads._POLL_PAUSE", 0.001)
     monkeypatch.setattr(spool, "_SEGMENT_BYTES", 100_000)
-
-
-@pytest.fixture
-async def storage() -> AsyncIterator[FakeStorage]:
-    async with fake_storage() as made:
-        yield made
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from cloud_connect_agent.policy import Access, Verb
 from cloud_connect_agent.procore.files import spool
 from doubles.agent_bench import Answered, Bench, bench
 from doubles.fake_procore import Reply
-from doubles.fake_storage import FakeStorage, fake_storage
+from doubles.fake_storage import FakeStorage
 from doubles.uploading import Uploading
 from doubles.waiting import until
 
@@ -30,12 +30,6 @@ async def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     monkeypatch.setattr("cloud_connect_agent.procore.files.uploads._POLL_PAUSE", 0.001)
     monkeypatch.setattr(spool, "_SEGMENT_BYTES", 100_000)
     async with bench(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-async def storage() -> AsyncIterator[FakeStorage]:
-    async with fake_storage() as made:
         yield made
 
 
@@ -53,9 +47,7 @@ async def upload(
 
 
 def problem(answer: Answered) -> tuple[str, str]:
-    found = answer.trailers.problem if answer.trailers else answer.problem
-    assert found is not None
-    return found.code, found.detail
+    return answer.failure.code, answer.failure.detail
 
 
 def parsed(body: bytes) -> tuple[list[tuple[str, str]], bytes]:
