@@ -16,7 +16,6 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 
 from cloud_connect.errors import TunnelError
-from cloud_connect.handshake import AgentCredentials, AgentHandshake
 from cloud_connect.handshake_messages import HandshakeError
 from cloud_connect.link import LINK_GONE
 from cloud_connect.session import Role, Session
@@ -25,8 +24,8 @@ from cloud_connect_agent.dialling import certificate_hash
 from cloud_connect_relay.ids import new_id
 from cloud_connect_relay.storage.tables import connectors
 from doubles.certificates import Authority
-from doubles.program import Program, running
-from doubles.raw_agent import SUBPROTOCOLS
+from doubles.program import Program, running_relay
+from doubles.raw_agent import SUBPROTOCOLS, agent_side, greet
 from doubles.relay_node import NOW, Founded, founded
 from doubles.scripted_agent import ScriptedAgent
 
@@ -173,19 +172,15 @@ class Fleet:
                         ssl=self.trust,
                     )
                 )
-                agent = AgentHandshake(
-                    AgentCredentials(
-                        connector_id=member.connector_id,
-                        key=self.key,
-                        relay_id=self.store.identity.relay_id,
-                        relay_public_key=self.store.identity.public_key,
-                    ),
+                agent = agent_side(
+                    self.store,
+                    member.connector_id,
+                    self.key,
                     generation=member.generation,
                     certificate_hash=certificate_hash(socket),
                 )
                 async with asyncio.timeout(20):
-                    await socket.send(agent.receive_challenge(await socket.recv()))
-                    generation = agent.receive_welcome(await socket.recv()).generation
+                    generation = await greet(socket, agent)
                     await socket.send(agent.confirm())
                     member.generation = generation
             member.connects += 1
@@ -218,42 +213,30 @@ async def fleet(
         async with founded(data_dir) as store:
             (data_dir / "relay.toml").write_text(settings)
             (data_dir / "relay.toml").chmod(0o600)
-            relay = Program(
-                "cloud_connect_relay",
-                *("serve", "--data-dir", str(data_dir), "--json"),
-                *("--port", "0", "--tunnel-port", "0", *more),
-                log=folder / "relay.log",
-            )
-            async with running(relay):
-                ports = ("--port", str(relay.ready["port"]))
-                tunnel = ("--tunnel-port", str(relay.ready["tunnel_port"]))
-                relay.arguments = (
-                    *("serve", "--data-dir", str(data_dir), "--json"),
-                    *(*ports, *tunnel, *more),
+            async with (
+                running_relay(data_dir, *more, log=folder / "relay.log") as relay,
+                httpx.AsyncClient(
+                    base_url=relay.ready["api_url"],
+                    headers={"Authorization": f"Bearer {store.api_key}"},
+                    timeout=60,
+                    verify=trust or True,
+                    limits=httpx.Limits(max_connections=None, max_keepalive_connections=200),
+                    trust_env=False,
+                ) as api,
+                asyncio.TaskGroup() as tasks,
+            ):
+                made = Fleet(
+                    relay=relay,
+                    store=store,
+                    key=SigningKey.generate(),
+                    tasks=tasks,
+                    api=api,
+                    trust=trust,
                 )
-                async with (
-                    httpx.AsyncClient(
-                        base_url=relay.ready["api_url"],
-                        headers={"Authorization": f"Bearer {store.api_key}"},
-                        timeout=60,
-                        verify=trust or True,
-                        limits=httpx.Limits(max_connections=None, max_keepalive_connections=200),
-                        trust_env=False,
-                    ) as api,
-                    asyncio.TaskGroup() as tasks,
-                ):
-                    made = Fleet(
-                        relay=relay,
-                        store=store,
-                        key=SigningKey.generate(),
-                        tasks=tasks,
-                        api=api,
-                        trust=trust,
-                    )
-                    try:
-                        yield made
-                    finally:
-                        for task in tuple(tasks._tasks):
-                            task.cancel()
+                try:
+                    yield made
+                finally:
+                    for task in tuple(tasks._tasks):
+                        task.cancel()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -21,6 +21,7 @@ __all__ = [
     "command",
     "cpu_seconds",
     "running",
+    "running_relay",
     "usage_of",
     "wrong_clock",
 ]
@@ -274,11 +275,39 @@ async def running(program: Program) -> AsyncIterator[Program]:
         await program.stop()
 
 
+@asynccontextmanager
+async def running_relay(
+    data_dir: Path,
+    *arguments: str,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    watched: bool = False,
+) -> AsyncIterator[Program]:
+    """Run a relay, which has the same ports after a restart: agents and callers know no others."""
+    serve = ("serve", "--data-dir", str(data_dir), "--json", *arguments)
+    relay = Program(
+        "cloud_connect_relay",
+        *(*serve, "--port", "0", "--tunnel-port", "0"),
+        log=log,
+        environment=environment,
+        watched=watched,
+    )
+    async with running(relay):
+        ports = ("--port", str(relay.ready["port"]))
+        relay.arguments = (*serve, *ports, "--tunnel-port", str(relay.ready["tunnel_port"]))
+        yield relay
+
+
 async def said(
-    module: str, *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None
+    module: str,
+    *arguments: str,
+    stdin: str = "",
+    environment: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
 ) -> tuple[int, dict[str, Any], str]:
     """Run a command of ours with ``--json``; return status, document and errors."""
     process = await asyncio.create_subprocess_exec(
+        *prefix,
         *command(module, (*arguments, "--json")),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -297,9 +326,11 @@ async def said(
     return process.returncode or 0, decoded, errors.decode(errors="replace")
 
 
-async def told(module: str, *arguments: str, stdin: str = "") -> dict[str, Any]:
+async def told(
+    module: str, *arguments: str, stdin: str = "", prefix: Sequence[str] = ()
+) -> dict[str, Any]:
     """Run a command of ours that must succeed; return its document."""
-    status, document, errors = await said(module, *arguments, stdin=stdin)
+    status, document, errors = await said(module, *arguments, stdin=stdin, prefix=prefix)
     if status:
         raise ProgramFailedError(f"{module} {arguments[0]} ended with {status}: {errors.strip()}")
     return document

@@ -11,6 +11,7 @@ from websockets.typing import Subprotocol
 from cloud_connect.handshake import AgentCredentials, AgentHandshake
 from cloud_connect.signing import SigningKey
 from doubles.link_bench import Relay
+from doubles.relay_node import Founded
 
 SUBPROTOCOLS = [Subprotocol("cloud-connect.v1")]
 
@@ -33,7 +34,7 @@ async def closed_with(socket: ClientConnection) -> int:
 
 
 def agent_side(
-    relay: Relay, connector_id: str, key: SigningKey, *, generation: int = 0, **more: Any
+    relay: Relay | Founded, connector_id: str, key: SigningKey, *, generation: int = 0, **more: Any
 ) -> AgentHandshake:
     return AgentHandshake(
         AgentCredentials(

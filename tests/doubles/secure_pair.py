@@ -1,10 +1,6 @@
 """A relay with TLS and one agent enrolled at it, as real processes; nothing of Procore."""
 
-import asyncio
-import json
-import os
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +11,7 @@ import httpx
 
 from doubles.certificates import Authority
 from doubles.observing import until
-from doubles.program import Program, command, running, told
+from doubles.program import Program, running_relay, told
 from doubles.world_agent import Agent
 
 __all__ = ["SecurePair", "open_pair"]
@@ -27,7 +23,6 @@ class SecurePair:
 
     Attributes:
         host: The relay's name, as the agent dials it.
-        serve: The words that start the relay on the same ports, but for ``--host``.
     """
 
     host: str
@@ -35,7 +30,6 @@ class SecurePair:
     agent: Agent
     api_key: str
     ca_file: Path
-    serve: tuple[str, ...]
 
     @property
     def tunnel_port(self) -> int:
@@ -89,21 +83,16 @@ async def open_pair(
     store = ("--data-dir", str(folder / "relay"))
     made = await told("cloud_connect_relay", "init", *store)
     tls = ("--tls-cert", str(certificate), "--tls-key", str(key))
-    relay = Program(
-        "cloud_connect_relay",
-        *("serve", *store, "--json", "--port", "0", "--tunnel-port", "0", *tls),
-        log=folder / "relay.log",
-    )
-    async with running(relay):
-        ports = ("--port", str(relay.ready["port"]))
-        tunnel_ports = ("--tunnel-port", str(relay.ready["tunnel_port"]))
+    async with running_relay(folder / "relay", *tls, log=folder / "relay.log") as relay:
         home = folder / "agent"
         token = await told(
             "cloud_connect_relay", "token", "create", *store, "--subscription", "Default"
         )
-        enrolled = await _run(
-            [*prefix, *command("cloud_connect_agent", _enrolling(home, host, relay, ca_file))],
+        enrolled = await told(
+            "cloud_connect_agent",
+            *_enrolling(home, host, relay, ca_file),
             stdin=token["token"],
+            prefix=prefix,
         )
         tunnel = f"wss://{host}:{relay.ready['tunnel_port']}/tunnel"
         agent = Agent(
@@ -131,25 +120,9 @@ async def open_pair(
             agent=agent,
             api_key=made["api_key"],
             ca_file=ca_file,
-            serve=("serve", *store, "--json", *ports, *tunnel_ports, *tls),
         )
 
 
 def _enrolling(home: Path, host: str, relay: Program, ca_file: Path) -> tuple[str, ...]:
     url = f"https://{host}:{relay.ready['port']}"
-    return ("enrol", "--home", str(home), "--relay", url, "--ca", str(ca_file), "--json")
-
-
-async def _run(words: Sequence[str], *, stdin: str) -> dict[str, Any]:
-    process = await asyncio.create_subprocess_exec(
-        *words,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=dict(os.environ),
-    )
-    async with asyncio.timeout(60):
-        output, errors = await process.communicate(stdin.encode())
-    assert process.returncode == 0, errors.decode()
-    found: dict[str, Any] = json.loads(output)
-    return found
+    return ("enrol", "--home", str(home), "--relay", url, "--ca", str(ca_file))

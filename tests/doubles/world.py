@@ -25,7 +25,7 @@ from doubles.checker import check
 from doubles.history import Execution, History, JournalLine, Record
 from doubles.observing import POLL_INTERVAL, rows, until
 from doubles.postgres import rows_of
-from doubles.program import Program, running, told
+from doubles.program import Program, running, running_relay, told
 from doubles.world_agent import Agent
 from doubles.world_relay import client_of
 
@@ -261,9 +261,8 @@ async def open_world(
     """
     print(f"world: seed {seed}")  # noqa: T201 - for a replay
     data_dir = folder / "relay"
-    store = ("--data-dir", str(data_dir))
     elsewhere = () if database_url is None else ("--database-url", database_url)
-    made = await told("cloud_connect_relay", "init", *store, *elsewhere)
+    made = await told("cloud_connect_relay", "init", "--data-dir", str(data_dir), *elsewhere)
     named = "" if database_url is None else f'database_url = "{database_url}"\n'
     (data_dir / "relay.toml").write_text(named + relay_settings)
     (data_dir / "relay.toml").chmod(0o600)
@@ -274,19 +273,13 @@ async def open_world(
             *("--storage-port", "0", "--seed", str(seed), *simulator_arguments),
             log=folder / "simulator.log",
         )
-        relay = Program(
-            "cloud_connect_relay",
-            *("serve", *store, "--json", "--port", "0", "--tunnel-port", "0"),
-            log=folder / "relay.log",
-            environment=relay_environment,
-            watched=watched,
+        serving = running_relay(
+            data_dir, log=folder / "relay.log", environment=relay_environment, watched=watched
         )
         async with asyncio.TaskGroup() as tasks:
-            for program in (simulator, relay):
-                tasks.create_task(stack.enter_async_context(running(program)))
-        # The same ports again after a restart: agents and callers know no others.
-        ports = ("--port", str(relay.ready["port"]), "--tunnel-port")
-        relay.arguments = (*("serve", *store, "--json", *ports, str(relay.ready["tunnel_port"])),)
+            tasks.create_task(stack.enter_async_context(running(simulator)))
+            started = tasks.create_task(stack.enter_async_context(serving))
+        relay = started.result()
         api = await stack.enter_async_context(client_of(relay, made["api_key"]))
         world = World(
             folder=folder,

@@ -70,7 +70,7 @@ async def fail_and_move(folder: Path, *, outage: float, cap: float) -> None:
 
 async def move(pair: SecurePair) -> None:
     """Start the relay again, on the same ports of another address."""
-    pair.relay.arguments = (*pair.serve, "--host", NEW)
+    pair.relay.arguments = (*pair.relay.arguments, "--host", NEW)
     await pair.relay.start()
 
 

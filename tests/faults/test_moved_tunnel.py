@@ -22,7 +22,7 @@ async def test_agent_finds_the_tunnel_on_another_port_without_a_new_enrolment(
             await pair.until_listed(within=30, status="online")
             old = pair.tunnel_port
             await pair.relay.crash()
-            words = list(pair.serve)
+            words = list(pair.relay.arguments)
             words[words.index("--tunnel-port") + 1] = "0"
             pair.relay.arguments = tuple(words)
             await pair.relay.start()

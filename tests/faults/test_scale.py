@@ -14,12 +14,11 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from cloud_connect.handshake import AgentCredentials, AgentHandshake
 from cloud_connect.signing import SigningKey
 from doubles.fleet import Fleet, Member, fleet
 from doubles.hammer import p99
 from doubles.program import cpu_seconds, usage_of
-from doubles.raw_agent import SUBPROTOCOLS
+from doubles.raw_agent import SUBPROTOCOLS, agent_side
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -83,13 +82,9 @@ async def test_10000_agents_that_fail_to_connect_leave_nothing_behind(tmp_path: 
                 if number % 3 == 1:
                     await socket.send("nonsense")
                 else:
-                    credentials = AgentCredentials(
-                        connector_id=honest.connector_id,
-                        key=stranger,
-                        relay_id=agents.store.identity.relay_id,
-                        relay_public_key=agents.store.identity.public_key,
+                    hello = agent_side(
+                        agents.store, honest.connector_id, stranger, generation=honest.generation
                     )
-                    hello = AgentHandshake(credentials, generation=honest.generation)
                     await socket.send(hello.receive_challenge(challenge))
                 with contextlib.suppress(ConnectionClosed):
                     await socket.recv()
