@@ -1,6 +1,7 @@
 """What reaches the disk before what leaves the PC, seen by the kernel's eyes (T5, T6)."""
 
 import asyncio
+import random
 import re
 import shutil
 import sqlite3
@@ -18,6 +19,7 @@ from cloud_connect.tunnel.frames import FrameType
 from cloud_connect_agent.journal import Journal
 from doubles.checker import check
 from doubles.program import Program
+from doubles.seeds import chosen_seed
 from doubles.tools import tool
 from doubles.world import World, open_world
 
@@ -144,7 +146,7 @@ def _ports(world: World) -> tuple[int, int]:
 async def test_journal_copied_at_any_instant_is_whole_and_has_all_that_was_told(
     tmp_path: Path,
 ) -> None:
-    copies = tmp_path / "copies"
+    copies, dice = tmp_path / "copies", random.Random(chosen_seed())
     copies.mkdir()
     async with open_world(tmp_path, tunnel_proxies=False) as world:
         caller, over = await world.caller(), asyncio.Event()
@@ -160,7 +162,7 @@ async def test_journal_copied_at_any_instant_is_whole_and_has_all_that_was_told(
             for worker in range(8):
                 tasks.create_task(write(worker))
             for number in range(SNAPSHOTS):
-                await asyncio.sleep(world.seed % 7 * 0.001 + number % 13 * 0.003)
+                await asyncio.sleep(dice.random() * 0.04)
                 taken.append(await snapshot(world, copies / str(number)))
             over.set()
         history = await world.history(within=30)
