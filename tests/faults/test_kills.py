@@ -3,6 +3,8 @@
 import asyncio
 import random
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -38,14 +40,22 @@ async def executions(world: World) -> int:
     return int((await world.admin("GET", "/counters")).get("executions", 0))
 
 
-async def flood_is_under_way(world: World) -> None:
-    """Wait until the relay has accepted all of it, and Procore has executed some."""
+@asynccontextmanager
+async def flood(world: World, caller: Caller) -> AsyncIterator[None]:
+    """Have the relay accept all of a flood of writes, and Procore execute some, for the block.
+
+    Then wait until every caller was told something.
+    """
 
     async def holds() -> bool:
         return len(world.records()) == FLOOD and await executions(world) > FLOOD // 20
 
-    await until(holds, within=60, what="a flood under way")
-    assert await executions(world) < FLOOD, "it is over already"
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(FLOOD):
+            tasks.create_task(caller.create(f"flood-{number}", deadline=DEADLINE))
+        await until(holds, within=60, what="a flood under way")
+        assert await executions(world) < FLOOD, "it is over already"
+        yield
 
 
 async def journal_has_told(world: World) -> bool:
@@ -61,10 +71,7 @@ async def test_agent_killed_in_a_flood_of_writes_loses_and_doubles_none(tmp_path
         tmp_path, simulator_arguments=("--latency-ms", str(FLOOD_LATENCY_MS)), seed=seed
     ) as world:
         caller = await world.caller()
-        async with asyncio.TaskGroup() as tasks:
-            for number in range(FLOOD):
-                tasks.create_task(caller.create(f"flood-{number}", deadline=DEADLINE))
-            await flood_is_under_way(world)
+        async with flood(world, caller):
             await world.agent.program.crash()
             killed_at = time.monotonic()
             await world.agent.program.start()
@@ -148,10 +155,7 @@ async def test_relay_killed_in_a_flood_answers_for_every_key_when_it_is_back(
         tmp_path, simulator_arguments=("--latency-ms", str(FLOOD_LATENCY_MS)), seed=seed
     ) as world:
         caller = await world.caller()
-        async with asyncio.TaskGroup() as tasks:
-            for number in range(FLOOD):
-                tasks.create_task(caller.create(f"flood-{number}", deadline=DEADLINE))
-            await flood_is_under_way(world)
+        async with flood(world, caller):
             await world.relay.crash()
             await world.relay.start()
             back_at = time.monotonic()
