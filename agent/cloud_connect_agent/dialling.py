@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from websockets.asyncio.client import ClientConnection
-from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from cloud_connect.crumbs import PatientConnection
 from cloud_connect.errors import ConfigurationError
+from cloud_connect.guarded_links import GuardedClientProtocol, PunctualConnection
 from cloud_connect.handshake_messages import MAX_MESSAGE_BYTES, NO_CERTIFICATE, SUBPROTOCOL
 from cloud_connect_agent.proxies import Proxy
 from cloud_connect_agent.reaching import DialError, reach
@@ -58,7 +58,7 @@ async def dial(
     sock = await reach(
         uri.host, uri.port, proxy=proxy, attempt=attempt, seconds=settings.connect_timeout
     )
-    protocol = ClientProtocol(
+    protocol = GuardedClientProtocol(
         uri, subprotocols=[Subprotocol(SUBPROTOCOL)], max_size=MAX_MESSAGE_BYTES
     )
     connection = await _secure(
@@ -83,7 +83,7 @@ async def dial(
         await connection.wait_closed()
 
 
-class _Link(PatientConnection, ClientConnection):
+class _Link(PunctualConnection, PatientConnection, ClientConnection):
     """The agent's end of a tunnel."""
 
 

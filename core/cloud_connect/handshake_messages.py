@@ -6,8 +6,9 @@
 from collections.abc import Sequence
 from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from cloud_connect import strict_json
 from cloud_connect.closing import CloseCode
 from cloud_connect.errors import TunnelError
 from cloud_connect.signing import Digest, Nonce, SignatureBytes, pack_fields
@@ -152,8 +153,8 @@ class _Message(BaseModel):
         if len(message) > MAX_MESSAGE_BYTES or len(message.encode()) > MAX_MESSAGE_BYTES:
             raise malformed(f"is over {MAX_MESSAGE_BYTES} bytes")
         try:
-            return cls.model_validate_json(message)
-        except ValidationError as exc:
+            return strict_json.read(cls, message.encode())
+        except ValueError as exc:  # StrictJsonError, ValidationError and UnicodeError are ones
             raise malformed(f"is no {cls.__name__.lower()}") from exc
 
     def write(self) -> str:

@@ -1,5 +1,6 @@
 """The API's listener: uvicorn inside our own tasks, signals and sockets."""
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 
 from cloud_connect.errors import CloudConnectError, ConfigurationError
+from cloud_connect_relay.gateway.admission import Strangers
 from cloud_connect_relay.http_protocol import bounded_protocol
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["HttpServer", "ListenError", "bind", "listen_error"]
 
 _BACKLOG: Final = 2048
+_TLS_TIMEOUT: Final = 9.0  # seconds for its handshake
+_TLS_FAREWELL_TIMEOUT: Final = 2.0
 _LOOPBACK: Final = ("127.0.0.1", "::1")
 
 
@@ -63,12 +67,17 @@ class HttpServer(uvicorn.Server):
     """uvicorn without a mind of its own: no signal handlers, no log set-up, no banner."""
 
     def __init__(self, app: "ASGIApp", settings: "RelaySettings") -> None:
+        self._protocol: Final = bounded_protocol(
+            max_head_bytes=settings.api.max_header_bytes,
+            head_timeout=settings.api.head_timeout,
+            admission=Strangers(
+                max_pending=settings.api.max_pending,
+                max_pending_per_source=settings.api.max_pending_per_source,
+            ),
+        )
         config = uvicorn.Config(
             app,
-            http=bounded_protocol(
-                max_head_bytes=settings.api.max_header_bytes,
-                head_timeout=settings.api.head_timeout,
-            ),
+            http=self._protocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -95,6 +104,28 @@ class HttpServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to the relay."""
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen; unlike uvicorn's own, a TLS handshake has an end."""
+        config = self.config
+        await self.lifespan.startup()
+
+        def protocol() -> asyncio.Protocol:
+            return self._protocol(config, self.server_state, self.lifespan.state)
+
+        loop, secured = asyncio.get_running_loop(), config.ssl is not None
+        self.servers = [
+            await loop.create_server(
+                protocol,
+                sock=sock,
+                backlog=config.backlog,
+                ssl=config.ssl,
+                ssl_handshake_timeout=_TLS_TIMEOUT if secured else None,
+                ssl_shutdown_timeout=_TLS_FAREWELL_TIMEOUT if secured else None,
+            )
+            for sock in sockets or ()
+        ]
+        self.started = True
 
     def drain(self, within: float) -> None:
         """Accept no more requests; ``serve`` returns when the running ones have ended.

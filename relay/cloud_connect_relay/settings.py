@@ -46,7 +46,11 @@ class ApiSettings(_Section):
         max_body_bytes: Largest body of a management request.
         max_header_bytes: Largest request line and headers together.
         head_timeout: Seconds a request has until its headers are complete.
-        body_timeout: The same for the body of a management request.
+        body_timeout: The same for the body of a management request; of one that needs no
+            credential, it is *head_timeout*.
+        max_pending: Connections that have not sent a request's headers yet.
+        max_pending_per_source: The same, of one address; without one it is not counted, since
+            callers share theirs.
         keep_alive_timeout: Seconds an idle connection stays open.
         trusted_proxies: Addresses whose ``X-Forwarded-For`` names the caller; with a
             ``public_url`` and without TLS of our own, loopback is one.
@@ -54,9 +58,11 @@ class ApiSettings(_Section):
 
     max_body_bytes: int = Field(default=MEBIBYTE, ge=1024)
     max_header_bytes: int = Field(default=64 * 1024, ge=4096)
-    head_timeout: Seconds = 10
+    head_timeout: Seconds = 9
     body_timeout: Seconds = 30
     keep_alive_timeout: Seconds = 75
+    max_pending: int = Field(default=1000, ge=1)
+    max_pending_per_source: int | None = Field(default=None, ge=1)
     trusted_proxies: tuple[str, ...] | None = None
 
 
@@ -83,6 +89,8 @@ class TunnelSettings(_Section):
         max_pending: Sockets that have not authenticated yet.
         max_pending_per_source: The same, of one address.
         handshakes_per_second: More than that are told to come back later.
+        upgrade_timeout: Seconds from its connection until a socket has asked for the upgrade.
+        auth_timeout: Seconds from its connection until an agent has proven itself.
         echo_interval: Seconds between two echoes through each session's whole stack.
     """
 
@@ -91,7 +99,7 @@ class TunnelSettings(_Section):
     max_pending_per_source: int = Field(default=20, ge=1)
     handshakes_per_second: int = Field(default=200, ge=1)
     upgrade_timeout: Seconds = 5
-    auth_timeout: Seconds = 10
+    auth_timeout: Seconds = 9
     echo_interval: Seconds = 60
 
 
@@ -103,6 +111,8 @@ class CallSettings(_Section):
         max_deadline: The longest a caller may ask for.
         connector_wait: The longest wait for a connector that was seen a moment ago.
         max_running: Calls of one subscription that run at once, unless its quota says.
+        cancel_burst: Calls that a key may begin and abandon within ten seconds; if they are more,
+            and more than half of those that it began, it is refused until they are fewer.
         max_dispatched: Calls of one connector that its agent works on at once: its 32 reads and
             8 writes; of a key that sends alone nearly twice as many. What
             takes longer than a second to be read by its caller counts no more.
@@ -120,6 +130,7 @@ class CallSettings(_Section):
     max_deadline: Seconds = 300
     connector_wait: Seconds = 15
     max_running: int = Field(default=1024, ge=1)
+    cancel_burst: int = Field(default=100, ge=1)
     max_dispatched: int = Field(default=40, ge=1, le=1024)
     max_dispatched_per_node: int = Field(default=4096, ge=1)
     max_queued: int = Field(default=1024, ge=1)

@@ -1,13 +1,11 @@
 """Heads: the JSON payload of HEADERS frames, as pydantic models, and its limits."""
 
-import json
-import math
-import re
 from functools import lru_cache
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cloud_connect import strict_json
 from cloud_connect.errors import BodyTooLargeError, LocalProtocolError, Outcome, RemoteProtocolError
 from cloud_connect.tunnel.limits import MAX_HEAD_BYTES
 
@@ -23,8 +21,6 @@ __all__ = [
     "encode_head",
 ]
 
-_MAX_DEPTH: Final = 64  # nesting of JSON
-_MAX_DIGITS: Final = 64  # digits of one number: more only burn time
 _MAX_HEADERS: Final = 256
 _MAX_HOPS: Final = 32
 _MAX_CACHED_BYTES: Final = 256  # only short heads repeat; the cache stays small
@@ -155,8 +151,8 @@ def _decode_repeated(payload: bytes) -> ResponseHead:
 
 def _decode(model: type[_HeadT], payload: bytes) -> _HeadT:
     try:
-        value = _parse(payload)
-    except (ValueError, RecursionError) as exc:  # JSONDecodeError, UnicodeDecodeError are ones
+        value = strict_json.parse(payload)
+    except strict_json.StrictJsonError as exc:
         raise RemoteProtocolError(f"{model.__name__} is no acceptable JSON") from exc
     try:
         head: _HeadT = model.__pydantic_validator__.validate_python(value)
@@ -164,54 +160,3 @@ def _decode(model: type[_HeadT], payload: bytes) -> _HeadT:
         place = ".".join(str(part) for part in exc.errors(include_input=False)[0]["loc"])
         raise RemoteProtocolError(f"{model.__name__} is malformed at {place[:100]!r}") from exc
     return head
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError("duplicate key")
-    return value
-
-
-def _int(digits: str) -> int:
-    if len(digits) > _MAX_DIGITS:
-        raise ValueError("number with too many digits")
-    return int(digits)
-
-
-def _float(digits: str) -> float:
-    value = float(digits) if len(digits) <= _MAX_DIGITS else math.inf
-    if math.isinf(value):
-        raise ValueError("number out of range")
-    return value
-
-
-def _constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
-
-
-# Built once: json.loads with hooks would build a decoder for every head.
-_DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_object, parse_int=_int, parse_float=_float, parse_constant=_constant
-)
-_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|([\[{])|[\]}]', re.DOTALL)
-_ANY: Final = TypeAdapter[Any](Any)
-
-
-def _parse(payload: bytes) -> Any:
-    if payload.count(b"[") + payload.count(b"{") > _MAX_DEPTH:
-        _check_depth(payload)
-    if b"\\u" in payload:
-        _ANY.validate_json(payload)  # refuses lone surrogates, which Python's parser lets through
-    return _DECODER.decode(payload.decode())
-
-
-def _check_depth(payload: bytes) -> None:
-    depth = 0
-    for match in _BRACKETS.finditer(payload):
-        if match[1]:
-            depth += 1
-            if depth > _MAX_DEPTH:
-                raise ValueError("JSON is nested too deeply")
-        elif match[0][0] != ord('"'):
-            depth -= 1

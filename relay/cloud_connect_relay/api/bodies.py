@@ -1,20 +1,17 @@
 """JSON in and out: strict about what comes, fast about what goes."""
 
-import json
-import re
-from typing import Any, Final, NoReturn
+import asyncio
+from typing import Any, Final
 
 import orjson
 
+from cloud_connect import strict_json
 from cloud_connect.errors import InvalidRequestError
+from cloud_connect.strict_json import MAX_DEPTH
 
-__all__ = ["MAX_DEPTH", "check_json", "to_json"]
+__all__ = ["MAX_DEPTH", "check_json", "check_large_json", "to_json"]
 
-MAX_DEPTH: Final = 64  # nested arrays and objects
-MAX_DIGITS: Final = 64  # of one number
-_STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
-_OTHERS: Final = re.compile(r"[^\[\]{}]+")
-_PAIRS: Final = re.compile(r"\[\]|\{\}")
+_LARGE_BYTES: Final = 64 * 1024  # from here on, others need not wait until a body is read
 _OPTIONS: Final = orjson.OPT_NON_STR_KEYS
 
 
@@ -31,62 +28,13 @@ def check_json(body: bytes) -> Any:
             that is none or endless.
     """
     try:
-        text = body.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidRequestError("The body is not valid JSON: it is not UTF-8.") from error
-    try:
-        document = _DECODER.decode(text)
-    except json.JSONDecodeError as error:
-        raise InvalidRequestError(
-            f"The body is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}."
-        ) from error
-    except RecursionError as error:
-        raise _too_deep() from error
-    if _is_deep(text):
-        raise _too_deep()
-    return document
+        return strict_json.parse(body)
+    except strict_json.StrictJsonError as error:
+        raise InvalidRequestError(f"The body {error}.") from error
 
 
-def _is_deep(text: str) -> bool:
-    """Whether valid JSON nests too deep: peel the innermost brackets off, level by level."""
-    brackets = _OTHERS.sub("", _STRINGS.sub("", text))
-    for _ in range(MAX_DEPTH):
-        if not brackets:
-            return False
-        brackets = _PAIRS.sub("", brackets)
-    return bool(brackets)
-
-
-def _too_deep() -> InvalidRequestError:
-    return InvalidRequestError(f"The body nests deeper than {MAX_DEPTH} levels.")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise InvalidRequestError("The body repeats a member of an object.")
-    return made
-
-
-def _number(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise InvalidRequestError(f"The body holds a number of more than {MAX_DIGITS} digits.")
-    return int(digits)
-
-
-def _fraction(digits: str) -> float:
-    if len(digits) > MAX_DIGITS:
-        raise InvalidRequestError(f"The body holds a number of more than {MAX_DIGITS} digits.")
-    return float(digits)
-
-
-def _constant(name: str) -> NoReturn:
-    raise InvalidRequestError(f"The body is not valid JSON: {name} is no number.")
-
-
-_DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_object,
-    parse_int=_number,
-    parse_float=_fraction,
-    parse_constant=_constant,
-)
+async def check_large_json(body: bytes) -> Any:
+    """Decode a JSON body as :func:`check_json` does, and let others go on meanwhile."""
+    if len(body) < _LARGE_BYTES:
+        return check_json(body)
+    return await asyncio.to_thread(check_json, body)

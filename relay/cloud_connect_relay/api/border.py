@@ -14,7 +14,7 @@ from cloud_connect.errors import (
     InternalError,
     InvalidRequestError,
 )
-from cloud_connect_relay.api.bodies import check_json
+from cloud_connect_relay.api.bodies import check_large_json
 from cloud_connect_relay.api.problems import error_response
 from cloud_connect_relay.api.security import authenticate_request
 
@@ -50,6 +50,10 @@ _DATA: Final = re.compile(r"/api/datasources/[^/]+/(?:query|records/.*)", re.ASC
 _FILES: Final = re.compile(
     r"/api/datasources/[^/]+/(?:uploads|records/[^/]+/[^/]+/attachments)", re.ASCII
 )
+
+# Each value that a model does not expect costs an error of its own, and more time than it took
+# to send.
+_MAX_VALUES: Final = 10_000
 
 _LAST: Final = (b"connection", b"close")
 _UNCACHED: Final = (b"cache-control", b"no-store")  # answers differ by credential
@@ -103,7 +107,8 @@ class Border:
 
     async def _answer(self, scope: "Scope", receive: "Receive", answer: "_Answer") -> None:
         path: str = scope["path"]
-        if _GUARDED.fullmatch(path) and not _OPEN.fullmatch(path):
+        known = _GUARDED.fullmatch(path) is not None and not _OPEN.fullmatch(path)
+        if known:
             await authenticate_request(self._services, scope)
         if _FILES.fullmatch(path):
             await self._app(scope, receive, answer)
@@ -112,13 +117,16 @@ class Border:
             await self._app(scope, _counted(scope, receive, limit), answer)
         else:
             settings = self._services.settings.api
+            patience = settings.body_timeout if known else settings.head_timeout
             try:
-                async with asyncio.timeout(settings.body_timeout):
+                async with asyncio.timeout(min(patience, settings.body_timeout)):
                     body = await _body(scope, receive, settings.max_body_bytes)
             except TimeoutError as error:
                 raise InvalidRequestError("The body did not arrive in time.") from error
             if body and path.startswith("/api/") and _is_json(scope):
-                check_json(body)
+                if body.count(b",") > _MAX_VALUES:
+                    raise InvalidRequestError(f"The body holds more than {_MAX_VALUES} values.")
+                await check_large_json(body)
             await self._app(scope, _replayed(body, receive), answer)
 
 

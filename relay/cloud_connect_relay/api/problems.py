@@ -20,7 +20,7 @@ from cloud_connect.errors import (
     UnauthorizedError,
 )
 from cloud_connect_relay.api.bodies import to_json
-from cloud_connect_relay.calls.quotas import OverQuotaError
+from cloud_connect_relay.calls.over_quota import OverQuotaError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -4,7 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from cloud_connect.errors import BodyTooLargeError, InvalidRequestError
-from cloud_connect_relay.api.bodies import check_json
+from cloud_connect_relay.api.bodies import check_large_json
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope
@@ -109,7 +109,7 @@ async def _read_document(scope: "Scope", receive: "Receive", *, wanted: str) -> 
     body = await read_body(scope, receive, max_bytes=MAX_INLINE_BYTES)
     if not body.strip():
         raise InvalidRequestError(f"The request needs a body: {wanted}.")
-    return body, check_json(body)
+    return body, await check_large_json(body)
 
 
 def _too_large(max_bytes: int) -> BodyTooLargeError:

@@ -4,38 +4,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from cloud_connect.errors import QuotaExceededError
+from cloud_connect_relay.calls.cancels import Cancels
+from cloud_connect_relay.calls.over_quota import OverQuotaError
 from cloud_connect_relay.quota import NO_QUOTA, Quota, QuotaUse
 
-__all__ = ["OverQuotaError", "Quotas"]
+__all__ = ["Quotas"]
 
 _RETRY_AFTER: Final = 1.0  # seconds; running calls end by themselves
 _MINUTE: Final = 60.0
 _DAY: Final = 86_400.0
-
-
-class OverQuotaError(QuotaExceededError):
-    """A quota is used up.
-
-    Attributes:
-        limit: Which one, as settings name it.
-        quantity: How much it allows.
-        window: Seconds over which it counts; ``None`` is at any moment.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        limit: str,
-        quantity: int,
-        window: float | None,
-        retry_after: float,
-    ) -> None:
-        super().__init__(message, retry_after=retry_after)
-        self.limit: Final = limit
-        self.quantity: Final = quantity
-        self.window: Final = window
 
 
 class _Bucket:
@@ -148,11 +125,19 @@ class Quotas:
 
     Args:
         max_running: Calls of one subscription that run at once, unless its quota says.
+        cancel_burst: See :class:`~cloud_connect_relay.calls.cancels.Cancels`.
         clock: Monotonic seconds.
     """
 
-    def __init__(self, *, max_running: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        max_running: int,
+        cancel_burst: int = 100,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._max_running: Final = max_running
+        self._cancels: Final = Cancels(burst=cancel_burst, clock=clock)
         self._clock: Final = clock
         self._meters: Final[dict[str, _Meter]] = {}
         self._running: Final[dict[str, int]] = {}
@@ -170,6 +155,7 @@ class Quotas:
         Raises:
             OverQuotaError: If it is one too many; then it is not counted.
         """
+        self._cancels.check(key_id or subscription_id)
         subscription = self._meters.get(subscription_id)
         key = None if key_id is None else self._meters.get(key_id)
         self._check_running("subscription", subscription_id, subscription, self._max_running)
@@ -182,12 +168,21 @@ class Quotas:
                 meter.check(now)
             for meter in both:
                 meter.take(now)
+        self._cancels.opened(key_id or subscription_id)
         self._running[subscription_id] = self._running.get(subscription_id, 0) + 1
         if key_id is not None:
             self._running[key_id] = self._running.get(key_id, 0) + 1
 
-    def release(self, subscription_id: str, key_id: str | None, *, size: int) -> None:
-        """Count a call that ended after it moved *size* bytes."""
+    def release(
+        self, subscription_id: str, key_id: str | None, *, size: int, abandoned: bool = False
+    ) -> None:
+        """Count a call that ended after it moved *size* bytes.
+
+        Args:
+            abandoned: Because its caller hung up.
+        """
+        if abandoned:
+            self._cancels.cancelled(key_id or subscription_id)
         for holder in (subscription_id, key_id):
             if holder is None:
                 continue

@@ -41,6 +41,7 @@ class RunningCall:
     """One call from its admission to its end; what is recorded of it at any moment.
 
     Attributes:
+        abandoned: Its caller hung up before it had an effect.
         connector_name: Of the connector that has it, for people.
         deadline: When its caller stops waiting, on the event loop's clock.
         times: Where its time went.
@@ -59,6 +60,7 @@ class RunningCall:
     """
 
     __slots__ = (
+        "abandoned",
         "again",
         "already_absent",
         "changed",
@@ -111,6 +113,7 @@ class RunningCall:
         self.received_bytes = 0
         self.sent_bytes = len(spec.body or b"")
         self.started = False
+        self.abandoned = False
         self.owner: str | None = None
         self.upsert = False
         self.again = False
@@ -192,6 +195,7 @@ class RunningCall:
 
     def cancelled(self, *, now: float) -> None:
         """Note that its caller hung up before it had an effect."""
+        self.abandoned = True
         self.detail = "The caller hung up."
         self._end(Outcome.NOT_EXECUTED, now=now)
 
@@ -328,7 +332,10 @@ class RunningCalls:
         call.give_turns_back()
         spec = call.spec
         self._quotas.release(
-            spec.subscription_id, spec.key_id, size=call.sent_bytes + call.received_bytes
+            spec.subscription_id,
+            spec.key_id,
+            size=call.sent_bytes + call.received_bytes,
+            abandoned=call.abandoned,
         )
 
     def close(self) -> None:

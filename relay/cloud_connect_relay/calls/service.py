@@ -70,7 +70,9 @@ class CallService:
         self.sources: Final = DataSourceDirectory(storage)
         self._storage: Final = storage
         self._records: Final = CallsOfAll(storage)
-        self.quotas: Final = Quotas(max_running=settings.max_running)
+        self.quotas: Final = Quotas(
+            max_running=settings.max_running, cancel_burst=settings.cancel_burst
+        )
         self._running: Final = RunningCalls(self.quotas, clock=clock)
         self._ledger: Final = ledger
         self._clock: Final = clock

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cloud_connect_relay.cli.invocation import Invocation, pass_invocation, shared_options
+from cloud_connect_relay.cli.open_files import allow_open_files
 from cloud_connect_relay.cli.parameters import database_option
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def serve(invocation: Invocation, /, **flags: Any) -> None:
     """
     settings = invocation.settings(flags)
     invocation.configure_logs(level=settings.log.level, style=settings.log.format)
+    allow_open_files()
     with (
         _sole_server(settings),
         asyncio.Runner(loop_factory=_loop_factory()) as runner,

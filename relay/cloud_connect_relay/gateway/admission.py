@@ -1,10 +1,10 @@
-"""How many sockets may wait to authenticate, and how many handshakes begin in a second."""
+"""How many sockets may wait to say who they are, and how many handshakes begin in a second."""
 
 import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-__all__ = ["Admission", "PendingSocket"]
+__all__ = ["Admission", "PendingSocket", "Strangers"]
 
 _CHANCE: Final = 1.0  # seconds that a socket may wait before a newcomer may take its place
 
@@ -13,23 +13,22 @@ _LONGEST_QUEUE: Final = 60.0  # seconds; whoever came later shares the last turn
 
 
 class PendingSocket(Protocol):
-    """A socket that has not authenticated yet."""
+    """A socket of whom nothing is known yet."""
 
     def abort(self) -> None:
         """Close it at once, without a word."""
         ...
 
 
-class Admission:
-    """Keeps strangers few.
+class Strangers:
+    """Keeps the sockets few of whom nothing is known yet.
 
     When there are as many as may be, a newcomer takes the place of the one that has waited
-    longest, if that one had its chance: idle sockets must not lock honest agents out.
+    longest, if that one had its chance: idle sockets must not lock honest peers out.
 
     Args:
-        max_pending: Sockets of this node that have not authenticated yet.
+        max_pending: Sockets of this node.
         max_pending_per_source: The same, of one address; ``None`` if a proxy hides them all.
-        handshakes_per_second: In no second do more than a tenth on top of them begin.
     """
 
     def __init__(
@@ -37,24 +36,18 @@ class Admission:
         *,
         max_pending: int,
         max_pending_per_source: int | None,
-        handshakes_per_second: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._max_pending: Final = max_pending
         self._max_per_source: Final = max_pending_per_source
-        self._rate: Final = handshakes_per_second
         self._clock: Final = clock
         # Insertion order is the order of arrival.
         self._pending: Final[dict[PendingSocket, tuple[str, float]]] = {}
         self._by_source: Final[dict[str, dict[PendingSocket, float]]] = {}
-        self._burst: Final = max(1.0, handshakes_per_second * _BURST)
-        self._allowance = self._burst
-        self._refilled = clock()
-        self._next_turn = clock()
 
     @property
     def pending(self) -> int:
-        """Sockets that have not authenticated yet."""
+        """Sockets of whom nothing is known yet."""
         return len(self._pending)
 
     def admit(self, socket: PendingSocket, *, source: str) -> bool:
@@ -74,13 +67,49 @@ class Admission:
         return True
 
     def release(self, socket: PendingSocket) -> None:
-        """Forget a socket: it has authenticated, or it is gone."""
+        """Forget a socket: it is no stranger any more, or it is gone."""
         entry = self._pending.pop(socket, None)
         if entry is not None:
             of_source = self._by_source[entry[0]]
             del of_source[socket]
             if not of_source:
                 del self._by_source[entry[0]]
+
+    def _displace(self, socket: PendingSocket, since: float) -> bool:
+        if self._clock() - since < _CHANCE:
+            return False
+        self.release(socket)
+        socket.abort()
+        return True
+
+
+class Admission(Strangers):
+    """Keeps agents few that have not authenticated, and the handshakes of a second.
+
+    Args:
+        max_pending: Sockets of this node that have not authenticated yet.
+        max_pending_per_source: The same, of one address; ``None`` if a proxy hides them all.
+        handshakes_per_second: In no second do more than a tenth on top of them begin.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_pending: int,
+        max_pending_per_source: int | None,
+        handshakes_per_second: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(
+            max_pending=max_pending,
+            max_pending_per_source=max_pending_per_source,
+            clock=clock,
+        )
+        self._rate: Final = handshakes_per_second
+        self._burst: Final = max(1.0, handshakes_per_second * _BURST)
+        self._allowance = self._burst
+        self._refilled = clock()
+        self._next_turn = clock()
 
     def begin_handshake(self) -> float | None:
         """Take one handshake of this second's; else the seconds to come back after.
@@ -96,10 +125,3 @@ class Admission:
         turn = max(self._next_turn, now) + 1 / self._rate
         self._next_turn = min(turn, now + _LONGEST_QUEUE)
         return self._next_turn - now
-
-    def _displace(self, socket: PendingSocket, since: float) -> bool:
-        if self._clock() - since < _CHANCE:
-            return False
-        self.release(socket)
-        socket.abort()
-        return True

@@ -11,11 +11,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from cloud_connect.closing import CloseCode
 from cloud_connect.crumbs import PatientConnection
 from cloud_connect.errors import ConfigurationError
+from cloud_connect.guarded_links import GuardedServerProtocol, PunctualConnection
 from cloud_connect.handshake_messages import MAX_MESSAGE_BYTES, SUBPROTOCOL, TUNNEL_PATH
 from cloud_connect_relay.gateway.admission import Admission
 
@@ -25,9 +28,12 @@ if TYPE_CHECKING:
 __all__ = ["MAX_SESSION_MESSAGE_BYTES", "AgentSocket", "check_speedups", "listen"]
 
 MAX_SESSION_MESSAGE_BYTES: Final = 128 * 1024 + 1024  # the protocol's limit and some slack
-_MAX_REQUEST_BYTES: Final = 16 * 1024  # an upgrade through proxies has about 2 KiB
+_MAX_REQUEST_BYTES: Final = 4 * 1024  # an upgrade through proxies has about 2 KiB
+# The messages of the handshake together, with their frame heads, a farewell and our SETTINGS'.
+_MAX_HANDSHAKE_BYTES: Final = MAX_MESSAGE_BYTES + 256
 _TLS_TIMEOUT: Final = 10.0  # seconds
 _CLOSE_TIMEOUT: Final = 2.0  # seconds for the closing handshake: a cut must be over in five
+_STRANGER_CLOSE_TIMEOUT: Final = 0.5  # seconds of it for who has not authenticated
 _USER_TIMEOUT_MS: Final = 20_000  # unacknowledged bytes for so long mean that the link is dead
 _WRITE_BUFFER_BYTES: Final = 64 * 1024
 _QUEUED_FRAMES: Final = (4, 1)  # messages that wait to be read before the socket is paused
@@ -47,18 +53,28 @@ def check_speedups() -> None:
         )
 
 
-class AgentSocket(PatientConnection, ServerConnection):
-    """One socket of an agent, or of a stranger until it has authenticated."""
+class AgentSocket(PunctualConnection, PatientConnection, ServerConnection):
+    """One socket of an agent, or of a stranger until it has authenticated.
+
+    Attributes:
+        connected_at: When it came, on the event loop's clock.
+    """
 
     admission: Admission  # of the listener that made this class, see listen()
 
     def __init__(self, protocol: ServerProtocol, server: Server, **options: object) -> None:
-        super().__init__(protocol, server, **options)  # type: ignore[arg-type]  # passed on
-        self._request_bytes = 0
+        guarded = GuardedServerProtocol.of(protocol)
+        super().__init__(guarded, server, **options)  # type: ignore[arg-type]  # passed on
+        self.close_timeout = _STRANGER_CLOSE_TIMEOUT
+        self.connected_at: Final = self.loop.time()
+        self._request_room = _MAX_REQUEST_BYTES
+        self._handshake_room: int | None = _MAX_HANDSHAKE_BYTES  # None: no stranger any more
 
     def authenticated(self) -> None:
         """Let the socket carry frames: it is no stranger any more."""
         self.admission.release(self)
+        self._handshake_room = None
+        self.close_timeout = _CLOSE_TIMEOUT
         self.protocol.max_message_size = MAX_SESSION_MESSAGE_BYTES
 
     def abort(self) -> None:
@@ -82,12 +98,17 @@ class AgentSocket(PatientConnection, ServerConnection):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Bound what a stranger may send before the upgrade."""
+        """Bound what a stranger may send, before the upgrade and before it has authenticated."""
         if self.request is None:
-            self._request_bytes += len(data)
-            if self._request_bytes > _MAX_REQUEST_BYTES:
+            self._request_room -= len(data)
+            if self._request_room < 0:
                 self.abort()
                 return
+        elif self._handshake_room is not None:
+            room = self._handshake_room
+            self._handshake_room = max(0, room - len(data))
+            if len(data) > room and self.protocol.state is State.OPEN:
+                self.protocol.fail(CloseCode.MESSAGE_TOO_BIG, "too much before authentication")
         super().data_received(data)
 
 

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
-from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
+from cloud_connect import strict_json
 from cloud_connect.calls import Operation, Report, ReportedResults, ResultsAnswer
 from cloud_connect.errors import ErrorCode, Outcome
 from cloud_connect.exchange import Exchange
@@ -73,11 +73,11 @@ class ReportReceiver:
                 await self._take_results(exchange, bytes(body))
             else:
                 await self._take_report(exchange, bytes(body))
-        except ValidationError:
+        except ValueError:  # ValidationError and StrictJsonError are ones
             await _refuse(exchange, 400, "This is no report.")
 
     async def _take_report(self, exchange: Exchange, body: bytes) -> None:
-        report = Report.model_validate_json(body)
+        report = strict_json.read(Report, body)
         if self.live is not None:
             self._registry.reported(self.live, report)
             await self._connectors.reported(self.live.connector_id, report)
@@ -85,7 +85,7 @@ class ReportReceiver:
         await exchange.send_head(ResponseHead(status=204), end_stream=True)
 
     async def _take_results(self, exchange: Exchange, body: bytes) -> None:
-        told = ReportedResults.model_validate_json(body).results
+        told = strict_json.read(ReportedResults, body).results
         taken: list[str] = []
         if self.live is not None:
             try:

@@ -145,7 +145,8 @@ class Gateway:
     async def handle(self, socket: AgentSocket) -> None:
         """Serve one socket, from its first message to its end."""
         try:
-            async with asyncio.timeout(self._services.settings.tunnel.auth_timeout):
+            until = socket.connected_at + self._services.settings.tunnel.auth_timeout
+            async with asyncio.timeout_at(until):
                 agent = await self._authenticator.authenticate(socket)
         except TimeoutError:
             await socket.close(CloseCode.HANDSHAKE_TIMEOUT, "The handshake took too long.")

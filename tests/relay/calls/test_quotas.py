@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_connect.calls import Operation
-from cloud_connect_relay.calls.quotas import OverQuotaError, Quotas
+from cloud_connect_relay.calls.over_quota import OverQuotaError
+from cloud_connect_relay.calls.quotas import Quotas
 from cloud_connect_relay.quota import NO_QUOTA, Quota
 from cloud_connect_relay.storage.subscriptions import Subscriptions
 from doubles.call_relay import CallRelay, call_relay

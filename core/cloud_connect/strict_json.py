@@ -1,0 +1,112 @@
+"""JSON that every parser reads alike: what they disagree about is refused.
+
+Two readers of one text who understand it differently are how a check is passed by: the first of
+two members with one name for whoever checks, the last for whoever acts. So there are no
+repeated members, no ``NaN``, no halves of characters, no numbers without an end, and nothing so
+deep or so full that reading it is an attack by itself.
+"""
+
+import json
+import math
+import re
+from itertools import accumulate
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, TypeAdapter
+
+__all__ = ["MAX_DEPTH", "MAX_DIGITS", "MAX_MEMBERS", "StrictJsonError", "parse", "read"]
+
+MAX_DEPTH: Final = 64  # nested arrays and objects
+MAX_DIGITS: Final = 64  # of one number: more only burn time
+MAX_MEMBERS: Final = 10_000  # of one object: nobody's record has more
+
+_ModelT = TypeVar("_ModelT", bound=BaseModel)
+
+
+class StrictJsonError(ValueError):
+    """The text is refused; the message continues a sentence that begins with what it is."""
+
+
+def parse(text: bytes) -> Any:
+    """Return what *text* holds.
+
+    Raises:
+        StrictJsonError: If it is no JSON, or some that is refused.
+    """
+    if text.count(b"[") + text.count(b"{") > MAX_DEPTH:
+        _check_depth(text)
+    if b"\\u" in text:
+        _check_escapes(text)
+    try:
+        return _DECODER.decode(text.decode())
+    except UnicodeDecodeError as exc:
+        raise StrictJsonError("is not valid JSON: it is not UTF-8") from exc
+    except json.JSONDecodeError as exc:
+        place = f"line {exc.lineno}, column {exc.colno}"
+        raise StrictJsonError(f"is not valid JSON: {exc.msg} at {place}") from exc
+
+
+def read(model: type[_ModelT], text: bytes) -> _ModelT:
+    """Return what *text* says, as a model.
+
+    Raises:
+        StrictJsonError: If it is no JSON, or some that is refused.
+        ValidationError: If it is not of the model's shape.
+    """
+    return model.model_validate(parse(text))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_MEMBERS:
+        raise StrictJsonError(f"holds an object of more than {MAX_MEMBERS} members")
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise StrictJsonError("repeats a member of an object")
+    return made
+
+
+def _check_digits(digits: str) -> None:
+    if len(digits) > MAX_DIGITS:
+        raise StrictJsonError(f"holds a number of more than {MAX_DIGITS} digits")
+
+
+def _int(digits: str) -> int:
+    _check_digits(digits)
+    return int(digits)
+
+
+def _float(digits: str) -> float:
+    _check_digits(digits)
+    value = float(digits)
+    if math.isinf(value):
+        raise StrictJsonError("holds a number that is out of range")
+    return value
+
+
+def _constant(name: str) -> float:
+    raise StrictJsonError(f"is not valid JSON: {name} is no number")
+
+
+# Built once: json.loads with hooks would build a decoder for every text.
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_int, parse_float=_float, parse_constant=_constant
+)
+# One that does not end is one, too: else each quote in it would be tried as a beginning.
+_STRINGS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_ANY: Final = TypeAdapter[Any](Any)
+
+
+def _check_depth(text: bytes) -> None:
+    brackets = _STRINGS.sub(b"", text).translate(None, _NO_BRACKETS)
+    if max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > MAX_DEPTH:
+        raise StrictJsonError(f"nests deeper than {MAX_DEPTH} levels")
+
+
+def _check_escapes(text: bytes) -> None:
+    """Refuse lone surrogates, which Python's parser lets through; the other one does not."""
+    try:
+        _ANY.validate_json(text)
+    except ValueError as exc:
+        raise StrictJsonError("is not valid JSON") from exc
