@@ -14,6 +14,9 @@ from doubles.postgres import PostgresServer, postgres_server
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
+# No test may touch the keyring of the person who runs it.
+os.environ.pop("DBUS_SESSION_BUS_ADDRESS", None)
+
 IN_PROCESS = tuple(Path(__file__).parent / name for name in ("agent", "core", "relay"))
 
 

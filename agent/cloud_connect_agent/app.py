@@ -36,7 +36,7 @@ from cloud_connect_agent.reports import ReportBoard
 from cloud_connect_agent.settings import AgentSettings
 from cloud_connect_agent.stopping import StopSignal
 from cloud_connect_agent.tls import client_context
-from cloud_connect_agent.vault import open_vault
+from cloud_connect_agent.vault import describe_vault, open_vault
 from cloud_connect_agent.version import VERSION
 
 __all__ = ["run_agent"]
@@ -66,8 +66,11 @@ async def run_agent(
     stop, manager = stop or StopSignal(), manager or ServiceManager()
     settings = load()
     async with AsyncExitStack() as stack:
-        vault = await stack.enter_async_context(open_vault(paths))
+        vault = await stack.enter_async_context(open_vault(paths, settings.vault))
         key = await AgentKeys(vault).load()
+        kept = describe_vault(paths)
+        if kept is not None and kept["warning"]:
+            log.warning("vault_key_in_file", advice=kept["warning"])
         proxies = Proxies.of(settings.proxy)
         address = RelayAddress.of(
             settings.relay, key=key, tls=client_context(settings.relay.ca_file), proxies=proxies

@@ -13,6 +13,7 @@ from pydantic import Field
 from cloud_connect.errors import ConfigurationError
 from cloud_connect.handshake_messages import enrol_transcript
 from cloud_connect.join_token import JoinToken
+from cloud_connect.live_secrets import learn_secret
 from cloud_connect.signing import SigningKey, to_text
 from cloud_connect_agent.identity import AgentKeys, Generation
 from cloud_connect_agent.proxies import Proxies
@@ -114,6 +115,7 @@ class Enroller:
             RelayUnreachableError: If no relay answers there.
             RelayRefusedError: If the relay is another one, or refuses the token.
         """
+        learn_secret(token_text.strip())
         token = JoinToken.parse(token_text)
         async with self._open() as relay:
             proof = await self._challenge(relay, token)
@@ -131,6 +133,7 @@ class Enroller:
             RelayUnreachableError: If no relay answers at the address.
             RelayRefusedError: If the relay does not accept the sign-in.
         """
+        learn_secret(password)
         form = {"grant_type": "password", "username": username, "password": password}
         async with self._open() as relay:
             answer = await relay.post("/Token", form=form)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from cloud_connect.errors import ConfigurationError
+from cloud_connect.live_secrets import learn_secret
 from cloud_connect.signing import KEY_BYTES, SigningKey
 from cloud_connect_agent.durable import write_durably
 from cloud_connect_agent.vault.base import Vault
@@ -44,6 +45,7 @@ class AgentKeys:
         key = await self._read(_CANDIDATE)
         if key is None:
             key = SigningKey.generate()
+            learn_secret(key.seed())
             await self._vault.put(_CANDIDATE, key.seed())
         return key
 
@@ -59,7 +61,10 @@ class AgentKeys:
 
     async def _read(self, name: str) -> SigningKey | None:
         seed = await self._vault.get(name)
-        return SigningKey(seed) if seed is not None and len(seed) == KEY_BYTES else None
+        if seed is None or len(seed) != KEY_BYTES:
+            return None
+        learn_secret(seed)
+        return SigningKey(seed)
 
 
 class Generation:

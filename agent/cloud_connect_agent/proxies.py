@@ -14,6 +14,7 @@ from urllib.request import getproxies, getproxies_environment, proxy_bypass
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from cloud_connect.errors import ConfigurationError
+from cloud_connect.live_secrets import learn_secret
 
 __all__ = ["Proxies", "Proxy", "ProxySettings", "explain_refusal", "is_loopback"]
 
@@ -136,6 +137,7 @@ class Proxies:
         password = settings.password.get_secret_value()
         if settings.password_file is not None:
             password = _read_password(settings.password_file)
+        learn_secret(password)
         return cls(settings, password=password)
 
     def choose(self, url: str) -> Proxy | None:

@@ -23,6 +23,7 @@ __all__ = [
     "ProcoreSettings",
     "RelaySettings",
     "TunnelSettings",
+    "VaultSettings",
     "check_redirect_uri",
     "check_url",
     "load_settings",
@@ -34,6 +35,7 @@ DEFAULT_REDIRECT_URI: Final = "http://localhost:17633/callback"
 ACCOUNT_NAME: Final = r"^[a-z0-9][a-z0-9-]{0,31}$"  # a part of names in the vault, too
 
 _PREFIX: Final = "CLOUD_CONNECT_"
+_CREDENTIALS_VARIABLE: Final = "CREDENTIALS_DIRECTORY"  # systemd's name
 _RELAY_PREFIX: Final = "CLOUD_CONNECT_RELAY_"  # the relay's own; ours has two underscores
 
 
@@ -243,6 +245,20 @@ class LogSettings(_Section):
     files: int = Field(default=4, ge=1, le=100)
 
 
+class VaultSettings(_Section):
+    """Where the key that opens the vault is.
+
+    Attributes:
+        key: ``auto`` takes the best that this machine has when the vault is made.
+        credentials_dir: Where systemd hands credentials over, as its own variable says.
+    """
+
+    key: Literal[
+        "auto", "systemd-credential", "secret-service", "keychain", "dpapi", "key-file"
+    ] = "auto"
+    credentials_dir: Path | None = None
+
+
 class AgentSettings(_Section):
     """All settings of the agent.
 
@@ -255,6 +271,7 @@ class AgentSettings(_Section):
     proxy: ProxySettings = ProxySettings()
     procore: ProcoreSettings = ProcoreSettings()
     tunnel: TunnelSettings = TunnelSettings()
+    vault: VaultSettings = VaultSettings()
     log: LogSettings = LogSettings()
 
 
@@ -279,6 +296,9 @@ def load_settings(
             " variable CLOUD_CONNECT_PROXY__PASSWORD."
         )
     variables = _read_environ(environ or {})
+    handed_over = (environ or {}).get(_CREDENTIALS_VARIABLE)
+    if handed_over:
+        _overlay(variables, {"vault": {"credentials_dir": handed_over}})
     _overlay(tree, variables)
     _overlay(tree, flags or {})
     try:

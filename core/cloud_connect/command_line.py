@@ -13,6 +13,8 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from cloud_connect.errors import CloudConnectError
+from cloud_connect.live_secrets import mask_live_text
+from cloud_connect.redact import redact_text
 
 __all__ = [
     "CommandsByName",
@@ -179,7 +181,8 @@ def _run(
         known = _known(exc)
         debug = "--debug" in arguments
         if debug:
-            traceback.print_exception(exc)
+            told = redact_text("".join(traceback.format_exception(exc)))
+            click.echo(mask_live_text(told), err=True, nl=False)
         if known is not None:
             _show(known.message)
             return status_of(known)
@@ -190,7 +193,8 @@ def _run(
 
 
 def _show(sentence: str) -> None:
-    click.echo(f"{click.style('Error:', fg='red')} {sentence}", err=True)
+    told = mask_live_text(sentence)
+    click.echo(f"{click.style('Error:', fg='red')} {told}", err=True)
 
 
 def _name(error: BaseException) -> str:

@@ -2,7 +2,8 @@
 
 Events and the standard library's records take one way: completed with time, level and what
 is bound, masked, rendered, written. Most events hold plain values and nothing that looks like
-a secret; telling that is cheap, and only the others are looked through value by value.
+a secret; telling that is cheap, and only the others are looked through value by value. The last
+thing before a line is written is to mask the secrets that this process is known to hold.
 """
 
 import json
@@ -19,6 +20,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict
 
+from cloud_connect.live_secrets import mask_live, mask_live_text
 from cloud_connect.log_sinks import FileSink, StreamSink
 from cloud_connect.redact import is_secret_name, may_hold_secret, redact_facts
 
@@ -123,11 +125,12 @@ class _Handler(logging.Handler):
         }
         if self._console is not None:
             event = redact_facts(event)
-            self._stream.write(f"{self._console(None, level, _one_line(event))}\n")
+            text = f"{self._console(None, level, _one_line(event))}\n"
+            self._stream.write(mask_live_text(text))
             if self._file is not None:
-                self._file.write(_dump(event))
+                self._file.write(mask_live(_dump(event)))
             return
-        line = _line_of(event)
+        line = mask_live(_line_of(event))
         self._stream.write(line.decode("ascii"))
         if self._file is not None:
             self._file.write(line)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 from cloud_connect.errors import ConfigurationError
+from cloud_connect.live_secrets import learn_secret
 from cloud_connect.signing import KEY_BYTES, SigningKey
 from cloud_connect_relay.ids import ALPHABET
 
@@ -83,8 +84,9 @@ class RelayIdentity:
         Raises:
             ConfigurationError: If one is missing, damaged, or readable by other accounts.
         """
-        key = SigningKey(_read(paths.key_file, KEY_BYTES))
-        pepper = Pepper(_read(paths.pepper_file, _PEPPER_BYTES))
+        seed, salt = _read(paths.key_file, KEY_BYTES), _read(paths.pepper_file, _PEPPER_BYTES)
+        learn_secret(seed, salt)
+        key, pepper = SigningKey(seed), Pepper(salt)
         return cls(relay_id=relay_id_of(key.public_key), key=key, pepper=pepper)
 
 

@@ -1,12 +1,14 @@
 """The relay's settings: a frozen tree, read once by the command line."""
 
+import contextlib
 import ipaddress
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from cloud_connect.live_secrets import learn_secret
 from cloud_connect_relay.paths import RelayPaths
 
 __all__ = [
@@ -215,6 +217,13 @@ class RelaySettings(_Section):
     def alone(self) -> bool:
         """Whether the store is the data folder's own file, which only one process may serve."""
         return self.database_url is None
+
+    def model_post_init(self, _: object, /) -> None:
+        """Keep the store's password out of every log of this process."""
+        if self.database_url is not None:
+            with contextlib.suppress(ValueError):  # no URL: the engine says so
+                password = urlsplit(self.database_url.get_secret_value()).password or ""
+                learn_secret(password, unquote(password))
 
     @property
     def paths(self) -> RelayPaths:

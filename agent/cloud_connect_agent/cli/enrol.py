@@ -105,7 +105,7 @@ def enrol(
         machine = Machine.here(name=machine.machine, version=VERSION)
 
     async def redeem() -> "Enrolment":
-        async with open_vault(paths) as vault:
+        async with open_vault(paths, before.vault) as vault:
             if force and vault.is_lost():
                 vault.destroy()
             enroller = Enroller(

@@ -26,7 +26,7 @@ async def open_client(
     from cloud_connect_agent.vault import open_vault
 
     async with (
-        open_vault(paths) as vault,
+        open_vault(paths, settings.vault) as vault,
         ProcoreClient.open(settings.procore, vault, proxies=Proxies.of(settings.proxy)) as client,
     ):
         yield client

@@ -110,12 +110,12 @@ def app(
     )
     if changes:
         change_settings(paths, changes)
-    invocation.settings()  # what is there must be usable, too
+    settings = invocation.settings()  # what is there must be usable, too
     made = Account(environment=environment, name=account)
     credentials = {"client_id": client_id.strip(), "client_secret": secret}
 
     async def store() -> "StoredToken | None":
-        async with open_vault(paths) as vault:
+        async with open_vault(paths, settings.vault) as vault:
             await vault.put(app_secret_name(made), json.dumps(credentials).encode())
             with contextlib.suppress(DamagedSecretError):  # the next sign-in replaces it
                 grant = await vault.get(token_secret_name(made))
@@ -248,11 +248,13 @@ def list_grants(invocation: Invocation) -> None:
     import asyncio
 
     from cloud_connect_agent.cli.status import describe_grant, stored_grants
+    from cloud_connect_agent.vault import describe_vault
 
     invocation.configure_logs()
     found = asyncio.run(stored_grants(invocation.paths, invocation.settings()))
+    vault = describe_vault(invocation.paths)
     if invocation.json:
-        print_json({"items": found})
+        print_json({"items": found, "vault": vault})
     elif not found:
         note(
             "No Procore app is stored; run "
@@ -262,6 +264,10 @@ def list_grants(invocation: Invocation) -> None:
         for grant in found:
             head, facts = describe_grant(grant)
             click.echo("\n  ".join((head, *facts)))
+        if vault is not None:
+            click.echo(f"Vault: {vault['description']} ({vault['key']})")
+            if vault["warning"]:
+                note(vault["warning"])
 
 
 def _tell_running(invocation: Invocation) -> None:

@@ -34,7 +34,7 @@ _PATIENCE = 5.0  # seconds for an answer from the agent, which needs millisecond
 @pass_invocation
 def status(invocation: Invocation) -> int:
     """Show whether calls can come through, and when the last round trip was."""
-    document = _document(invocation)
+    document = _document(invocation) | {"vault": _vault(invocation)}
     if invocation.json:
         print_json(document)
     else:
@@ -55,6 +55,17 @@ def _document(invocation: Invocation) -> dict[str, Any]:
         return _stopped(invocation)
     document: dict[str, Any] = answer["status"]
     return document
+
+
+def _vault(invocation: Invocation) -> dict[str, Any] | None:
+    """Say what keeps the vault's key; of another account's agent nothing is known."""
+    from cloud_connect.errors import VaultLockedError
+    from cloud_connect_agent.vault import describe_vault
+
+    try:
+        return describe_vault(invocation.paths)
+    except (VaultLockedError, OSError):
+        return None
 
 
 def _stopped(invocation: Invocation) -> dict[str, Any]:
@@ -136,7 +147,7 @@ def _show(document: dict[str, Any]) -> None:
     if document["last_round_trip_ms"] is not None:
         trip = f"{document['last_round_trip_ms']:.1f} ms, at {document['last_round_trip_at']}"
     policy, proxy = document["policy"], document.get("proxy")
-    echoed = document.get("last_echo_at")
+    echoed, vault = document.get("last_echo_at"), document["vault"]
     rows = [
         ("State", ", ".join(words)),
         ("Reason", document["error"] or ""),
@@ -152,6 +163,8 @@ def _show(document: dict[str, Any]) -> None:
             "Policy",
             f"{policy['class']}, {policy['rules']} rules, pass-through {policy['pass_through']}",
         ),
+        ("Vault", f"{vault['description']} ({vault['key']})" if vault else ""),
+        ("", (vault or {}).get("warning") or ""),
         ("Problem", policy.get("problem") or ""),
         *(("Problem", problem) for problem in document["problems"]),
         ("Version", document["version"]),

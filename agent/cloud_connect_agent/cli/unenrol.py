@@ -1,12 +1,13 @@
 """``cloud-connect unenrol``: leave the relay and keep nothing on this PC."""
 
+import contextlib
 import shutil
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from cloud_connect.errors import CloudConnectError, ConfigurationError
+from cloud_connect.errors import CloudConnectError, ConfigurationError, VaultLockedError
 from cloud_connect.terminal import print_json
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
 from cloud_connect_agent.cli.opening import open_client
@@ -71,7 +72,7 @@ def _leave(invocation: Invocation, relay: "RelaySettings") -> bool:
     async def ask() -> None:
         if relay.url is None:
             raise ConfigurationError("The setting relay.url is missing.")
-        async with open_vault(invocation.paths) as vault:
+        async with open_vault(invocation.paths, invocation.settings().vault) as vault:
             key = await AgentKeys(vault).load()
         address = RelayAddress.of(relay, key=key, tls=client_context(relay.ca_file))
         proxy = Proxies.of(invocation.settings().proxy).choose(relay.url)
@@ -108,11 +109,13 @@ def _sign_out(invocation: Invocation) -> None:
 
 def _remove(invocation: Invocation) -> list[str]:
     """Remove the key first, then everything else; return what could not be removed."""
-    from cloud_connect_agent.vault.encrypted import EncryptedVault
+    from cloud_connect_agent.vault import vault_of
 
     paths = invocation.paths
     try:
-        EncryptedVault(folder=paths.vault_dir, key_file=paths.vault_key_file).destroy()
+        with contextlib.suppress(VaultLockedError):  # what nobody can name, nobody can open
+            vault_of(paths, invocation.settings().vault).destroy()
+        paths.vault_key_file.unlink(missing_ok=True)
         for file in (paths.config_file, paths.policy_file):
             file.unlink(missing_ok=True)
     except OSError as exc:

@@ -13,6 +13,7 @@ import orjson
 import structlog
 
 from cloud_connect.errors import SignInRequiredError, SourceUnavailableError
+from cloud_connect.live_secrets import learn_secret
 from cloud_connect_agent.procore.bodies import BodyLimits
 from cloud_connect_agent.procore.failures import Failure, read_failure
 from cloud_connect_agent.procore.grants.accounts import Account
@@ -110,6 +111,7 @@ class LoginHost:
             AnswerLostError: If it gave no verdict.
             NotSentError: If it could not be reached.
         """
+        learn_secret(code)
         form = {
             "grant_type": "authorization_code",
             "code": code,

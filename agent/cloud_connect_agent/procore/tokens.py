@@ -9,6 +9,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from cloud_connect.errors import SignInRequiredError
+from cloud_connect.live_secrets import learn_secret
 from cloud_connect_agent.procore.grants.accounts import Account
 from cloud_connect_agent.procore.grants.refresh import Phase
 
@@ -50,6 +51,10 @@ class AppCredentials(_Document):
 
     client_id: str = Field(min_length=1, max_length=500)
     client_secret: SecretStr = Field(min_length=1, max_length=2000)
+
+    def model_post_init(self, _: object, /) -> None:
+        """Keep the secret out of every log of this process."""
+        learn_secret(self.client_secret.get_secret_value())
 
     @property
     def mark(self) -> str:
@@ -96,6 +101,10 @@ class StoredToken(_Document):
     phase: Phase = Phase.SETTLED
     login: str = ""
     user_id: int | None = None
+
+    def model_post_init(self, _: object, /) -> None:
+        """Keep the tokens out of every log of this process."""
+        learn_secret(self.access_token.get_secret_value(), self.refresh_token.get_secret_value())
 
     @property
     def by_code(self) -> bool:

@@ -1,10 +1,10 @@
-"""A vault of files sealed with AES-256-GCM under a key file of the running account."""
+"""A vault of files sealed with AES-256-GCM under a key that is kept elsewhere."""
 
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,11 +20,13 @@ from cloud_connect_agent.durable import (
     write_durably,
 )
 from cloud_connect_agent.vault.base import DamagedSecretError
+from cloud_connect_agent.vault.credential import missing_credential
+from cloud_connect_agent.vault.key_file import ADVICE
+from cloud_connect_agent.vault.keys import KeyKind, KeyStore
 
 __all__ = ["EncryptedVault"]
 
 _MAGIC: Final = b"CCV1"
-_KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _MAX_SECRET_BYTES: Final = 64 * 1024
 _LOCK_SECONDS: Final = 10.0
@@ -38,9 +40,22 @@ class EncryptedVault:
     Each reading opens the file anew: what another process puts is seen at once.
     """
 
-    def __init__(self, *, folder: Path, key_file: Path) -> None:
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        keys: KeyStore,
+        record: Callable[[KeyKind], None] | None = None,
+    ) -> None:
+        """Use the vault in *folder*.
+
+        Args:
+            keys: Keeps the key.
+            record: Notes what keeps it; called before a new vault's first secret.
+        """
         self._folder: Final = folder
-        self._key_file: Final = key_file
+        self._keys: Final = keys
+        self._record: Final = record
         self._lock_file: Final = folder / ".lock"
 
     async def get(self, name: str) -> bytes | None:
@@ -81,7 +96,7 @@ class EncryptedVault:
         try:
             fault = private_fault(path)
             if fault is not None:
-                raise VaultLockedError(f"The vault's file {path.name} {fault}; {_ADVICE}")
+                raise VaultLockedError(f"The vault's file {path.name} {fault}; {ADVICE}")
             sealed = path.read_bytes()
         except FileNotFoundError:
             return None
@@ -129,18 +144,28 @@ class EncryptedVault:
                 f"The vault's file {path.name} cannot be deleted: {exc.strerror}."
             ) from exc
 
+    @property
+    def kind(self) -> KeyKind:
+        """What keeps the key."""
+        return self._keys.kind
+
     def is_lost(self) -> bool:
         """Whether there are secrets, but no key that could open them."""
         if not any(self._folder.glob("*.sealed")):
             return False
         try:
-            return self._key_file.stat().st_size != _KEY_BYTES
-        except FileNotFoundError:
+            return self._keys.load() is None
+        except VaultLockedError:
             return True
 
     def destroy(self) -> None:
-        """Remove the key first, which makes all the rest unreadable, then the files."""
-        self._key_file.unlink(missing_ok=True)
+        """Remove the key first, which makes all the rest unreadable, then the files.
+
+        Raises:
+            OSError: If a file cannot be removed.
+        """
+        with suppress(VaultLockedError):  # a keyring that is away keeps a key that opens nothing
+            self._keys.destroy()
         if self._folder.is_dir():
             for path in self._folder.iterdir():
                 path.unlink(missing_ok=True)
@@ -155,33 +180,28 @@ class EncryptedVault:
         make_private_dir(self._folder)
         fault = private_fault(self._folder)
         if fault is not None:
-            raise VaultLockedError(f"The vault's folder {self._folder.name} {fault}; {_ADVICE}")
+            raise VaultLockedError(f"The vault's folder {self._folder.name} {fault}; {ADVICE}")
 
     def _key(self, *, create: bool = False) -> bytes:
-        try:
-            fault = private_fault(self._key_file)
-            if fault is not None:
-                raise VaultLockedError(f"The key file {self._key_file.name} {fault}; {_ADVICE}")
-            key = self._key_file.read_bytes()
-        except FileNotFoundError as exc:
-            if create and not any(self._folder.glob("*.sealed")):
-                key = os.urandom(_KEY_BYTES)
-                write_durably(self._key_file, key, mode=0o400)
-                return key
-            raise VaultLockedError(
-                f"The vault's key file {self._key_file.name} is missing, so its secrets are lost; "
-                "run `cloud-connect enrol --force` to begin again."
-            ) from exc
-        except OSError as exc:
-            raise VaultLockedError(
-                f"The key file {self._key_file.name} cannot be read: {exc.strerror}."
-            ) from exc
-        if len(key) != _KEY_BYTES:
-            raise VaultLockedError(
-                f"The key file {self._key_file.name} is damaged, so the vault's secrets are lost; "
-                "run `cloud-connect enrol --force` to begin again."
-            )
-        return key
+        fresh = create and not any(self._folder.glob("*.sealed"))
+        if fresh and self._record is not None:
+            self._record(self._keys.kind)  # first: nobody would look for a key that is not noted
+        key = self._keys.load()
+        if key is not None:
+            return key
+        if fresh:
+            return self._keys.create()
+        raise VaultLockedError(_missing(self._keys.kind))
+
+
+def _missing(kind: KeyKind) -> str:
+    if kind is KeyKind.SYSTEMD_CREDENTIAL:
+        return missing_credential()
+    what = "key file vault.key" if kind in {KeyKind.KEY_FILE, KeyKind.DPAPI} else f"key ({kind})"
+    return (
+        f"The vault's {what} is missing, so its secrets are lost; "
+        "run `cloud-connect enrol --force` to begin again."
+    )
 
 
 def _entered(stack: ExitStack, file: Path) -> bool:
@@ -191,9 +211,3 @@ def _entered(stack: ExitStack, file: Path) -> bool:
     except FileInUseError:
         return False
     return True
-
-
-_ADVICE: Final = (
-    "make it private to the account that runs the agent (chmod go-rwx, chown), "
-    "or run the command as that account."
-)

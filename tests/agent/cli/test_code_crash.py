@@ -59,7 +59,7 @@ from cloud_connect_agent.config_file import change_settings
 from cloud_connect_agent.paths import AgentPaths
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.settings import load_settings
-from cloud_connect_agent.vault import EncryptedVault
+from cloud_connect_agent.vault import EncryptedVault, KeyFile
 from pathlib import Path
 
 class Dying(EncryptedVault):
@@ -77,7 +77,7 @@ class Dying(EncryptedVault):
 
 async def main():
     paths = AgentPaths.of(Path(sys.argv[1]))
-    vault = Dying(folder=paths.vault_dir, key_file=paths.vault_key_file)
+    vault = Dying(folder=paths.vault_dir, keys=KeyFile(paths.vault_key_file))
     async with ProcoreClient.open(load_settings(paths.config_file).procore, vault) as client:
         await client.authenticator.token(Environment.DEVELOPER_SANDBOX)
 

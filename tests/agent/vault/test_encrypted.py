@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cloud_connect.errors import VaultLockedError
 from cloud_connect.file_lock import file_lock
-from cloud_connect_agent.vault import DamagedSecretError, EncryptedVault
+from cloud_connect_agent.vault import DamagedSecretError, EncryptedVault, KeyFile
 from cloud_connect_agent.vault import encrypted as module
 
 NAME = "procore-app/live"
@@ -28,7 +28,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def vault_in(root: Path) -> EncryptedVault:
-    return EncryptedVault(folder=root / "vault", key_file=root / "vault.key")
+    return EncryptedVault(folder=root / "vault", keys=KeyFile(root / "vault.key"))
 
 
 @pytest.fixture
@@ -233,9 +233,9 @@ async def test_a_write_that_fails_leaves_the_old_secret_and_no_rest(
 async def test_many_writers_of_several_processes_leave_one_readable_secret(root: Path) -> None:
     program = (
         "import sys, pathlib\n"
-        "from cloud_connect_agent.vault import DamagedSecretError, EncryptedVault\n"
+        "from cloud_connect_agent.vault import EncryptedVault, KeyFile\n"
         "root = pathlib.Path(sys.argv[1])\n"
-        "vault = EncryptedVault(folder=root / 'vault', key_file=root / 'vault.key')\n"
+        "vault = EncryptedVault(folder=root / 'vault', keys=KeyFile(root / 'vault.key'))\n"
         "for n in range(20): vault.write('identity', f'{sys.argv[2]}-{n}'.encode())\n"
     )
 

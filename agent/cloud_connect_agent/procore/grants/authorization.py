@@ -7,6 +7,7 @@ import secrets
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
+from cloud_connect.live_secrets import learn_secret
 from cloud_connect_agent.procore.grants.accounts import Account
 
 __all__ = ["OOB_URI", "Authorization"]
@@ -34,6 +35,10 @@ class Authorization:
     remote: bool = False
     state: str = field(default_factory=lambda: secrets.token_urlsafe(_BYTES), repr=False)
     verifier: str = field(default_factory=lambda: secrets.token_urlsafe(_BYTES), repr=False)
+
+    def __post_init__(self) -> None:
+        """Keep both out of every log of this process."""
+        learn_secret(self.state, self.verifier)
 
     @property
     def url(self) -> str:
