@@ -12,6 +12,8 @@ from typing import Any, Final
 import structlog
 
 from cloud_connect.calls import Report
+from cloud_connect.sealing import SealingKey
+from cloud_connect.signing import to_text
 from cloud_connect_agent.connection import connect_forever
 from cloud_connect_agent.control_server import serve_control
 from cloud_connect_agent.dispatch import WRITE_LINGER, Dispatcher
@@ -33,8 +35,10 @@ from cloud_connect_agent.procore.probing import ProcoreProbe
 from cloud_connect_agent.proxies import Proxies
 from cloud_connect_agent.relay_address import RelayAddress
 from cloud_connect_agent.reports import ReportBoard
+from cloud_connect_agent.sealing_keys import SealingKeys
 from cloud_connect_agent.settings import AgentSettings
 from cloud_connect_agent.stopping import StopSignal
+from cloud_connect_agent.strong_calls import StrongCalls
 from cloud_connect_agent.tls import client_context
 from cloud_connect_agent.vault import describe_vault, open_vault
 from cloud_connect_agent.version import VERSION
@@ -68,6 +72,7 @@ async def run_agent(
     async with AsyncExitStack() as stack:
         vault = await stack.enter_async_context(open_vault(paths, settings.vault))
         key = await AgentKeys(vault).load()
+        sealing_key = await SealingKeys(vault).load()
         kept = describe_vault(paths)
         if kept is not None and kept["warning"]:
             log.warning("vault_key_in_file", advice=kept["warning"])
@@ -82,7 +87,7 @@ async def run_agent(
             ProcoreClient.open(procore, vault, proxies=proxies)
         )
         catalog = load_catalog().with_upserts(settings.procore.upserts)
-        board = ReportBoard(_first_report(policy, catalog))
+        board = ReportBoard(_first_report(policy, catalog, sealing_key))
         health = Health(pause=Pause.load(paths.pause_file))
         operator = Operator(
             load=load,
@@ -132,6 +137,12 @@ async def run_agent(
                     policy,
                     journal,
                     files=files,
+                    strong=StrongCalls(
+                        journal,
+                        rules=policy.strong_modes,
+                        connector_id=settings.relay.connector_id or "",
+                        key=sealing_key,
+                    ),
                     paused=lambda: health.paused,
                     echoed=health.echoed,
                     linger=lambda: 0.0 if stop.urgent else WRITE_LINGER,
@@ -190,13 +201,14 @@ async def _wind_down(stop: StopSignal, client: ProcoreClient, manager: ServiceMa
     client.authenticator.wind_down()
 
 
-def _first_report(policy: PolicyFile, catalog: Catalog) -> Report:
+def _first_report(policy: PolicyFile, catalog: Catalog, sealing_key: SealingKey) -> Report:
     return Report(
         machine=socket.gethostname()[:253],
         os=f"{platform.system()} {platform.release()}"[:200],
         version=VERSION,
         policy=policy.summary(),
         upserts=catalog.upserts,
+        sealing_key=to_text(sealing_key.public_key),
     )
 
 

@@ -47,6 +47,7 @@ from cloud_connect_agent.reply import (
     completed,
     params_of,
 )
+from cloud_connect_agent.strong_calls import StrongCalls
 from cloud_connect_agent.tasks import lasting_tasks
 from cloud_connect_agent.write_calls import CallJournal, WriteCalls
 
@@ -76,6 +77,7 @@ class Dispatcher:
         tasks: asyncio.TaskGroup,
         *,
         files: ProcoreFiles,
+        strong: StrongCalls,
         paused: Callable[[], bool],
         echoed: Callable[[], None],
         max_open: int,
@@ -84,6 +86,7 @@ class Dispatcher:
         self._executor: Final = executor
         self._client: Final = client
         self._policy: Final = policy
+        self._strong: Final = strong
         self._writes: Final = WriteCalls(journal, tasks, clock=clock)
         self._raw: Final = RawCalls(client, files.downloads, self._writes, allow=self._allow)
         self._records: Final = RecordCalls(executor, self._writes, allow=self._allow)
@@ -109,6 +112,7 @@ class Dispatcher:
         journal: CallJournal,
         *,
         files: ProcoreFiles,
+        strong: StrongCalls | None = None,
         paused: Callable[[], bool] = lambda: False,
         echoed: Callable[[], None] = lambda: None,
         linger: Callable[[], float] = lambda: WRITE_LINGER,
@@ -121,6 +125,7 @@ class Dispatcher:
 
         Args:
             files: What moves the bytes of files.
+            strong: Opens sealed calls and checks signed ones; without, none is taken.
             paused: Whether the PC's administrator has paused the connector.
             echoed: Told when the relay asked whether calls come through.
             linger: How many seconds to wait at the end.
@@ -134,6 +139,7 @@ class Dispatcher:
                 journal,
                 tasks,
                 files=files,
+                strong=strong or StrongCalls(journal),
                 paused=paused,
                 echoed=echoed,
                 max_open=max_open,
@@ -166,6 +172,14 @@ class Dispatcher:
         self._open += 1
         self._quiet.clear()
         try:
+            await self._answer(call)
+        finally:
+            self._open -= 1
+            if not self._open:
+                self._quiet.set()
+
+    async def _answer(self, call: Call) -> None:
+        try:
             await self._serve(call)
             head = call.reply.head
             self._log(call, "request_finished", status=head.status if head else None)
@@ -178,10 +192,6 @@ class Dispatcher:
         except Exception:
             log.exception("request_broke", call_id=call.call_id, operation=call.operation)
             await self._fail(call, InternalError(INTERNAL_FAILURE, outcome=Outcome.UNKNOWN))
-        finally:
-            self._open -= 1
-            if not self._open:
-                self._quiet.set()
 
     async def _serve(self, call: Call) -> None:
         self._check_room()
@@ -194,6 +204,14 @@ class Dispatcher:
             return
         if self._paused():
             raise ConnectorPausedError("The connector's administrator has paused it.")
+        if operation is Operation.SEALED:
+            # What is refused from here on is told inside, to the caller alone.
+            await self._answer(await self._strong.open(call, self._clock))
+            return
+        async with self._strong.checked(call, operation):
+            await self._carry_out(call, operation)
+
+    async def _carry_out(self, call: Call, operation: Operation) -> None:
         if operation is Operation.PASSTHROUGH:
             await self._raw.serve(call, params_of(PassthroughParams, call))
             return
@@ -250,6 +268,7 @@ class Dispatcher:
             if not decision.allowed:
                 raise PolicyDeniedError(f"{decision.reason} (rule {decision.rule})")
             decisions.append(decision)
+        self._strong.check(accesses)
         return lowest(decisions)
 
     async def _fail(self, call: Call, error: CloudConnectError) -> None:

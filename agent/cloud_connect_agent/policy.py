@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from cloud_connect.calls import MAX_ID, Environment
 from cloud_connect.errors import ConfigurationError
+from cloud_connect_agent.strong_modes import SealingRules, SignatureRules
 
 __all__ = [
     "Access",
@@ -211,11 +212,15 @@ class PolicyDocument(_Strict):
 
     Attributes:
         max_records_per_call: Holds for the rules that have no number of their own.
+        signatures: Who has to have signed a call.
+        sealing: Which calls must come sealed to this connector.
     """
 
     mode: Literal["normal", "read-only"] = "normal"
     max_records_per_call: Count | None = None
     rules: tuple[Rule, ...] = Field(default=(), max_length=1000)
+    signatures: SignatureRules = SignatureRules()
+    sealing: SealingRules = SealingRules()
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> "PolicyDocument":

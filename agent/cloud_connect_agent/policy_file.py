@@ -17,9 +17,11 @@ from cloud_connect_agent.policy import (
     FixedPolicy,
     Policy,
     PolicyClass,
+    PolicyDocument,
     parse_policy,
 )
 from cloud_connect_agent.starters import STARTERS
+from cloud_connect_agent.strong_modes import NO_STRONG_MODES, StrongModes
 
 __all__ = ["PolicyFile", "starter"]
 
@@ -67,6 +69,13 @@ class PolicyFile:
     def summary(self) -> dict[str, object]:
         """Describe the policy for reports and people."""
         return self.current().summary()
+
+    def strong_modes(self) -> StrongModes:
+        """Return which calls have to be signed or sealed; without a policy, nothing runs anyway."""
+        current = self.current()
+        if not isinstance(current, PolicyDocument):
+            return NO_STRONG_MODES
+        return StrongModes(signatures=current.signatures, sealing=current.sealing)
 
     def reload(self) -> None:
         """Look at the file again at the next decision, whenever the last look was."""

@@ -21,7 +21,7 @@ from cloud_connect_agent.procore.passthrough import (
 from cloud_connect_agent.procore.streaming import StreamedResponse
 from cloud_connect_agent.raw_targets import target_check
 from cloud_connect_agent.reply import Call, stream_body
-from cloud_connect_agent.write_answers import Answer
+from cloud_connect_agent.write_answers import Answer, send_answer
 from cloud_connect_agent.write_calls import Settle, WriteCalls, fingerprint_of
 
 __all__ = ["RawCalls"]
@@ -61,7 +61,7 @@ class RawCalls:
                     return
             await self._follow(call, params, raw, location)
             return
-        fingerprint = fingerprint_of(call.operation, call.head.params, start.data)
+        fingerprint = fingerprint_of(call.operation, call.head.params, start.data, seal=call.seal)
         if params.replay_only:
             stored: Answer | None = await self._writes.replay(call, fingerprint)
         else:
@@ -71,7 +71,7 @@ class RawCalls:
 
             stored = await self._writes.run(call, call.operation, fingerprint, work)
         if stored is not None:
-            await call.reply.send(stored.head, stored.body or b"")
+            await send_answer(call, stored)
 
     async def _follow(
         self, call: Call, params: PassthroughParams, raw: RawCall, location: str

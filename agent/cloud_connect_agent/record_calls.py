@@ -21,7 +21,7 @@ from cloud_connect_agent.reply import (
     lines_of,
     read_all,
 )
-from cloud_connect_agent.write_answers import Answer
+from cloud_connect_agent.write_answers import Answer, send_answer
 from cloud_connect_agent.write_calls import Settle, Work, WriteCalls, fingerprint_of
 
 __all__ = ["RecordCalls"]
@@ -199,13 +199,13 @@ class RecordCalls:
         Raises:
             CloudConnectError: Why there is no answer.
         """
-        fingerprint = fingerprint_of(operation, call.head.params, body)
+        fingerprint = fingerprint_of(operation, call.head.params, body, seal=call.seal)
         if params.replay_only:
             answer: Answer | None = await self._writes.replay(call, fingerprint)
         else:
             answer = await self._writes.run(call, operation, fingerprint, work, again=params.again)
         if answer is not None:
-            await call.reply.send(answer.head, answer.body or b"")
+            await send_answer(call, answer)
 
     async def _send_rows(self, call: Call, rows: Rows) -> None:
         head = _told(rows, ROWS_HEADERS)

@@ -22,9 +22,10 @@ from cloud_connect.errors import (
     InvalidRequestError,
     Outcome,
 )
-from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import Problem, ResponseHead, Trailers
+from cloud_connect_agent.call_exchange import CallExchange
 from cloud_connect_agent.record_source import Rows
+from cloud_connect_agent.sealed_exchange import AnswerSeal
 from cloud_connect_agent.stages import Stage, Stages, call_stages, spent
 
 __all__ = [
@@ -59,14 +60,28 @@ _ModelT = TypeVar("_ModelT", bound=BaseModel)
 
 
 class Call:
-    """One call and how far it came."""
+    """One call and how far it came.
 
-    def __init__(self, exchange: Exchange, clock: Callable[[], float]) -> None:
+    Attributes:
+        seal: Of a sealed call: how what is kept of its answer is sealed.
+        outer: Of a sealed call: where an answer goes that is sealed already.
+    """
+
+    def __init__(
+        self,
+        exchange: CallExchange,
+        clock: Callable[[], float],
+        *,
+        seal: AnswerSeal | None = None,
+        outer: "Reply | None" = None,
+    ) -> None:
         head = exchange.request
         self._clock: Final = clock
         self._started: Final = clock()
         self._budget: Final = head.deadline_ms / 1000
-        self.exchange: Final = exchange
+        self.exchange = exchange
+        self.seal: Final = seal
+        self.outer: Final = outer
         self.head: Final = head
         self.call_id: Final = head.call_id
         self.operation: Final = head.operation
@@ -148,7 +163,7 @@ async def pieces_of(call: Call) -> AsyncGenerator[bytes, None]:
         yield piece
 
 
-async def read_all(call: Call) -> bytes:
+async def read_all(call: Call, *, max_bytes: int = _MAX_BODY) -> bytes:
     """Read a call's whole body.
 
     Raises:
@@ -160,8 +175,8 @@ async def read_all(call: Call) -> bytes:
     async with aclosing(pieces_of(call)) as pieces:
         async for piece in pieces:
             size += len(piece)
-            if size > _MAX_BODY:
-                raise BodyTooLargeError(f"The body is over the limit of {_MAX_BODY} bytes.")
+            if size > max_bytes:
+                raise BodyTooLargeError(f"The body is over the limit of {max_bytes} bytes.")
             parts.append(piece)
     return b"".join(parts)
 
@@ -179,7 +194,7 @@ class Body(Protocol):
         ...
 
 
-async def stream_body(exchange: Exchange, answer: Body) -> None:
+async def stream_body(exchange: CallExchange, answer: Body) -> None:
     """Pass an answer's body on, no faster than it is read.
 
     Raises:
@@ -226,7 +241,7 @@ class Reply:
         hops: Tells where the time went until now.
     """
 
-    def __init__(self, exchange: Exchange, hops: Callable[[], dict[str, float]]) -> None:
+    def __init__(self, exchange: CallExchange, hops: Callable[[], dict[str, float]]) -> None:
         self._exchange: Final = exchange
         self._hops: Final = hops
         self.head: ResponseHead | None = None

@@ -12,9 +12,19 @@ from cloud_connect.errors import (
 )
 from cloud_connect.tunnel import ResponseHead
 from cloud_connect_agent.journal import JournalEntry, JournalState
-from cloud_connect_agent.reply import problem_of
+from cloud_connect_agent.reply import Call, problem_of
+from cloud_connect_agent.sealed_exchange import SEALED_HEADERS
 
-__all__ = ["Answer", "failed", "given_up", "may_go_again", "mismatch", "not_kept", "stored"]
+__all__ = [
+    "Answer",
+    "failed",
+    "given_up",
+    "may_go_again",
+    "mismatch",
+    "not_kept",
+    "send_answer",
+    "stored",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,10 +33,12 @@ class Answer:
 
     Attributes:
         body: ``None`` if it is too large to be kept; whoever made it streams it.
+        concealed: It is sealed already: what the journal keeps of a sealed call.
     """
 
     head: ResponseHead
     body: bytes | None = b""
+    concealed: bool = False
 
     @property
     def replayed(self) -> "Answer":
@@ -64,7 +76,14 @@ def stored(entry: JournalEntry, fingerprint: str | None) -> Answer:
     if entry.body is None:
         return failed(not_kept(outcome))
     head = ResponseHead.model_validate_json(entry.head)
-    return Answer(head=head, body=entry.body).replayed
+    concealed = head.headers == SEALED_HEADERS
+    return Answer(head=head, body=entry.body, concealed=concealed).replayed
+
+
+async def send_answer(call: Call, answer: Answer) -> None:
+    """Answer a write."""
+    reply = call.outer if answer.concealed and call.outer is not None else call.reply
+    await reply.send(answer.head, answer.body or b"")
 
 
 def may_go_again(entry: JournalEntry, fingerprint: str) -> bool:

@@ -23,6 +23,7 @@ from cloud_connect.tunnel.heads import encode_head
 from cloud_connect_agent.journal import JournalEntry
 from cloud_connect_agent.procore.writes import write_guard
 from cloud_connect_agent.reply import INTERNAL_FAILURE, Call, problem_of
+from cloud_connect_agent.sealed_exchange import AnswerSeal
 from cloud_connect_agent.stages import Stage, spent
 from cloud_connect_agent.write_answers import (
     Answer,
@@ -66,26 +67,43 @@ class CallJournal(Protocol):
         """Return a call's entry."""
         ...
 
+    async def claim(self, nonce: str, call_id: str) -> str | None:
+        """Bind a number used once to a call; return the call that has it, if it is another."""
+        ...
+
+    async def release(self, nonce: str, call_id: str) -> None:
+        """Let go of the number of a call that was refused before it was entered."""
+        ...
+
 
 Settle = Callable[[Answer], Awaitable[None]]
 Work = Callable[[Settle], Awaitable[Answer | None]]
 
 
-def fingerprint_of(operation: str, params: Mapping[str, object], body: bytes) -> str:
-    """Return a digest that two requests share only if they ask for the same."""
+def fingerprint_of(
+    operation: str, params: Mapping[str, object], body: bytes, *, seal: AnswerSeal | None = None
+) -> str:
+    """Return a digest that two requests share only if they ask for the same.
+
+    That of a sealed one tells nothing to whoever guesses what is inside.
+    """
     asked = {
         key: params[key] for key in params if key not in {"again", "replay_only", "interactive"}
     }
     digest = hashlib.sha256(operation.encode())
     digest.update(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS))
     digest.update(body)
+    if seal is not None:
+        digest.update(seal.secret)
     return digest.hexdigest()
 
 
 class _Run:
     """One write under way; it guards what leaves for Procore."""
 
-    def __init__(self, call_id: str, fingerprint: str, journal: CallJournal) -> None:
+    def __init__(
+        self, call_id: str, fingerprint: str, journal: CallJournal, seal: AnswerSeal | None
+    ) -> None:
         self.call_id: Final = call_id
         self.fingerprint: Final = fingerprint
         self.answered: Final[asyncio.Future[Answer]] = asyncio.get_running_loop().create_future()
@@ -96,6 +114,7 @@ class _Run:
         self.doubtful = False  # an earlier attempt may have been carried out
         self.entered = False  # the journal has the call, and has said what it knew of it
         self._journal: Final = journal
+        self._seal: Final = seal
         self.abandoned = False
         self._carried_out = 0
 
@@ -138,13 +157,16 @@ class _Run:
             problem = head.problem and head.problem.model_copy(update={"outcome": outcome})
             head = head.model_copy(update={"outcome": outcome, "problem": problem})
             answer = replace(answer, head=head)
+        kept_head, kept_body = head, answer.body
+        if self._seal is not None:  # the journal is asked by the relay, and tells it what it keeps
+            kept_head, kept_body = self._seal.conceal(head, answer.body)
         try:
             await self._journal.finish(
                 self.call_id,
                 outcome=outcome,
                 status=head.status,
-                head=encode_head(head),
-                body=answer.body,
+                head=encode_head(kept_head),
+                body=kept_body,
             )
         except CloudConnectError as error:
             log.error("result_not_journaled", call_id=self.call_id, reason=error.message)  # noqa: TRY400 - the reason says all
@@ -217,7 +239,7 @@ class WriteCalls:
         run = self._running.get(call.call_id)
         if run is not None:
             return (await self._join(run, call, fingerprint)).replayed
-        run = _Run(call.call_id, fingerprint, self._journal)
+        run = _Run(call.call_id, fingerprint, self._journal, call.seal)
         self._running[call.call_id] = run
         self._idle.clear()
         run.task = self._tasks.create_task(

@@ -85,6 +85,7 @@ class Operation(StrEnum):
     UPLOAD = "files.upload"
     DRY_RUN = "records.dry_run"
     PASSTHROUGH = "passthrough"
+    SEALED = "sealed"
     AUTHORIZE = "authorize"
     REDEEM = "redeem"
     JOURNAL = "journal"
@@ -373,6 +374,7 @@ class Report(_Wire):
         clock_skew_seconds: How far that clock is ahead of the relay's.
         upserts: Resources whose keyed creates make no second record, however often they are
             carried out.
+        sealing_key: What calls are sealed to, in base64url; to be compared with what the PC shows.
     """
 
     machine: str = Field(default="", max_length=253)
@@ -386,3 +388,4 @@ class Report(_Wire):
     policy: dict[str, object] = Field(default_factory=dict)
     problems: tuple[Annotated[str, Field(max_length=500)], ...] = Field(default=(), max_length=8)
     upserts: tuple[Annotated[str, Field(max_length=64)], ...] = Field(default=(), max_length=100)
+    sealing_key: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{43}$")

@@ -120,6 +120,11 @@ class CloudConnectError(Exception):
         self.replayed: bool = False
         self.body: object = None
 
+    @property
+    def retry_safe(self) -> bool:
+        """Whether a repeat can do no harm, since this attempt certainly had no effect."""
+        return self.outcome is Outcome.NOT_EXECUTED
+
 
 class ConfigurationError(CloudConnectError):
     """A setting is missing or wrong; the message names it. Commands exit with 78."""

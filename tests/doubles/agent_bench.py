@@ -1,7 +1,7 @@
 """A dispatcher at the end of a real session in memory, and what a relay sees of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from cloud_connect_agent.procore.files.forms import FormFile
 from cloud_connect_agent.procore.files.parts import ProcoreFiles
 from cloud_connect_agent.procore.rowstream import FixedRows, RowStream
 from cloud_connect_agent.procore.transport import Timeouts
+from cloud_connect_agent.strong_calls import StrongCalls
 from doubles.fake_procore import SANDBOX, SOURCE, FakeProcore, MemoryVault
 from doubles.memory_link import link_pair
 
@@ -316,9 +317,13 @@ class Bench:
 
 @asynccontextmanager
 async def bench(
-    folder: Path, *, settings: Mapping[str, object] | None = None, **options: Any
+    folder: Path,
+    *,
+    settings: Mapping[str, object] | None = None,
+    strong: Callable[[Journal], StrongCalls] | None = None,
+    **options: Any,
 ) -> AsyncIterator[Bench]:
-    """Open a bench; *settings* are those of ``[procore]``."""
+    """Open a bench; *settings* are those of ``[procore]``, *strong* checks signed calls."""
     vault = MemoryVault()
     vault.store_app()
     async with (
@@ -347,6 +352,7 @@ async def bench(
                 policy,
                 journal,
                 files=files,
+                strong=None if strong is None else strong(journal),
                 paused=lambda: made[0].paused,
                 **options,
             ) as dispatcher,

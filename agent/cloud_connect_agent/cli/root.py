@@ -21,6 +21,7 @@ _MODULES: Final = {
     "policy": "policy",
     "catalog": "catalog",
     "journal": "journal",
+    "keys": "keys",
     "logs": "logs",
     "pause": "pause",
     "resume": "pause",

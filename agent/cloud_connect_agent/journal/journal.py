@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from cloud_connect.errors import CloudConnectError, JournalUnavailableError, Outcome
+from cloud_connect_agent.journal import claims
 from cloud_connect_agent.journal.database import STEPS_SECONDS, Database
 from cloud_connect_agent.journal.entries import JournalEntry
 from cloud_connect_agent.journal.keeper import JournalJob, JournalKeeper
@@ -168,6 +169,16 @@ class Journal:
     async def forget_steps(self, key: str) -> None:
         """Forget a piece of work: it is over."""
         await self._run(lambda database: database.forget_steps(key))
+
+    async def claim(self, nonce: str, call_id: str) -> str | None:
+        """Bind a number used once to a call, durably; return the call that has it, if another."""
+        return await self._run(
+            lambda database: claims.claim(database, nonce, call_id, now=self._clock())
+        )
+
+    async def release(self, nonce: str, call_id: str) -> None:
+        """Let go of the number of a call that was refused before it was entered."""
+        await self._run(lambda database: claims.release(database, nonce, call_id))
 
     async def news(self) -> None:
         """Wait until a call has ended since the last time."""

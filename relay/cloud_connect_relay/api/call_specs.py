@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials
 
+from cloud_connect.call_signatures import SIGNATURE_HEADER
 from cloud_connect_relay.api.security import BEARER, Principal, authenticate_request, services
+from cloud_connect_relay.api.strong_calls import (
+    CONNECTOR_HEADER,
+    on_named_connector,
+    signature_headers,
+)
 from cloud_connect_relay.calls.deadline import timeout_of
 from cloud_connect_relay.calls.priority import is_interactive
 from cloud_connect_relay.calls.spec import CallSpec
@@ -56,16 +62,23 @@ def spec_for(
     """Return what the caller asks for, in the time and with the urgency that its headers tell.
 
     Raises:
-        InvalidRequestError: If the header with its deadline is malformed.
+        InvalidRequestError: If the header with its deadline, or with its signature, is malformed.
+        AgentOfflineError: If it names a connector that is not there.
     """
+    signature = signature_headers(request.headers.getlist(SIGNATURE_HEADER))
     return CallSpec(
         subscription_id=principal.subscription_id,
         key_id=principal.key_id,
-        target=target,
+        target=on_named_connector(
+            services.registry,
+            target,
+            principal.subscription_id,
+            request.headers.get(CONNECTOR_HEADER),
+        ),
         operation=operation,
         params=params or {},
         resource=resource,
-        headers=headers,
+        headers=(*headers, *signature),
         writes=writes,
         body=body,
         timeout=timeout_of(

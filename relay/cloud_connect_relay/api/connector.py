@@ -30,6 +30,7 @@ from cloud_connect_relay.api.problems import describe, error_response
 from cloud_connect_relay.api.query_reply import write_query_answer
 from cloud_connect_relay.api.request_body import read_object
 from cloud_connect_relay.api.security import Principal, check_scope, require, services
+from cloud_connect_relay.api.strong_calls import is_signed
 from cloud_connect_relay.calls.idempotency import canonical, checked_key, fingerprint, seed_of
 from cloud_connect_relay.calls.spec import target_of
 from cloud_connect_relay.services import Services
@@ -259,7 +260,8 @@ async def query(
             params={} if key is None else {"seed": seed_of(principal.subscription_id, key)},
             idempotency_key=key,
             creates=key is not None and action in _INSERTS,
-            coalesces=key is None and action in _INSERTS,
+            # One that is signed carries its own number: two of them are two by their caller's word.
+            coalesces=key is None and action in _INSERTS and not is_signed(request),
             fingerprint=fingerprint(
                 "query", datasource_id, canonical(target.source), table, canonical(document)
             ),

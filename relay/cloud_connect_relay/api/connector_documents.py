@@ -55,6 +55,7 @@ def connector_document(
         "paused_until": report.get("paused_until") if report.get("paused") else None,
         "policy": report.get("policy", {}),
         "certificate": certificate,
+        "sealing_key": report.get("sealing_key"),
         "intercepted_at": iso_time(refused_at),
         "problems": [*report.get("problems", []), *_interception(certificate, live)],
         "statistics": _statistics(services, connector, seen),

@@ -22,6 +22,7 @@ from cloud_connect_relay.api import (
     problems,
     records,
     reference,
+    sealed,
     token,
 )
 from cloud_connect_relay.api.border import Border
@@ -81,6 +82,7 @@ def build_fastapi(services: "Services") -> FastAPI:
         files,
         authorize,
         records,
+        sealed,
         call_lookup,
         audit,
         health,

@@ -24,6 +24,7 @@ from cloud_connect_relay.api.problems import not_found
 from cloud_connect_relay.api.raw_answer import pass_on
 from cloud_connect_relay.api.request_body import CallerGoneError
 from cloud_connect_relay.api.security import authenticate_request, check_scope
+from cloud_connect_relay.api.strong_calls import on_named_connector, signature_headers
 from cloud_connect_relay.api.uploads import Intake, take_in
 from cloud_connect_relay.calls.deadline import timeout_of
 from cloud_connect_relay.calls.idempotency import canonical, checked_key, fingerprint
@@ -63,6 +64,15 @@ _REQUEST_HEADERS: Final = frozenset(
         b"procore-sdk-language",
         b"procore-sdk-version",
         b"range",
+    }
+)
+_OWN_HEADERS: Final = frozenset(
+    {
+        b"cloud-connect-connector",
+        b"cloud-connect-deadline-ms",
+        b"cloud-connect-signature",
+        b"idempotency-key",
+        b"priority",
     }
 )
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})  # a body: RFC 9112, 6.3
@@ -117,7 +127,14 @@ class Passthrough:
         headers, own, bodiless = _headers(scope)
         key = checked_key(own.get(b"idempotency-key")) if writes else None
         timeout = timeout_of(own.get(b"cloud-connect-deadline-ms"), services.calls.settings)
-        target = await target_for(services, principal, datasource_id)
+        target = on_named_connector(
+            services.registry,
+            await target_for(services, principal, datasource_id),
+            principal.subscription_id,
+            own.get(b"cloud-connect-connector"),
+        )
+        given = own.get(b"cloud-connect-signature")
+        signature = signature_headers(() if given is None else (given,))
         query = scope["query_string"].decode("latin-1")
         raw_target = f"{path}?{query}" if query else path
         if len(raw_target) > _MAX_TARGET:
@@ -146,7 +163,7 @@ class Passthrough:
             operation=Operation.PASSTHROUGH,
             params={"method": method, "target": raw_target},
             resource=path[:200],
-            headers=headers,
+            headers=(*headers, *signature),
             writes=writes,
             body=intake.body,
             timeout=timeout,
@@ -202,7 +219,7 @@ def _headers(scope: "Scope") -> tuple[tuple[tuple[str, str], ...], dict[bytes, s
                 )
             size += len(name) + len(text)
             passed.append((name.decode("latin-1"), text))
-        elif name in {b"idempotency-key", b"cloud-connect-deadline-ms", b"priority"}:
+        elif name in _OWN_HEADERS:
             own[name] = value.decode("latin-1")
     if size > _MAX_HEADERS:
         raise InvalidRequestError(

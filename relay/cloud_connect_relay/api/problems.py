@@ -107,7 +107,7 @@ def describe(
         "code": error.code.value,
         "outcome": error.outcome.value,
         "call_id": call_id,
-        "retry_safe": error.outcome is Outcome.NOT_EXECUTED,
+        "retry_safe": error.retry_safe,
         "lookup": lookup,
         "connector": error.connector_id,
     }

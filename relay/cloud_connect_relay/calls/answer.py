@@ -12,8 +12,8 @@ from cloud_connect.errors import (
     StreamResetError,
     TunnelClosedError,
 )
+from cloud_connect.problems import error_of
 from cloud_connect.tunnel import ResetCode
-from cloud_connect_relay.calls.failures import error_of
 
 if TYPE_CHECKING:
     from cloud_connect.exchange import Exchange

@@ -11,9 +11,9 @@ import structlog
 
 from cloud_connect.calls import Operation
 from cloud_connect.errors import CloudConnectError, ErrorCode, Outcome
+from cloud_connect.problems import error_of
 from cloud_connect.tunnel import RequestHead, ResetCode
 from cloud_connect_relay.calls.answer import Answer
-from cloud_connect_relay.calls.failures import error_of
 
 if TYPE_CHECKING:
     from cloud_connect.exchange import Exchange

@@ -16,9 +16,9 @@ from cloud_connect.errors import (
     OutcomeUnknownError,
     UnsupportedOperationError,
 )
+from cloud_connect.problems import error_of
 from cloud_connect.tunnel import ResetCode
 from cloud_connect_relay.calls.answer import Answer
-from cloud_connect_relay.calls.failures import error_of
 from cloud_connect_relay.calls.lateness import explained, overdue, untaken, until_deadline
 from cloud_connect_relay.calls.running import ending
 

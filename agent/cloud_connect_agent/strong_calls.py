@@ -1,0 +1,258 @@
+"""Signed and sealed calls: opened, checked, and held to what the policy insists on."""
+
+import hashlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from pydantic import ValidationError
+
+from cloud_connect.call_signatures import (
+    CALL_PARAMS,
+    LEEWAY_SECONDS,
+    LIFETIME_SECONDS,
+    SIGNATURE_HEADER,
+    CallSignature,
+    SignableCall,
+)
+from cloud_connect.calls import Operation, PassthroughParams, Source
+from cloud_connect.errors import (
+    CloudConnectError,
+    InvalidRequestError,
+    Outcome,
+    PolicyDeniedError,
+    UnsupportedOperationError,
+)
+from cloud_connect.sealing import SealedParams, SealingKey, open_request
+from cloud_connect.signing import to_text
+from cloud_connect.tunnel import RequestHead
+from cloud_connect_agent.call_exchange import ReadAhead
+from cloud_connect_agent.policy import Access
+from cloud_connect_agent.reply import Call, params_of, read_all
+from cloud_connect_agent.sealed_exchange import AnswerSeal, SealedExchange
+from cloud_connect_agent.strong_modes import NO_STRONG_MODES, StrongModes
+
+__all__ = ["ClaimJournal", "StrongCalls"]
+
+_MAX_BODY: Final = 16 * 1024 * 1024  # of a signed or sealed call, which is held in memory
+_READS: Final = frozenset(
+    {
+        Operation.TEST,
+        Operation.TREE,
+        Operation.DRIFT,
+        Operation.QUERY_DRY_RUN,
+        Operation.LIST,
+        Operation.GET,
+        Operation.DRY_RUN,
+        Operation.ATTACHMENTS,
+        Operation.CONTENT,
+    }
+)
+# A file that is uploaded comes piece by piece, for as long as it takes: nothing to be held here.
+_SEALABLE: Final = frozenset(CALL_PARAMS) - {Operation.UPLOAD}
+
+
+class ClaimJournal(Protocol):
+    """The journal, as far as numbers used once are kept in it."""
+
+    async def claim(self, nonce: str, call_id: str) -> str | None:
+        """Bind a number to a call; return the call that has it, if it is another."""
+        ...
+
+    async def release(self, nonce: str, call_id: str) -> None:
+        """Let go of the number of a call that was refused before it was entered."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Strength:
+    """How well the call that is being answered is protected.
+
+    Attributes:
+        may_write: False for one that was sealed as a read.
+        nonce: Its number used once, if it has one.
+    """
+
+    signed: bool = False
+    sealed: bool = False
+    may_write: bool = True
+    nonce: str | None = None
+
+
+_PLAIN: Final = _Strength()
+_strength: Final[ContextVar[_Strength]] = ContextVar("strength", default=_PLAIN)
+
+
+class StrongCalls:
+    """Opens sealed calls and checks signed ones.
+
+    Args:
+        rules: What the policy file says at the moment.
+        connector_id: What signatures and seals are bound to.
+        key: What calls are sealed to; ``None`` takes no sealed calls.
+        wall_clock: Signatures expire by this PC's clock.
+    """
+
+    def __init__(
+        self,
+        journal: ClaimJournal,
+        *,
+        rules: Callable[[], StrongModes] = lambda: NO_STRONG_MODES,
+        connector_id: str = "",
+        key: SealingKey | None = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._journal: Final = journal
+        self._rules: Final = rules
+        self._connector_id: Final = connector_id
+        self._key: Final = key
+        self._wall_clock: Final = wall_clock
+
+    async def open(self, call: Call, clock: Callable[[], float]) -> Call:
+        """Return the call that is inside a sealed one.
+
+        Raises:
+            InvalidRequestError: If it is not sealed to this connector, or not for this source.
+            UnsupportedOperationError: If what is inside is nothing that can be sealed.
+        """
+        params = params_of(SealedParams, call)
+        if self._key is None:
+            raise UnsupportedOperationError("The connector takes no sealed calls.")
+        sealed = await read_all(call, max_bytes=_MAX_BODY)
+        opened = open_request(
+            sealed, self._key, connector_id=self._connector_id, writes=params.writes
+        )
+        head = opened.head
+        if head.operation not in _SEALABLE:
+            raise UnsupportedOperationError("What is inside the sealed call cannot be sealed.")
+        self._check_time(head.expires_at)
+        if not _is_for(params.source, head.params.get("source")):
+            # Each would have the call go somewhere else; the policy is not asked to choose.
+            raise InvalidRequestError(
+                "The sealed call is for another company, environment or project than the relay's "
+                "data source."
+            )
+        asked = {key: value for key, value in head.params.items() if key not in _BY_THE_RELAY}
+        request = RequestHead(
+            operation=head.operation,
+            call_id=call.call_id,
+            deadline_ms=int(call.left * 1000),
+            params={**asked, "interactive": params.interactive},
+            headers=head.headers,
+        )
+        seal = AnswerSeal(opened, connector_id=self._connector_id)
+        exchange = SealedExchange(call.exchange, request, opened.body, seal.sealer())
+        number = hashlib.sha256(head.secret).digest()
+        _strength.set(_Strength(sealed=True, may_write=params.writes, nonce=to_text(number)))
+        return Call(exchange, clock, seal=seal, outer=call.reply)
+
+    @asynccontextmanager
+    async def checked(self, call: Call, operation: Operation) -> AsyncIterator[None]:
+        """Check a call's signature, if it has one, and that it was not carried out before.
+
+        Raises:
+            InvalidRequestError: If the signature is malformed.
+            PolicyDeniedError: If it is not good for this call, here and now, or used up.
+        """
+        signature = _signature_of(call)
+        if signature is not None:
+            await self._verify(call, signature)
+            number = f"{signature.key_id}.{to_text(signature.nonce)}"
+            _strength.set(replace(_strength.get(), signed=True, nonce=number))
+        nonce = _strength.get().nonce
+        if nonce is None or not _may_write(call, operation):
+            yield
+            return
+        holder = await self._journal.claim(nonce, call.call_id)
+        if holder is not None:
+            raise _refused(f"it was presented before, as {holder}", "signature-replay")
+        try:
+            yield
+        except CloudConnectError as error:
+            if error.outcome is Outcome.NOT_EXECUTED:
+                await self._journal.release(nonce, call.call_id)
+            raise
+
+    def check(self, accesses: Iterable[Access]) -> None:
+        """Hold the call that is being answered to what the policy insists on.
+
+        Raises:
+            PolicyDeniedError: If it is not signed or sealed as it must be.
+        """
+        rules, strength = self._rules(), _strength.get()
+        writes = any(access.verb.writes for access in accesses)
+        if writes and not strength.may_write:
+            raise _refused("it was sealed as a read, and would write", "sealed-read")
+        if _insists(rules.signatures.require, writes=writes) and not strength.signed:
+            raise _refused("it is not signed by a key that is pinned there", "signatures")
+        if _insists(rules.sealing.require, writes=writes) and not strength.sealed:
+            raise _refused("it is not sealed to its key", "sealing")
+
+    async def _verify(self, call: Call, signature: CallSignature) -> None:
+        key = self._rules().signatures.key(signature.key_id)
+        if key is None:
+            raise _refused("its signature is by no key that is pinned there", "signatures")
+        self._check_time(signature.expires_at)
+        body = await read_all(call, max_bytes=_MAX_BODY)
+        call.exchange = ReadAhead(call.exchange, body)
+        signed = SignableCall(
+            operation=call.operation,
+            params=call.head.params,
+            headers=call.head.headers,
+            body=body,
+        )
+        if not signature.fits(signed, connector_id=self._connector_id, public_key=key):
+            raise _refused(
+                "its signature is not under this call for this connector: something was changed",
+                "signatures",
+            )
+
+    def _check_time(self, expires_at: int) -> None:
+        left = expires_at - self._wall_clock()
+        if left < -LEEWAY_SECONDS:
+            raise _refused(
+                f"it was good until {-left:.0f} seconds ago by the clock there", "expired"
+            )
+        if left > LIFETIME_SECONDS + LEEWAY_SECONDS:
+            raise _refused(
+                f"it is good for {left:.0f} seconds by the clock there, which is longer than "
+                f"{LIFETIME_SECONDS}",
+                "expired",
+            )
+
+
+# What the relay says about a call; inside a sealed one it stands outside, or nowhere.
+_BY_THE_RELAY: Final = frozenset({"again", "interactive", "replay_only", "seed"})
+
+
+def _is_for(source: Source, named: object) -> bool:
+    try:
+        return Source.model_validate(named) == source
+    except ValidationError:
+        return False
+
+
+def _signature_of(call: Call) -> CallSignature | None:
+    found = [value for name, value in call.head.headers if name.lower() == SIGNATURE_HEADER]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise InvalidRequestError("The call has two signatures.")
+    return CallSignature.parse(found[0])
+
+
+def _may_write(call: Call, operation: Operation) -> bool:
+    if operation is Operation.PASSTHROUGH:
+        return params_of(PassthroughParams, call).method not in {"GET", "HEAD"}
+    return operation not in _READS
+
+
+def _insists(require: str, *, writes: bool) -> bool:
+    return require == "all" or (require == "writes" and writes)
+
+
+def _refused(why: str, rule: str) -> PolicyDeniedError:
+    return PolicyDeniedError(f"The connector does not carry this call out: {why} (rule {rule}).")
