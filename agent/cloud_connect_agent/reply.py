@@ -163,20 +163,21 @@ async def pieces_of(call: Call) -> AsyncGenerator[bytes, None]:
         yield piece
 
 
-async def read_all(call: Call, *, max_bytes: int = _MAX_BODY) -> bytes:
+async def read_all(call: Call, *, max_bytes: int | None = None) -> bytes:
     """Read a call's whole body.
 
     Raises:
         BodyTooLargeError: If it is over the limit.
         DeadlineExceededError: If it stops coming.
     """
+    limit = _MAX_BODY if max_bytes is None else max_bytes
     parts: list[bytes] = []
     size = 0
     async with aclosing(pieces_of(call)) as pieces:
         async for piece in pieces:
             size += len(piece)
-            if size > max_bytes:
-                raise BodyTooLargeError(f"The body is over the limit of {max_bytes} bytes.")
+            if size > limit:
+                raise BodyTooLargeError(f"The body is over the limit of {limit} bytes.")
             parts.append(piece)
     return b"".join(parts)
 

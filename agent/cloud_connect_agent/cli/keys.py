@@ -40,11 +40,12 @@ def keys(invocation: Invocation, *, new_sealing_key: bool) -> None:
     from cloud_connect_agent.vault import open_vault
 
     invocation.configure_logs()
-    connector_id = invocation.enrolled().relay.connector_id
+    settings = invocation.enrolled()
+    connector_id = settings.relay.connector_id
     paths = invocation.paths
 
     async def load() -> tuple[str, "SealingKey"]:
-        async with open_vault(paths) as vault:
+        async with open_vault(paths, settings.vault) as vault:
             own = SealingKeys(vault)
             sealing = await own.renew() if new_sealing_key else await own.load()
             return (await AgentKeys(vault).load()).key_id, sealing

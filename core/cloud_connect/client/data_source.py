@@ -1,0 +1,370 @@
+"""The calls of one data source."""
+
+import uuid
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+from pydantic import JsonValue
+
+from cloud_connect.calls import Filter, Operation
+from cloud_connect.client.failures import failure_of
+from cloud_connect.client.protection import Protection, Wanted
+from cloud_connect.client.wire import Wire, decoded
+from cloud_connect.client.writes import Writes
+from cloud_connect.errors import InvalidRequestError, RemoteProtocolError
+from cloud_connect.query import is_dry_run
+
+__all__ = ["DataSource", "QueryResult", "Row", "TestReport"]
+
+Row = dict[str, JsonValue]
+Value = str | int | float | bool
+
+_LINES: Final = "application/x-ndjson"
+_READS: Final = frozenset({"select", "read"})
+_MAX_LINE_BYTES: Final = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryResult:
+    """What a query of the platform's shape answered.
+
+    Attributes:
+        total_items: How many rows it has in all, where that is known.
+        paging: To be sent back for the rows that remain.
+        message: A sentence about what was done, or would be.
+    """
+
+    items: tuple[Row, ...]
+    total_items: int | None = None
+    paging: str | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestReport:
+    """How a connection test went, step by step."""
+
+    __test__ = False  # pytest takes its name for a test's
+
+    success: bool
+    message: str
+    steps: tuple[Row, ...] = ()
+
+
+class DataSource:
+    """Reads and writes through one data source; open it with ``CloudConnect.data_source``."""
+
+    def __init__(
+        self, wire: Wire, writes: Writes, protection: Protection, *, timeout: float
+    ) -> None:
+        self._wire: Final = wire
+        self._writes: Final = writes
+        self._protection: Final = protection
+        self._timeout: Final = timeout
+
+    async def list(
+        self,
+        resource: str,
+        *,
+        filters: Mapping[str, Value] | Sequence[Filter] = (),
+        sort: Sequence[str] = (),
+        fields: Sequence[str] = (),
+        limit: int | None = None,
+        **scope: int | str,
+    ) -> AsyncGenerator[Row, None]:
+        """Yield the rows of a resource as they come.
+
+        Args:
+            filters: Values by field, or conditions with operators; all must hold.
+            sort: Fields; ``-`` before one sorts descending.
+            scope: Ids such as ``project_id=12``.
+
+        Raises:
+            CloudConnectError: Why there are no rows, or not all of them.
+        """
+        conditions = _conditions(filters)
+        params = _place(resource, None, scope)
+        query = list(_query(scope))
+        if conditions:
+            params["filters"] = [one.model_dump(mode="json") for one in conditions]
+            query += [
+                (f"filter[{one.field}][{one.operator}]", one.value or "") for one in conditions
+            ]
+        for name, names in (("sort", sort), ("fields", fields)):
+            if names:
+                params[name] = [*names]
+                query.append((name, ",".join(names)))
+        if limit is not None:
+            params["limit"] = limit
+            query.append(("limit", str(limit)))
+        wanted = Wanted(
+            operation=Operation.LIST,
+            params=params,
+            method="GET",
+            path=f"records/{resource}",
+            query=tuple(query),
+            accept=_LINES,
+        )
+        request = self._protection.request(wanted)
+        async with (
+            self._wire.send(request, seconds=self._timeout) as answer,
+            aclosing(_rows(answer.body)) as rows,
+        ):
+            async for row in rows:
+                yield row
+
+    async def get(
+        self, resource: str, record_id: int | str, *, fields: Sequence[str] = (), **scope: int | str
+    ) -> Row:
+        """Return one record.
+
+        Raises:
+            CloudConnectError: Why there is none.
+        """
+        params = _place(resource, record_id, scope)
+        query = _query(scope)
+        if fields:
+            params["fields"] = [*fields]
+            query = (*query, ("fields", ",".join(fields)))
+        wanted = Wanted(
+            operation=Operation.GET,
+            params=params,
+            method="GET",
+            path=f"records/{resource}/{record_id}",
+            query=query,
+        )
+        return await self._read(wanted)
+
+    async def create(
+        self,
+        resource: str,
+        record: Mapping[str, JsonValue],
+        *,
+        key: str | None = None,
+        **scope: int | str,
+    ) -> Row:
+        """Create a record and return it.
+
+        Args:
+            key: The idempotency key; give the one of an earlier attempt to repeat that one.
+
+        Raises:
+            CloudConnectError: Why not; its ``outcome`` says what is certain.
+        """
+        return await self._write(
+            Operation.CREATE, resource, None, dict(record), key=key, scope=scope
+        )
+
+    async def create_many(
+        self,
+        resource: str,
+        records: Sequence[Mapping[str, JsonValue]],
+        *,
+        key: str | None = None,
+        **scope: int | str,
+    ) -> Row:
+        """Create several records and tell of each what became of it; as :meth:`create`."""
+        several: list[JsonValue] = [dict(record) for record in records]
+        return await self._write(Operation.CREATE, resource, None, several, key=key, scope=scope)
+
+    async def update(
+        self,
+        resource: str,
+        record_id: int | str,
+        record: Mapping[str, JsonValue],
+        *,
+        key: str | None = None,
+        **scope: int | str,
+    ) -> Row:
+        """Change the given fields of a record and return it; as :meth:`create`."""
+        return await self._write(
+            Operation.UPDATE, resource, record_id, dict(record), key=key, scope=scope
+        )
+
+    async def delete(
+        self, resource: str, record_id: int | str, *, key: str | None = None, **scope: int | str
+    ) -> Row:
+        """Delete a record; as :meth:`create`."""
+        return await self._write(Operation.DELETE, resource, record_id, None, key=key, scope=scope)
+
+    async def query(
+        self, document: Mapping[str, JsonValue], *, key: str | None = None
+    ) -> QueryResult:
+        """Run a query of the platform's shape: select, insert, update, delete, or a dry run.
+
+        Raises:
+            CloudConnectError: Why not; its ``outcome`` says what is certain.
+        """
+        action = document.get("action")
+        reads = isinstance(action, str) and action.strip().lower() in _READS
+        rehearsal = not reads and is_dry_run(document)
+        chosen = None if reads or rehearsal else (key or uuid.uuid4().hex)
+        wanted = Wanted(
+            operation=Operation.QUERY_DRY_RUN if rehearsal else Operation.QUERY,
+            params={},
+            method="POST",
+            path="query",
+            body=orjson.dumps(document),
+            key=chosen,
+        )
+        request = self._protection.request(wanted)
+        if chosen is None:
+            answer, body = await self._wire.collect(request, seconds=self._timeout)
+        else:
+            answer, body = await self._writes.run(request, chosen, seconds=self._timeout)
+        if self._protection.seals:
+            rows = tuple(_record(decoded(line)) for line in body.splitlines())
+            return QueryResult(
+                items=rows,
+                total_items=answer.total_items,
+                paging=answer.paging,
+                message=answer.message,
+            )
+        told = _told(body)
+        return QueryResult(
+            items=_records(told.get("items")),
+            total_items=answer.total_items,
+            paging=_text(told.get("paging")),
+            message=_text(told.get("message")),
+        )
+
+    async def test(self) -> TestReport:
+        """Test the connection, step by step.
+
+        Raises:
+            CloudConnectError: If there is no report.
+        """
+        wanted = Wanted(operation=Operation.TEST, params={}, method="POST", path="test")
+        told = await self._read(wanted)
+        return TestReport(
+            success=told.get("success") is True,
+            message=_text(told.get("message")) or "",
+            steps=_records(told.get("steps")),
+        )
+
+    async def tree(self, *, refresh: bool = False) -> tuple[Row, ...]:
+        """Return the tables of the data source and their fields.
+
+        Args:
+            refresh: Have Procore asked what the company defines.
+
+        Raises:
+            CloudConnectError: Why not.
+        """
+        wanted = Wanted(
+            operation=Operation.TREE,
+            params={"refresh": True} if refresh else {},
+            method="POST",
+            path="tree",
+            query=(("refresh", "true"),) if refresh else (),
+        )
+        request = self._protection.request(wanted)
+        _, body = await self._wire.collect(request, seconds=self._timeout)
+        told = _record(decoded(body)) if self._protection.seals else _told(body)
+        return _records(told.get("items"))
+
+    async def _read(self, wanted: Wanted) -> Row:
+        request = self._protection.request(wanted)
+        _, body = await self._wire.collect(request, seconds=self._timeout)
+        return _record(decoded(body))
+
+    async def _write(
+        self,
+        operation: Operation,
+        resource: str,
+        record_id: int | str | None,
+        document: JsonValue,
+        *,
+        key: str | None,
+        scope: Mapping[str, int | str],
+    ) -> Row:
+        chosen = key or uuid.uuid4().hex
+        place = f"records/{resource}" if record_id is None else f"records/{resource}/{record_id}"
+        wanted = Wanted(
+            operation=operation,
+            params=_place(resource, record_id, scope),
+            method=_METHODS[operation],
+            path=place,
+            query=_query(scope),
+            body=b"" if document is None else orjson.dumps(document),
+            key=chosen,
+        )
+        request = self._protection.request(wanted)
+        _, body = await self._writes.run(request, chosen, seconds=self._timeout)
+        return _record(decoded(body))
+
+
+_METHODS: Final = {Operation.CREATE: "POST", Operation.UPDATE: "PATCH", Operation.DELETE: "DELETE"}
+
+
+def _place(
+    resource: str, record_id: int | str | None, scope: Mapping[str, int | str]
+) -> dict[str, object]:
+    params: dict[str, object] = {"resource": resource}
+    if record_id is not None:
+        params["record_id"] = str(record_id)
+    if scope:
+        params["scope"] = {name: str(value) for name, value in scope.items()}
+    for part in (resource, "" if record_id is None else str(record_id)):
+        if not all(one.isalnum() or one in "_-" for one in part):
+            raise InvalidRequestError(f"{part[:64]!r} is no name of a resource or id of a record.")
+    return params
+
+
+def _query(scope: Mapping[str, int | str]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, str(value)) for name, value in scope.items())
+
+
+def _conditions(filters: Mapping[str, Value] | Sequence[Filter]) -> Sequence[Filter]:
+    if not isinstance(filters, Mapping):
+        return filters
+    return [Filter(field=name, value=_word(value)) for name, value in filters.items()]
+
+
+def _word(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+async def _rows(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[Row, None]:
+    """Yield the rows of a body with one a line."""
+    pending = b""
+    async for piece in pieces:
+        *lines, pending = (pending + piece).split(b"\n")
+        if len(pending) > _MAX_LINE_BYTES:
+            raise RemoteProtocolError("The answer has a row that is too long.")
+        for line in lines:
+            yield _record(decoded(line))
+    if pending:
+        yield _record(decoded(pending))
+
+
+def _told(body: bytes) -> Row:
+    """Return the platform's shape of an answer, if it tells of a success."""
+    told = _record(decoded(body))
+    if told.get("success") is True:
+        return told
+    message = _text(told.get("message")) or ""
+    data = told.get("data")
+    status = data.get("status") if isinstance(data, dict) else None
+    raise failure_of(data, status=status if isinstance(status, int) else 400, message=message)
+
+
+def _record(value: JsonValue) -> Row:
+    if not isinstance(value, dict):
+        raise RemoteProtocolError("The relay's answer is not of the shape that it should be.")
+    return value
+
+
+def _records(value: JsonValue) -> tuple[Row, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise RemoteProtocolError("The relay's answer holds no list where there should be one.")
+    return tuple(_record(one) for one in value)
+
+
+def _text(value: JsonValue) -> str | None:
+    return value if isinstance(value, str) else None
