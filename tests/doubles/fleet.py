@@ -60,7 +60,8 @@ class Fleet:
     """A relay that runs, and the agents that dial it.
 
     Attributes:
-        connected_at: When handshakes succeeded, on the event loop's clock.
+        admitted_at: When the relay began handshakes, on the event loop's clock.
+        connected_at: When they succeeded.
     """
 
     relay: Program
@@ -70,6 +71,7 @@ class Fleet:
     api: httpx.AsyncClient
     trust: ssl.SSLContext | None
     members: list[Member] = field(default_factory=list)
+    admitted_at: list[float] = field(default_factory=list)
     connected_at: list[float] = field(default_factory=list)
     dialling: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
@@ -144,6 +146,7 @@ class Fleet:
             except InvalidStatus as refusal:
                 member.refused += 1
                 pause = float(refusal.response.headers.get("Retry-After", "1"))
+                pause += random.random()  # as the real agent does
             except (
                 TunnelError, HandshakeError, InvalidHandshake, TimeoutError, *LINK_GONE
             ) as error:  # fmt: skip
@@ -172,6 +175,7 @@ class Fleet:
                         ssl=self.trust,
                     )
                 )
+                self.admitted_at.append(asyncio.get_running_loop().time())
                 agent = agent_side(
                     self.store,
                     member.connector_id,

@@ -1,6 +1,7 @@
 """How many sockets may wait to say who they are, and how many handshakes begin in a second."""
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -8,7 +9,6 @@ __all__ = ["Admission", "PendingSocket", "Strangers"]
 
 _CHANCE: Final = 1.0  # seconds that a socket may wait before a newcomer may take its place
 
-_BURST: Final = 0.1  # of a second's handshakes that may begin at once, on top of that second's
 _LONGEST_QUEUE: Final = 60.0  # seconds; whoever came later shares the last turn
 
 
@@ -89,7 +89,8 @@ class Admission(Strangers):
     Args:
         max_pending: Sockets of this node that have not authenticated yet.
         max_pending_per_source: The same, of one address; ``None`` if a proxy hides them all.
-        handshakes_per_second: In no second do more than a tenth on top of them begin.
+        handshakes_per_second: No second has more, whenever within it they begin: what comes
+            back in bunches after a slow moment finds the room that it left.
     """
 
     def __init__(
@@ -106,9 +107,8 @@ class Admission(Strangers):
             clock=clock,
         )
         self._rate: Final = handshakes_per_second
-        self._burst: Final = max(1.0, handshakes_per_second * _BURST)
-        self._allowance = self._burst
-        self._refilled = clock()
+        self._begun: Final[deque[float]] = deque(maxlen=max(1, int(handshakes_per_second)))
+        self._window: Final = max(1, int(handshakes_per_second)) / handshakes_per_second  # seconds
         self._next_turn = clock()
 
     def begin_handshake(self) -> float | None:
@@ -117,10 +117,8 @@ class Admission(Strangers):
         Everybody who is sent away gets a turn of his own, so that a herd comes back as a queue.
         """
         now = self._clock()
-        self._allowance = min(self._burst, self._allowance + (now - self._refilled) * self._rate)
-        self._refilled = now
-        if self._allowance >= 1:
-            self._allowance -= 1
+        if len(self._begun) < (self._begun.maxlen or 0) or now - self._begun[0] >= self._window:
+            self._begun.append(now)
             return None
         turn = max(self._next_turn, now) + 1 / self._rate
         self._next_turn = min(turn, now + _LONGEST_QUEUE)

@@ -1,3 +1,5 @@
+import math
+import random
 from dataclasses import dataclass, field
 
 import pytest
@@ -94,34 +96,62 @@ def test_sources_are_not_told_apart_behind_a_proxy() -> None:
 def test_handshakes_of_a_second_are_limited_and_the_rest_told_when() -> None:
     clock = Clock()
     admit = admission(clock, rate=50)
-    assert [admit.begin_handshake() for _ in range(5)] == [None] * 5
+    assert [admit.begin_handshake() for _ in range(50)] == [None] * 50
     delay = admit.begin_handshake()
     assert delay is not None
     assert 0 < delay <= 0.2
-    clock.now = 0.2
-    assert admit.begin_handshake() is None
-    clock.now = 100.0
-    assert [admit.begin_handshake() for _ in range(6)].count(None) == 5
+    clock.now = 0.9
+    assert admit.begin_handshake() is not None
+    clock.now = 1.0
+    assert [admit.begin_handshake() for _ in range(51)].count(None) == 50
 
 
-def test_no_second_has_more_than_a_tenth_on_top_whenever_a_herd_comes() -> None:
+def test_a_rate_below_one_leaves_its_time_between_two() -> None:
     clock = Clock()
+    admit = admission(clock, rate=0.5)
+    assert admit.begin_handshake() is None
+    clock.now = 1.5
+    assert admit.begin_handshake() is not None
+    clock.now = 2.0
+    assert admit.begin_handshake() is None
+
+
+def test_no_second_has_more_than_its_handshakes_whenever_a_herd_comes() -> None:
+    clock, dice = Clock(), random.Random(7)
     admit = admission(clock, rate=200)
     clock.now = 30.0  # after a quiet time
     begun = []
-    while clock.now < 33.0:
-        begun += [clock.now] * [admit.begin_handshake() for _ in range(3)].count(None)
-        clock.now += 0.001
-    assert all(sum(at <= one < at + 1 for one in begun) <= 221 for at in begun[::10])
-    assert len(begun) >= 600
+    while clock.now < 36.0:
+        begun += [clock.now] * [admit.begin_handshake() for _ in range(50)].count(None)
+        clock.now += dice.choice((0.001, 0.05, 0.4))
+    assert all(sum(at <= one < at + 1 for one in begun) <= 200 for at in begun)
+
+
+def test_herd_that_comes_back_in_bunches_is_let_in_without_another_round() -> None:
+    clock = Clock()
+    admit = admission(clock, rate=200)
+    due: dict[int, int] = {}  # second → agents, who all come in its first quarter
+    coming, refused, seconds = 2000, 0, 0
+    while coming or due:
+        clock.now = float(seconds)
+        for _ in range(coming or due.pop(seconds, 0)):
+            delay = admit.begin_handshake()
+            if delay is not None:
+                refused += 1
+                back = seconds + math.ceil(delay)
+                due[back] = due.get(back, 0) + 1
+            clock.now += 0.001 if not coming else 0.0
+        coming, seconds = 0, seconds + 1
+    assert refused <= 2000
+    assert seconds <= 12
 
 
 def test_herd_is_sent_away_as_a_queue() -> None:
     clock = Clock()
     admit = admission(clock, rate=5)
     delays = [admit.begin_handshake() or 0.0 for _ in range(1000)]
-    assert delays[0] == 0.0
-    assert delays[1:101] == pytest.approx([turn / 5 for turn in range(1, 101)])
+    assert delays[:5] == [0.0] * 5
+    assert delays[5:105] == pytest.approx([turn / 5 for turn in range(1, 101)])
     assert max(delays) == 60.0
     clock.now = 61.0
     admit.begin_handshake()
