@@ -76,6 +76,10 @@ class AgentSocket(PunctualConnection, PatientConnection, ServerConnection):
         self._handshake_room = None
         self.close_timeout = _CLOSE_TIMEOUT
         self.protocol.max_message_size = MAX_SESSION_MESSAGE_BYTES
+        # The upgrade's headers would stay for as long as the session: 4 KiB of every agent.
+        if self.request is not None:
+            self.request.headers.clear()
+        self.response = None
 
     def abort(self) -> None:
         """Close at once, without a word."""
