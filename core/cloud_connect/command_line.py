@@ -118,7 +118,8 @@ class CommandsByName(click.Group):
         """Take the commands.
 
         Args:
-            modules: Where each command is, as an attribute of its name, in order of need.
+            modules: Where each command is, as an attribute of its name (with underscores), in
+                order of need.
             aliases: Other spellings of the commands, which no help lists.
         """
         super().__init__(*args, **attributes)
@@ -134,7 +135,7 @@ class CommandsByName(click.Group):
         name = self._aliases.get(cmd_name, cmd_name)
         if name not in self._modules:
             return None
-        command: click.Command = getattr(import_module(self._modules[name]), name)
+        command: click.Command = getattr(import_module(self._modules[name]), name.replace("-", "_"))
         return command
 
 

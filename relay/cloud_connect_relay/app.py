@@ -13,6 +13,8 @@ from cloud_connect_relay.addresses import Addresses
 from cloud_connect_relay.api.factory import build_app
 from cloud_connect_relay.authentication import Authenticator
 from cloud_connect_relay.calls.service import CallService
+from cloud_connect_relay.custom_connector.answers import MAX_KEPT_BYTES
+from cloud_connect_relay.custom_connector.entrance import REQUEST_RETENTION
 from cloud_connect_relay.gateway.certificates import KnownCertificates, certificate_files
 from cloud_connect_relay.gateway.registry import Registry
 from cloud_connect_relay.gateway.server import serve_tunnel
@@ -20,6 +22,7 @@ from cloud_connect_relay.http_server import HttpServer, bind, listen_error
 from cloud_connect_relay.metrics import Metrics
 from cloud_connect_relay.services import Services
 from cloud_connect_relay.storage.authorizations import AuthorizationsOfAll
+from cloud_connect_relay.storage.custom_requests import CustomRequests
 from cloud_connect_relay.storage.keys import Grants
 from cloud_connect_relay.storage.presence import Presence
 from cloud_connect_relay.uptime import DAY
@@ -169,6 +172,11 @@ async def _keep_house(services: Services) -> None:
                 expired_before=services.clock() - _TOKEN_RETENTION
             )
             calls = await services.calls.forget()
+            await CustomRequests.forget(
+                services.storage,
+                before=services.clock() - REQUEST_RETENTION,
+                max_kept_bytes=MAX_KEPT_BYTES,
+            )
             await AuthorizationsOfAll(services.storage).forget(expired_before=services.clock())
             await Presence(services.storage).forget(before=services.clock() - 2 * DAY)
             log.debug("old_records_deleted", tokens=tokens, calls=calls)

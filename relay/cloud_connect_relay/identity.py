@@ -8,6 +8,9 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
 from cloud_connect.errors import ConfigurationError
 from cloud_connect.live_secrets import learn_secret
 from cloud_connect.signing import KEY_BYTES, SigningKey
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Pepper", "RelayIdentity", "relay_id_of"]
 
 _PEPPER_BYTES: Final = 32
+_KEY_BYTES: Final = 32  # of what is derived from it
 _ID_CHARACTERS: Final = 16
 
 
@@ -41,6 +45,12 @@ class Pepper:
     def digest(self, secret: str) -> bytes:
         """Return HMAC-SHA-256 of *secret*."""
         return hmac.digest(self._value, secret.encode(), "sha256")
+
+    def key_for(self, purpose: str) -> bytes:
+        """Return 32 bytes for *purpose*: what is sealed with them opens with this file only."""
+        return HKDF(hashes.SHA256(), _KEY_BYTES, salt=None, info=purpose.encode()).derive(
+            self._value
+        )
 
     def __repr__(self) -> str:
         return "Pepper(***)"

@@ -1,10 +1,8 @@
 """The platform's own calls of a data source: ``test``, ``tree`` and ``query``."""
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from cloud_connect.calls import Operation
@@ -14,7 +12,6 @@ from cloud_connect.errors import (
     ErrorCode,
     InvalidRequestError,
 )
-from cloud_connect.query import is_dry_run
 from cloud_connect_relay.api.agent_words import understood
 from cloud_connect_relay.api.bodies import to_json
 from cloud_connect_relay.api.call_response import (
@@ -27,17 +24,27 @@ from cloud_connect_relay.api.call_response import (
 )
 from cloud_connect_relay.api.call_specs import signed_in, spec_for, target_for
 from cloud_connect_relay.api.problems import describe, error_response
+from cloud_connect_relay.api.query_calls import (
+    MAX_TEST_BYTES,
+    MAX_TREE_BYTES,
+    OURS,
+    TEST_SUCCEEDED,
+    TestAnswer,
+    Tree,
+    action_of,
+    check_action,
+    is_write,
+    keep_test_result,
+    query_spec,
+    table_of,
+)
 from cloud_connect_relay.api.query_reply import write_query_answer
 from cloud_connect_relay.api.request_body import read_object
 from cloud_connect_relay.api.security import Principal, check_scope, require, services
 from cloud_connect_relay.api.strong_calls import is_signed
-from cloud_connect_relay.calls.idempotency import canonical, checked_key, fingerprint, seed_of
+from cloud_connect_relay.calls.idempotency import checked_key
 from cloud_connect_relay.calls.spec import target_of
 from cloud_connect_relay.services import Services
-from cloud_connect_relay.storage.datasources import DataSourceStatus
-
-if TYPE_CHECKING:
-    from cloud_connect_relay.storage.datasources import DataSource
 
 __all__ = ["router"]
 
@@ -45,43 +52,11 @@ router: Final = APIRouter(prefix="/api/datasources/{datasource_id}", tags=["Plat
 
 Shared = Annotated[Services, Depends(services)]
 
-_SUCCEEDED: Final = "Connection test succeeded"  # the platform shows exactly this
-_MAX_TEST_BYTES: Final = 1024 * 1024
-_MAX_TREE_BYTES: Final = 4 * 1024 * 1024  # more would hold everybody else up
-
-_READS: Final = frozenset({"select", "read"})
-_INSERTS: Final = frozenset({"insert", "create"})
-_WRITES: Final = _INSERTS | {"update", "delete", "remove"}
-
-# These are ours to answer, not the source's or the agent's: the caller's program is told.
-_NATIVE: Final = frozenset(
-    {
-        ErrorCode.IDEMPOTENCY_CONFLICT,
-        ErrorCode.IDEMPOTENCY_MISMATCH,
-        ErrorCode.INTERNAL_ERROR,
-        ErrorCode.QUOTA_EXCEEDED,
-    }
-)
-
 # Where a test ends that its agent did not begin, or not finish.
 _STEPS: Final = {
     ErrorCode.DATA_SOURCE_INCOMPLETE: "Details",
     ErrorCode.POLICY_DENIED: "Policy",
 }
-
-
-class _TestAnswer(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    success: bool
-    message: str
-    steps: list[dict[str, Any]] = []
-
-
-class _Tree(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    items: list[Any]
 
 
 _RESULT: Final = {
@@ -158,13 +133,13 @@ async def test_connection(
     async def run(reply: Reply) -> None:
         try:
             async with services.calls.read(spec) as answer:
-                told = understood(_TestAnswer, await answer.collect(max_bytes=_MAX_TEST_BYTES))
+                told = understood(TestAnswer, await answer.collect(max_bytes=MAX_TEST_BYTES))
         except CloudConnectError as error:
-            if error.code not in _NATIVE:
-                await _keep(services, source, success=False, message=error.message)
+            if error.code not in OURS:
+                await keep_test_result(services, source, success=False, message=error.message)
             raise
-        message = _SUCCEEDED if told.success else told.message
-        await _keep(services, source, success=told.success, message=message)
+        message = TEST_SUCCEEDED if told.success else told.message
+        await keep_test_result(services, source, success=told.success, message=message)
         document = {"success": told.success, "message": message, "steps": told.steps}
         headers = answer_headers(answer, media_type="application/json")
         await reply.whole(200, headers, to_json(document))
@@ -200,7 +175,7 @@ async def tree(
 
     async def run(reply: Reply) -> None:
         async with services.calls.read(spec) as answer:
-            told = understood(_Tree, await answer.collect(max_bytes=_MAX_TREE_BYTES))
+            told = understood(Tree, await answer.collect(max_bytes=MAX_TREE_BYTES))
         document = {"success": True, "message": "", "items": told.items}
         headers = answer_headers(answer, media_type="application/json")
         await reply.whole(200, headers, to_json(document))
@@ -224,48 +199,36 @@ async def query(
     if not principal.may("calls:write"):
         check_scope(principal, "calls:read")
     body, document = await read_object(request.scope, request.receive)
-    action = _action_of(document)
-    writes = action in _WRITES
+    action = action_of(document)
+    writes = is_write(action)
     check_scope(principal, "calls:write" if writes else "calls:read")
     key = checked_key(request.headers.get("Idempotency-Key")) if writes else None
     try:
         target = await target_for(services, principal, datasource_id)
     except DataSourceIncompleteError as error:
         return _refused(error)
-    if not writes and action not in _READS:
-        return _unsuccessful(
-            f"The action “{action[:60]}” is not known; it is one of select, insert, update, delete."
-        )
-    try:
-        rehearsal = writes and is_dry_run(document)
-    except InvalidRequestError as error:
-        return _unsuccessful(error.message)
-    table = _table_of(document)
-    spec = spec_for(
+    asked = spec_for(
         services,
         principal,
         request,
         target=target,
         operation=Operation.QUERY,
-        resource=table,
+        resource=table_of(document),
         headers=(("content-type", "application/json"),),
         writes=writes,
         body=body,
     )
-    if rehearsal:
-        spec = replace(spec, operation=Operation.QUERY_DRY_RUN, writes=False)
-    elif writes:
-        spec = replace(
-            spec,
-            params={} if key is None else {"seed": seed_of(principal.subscription_id, key)},
-            idempotency_key=key,
-            creates=key is not None and action in _INSERTS,
+    try:
+        check_action(action)
+        spec, rehearsal = query_spec(
             # One that is signed carries its own number: two of them are two by their caller's word.
-            coalesces=key is None and action in _INSERTS and not is_signed(request),
-            fingerprint=fingerprint(
-                "query", datasource_id, canonical(target.source), table, canonical(document)
-            ),
+            asked,
+            document,
+            key=key,
+            coalesces=not is_signed(request),
         )
+    except InvalidRequestError as error:
+        return _unsuccessful(error.message)
 
     async def run(reply: Reply) -> None:
         running = services.calls.write(spec) if spec.writes else services.calls.read(spec)
@@ -275,36 +238,18 @@ async def query(
     return CallResponse(run, refuse=_refused)
 
 
-def _action_of(document: dict[str, Any]) -> str:
-    action = document.get("action")
-    return action.strip().lower() if isinstance(action, str) else ""
-
-
-def _table_of(document: dict[str, Any]) -> str | None:
-    info = document.get("info")
-    name = info.get("name") if isinstance(info, dict) else None
-    return name[:64] if isinstance(name, str) else None
-
-
-async def _keep(services: Services, source: "DataSource", *, success: bool, message: str) -> None:
-    """Keep a test's result as the data source's status."""
-    status = DataSourceStatus.READY if success else DataSourceStatus.TEST_FAILED
-    datasources = services.storage.of(source.subscription_id).datasources
-    await datasources.tested(source, status=status, message=message)
-
-
 def _refused(error: CloudConnectError) -> Response:
     """Return a refusal of the source, the agent or the way to it, in the platform's shape."""
     if error.code is ErrorCode.INTERNAL_ERROR:
         return with_call(error_response(error, "/api/datasources/-/query"), error)
-    if error.code in _NATIVE:
+    if error.code in OURS:
         return call_problem(error)
     return with_call(_unsuccessful(error.message, error), error)
 
 
 def _untested(error: CloudConnectError) -> Response:
     """Return why a test did not get to its agent's steps, as the step before them."""
-    if error.code in _NATIVE:
+    if error.code in OURS:
         return _refused(error)
     name = _STEPS.get(error.code, "Connector")
     step = {"step": 0, "name": name, "status": "FAIL", "message": error.message}

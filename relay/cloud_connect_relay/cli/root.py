@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "user": "Create, list and revoke the people who may sign in.",
     "key": "Create, list and revoke API keys.",
     "token": "Create, list and revoke join tokens for agents.",
+    "custom-connector": "Create, list and delete ways for Kianda to call the relay.",
     "demo": "Try the whole way on this machine, without an account.",
 }
 
@@ -34,7 +35,7 @@ class _Commands(CommandsByName):
 
 @click.group(
     cls=_Commands,
-    modules={name: f"cloud_connect_relay.cli.{name}" for name in _COMMANDS},
+    modules={name: f"cloud_connect_relay.cli.{name.replace('-', '_')}" for name in _COMMANDS},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="\b\nFirst steps:\n  cloud-connect-relay init\n  cloud-connect-relay serve",
 )

@@ -30,6 +30,9 @@ __all__ = [
     "calls",
     "connector_presence",
     "connectors",
+    "custom_bags",
+    "custom_connectors",
+    "custom_requests",
     "datasources",
     "join_tokens",
     "metadata",
@@ -210,6 +213,43 @@ datasources: Final = Table(
     Column("modified_at", Float, nullable=False),
     Column("modified_by", Text, nullable=False),
     Index("ix_datasources_subscription_id", "subscription_id"),
+)
+
+custom_connectors: Final = Table(
+    "custom_connectors",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _subscription(),
+    Column("title", Text, nullable=False),
+    Column("dialect", Text, nullable=False),
+    Column("sealed_secret", LargeBinary, nullable=False),  # its key is in the data folder
+    Column("allow_writes", Boolean, nullable=False),
+    Column("request_id_is_key", Boolean, nullable=False, server_default=false()),
+    Column("created_at", Float, nullable=False),
+    Index("ix_custom_connectors_subscription_id", "subscription_id"),
+)
+
+
+def _registration() -> Column[str]:
+    return Column("registration_id", Text, ForeignKey("custom_connectors.id"), primary_key=True)
+
+
+custom_requests: Final = Table(
+    "custom_requests",
+    metadata,
+    _registration(),
+    Column("request_hash", Text, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("answer", LargeBinary),  # sealed as the secret is; none while the request runs
+    Index("ix_custom_requests_at", "at"),
+)
+
+custom_bags: Final = Table(
+    "custom_bags",
+    metadata,
+    _registration(),
+    Column("last_block", LargeBinary, primary_key=True),
+    Column("request_hash", Text, nullable=False),  # of the request that brought it
 )
 
 calls: Final = Table(

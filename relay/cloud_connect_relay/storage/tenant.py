@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from cloud_connect_relay.storage.authorizations import Authorizations
     from cloud_connect_relay.storage.calls import Calls
     from cloud_connect_relay.storage.connectors import Connectors
+    from cloud_connect_relay.storage.custom_connectors import CustomConnectors
     from cloud_connect_relay.storage.datasources import DataSources
     from cloud_connect_relay.storage.engine import Storage
     from cloud_connect_relay.storage.join_tokens import JoinTokens
@@ -55,6 +56,13 @@ class Tenant:
         from cloud_connect_relay.storage.connectors import Connectors
 
         return Connectors(self.storage, self.subscription_id)
+
+    @property
+    def custom_connectors(self) -> "CustomConnectors":
+        """The registrations by which the platform calls the relay as a microservice."""
+        from cloud_connect_relay.storage.custom_connectors import CustomConnectors
+
+        return CustomConnectors(self.storage, self.subscription_id)
 
     @property
     def datasources(self) -> "DataSources":

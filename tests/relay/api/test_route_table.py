@@ -22,11 +22,20 @@ OPEN = {
     ("post", "/api/enrol/certificates"),  # they are shown to whoever connects
     ("post", "/api/enrol/tunnel"),  # the answer is no secret, and signed
     ("post", "/api/enrol/leave"),  # the agent signs with its key
+    ("post", "/custom-connector/{registration}/test"),  # sealed settings are the credential
+    ("post", "/custom-connector/{registration}/metadata"),
+    ("post", "/custom-connector/{registration}/query"),
     ("get", "/healthz"),
     ("get", "/readyz"),
 }
 QUERY = "/api/datasources/{datasource_id}/query"
-IDS = {"connector_id": "con", "datasource_id": "ds", "token_id": "jt", "call_id": "call"}
+IDS = {
+    "connector_id": "con",
+    "datasource_id": "ds",
+    "token_id": "jt",
+    "call_id": "call",
+    "registration_id": "reg",
+}
 
 
 def fill(path: str) -> str:

@@ -1,0 +1,236 @@
+"""What a custom connector is asked, carried out as the platform's own calls are."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from cloud_connect.calls import Operation
+from cloud_connect.errors import (
+    CloudConnectError,
+    DataSourceIncompleteError,
+    InsufficientScopeError,
+    InvalidRequestError,
+    NotFoundError,
+)
+from cloud_connect_relay.api.agent_words import understood
+from cloud_connect_relay.api.bodies import to_json
+from cloud_connect_relay.api.call_response import lookup_of
+from cloud_connect_relay.api.problems import describe
+from cloud_connect_relay.api.query_calls import (
+    MAX_TEST_BYTES,
+    MAX_TREE_BYTES,
+    OURS,
+    TEST_SUCCEEDED,
+    TestAnswer,
+    Tree,
+    action_of,
+    check_action,
+    is_write,
+    keep_test_result,
+    query_spec,
+    table_of,
+)
+from cloud_connect_relay.api.row_text import RowJoiner
+from cloud_connect_relay.calls.idempotency import fingerprint
+from cloud_connect_relay.calls.spec import CallSpec
+
+if TYPE_CHECKING:
+    from cloud_connect_relay.calls.answer import Answer
+    from cloud_connect_relay.calls.spec import Target
+    from cloud_connect_relay.custom_connector.entrance import Visit
+    from cloud_connect_relay.services import Services
+    from cloud_connect_relay.storage.datasources import DataSource
+
+__all__ = ["QueryResult", "metadata_of", "query_of", "refusal", "test_of"]
+
+_MAX_ROW_BYTES: Final = 16 * 1024 * 1024  # of all rows of one answer, which has to be whole
+_OUT_OF_REACH: Final = (
+    "The request was carried out before; its answer is kept on the connector's PC, which cannot"
+    " be asked at the moment."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryResult:
+    """The member ``queryResult`` of an answer, but for its signature.
+
+    Attributes:
+        items: The inside of a JSON array.
+        count: How many items that are.
+    """
+
+    success: bool
+    message: str
+    data: dict[str, Any] = field(default_factory=dict)
+    items: bytes = field(default=b"", repr=False)
+    count: int = 0
+
+    def document(self) -> dict[str, Any]:
+        """Return it as the platform reads it."""
+        return {
+            "success": self.success,
+            "message": self.message,
+            "data": self.data,
+            "items": orjson.Fragment(b"[" + self.items + b"]"),
+            "resultCount": str(self.count),
+        }
+
+
+def refusal(error: CloudConnectError) -> QueryResult:
+    """Return a failure: a sentence for the form's user, and for programs what it means."""
+    data = describe(error, call_id=error.call_id, lookup=lookup_of(error))
+    return QueryResult(success=False, message=error.message, data=data)
+
+
+async def test_of(services: "Services", visit: "Visit") -> QueryResult:
+    """Test the connection, and keep the result as the data source's status.
+
+    Raises:
+        CloudConnectError: Why it could not be tested.
+    """
+    source = await _source_of(services, visit)
+    spec = _spec(services, visit, await _target_of(services, visit), Operation.TEST)
+    try:
+        async with services.calls.read(spec) as answer:
+            told = understood(TestAnswer, await answer.collect(max_bytes=MAX_TEST_BYTES))
+    except CloudConnectError as error:
+        if source is not None and error.code not in OURS:
+            await keep_test_result(services, source, success=False, message=error.message)
+        raise
+    message = TEST_SUCCEEDED if told.success else told.message
+    if source is not None:
+        await keep_test_result(services, source, success=told.success, message=message)
+    data = {"call_id": answer.call_id, "steps": told.steps}
+    return QueryResult(success=told.success, message=message, data=data)
+
+
+async def metadata_of(services: "Services", visit: "Visit") -> QueryResult:
+    """Return the tree of tables and fields.
+
+    Raises:
+        CloudConnectError: Why there is none.
+    """
+    spec = _spec(services, visit, await _target_of(services, visit), Operation.TREE)
+    async with services.calls.read(spec) as answer:
+        told = understood(Tree, await answer.collect(max_bytes=MAX_TREE_BYTES))
+    return QueryResult(
+        success=True,
+        message="",
+        data={"call_id": answer.call_id},
+        items=to_json(told.items)[1:-1],
+        count=len(told.items),
+    )
+
+
+async def query_of(services: "Services", visit: "Visit") -> QueryResult:
+    """Run the query.
+
+    Raises:
+        CloudConnectError: Why it was not carried out, or what is certain about that.
+    """
+    document = visit.envelope.query
+    if document is None:
+        raise InvalidRequestError("The request lacks the member 'query'.")
+    action = action_of(document)
+    check_action(action)
+    writes = is_write(action)
+    connector = visit.connector
+    if writes and not connector.allow_writes:
+        raise InsufficientScopeError(
+            "This custom connector may read only; register one that allows writes to change"
+            " records."
+        )
+    asked = _spec(
+        services,
+        visit,
+        await _target_of(services, visit),
+        Operation.QUERY,
+        resource=table_of(document),
+        writes=writes,
+        body=to_json(document),
+    )
+    key = None
+    if writes and connector.request_id_is_key:
+        key = fingerprint("custom connector", connector.id, visit.envelope.requestId)
+    spec, rehearsal = query_spec(asked, document, key=key)
+    running = services.calls.write(spec) if spec.writes else services.calls.read(spec)
+    async with running as answer:
+        return await _rows(answer, dry_run=rehearsal)
+
+
+async def _rows(answer: "Answer", *, dry_run: bool) -> QueryResult:
+    if not answer.body_available:
+        return QueryResult(success=True, message=_OUT_OF_REACH, data={"call_id": answer.call_id})
+    text = await answer.collect(max_bytes=_MAX_ROW_BYTES)
+    joiner = RowJoiner()
+    items = joiner.feed(text)
+    answer.rows = joiner.total
+    data: dict[str, Any] = {"call_id": answer.call_id}
+    if answer.total_items is not None:
+        data["totalItems"] = answer.total_items
+    if answer.paging is not None:
+        data["paging"] = answer.paging
+    if dry_run:
+        data["dryRun"] = True
+    return QueryResult(
+        success=True, message=answer.message or "", data=data, items=items, count=joiner.total
+    )
+
+
+async def _source_of(services: "Services", visit: "Visit") -> "DataSource | None":
+    """Return the data source that the settings name, if they name one."""
+    datasource_id = visit.settings.datasourceId
+    if not datasource_id:
+        return None
+    try:
+        return await services.calls.sources.find(visit.connector.subscription_id, datasource_id)
+    except NotFoundError as error:
+        raise _gone() from error
+
+
+async def _target_of(services: "Services", visit: "Visit") -> "Target":
+    """Return where the call goes, within the registration's subscription and no other.
+
+    Raises:
+        DataSourceIncompleteError: If the data source is gone, or lacks something.
+    """
+    connector, settings = visit.connector, visit.settings
+    if not settings.datasourceId:
+        return settings.target(
+            subscription_id=connector.subscription_id, registration_id=connector.id
+        )
+    try:
+        return await services.calls.sources.target(connector.subscription_id, settings.datasourceId)
+    except NotFoundError as error:
+        raise _gone() from error
+
+
+def _gone() -> DataSourceIncompleteError:
+    return DataSourceIncompleteError(
+        "The data source that the custom connector's settings name does not exist; correct"
+        " datasourceId in them."
+    )
+
+
+def _spec(
+    services: "Services",
+    visit: "Visit",
+    target: "Target",
+    operation: Operation,
+    *,
+    resource: str | None = None,
+    writes: bool = False,
+    body: bytes | None = None,
+) -> CallSpec:
+    return CallSpec(
+        subscription_id=visit.connector.subscription_id,
+        key_id=visit.connector.id,
+        target=target,
+        operation=operation,
+        resource=resource,
+        headers=() if body is None else (("content-type", "application/json"),),
+        writes=writes,
+        body=body,
+        timeout=services.calls.settings.default_deadline,
+    )

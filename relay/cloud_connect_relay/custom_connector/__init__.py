@@ -1,0 +1,1 @@
+"""Kianda's custom connector contract: today's platform calls the relay as a microservice."""
