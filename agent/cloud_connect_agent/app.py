@@ -14,6 +14,15 @@ import structlog
 from cloud_connect.calls import Report
 from cloud_connect.sealing import SealingKey
 from cloud_connect.signing import to_text
+from cloud_connect_agent.audit import (
+    AuditFolder,
+    AuditTrail,
+    CheckpointExchange,
+    RecordedControl,
+    Retention,
+    reconcile,
+    watch_policy,
+)
 from cloud_connect_agent.connection import connect_forever
 from cloud_connect_agent.control_server import serve_control
 from cloud_connect_agent.dispatch import WRITE_LINGER, Dispatcher
@@ -36,6 +45,7 @@ from cloud_connect_agent.proxies import Proxies
 from cloud_connect_agent.relay_address import RelayAddress
 from cloud_connect_agent.reports import ReportBoard
 from cloud_connect_agent.sealing_keys import SealingKeys
+from cloud_connect_agent.session_work import Together
 from cloud_connect_agent.settings import AgentSettings
 from cloud_connect_agent.stopping import StopSignal
 from cloud_connect_agent.strong_calls import StrongCalls
@@ -71,7 +81,8 @@ async def run_agent(
     settings = load()
     async with AsyncExitStack() as stack:
         vault = await stack.enter_async_context(open_vault(paths, settings.vault))
-        key = await AgentKeys(vault).load()
+        keys = AgentKeys(vault)
+        key = await keys.load()
         sealing_key = await SealingKeys(vault).load()
         kept = describe_vault(paths)
         if kept is not None and kept["warning"]:
@@ -80,7 +91,20 @@ async def run_agent(
         address = RelayAddress.of(
             settings.relay, key=key, tls=client_context(settings.relay.ca_file), proxies=proxies
         )
+        trail = await stack.enter_async_context(
+            AuditTrail.open(
+                AuditFolder(paths.audit_dir),
+                signer=key,
+                digest_key=await keys.audit_digest_key(),
+                retention=Retention(
+                    days=settings.audit.retention_days, max_bytes=settings.audit.max_bytes
+                ),
+            )
+        )
         journal = await stack.enter_async_context(Journal.open(paths.journal_file))
+        await reconcile(trail, journal)
+        trail.event("agent.started", {"version": VERSION, "key_id": key.key_id})
+        checkpoints = CheckpointExchange(trail, relay_key=address.credentials.relay_public_key)
         policy = PolicyFile(paths.policy_file)
         procore = CurrentProcore(settings.procore)
         client = await stack.enter_async_context(
@@ -97,11 +121,13 @@ async def run_agent(
             proxies=proxies,
             policy=policy,
             journal=journal,
+            audit=trail,
             health=health,
             board=board,
             stop=stop,
         )
-        await stack.enter_async_context(serve_control(paths.control_socket, operator.answer))
+        control = RecordedControl(operator.answer, trail, checkpoints)
+        await stack.enter_async_context(serve_control(paths.control_socket, control.answer))
         stack.enter_context(_signals(stop, operator))
         store = SnapshotStore(paths.metadata_dir)
         executor = RecordExecutor(
@@ -124,6 +150,10 @@ async def run_agent(
         log.info("agent_started", version=VERSION, connector_id=settings.relay.connector_id)
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(operator.watch(), name="operator-watch")
+            recording = [
+                group.create_task(trail.keep(), name="audit-keep"),
+                group.create_task(watch_policy(trail, paths.policy_file), name="audit-policy"),
+            ]
             keep = group.create_task(executor.metadata.keep(), name="metadata-keep")
             probing = ProcoreProbe(client, interval=lambda: procore.probe_seconds)
             probe = group.create_task(probing.keep(), name="procore-probe")
@@ -143,6 +173,7 @@ async def run_agent(
                         connector_id=settings.relay.connector_id or "",
                         key=sealing_key,
                     ),
+                    audit=trail,
                     paused=lambda: health.paused,
                     echoed=health.echoed,
                     linger=lambda: 0.0 if stop.urgent else WRITE_LINGER,
@@ -155,7 +186,7 @@ async def run_agent(
                         settings=settings.tunnel,
                         health=health,
                         reports=board,
-                        outbox=Outbox(journal),
+                        outbox=Together(Outbox(journal), checkpoints),
                         stop=stop,
                     )
             watch.cancel()
@@ -163,6 +194,9 @@ async def run_agent(
             probe.cancel()
             winding.cancel()
             attending.cancel()
+            for task in recording:
+                task.cancel()
+        trail.event("agent.stopped", {"in_order": not stop.urgent})
         client.authenticator.wind_down(urgent=stop.urgent)
     log.info("agent_stopped", in_order=not stop.urgent)
     return 1 if stop.urgent else 0

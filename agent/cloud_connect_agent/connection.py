@@ -28,10 +28,10 @@ from cloud_connect_agent.dialling import DialError, allow_frames, certificate_ha
 from cloud_connect_agent.health import SKEW_SECONDS
 from cloud_connect_agent.identity import Generation
 from cloud_connect_agent.network import Network
-from cloud_connect_agent.outbox import Outbox
 from cloud_connect_agent.relay_address import RelayAddress
 from cloud_connect_agent.relocation import ask_tunnel_url
 from cloud_connect_agent.reports import ReportBoard, send_reports
+from cloud_connect_agent.session_work import SessionWork
 from cloud_connect_agent.settings import TunnelSettings
 from cloud_connect_agent.stopping import StopSignal
 from cloud_connect_agent.suspension import suspended
@@ -88,7 +88,7 @@ async def connect_forever(
     settings: TunnelSettings,
     health: ConnectionHealth,
     reports: ReportBoard,
-    outbox: Outbox | None = None,
+    outbox: SessionWork | None = None,
     stop: StopSignal,
 ) -> None:
     """Keep a session with the relay until the agent shall stop; returns after draining.
@@ -120,7 +120,7 @@ class Connection:
         settings: TunnelSettings,
         health: ConnectionHealth,
         reports: ReportBoard,
-        outbox: Outbox | None = None,
+        outbox: SessionWork | None = None,
         stop: StopSignal,
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,

@@ -30,6 +30,7 @@ from cloud_connect.errors import (
     UnsupportedOperationError,
 )
 from cloud_connect.exchange import Exchange
+from cloud_connect_agent.audit.notes import CallAudit, CallNote, call_note
 from cloud_connect_agent.authorize_calls import AuthorizeCalls
 from cloud_connect_agent.file_calls import FileCalls
 from cloud_connect_agent.policy import Access, Ceiling, Policy, Verb, lowest
@@ -57,7 +58,9 @@ log = structlog.get_logger(__name__)
 
 _MAX_OPEN: Final = 1024  # calls at once
 WRITE_LINGER: Final = 5.0  # seconds for started writes after the session has drained
-_REPORTS: Final = frozenset({Operation.REPORT, Operation.RESULTS})  # the agent opens these
+_REPORTS: Final = frozenset(
+    {Operation.REPORT, Operation.RESULTS, Operation.AUDIT}
+)  # the agent opens these
 _OPERATIONS: Final = {one.value: one for one in Operation if one not in _REPORTS}
 
 
@@ -78,6 +81,7 @@ class Dispatcher:
         *,
         files: ProcoreFiles,
         strong: StrongCalls,
+        audit: CallAudit | None,
         paused: Callable[[], bool],
         echoed: Callable[[], None],
         max_open: int,
@@ -87,13 +91,14 @@ class Dispatcher:
         self._client: Final = client
         self._policy: Final = policy
         self._strong: Final = strong
-        self._writes: Final = WriteCalls(journal, tasks, clock=clock)
+        self._writes: Final = WriteCalls(journal, tasks, audit=audit, clock=clock)
         self._raw: Final = RawCalls(client, files.downloads, self._writes, allow=self._allow)
         self._records: Final = RecordCalls(executor, self._writes, allow=self._allow)
         self._files: Final = FileCalls(
             executor, files, allow=self._allow, journaled=self._records.journaled
         )
         self._authorizing: Final = AuthorizeCalls(client, allow=self._allow, clock=clock)
+        self._audit: Final = audit
         self._paused: Final = paused
         self._echoed: Final = echoed
         self._max_open: Final = max_open
@@ -113,6 +118,7 @@ class Dispatcher:
         *,
         files: ProcoreFiles,
         strong: StrongCalls | None = None,
+        audit: CallAudit | None = None,
         paused: Callable[[], bool] = lambda: False,
         echoed: Callable[[], None] = lambda: None,
         linger: Callable[[], float] = lambda: WRITE_LINGER,
@@ -126,6 +132,7 @@ class Dispatcher:
         Args:
             files: What moves the bytes of files.
             strong: Opens sealed calls and checks signed ones; without, none is taken.
+            audit: Where each call is recorded; without one, none is.
             paused: Whether the PC's administrator has paused the connector.
             echoed: Told when the relay asked whether calls come through.
             linger: How many seconds to wait at the end.
@@ -140,6 +147,7 @@ class Dispatcher:
                 tasks,
                 files=files,
                 strong=strong or StrongCalls(journal),
+                audit=audit,
                 paused=paused,
                 echoed=echoed,
                 max_open=max_open,
@@ -179,17 +187,24 @@ class Dispatcher:
                 self._quiet.set()
 
     async def _answer(self, call: Call) -> None:
+        note = CallNote(call.call_id, call.operation)
+        call_note.set(note)
         try:
             await self._serve(call)
             head = call.reply.head
-            self._log(call, "request_finished", status=head.status if head else None)
+            status = head.status if head else None
+            self._record(note, status, (head and head.outcome) or Outcome.COMPLETED)
+            self._log(call, "request_finished", status=status)
         except CloudConnectError as error:
+            self._record(note, error.status, error.outcome, code=error.code.value)
             self._log(call, "request_failed", status=error.status, code=error.code.value)
             await self._fail(call, error)
         except asyncio.CancelledError:
+            self._record(note, None, Outcome.NOT_EXECUTED, code="cancelled")
             self._log(call, "request_cancelled")
             raise
         except Exception:
+            self._record(note, 500, Outcome.UNKNOWN)
             log.exception("request_broke", call_id=call.call_id, operation=call.operation)
             await self._fail(call, InternalError(INTERNAL_FAILURE, outcome=Outcome.UNKNOWN))
 
@@ -265,6 +280,9 @@ class Dispatcher:
         decisions = []
         for access in accesses:
             decision = self._policy.decide(access)
+            note = call_note.get()
+            if note is not None:
+                note.decided(accesses, decision)
             if not decision.allowed:
                 raise PolicyDeniedError(f"{decision.reason} (rule {decision.rule})")
             decisions.append(decision)
@@ -279,6 +297,15 @@ class Dispatcher:
             await call.reply.fail(error, why=call.stages.sentence() if late else None)
         except TunnelError as gone:
             log.debug("answer_not_sent", call_id=call.call_id, reason=gone.message)
+
+    def _record(
+        self, note: CallNote, status: int | None, outcome: Outcome, *, code: str | None = None
+    ) -> None:
+        """Record the call, if the policy was asked and its record is not left to a write."""
+        if self._audit is None or note.decision is None or note.journaled:
+            return
+        digest = None if note.asked is None else self._audit.digest_of(note.asked)
+        self._audit.call(note, status=status, outcome=outcome, digest=digest, code=code)
 
     def _log(self, call: Call, event: str, **facts: object) -> None:
         log.info(

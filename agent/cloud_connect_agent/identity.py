@@ -1,6 +1,7 @@
 """Who this agent is: its signing key, in the vault, and the counter that betrays a copy."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ __all__ = ["AgentKeys", "Generation"]
 
 _KEY: Final = "identity"
 _CANDIDATE: Final = "identity-candidate"  # enrols; replaces the key once the relay knows it
+_AUDIT_DIGEST: Final = "audit-digest"
 _MAX_DIGITS: Final = 19
 
 
@@ -53,6 +55,14 @@ class AgentKeys:
         """Make the candidate the agent's key: the relay has enrolled it."""
         await self._vault.put(_KEY, key.seed())
         await self._vault.delete(_CANDIDATE)
+
+    async def audit_digest_key(self) -> bytes:
+        """Return what digests in the audit log are keyed with; it is made once."""
+        key = await self._vault.get(_AUDIT_DIGEST)
+        if key is None:
+            key = os.urandom(KEY_BYTES)
+            await self._vault.put(_AUDIT_DIGEST, key)
+        return key
 
     async def forget(self) -> None:
         """Delete the key: this agent is no connector any more."""

@@ -92,6 +92,11 @@ class _Journal(Protocol):
     async def untold(self) -> int: ...
 
 
+class _Audit(Protocol):
+    @property
+    def problems(self) -> tuple[str, ...]: ...
+
+
 class Operator:
     """Answers the control socket, and keeps the report to the relay true."""
 
@@ -105,6 +110,7 @@ class Operator:
         proxies: Proxies | None = None,
         policy: _Policy,
         journal: _Journal,
+        audit: _Audit | None = None,
         health: Health,
         board: ReportBoard,
         stop: StopSignal,
@@ -117,6 +123,7 @@ class Operator:
         self._proxies: Final = proxies or Proxies()
         self._policy: Final = policy
         self._journal: Final = journal
+        self._audit: Final = audit
         self._health: Final = health
         self._board: Final = board
         self._stop: Final = stop
@@ -187,7 +194,6 @@ class Operator:
 
     async def _publish(self) -> None:
         grants, _ = await self._grants()
-        problem = self._journal.problem
         report = self._board.report.model_copy(
             update={
                 "paused": self._health.paused,
@@ -196,10 +202,16 @@ class Operator:
                 "clock_skew_seconds": self._health.clock_skew_seconds,
                 "procore": self._steady.settle(grants, self._clock()),
                 "policy": self._policy.summary(),
-                "problems": () if problem is None else (problem,),
+                "problems": self._recording_problems(),
             }
         )
         self._board.publish(report)
+
+    def _recording_problems(self) -> tuple[str, ...]:
+        """Why calls are not recorded as they should be."""
+        problem = self._journal.problem
+        found = () if problem is None else (problem,)
+        return found if self._audit is None else (*found, *self._audit.problems)
 
     def _paused_until(self) -> datetime | None:
         """When the pause ends, by the relay's clock, so that a wrong clock here misleads nobody."""
@@ -233,7 +245,7 @@ class Operator:
         found = (
             self._problem,
             _READ_ALONG if allowed else None,
-            self._journal.problem,
+            *self._recording_problems(),
             fault,
             skew,
         )

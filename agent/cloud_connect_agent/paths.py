@@ -64,6 +64,11 @@ class AgentPaths:
         return self.state_dir / "journal.sqlite3"
 
     @property
+    def audit_dir(self) -> Path:
+        """Who had this PC do what, and what it decided."""
+        return self.state_dir / "audit"
+
+    @property
     def spool_dir(self) -> Path:
         """Files on their way to Procore that have to be known as a whole first."""
         return self.state_dir / "spool"

@@ -10,6 +10,7 @@ from cloud_connect.errors import InvalidRequestError, Outcome, UnsupportedOperat
 from cloud_connect.mappings import records_of
 from cloud_connect.query import Action, Query
 from cloud_connect.tunnel import ResponseHead, Trailers
+from cloud_connect_agent.audit.notes import call_note
 from cloud_connect_agent.policy import Access, Ceiling
 from cloud_connect_agent.record_source import RecordSource, Rows
 from cloud_connect_agent.reply import (
@@ -100,6 +101,9 @@ class RecordCalls:
 
             await self.journaled(call, Operation.QUERY, params, body, work)
             return
+        note = call_note.get()
+        if note is not None:
+            note.asked = body
         async with by_deadline(call):
             rows = await self._executor.query(
                 params.source,

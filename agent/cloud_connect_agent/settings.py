@@ -18,6 +18,7 @@ __all__ = [
     "DEFAULT_REDIRECT_URI",
     "AccountSettings",
     "AgentSettings",
+    "AuditSettings",
     "EnvironmentSettings",
     "LogSettings",
     "ProcoreSettings",
@@ -259,6 +260,13 @@ class VaultSettings(_Section):
     credentials_dir: Path | None = None
 
 
+class AuditSettings(_Section):
+    """How long the audit log is kept."""
+
+    retention_days: float = Field(default=400.0, ge=1.0)
+    max_bytes: int = Field(default=1024 * 1024 * 1024, ge=64 * 1024 * 1024)
+
+
 class AgentSettings(_Section):
     """All settings of the agent.
 
@@ -273,6 +281,7 @@ class AgentSettings(_Section):
     tunnel: TunnelSettings = TunnelSettings()
     vault: VaultSettings = VaultSettings()
     log: LogSettings = LogSettings()
+    audit: AuditSettings = AuditSettings()
 
 
 def load_settings(

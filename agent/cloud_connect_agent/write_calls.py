@@ -20,6 +20,7 @@ from cloud_connect.errors import (
 )
 from cloud_connect.tunnel import ResponseHead
 from cloud_connect.tunnel.heads import encode_head
+from cloud_connect_agent.audit.notes import CallAudit, call_note, leave_to_its_end
 from cloud_connect_agent.journal import JournalEntry
 from cloud_connect_agent.procore.writes import write_guard
 from cloud_connect_agent.reply import INTERNAL_FAILURE, Call, problem_of
@@ -102,7 +103,13 @@ class _Run:
     """One write under way; it guards what leaves for Procore."""
 
     def __init__(
-        self, call_id: str, fingerprint: str, journal: CallJournal, seal: AnswerSeal | None
+        self,
+        call_id: str,
+        fingerprint: str,
+        journal: CallJournal,
+        *,
+        seal: AnswerSeal | None,
+        audit: CallAudit | None,
     ) -> None:
         self.call_id: Final = call_id
         self.fingerprint: Final = fingerprint
@@ -115,6 +122,8 @@ class _Run:
         self.entered = False  # the journal has the call, and has said what it knew of it
         self._journal: Final = journal
         self._seal: Final = seal
+        self._audit: Final = audit
+        self._note: Final = call_note.get()
         self.abandoned = False
         self._carried_out = 0
 
@@ -124,6 +133,8 @@ class _Run:
             raise given_up()
         if self.intended:
             return
+        if self._audit is not None:
+            self._audit.require()
         self.intended = True  # from here on nobody abandons it
         try:
             with spent(Stage.JOURNAL):
@@ -160,6 +171,7 @@ class _Run:
         kept_head, kept_body = head, answer.body
         if self._seal is not None:  # the journal is asked by the relay, and tells it what it keeps
             kept_head, kept_body = self._seal.conceal(head, answer.body)
+        self._record(head.status, outcome)
         try:
             await self._journal.finish(
                 self.call_id,
@@ -181,6 +193,15 @@ class _Run:
         if not self.answered.done():
             self.answered.set_result(answer)
 
+    def _record(self, status: int, outcome: Outcome) -> None:
+        """Record the end in the audit log, ahead of the journal: a crash loses neither.
+
+        What only the journal has is recorded at the next start.
+        """
+        if self._audit is not None and self._note is not None:
+            digest = self._audit.digest_of(self.fingerprint.encode())
+            self._audit.call(self._note, status=status, outcome=outcome, digest=digest)
+
 
 class WriteCalls:
     """Runs writes in tasks of their own.
@@ -193,9 +214,11 @@ class WriteCalls:
         journal: CallJournal,
         tasks: asyncio.TaskGroup,
         *,
+        audit: CallAudit | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal: Final = journal
+        self._audit: Final = audit
         self._tasks: Final = tasks
         self._clock: Final = clock
         self._running: Final[dict[str, _Run]] = {}
@@ -236,10 +259,11 @@ class WriteCalls:
             DeadlineExceededError: If the deadline passed; its outcome says if it had started.
             IdempotencyMismatchError: If the call id stands for another request.
         """
+        leave_to_its_end()
         run = self._running.get(call.call_id)
         if run is not None:
             return (await self._join(run, call, fingerprint)).replayed
-        run = _Run(call.call_id, fingerprint, self._journal, call.seal)
+        run = _Run(call.call_id, fingerprint, self._journal, seal=call.seal, audit=self._audit)
         self._running[call.call_id] = run
         self._idle.clear()
         run.task = self._tasks.create_task(
@@ -271,6 +295,7 @@ class WriteCalls:
         Raises:
             NotFoundError: If the journal does not know the call.
         """
+        leave_to_its_end()
         run = self._running.get(call.call_id)
         if run is not None:
             return (await self._join(run, call, fingerprint)).replayed

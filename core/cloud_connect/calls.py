@@ -91,6 +91,7 @@ class Operation(StrEnum):
     JOURNAL = "journal"
     REPORT = "report"
     RESULTS = "results"
+    AUDIT = "audit"
     ECHO = "echo"
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cloud_connect_relay.addresses import Addresses
 from cloud_connect_relay.api.factory import build_app
+from cloud_connect_relay.audit_keeper import AuditKeeper
 from cloud_connect_relay.authentication import Authenticator
 from cloud_connect_relay.calls.service import CallService
 from cloud_connect_relay.custom_connector.answers import MAX_KEPT_BYTES
@@ -39,6 +40,7 @@ log = structlog.get_logger(__name__)
 
 _GATEWAY_SECONDS: Final = 3.0  # at the end of the drain: the agents' farewell
 _CLOSING_SECONDS: Final = 3.0  # after it: closing handshakes, the last records
+_SIGNING_SECONDS: Final = 2.0  # for the last checkpoint
 _HOUSEKEEPING_INTERVAL: Final = 3600.0  # seconds between two looks for what may be deleted
 _TOKEN_RETENTION: Final = 86_400.0  # seconds that ended tokens are kept: somebody may ask why
 
@@ -125,7 +127,9 @@ async def _serve(
         async with _tunnel(services, address) as gateway, asyncio.TaskGroup() as tasks:
             services.addresses.bind(port=port, tunnel_port=gateway.port)
             api = tasks.create_task(server.serve(sockets=[listener]), name="api")
-            housekeeping = tasks.create_task(_keep_house(services), name="housekeeping")
+            keeper = AuditKeeper(services.storage, services.identity.key, clock=services.clock)
+            housekeeping = tasks.create_task(_keep_house(services, keeper), name="housekeeping")
+            signing = tasks.create_task(keeper.run(), name="audit-keeper")
             readiness.is_ready = True
             log.info("relay_ready", api=services.addresses.api_url, node=settings.node)
             on_ready(services.addresses)
@@ -135,6 +139,8 @@ async def _serve(
             await api
             await gateway.drain(_GATEWAY_SECONDS)
             housekeeping.cancel()
+            signing.cancel()
+            await _sign_the_rest(keeper)
     log.info("relay_stopped")
 
 
@@ -164,7 +170,13 @@ async def _tunnel(services: Services, address: str) -> AsyncIterator["Gateway"]:
         yield gateway
 
 
-async def _keep_house(services: Services) -> None:
+async def _sign_the_rest(keeper: AuditKeeper) -> None:
+    with contextlib.suppress(SQLAlchemyError, TimeoutError):  # the next node or start signs it
+        async with asyncio.timeout(_SIGNING_SECONDS):
+            await keeper.sign(all_now=True)
+
+
+async def _keep_house(services: Services, keeper: AuditKeeper) -> None:
     """Delete what nobody can ask for any more."""
     while True:
         try:
@@ -179,7 +191,8 @@ async def _keep_house(services: Services) -> None:
             )
             await AuthorizationsOfAll(services.storage).forget(expired_before=services.clock())
             await Presence(services.storage).forget(before=services.clock() - 2 * DAY)
-            log.debug("old_records_deleted", tokens=tokens, calls=calls)
+            audit = await keeper.cut(retention=services.settings.audit.retention)
+            log.debug("old_records_deleted", tokens=tokens, calls=calls, audit=audit)
         except SQLAlchemyError:
             log.warning("store_unavailable", exc_info=True)
         await asyncio.sleep(_HOUSEKEEPING_INTERVAL)

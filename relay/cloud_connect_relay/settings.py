@@ -13,6 +13,7 @@ from cloud_connect_relay.paths import RelayPaths
 
 __all__ = [
     "ApiSettings",
+    "AuditSettings",
     "AuthSettings",
     "CallSettings",
     "LogSettings",
@@ -142,6 +143,16 @@ class CallSettings(_Section):
     retention: Annotated[float, Field(ge=86_400)] = 7 * 86_400
 
 
+class AuditSettings(_Section):
+    """The audit log.
+
+    Attributes:
+        retention: Seconds that records are kept; what is deleted then, a record says.
+    """
+
+    retention: Annotated[float, Field(ge=86_400)] = 400 * 86_400
+
+
 class LogSettings(_Section):
     """What goes to stderr."""
 
@@ -176,6 +187,7 @@ class RelaySettings(_Section):
     auth: AuthSettings = AuthSettings()
     tunnel: TunnelSettings = TunnelSettings()
     calls: CallSettings = CallSettings()
+    audit: AuditSettings = AuditSettings()
     log: LogSettings = LogSettings()
 
     @field_validator("public_url")

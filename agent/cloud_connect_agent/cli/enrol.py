@@ -9,6 +9,7 @@ import click
 from cloud_connect.errors import CloudConnectError
 from cloud_connect.terminal import fields, print_json
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
+from cloud_connect_agent.cli.recording import record_event
 from cloud_connect_agent.cli.terminal import ask_secret, note
 
 if TYPE_CHECKING:
@@ -136,6 +137,14 @@ def enrol(
                 ("relay", "relay_public_key"): enrolment.relay_public_key,
                 ("relay", "ca_file"): None if ca is None else str(ca),
             },
+        )
+        record_event(
+            paths,
+            "agent.enrolled",
+            relay=relay.rstrip("/"),
+            relay_id=enrolment.relay_id,
+            connector_id=enrolment.connector_id,
+            key_id=enrolment.key_id,
         )
         wanted = PolicyClass(policy or PolicyClass.READ_ONLY)
         written = _write_policy(

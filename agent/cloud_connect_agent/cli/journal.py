@@ -9,6 +9,7 @@ from cloud_connect.command_line import ExitStatus
 from cloud_connect.errors import CloudConnectError
 from cloud_connect.terminal import fields, print_json
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
+from cloud_connect_agent.cli.recording import record_event
 
 __all__ = ["journal"]
 
@@ -82,6 +83,8 @@ def accept_loss(invocation: Invocation, *, yes: bool) -> None:
         lost = accept(path)
     except OSError as exc:
         raise CloudConnectError(f"The journal cannot be replaced: {exc.strerror}.") from exc
+    if lost is not None:
+        record_event(invocation.paths, "journal.loss_accepted", kept_as=lost.kept_as)
     if invocation.json:
         print_json({"accepted": lost is not None, "kept_as": lost and lost.kept_as})
     elif lost is None:

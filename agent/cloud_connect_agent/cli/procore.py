@@ -13,6 +13,7 @@ from cloud_connect_agent.cli.accounts import account_option, as_flags, binding, 
 from cloud_connect_agent.cli.environments import environment_option
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
 from cloud_connect_agent.cli.opening import open_client
+from cloud_connect_agent.cli.recording import record_event
 from cloud_connect_agent.cli.terminal import ask_secret, note
 from cloud_connect_agent.control import AgentNotRunningError, ask
 
@@ -124,6 +125,13 @@ def app(
 
     kept = asyncio.run(store())
     _tell_running(invocation)
+    record_event(
+        paths,
+        "procore.app_stored",
+        environment=environment.value,
+        account=account,
+        client_id=client_id.strip(),
+    )
     hint = f"cloud-connect{invocation.hint()} procore login {made.options}"
     if invocation.json:
         document = {"environment": environment.value, "account": account}
@@ -204,6 +212,14 @@ def login(
     if changes:  # a sign-in that was refused changes nothing
         change_settings(paths, changes)
     _tell_running(invocation)
+    record_event(
+        paths,
+        "procore.signed_in",
+        environment=environment.value,
+        account=used.name,
+        grant=grant,
+        login=report.login or None,
+    )
     if invocation.json:
         print_json(report.model_dump(mode="json"))
         return
@@ -233,6 +249,9 @@ def logout(invocation: Invocation, *, environment: Environment, account: str) ->
         asyncio.run(sign_out())
     finally:
         _tell_running(invocation)
+        record_event(
+            invocation.paths, "procore.signed_out", environment=environment.value, account=account
+        )
     if invocation.json:
         print_json({"environment": environment.value, "account": account, "state": "no_grant"})
     else:

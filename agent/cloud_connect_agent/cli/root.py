@@ -22,6 +22,7 @@ _MODULES: Final = {
     "catalog": "catalog",
     "journal": "journal",
     "keys": "keys",
+    "audit": "audit",
     "logs": "logs",
     "pause": "pause",
     "resume": "pause",

@@ -186,6 +186,15 @@ class Database:
         ).fetchall()
         return [(changed, entry_of([*facts, None])) for changed, *facts in rows]
 
+    def ended_since(self, since: float) -> list[JournalEntry]:
+        """Return the calls that have ended since then, without what they were answered."""
+        rows = self.connection.execute(
+            f"SELECT {FACTS} FROM calls WHERE changed_at >= ? AND outcome IS NOT NULL"  # noqa: S608 - constants
+            " ORDER BY changed_at, call_id",
+            (since,),
+        ).fetchall()
+        return [entry_of([*facts, None, None]) for facts in rows]
+
     def untold(self) -> int:
         """Return how many ended calls the relay has not acknowledged."""
         (count,) = self.connection.execute(

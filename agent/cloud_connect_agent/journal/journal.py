@@ -148,6 +148,10 @@ class Journal:
         """
         return await self._run(lambda database: database.to_tell(after, limit), writes=False)
 
+    async def ended_since(self, since: float) -> Sequence[JournalEntry]:
+        """Return the calls that have ended since then, in UNIX time, without their answers."""
+        return await self._run(lambda database: database.ended_since(since), writes=False)
+
     async def untold(self) -> int:
         """Return how many ended calls the relay has not acknowledged."""
         return await self._run(lambda database: database.untold(), writes=False)

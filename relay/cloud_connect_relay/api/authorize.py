@@ -181,6 +181,7 @@ async def _redeem(services: Services, begun: BegunAuthorization, body: RedeemBod
     spec = CallSpec(
         subscription_id=begun.subscription_id,
         key_id=None,
+        actor=begun.actor,
         target=Target(
             datasource_id=begun.datasource_id,
             connector_ids=(begun.connector_id,),

@@ -75,6 +75,7 @@ def spec_for(
             principal.subscription_id,
             request.headers.get(CONNECTOR_HEADER),
         ),
+        actor=principal.actor,
         operation=operation,
         params=params or {},
         resource=resource,

@@ -159,6 +159,7 @@ class Passthrough:
         spec = CallSpec(
             subscription_id=principal.subscription_id,
             key_id=principal.key_id,
+            actor=principal.actor,
             target=target,
             operation=Operation.PASSTHROUGH,
             params={"method": method, "target": raw_target},

@@ -8,11 +8,15 @@ import structlog
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from cloud_connect.errors import InternalError
+from cloud_connect_relay.calls.auditing import draft_of_write, drafts_of_reads
 from cloud_connect_relay.storage.calls import CallRecord, CallsOfAll
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cloud_connect_relay.calls.running import RunningCall
     from cloud_connect_relay.calls.tenure import Tenure
+    from cloud_connect_relay.storage.audit import AuditDraft
 
 __all__ = ["Ledger"]
 
@@ -115,14 +119,16 @@ class Ledger:
             self.note(call)
 
     async def _store(self, call: "RunningCall") -> None:
-        record, known = call.record(), call.stored
+        record, known, draft = call.record(), call.stored, draft_of_write(call)
         call.changed = False
+        store = self._calls.update if known else self._calls.insert
         try:
-            await (self._calls.update(record) if known else self._calls.insert(record))
+            await store(record, audit=draft)
         except BaseException:
             call.changed = True
             raise
         call.stored = True
+        call.audited = call.audited or draft is not None
 
     def note(self, call: "RunningCall") -> None:
         """Store *call* as it is, some time soon, unless it is stored so already."""
@@ -176,12 +182,13 @@ class Ledger:
         known = [call for call in batch if call.stored]
         try:
             await self._insert([call for call in batch if not call.stored])
-            await self._calls.update_all([call.record() for call in known])
+            await self._calls.update_all([call.record() for call in known], audit=_drafts_of(known))
         except (SQLAlchemyError, OSError):
             log.exception("call_records_not_written", waiting=len(self._waiting))
             return False
         for call in batch:
             call.changed = False
+            call.audited = True
             self._waiting.pop(call.id, None)  # the oldest may have been dropped meanwhile
         return True
 
@@ -190,14 +197,25 @@ class Ledger:
         others = [call for call in fresh if not call.claimed]
         try:
             if others:
-                await self._calls.insert_all([call.record() for call in others])
+                await self._calls.insert_all(
+                    [call.record() for call in others], audit=_drafts_of(others)
+                )
         except IntegrityError:
             # An insert that seemed to fail had been committed: find out one by one.
             doubtful = fresh
         for call in doubtful:
+            drafts = _drafts_of([call])
+            draft = drafts[0] if drafts else None
             try:
-                await self._calls.insert(call.record())
+                await self._calls.insert(call.record(), audit=draft)
             except IntegrityError:
-                await self._calls.update(call.record())
+                await self._calls.update(call.record(), audit=draft)
         for call in fresh:
             call.stored = True
+            call.audited = True
+
+
+def _drafts_of(calls: "Sequence[RunningCall]") -> "list[AuditDraft]":
+    """Return what the audit log is to say of calls that have ended."""
+    writes = [draft for draft in map(draft_of_write, calls) if draft is not None]
+    return [*writes, *drafts_of_reads(calls)]

@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from cloud_connect.errors import ErrorCode, Outcome
+from cloud_connect_relay.calls.auditing import drafts_of_resolutions
 from cloud_connect_relay.storage.calls import CallRecord, CallsOfAll, CallState
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class Resolution:
         if finding is None:
             return record
         settled = settled_by(record, finding, now=self._clock())
-        await self._calls.update(settled)
+        drafts = drafts_of_resolutions([record], [settled])
+        await self._calls.update(settled, audit=drafts[0] if drafts else None)
         log.info("call_resolved", call_id=record.id, outcome=settled.outcome)
         return settled
 

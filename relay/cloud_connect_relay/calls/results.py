@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from cloud_connect_relay.calls.auditing import drafts_of_resolutions
 from cloud_connect_relay.calls.journals import Finding
 from cloud_connect_relay.calls.resolution import settled_by
 from cloud_connect_relay.storage.calls import CallRecord, CallsOfAll, CallState
@@ -53,6 +54,7 @@ class Results:
                 connector_id, [one.call_id for one in ended]
             )
         }
+        open_still: list[CallRecord] = []
         settled: list[CallRecord] = []
         taken: list[str] = []
         for result in ended:
@@ -63,8 +65,9 @@ class Results:
             if record is None:
                 log.info("result_of_no_call", call_id=result.call_id, connector_id=connector_id)
             elif record.state is CallState.UNKNOWN and not record.final:
+                open_still.append(record)
                 settled.append(settled_by(record, _finding(result, since), now=self._clock()))
-        await self._calls.update_all(settled)
+        await self._calls.update_all(settled, audit=drafts_of_resolutions(open_still, settled))
         for record in settled:
             log.info("call_told", call_id=record.id, outcome=record.outcome)
         return taken

@@ -53,6 +53,8 @@ class RunningCall:
         refusal: Why it shall not wait for a connector any longer.
         claimed: Its record was sent to the store, which may have taken it.
         stored: Its record is in the store already.
+        audited: The audit log has it.
+        resumed: An earlier attempt of it was recorded, whose outcome was not known.
         recorded: Its end is in the store, so its idempotency key is free for a repeat.
         changed: Something about it is not in the store yet.
         timeouts: What ends it; put off while a long body makes progress.
@@ -63,6 +65,7 @@ class RunningCall:
         "abandoned",
         "again",
         "already_absent",
+        "audited",
         "changed",
         "claimed",
         "code",
@@ -79,6 +82,7 @@ class RunningCall:
         "received_bytes",
         "recorded",
         "refusal",
+        "resumed",
         "rows",
         "sent_bytes",
         "spec",
@@ -118,6 +122,8 @@ class RunningCall:
         self.upsert = False
         self.again = False
         self.already_absent = False
+        self.audited = False
+        self.resumed = False
         self.refusal: CloudConnectError | None = None
         self.claimed = False
         self.stored = False
@@ -138,7 +144,7 @@ class RunningCall:
         self.connector_id = record.connector_id
         self.dispatched_at = record.dispatched_at
         self.state = CallState.DISPATCHED
-        self.stored = self.started = self.upsert = self.again = True
+        self.stored = self.started = self.upsert = self.again = self.resumed = True
 
     def dispatched(self, connector_id: str, *, name: str, now: float) -> None:
         """Note that it goes to the agent of *connector_id*."""

@@ -47,6 +47,7 @@ class CallSpec:
     """One call, as its caller asked for it.
 
     Attributes:
+        actor: Who asks, as the audit log names him.
         params: The operation's parameters beside the source, as heads carry them.
         writes: Whether it may change something at the source.
         timeout: Seconds until its caller stops waiting.
@@ -59,6 +60,7 @@ class CallSpec:
 
     subscription_id: str
     key_id: str | None
+    actor: str | None = None
     target: Target
     operation: Operation
     params: Mapping[str, Any] = field(default_factory=dict)

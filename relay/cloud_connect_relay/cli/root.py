@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "key": "Create, list and revoke API keys.",
     "token": "Create, list and revoke join tokens for agents.",
     "custom-connector": "Create, list and delete ways for Kianda to call the relay.",
+    "audit": "Verify, list and export the record of who did what.",
     "demo": "Try the whole way on this machine, without an account.",
 }
 

@@ -6,6 +6,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from cloud_connect import strict_json
+from cloud_connect.audit import AuditExchange
 from cloud_connect.calls import Operation, Report, ReportedResults, ResultsAnswer
 from cloud_connect.errors import ErrorCode, Outcome
 from cloud_connect.exchange import Exchange
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cloud_connect.calls import ReportedResult
+    from cloud_connect_relay.gateway.checkpoint_desk import CheckpointDesk
 
 __all__ = ["ReportReceiver"]
 
 log = structlog.get_logger(__name__)
 
 _MAX_BYTES: Final = 64 * 1024
+_TAKEN: Final = frozenset({Operation.REPORT, Operation.RESULTS, Operation.AUDIT})
 
 
 class Results(Protocol):
@@ -40,6 +43,7 @@ class ReportReceiver:
 
     Args:
         results: Gets who takes results of writes.
+        desk: Trades checkpoints of the audit logs.
 
     Attributes:
         live: The session they come over; set once it is built.
@@ -51,15 +55,17 @@ class ReportReceiver:
         connectors: ConnectorSessions,
         *,
         results: "Callable[[], Results]",
+        desk: "CheckpointDesk",
     ) -> None:
         self.live: LiveSession | None = None
         self._registry: Final = registry
         self._connectors: Final = connectors
         self._results: Final = results
+        self._desk: Final = desk
 
     async def __call__(self, exchange: Exchange) -> None:
         """Take in one report, or results; refuse anything else."""
-        if exchange.request.operation not in {Operation.REPORT, Operation.RESULTS}:
+        if exchange.request.operation not in _TAKEN:
             await _refuse(exchange, 405, "A relay takes reports only.")
             return
         body = bytearray()
@@ -71,6 +77,8 @@ class ReportReceiver:
         try:
             if exchange.request.operation == Operation.RESULTS:
                 await self._take_results(exchange, bytes(body))
+            elif exchange.request.operation == Operation.AUDIT:
+                await self._trade(exchange, bytes(body))
             else:
                 await self._take_report(exchange, bytes(body))
         except ValueError:  # ValidationError and StrictJsonError are ones
@@ -99,6 +107,20 @@ class ReportReceiver:
         await exchange.send_head(ResponseHead(status=200))
         answer = ResultsAnswer(acknowledged=tuple(taken)).model_dump_json()
         await exchange.send(answer.encode(), end_stream=True)
+
+    async def _trade(self, exchange: Exchange, body: bytes) -> None:
+        told, live = AuditExchange.model_validate_json(body), self.live
+        if live is None:
+            await _refuse(exchange, 503, "The session has not begun; tell it again later.")
+            return
+        try:
+            answer = await self._desk.trade(live.connector_id, live.subscription_id, told)
+        except (SQLAlchemyError, OSError):
+            log.warning("checkpoints_not_stored", exc_info=True)
+            await _refuse(exchange, 503, "The relay's store is away; tell it again later.")
+            return
+        await exchange.send_head(ResponseHead(status=200))
+        await exchange.send(answer.model_dump_json().encode(), end_stream=True)
 
 
 async def _refuse(exchange: Exchange, status: int, detail: str) -> None:

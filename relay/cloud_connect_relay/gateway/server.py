@@ -20,6 +20,7 @@ from cloud_connect.tunnel import GoAwayCode
 from cloud_connect_relay.gateway.admission import Admission
 from cloud_connect_relay.gateway.authentication import AgentAuthenticator, Authenticated
 from cloud_connect_relay.gateway.certificates import server_context
+from cloud_connect_relay.gateway.checkpoint_desk import CheckpointDesk
 from cloud_connect_relay.gateway.clones import CloneWatch
 from cloud_connect_relay.gateway.echoes import Echoes
 from cloud_connect_relay.gateway.listener import AgentSocket, check_speedups, listen
@@ -85,6 +86,9 @@ class Gateway:
             services.registry,
             interval=settings.tunnel.echo_interval,
             clock=services.clock,
+        )
+        self._desk: Final = CheckpointDesk(
+            services.storage, key=services.identity.public_key, clock=services.clock
         )
         self._tasks: Final = asyncio.TaskGroup()
         self._draining = False
@@ -162,7 +166,10 @@ class Gateway:
         socket.authenticated()
         connector = agent.connector
         receiver = ReportReceiver(
-            self._registry, self._connectors, results=lambda: self._services.calls
+            self._registry,
+            self._connectors,
+            results=lambda: self._services.calls,
+            desk=self._desk,
         )
         session = Session(socket, role=Role.RELAY, handler=receiver)
         live = LiveSession(

@@ -10,14 +10,18 @@ from sqlalchemy.exc import IntegrityError
 
 from cloud_connect.errors import Outcome
 from cloud_connect_relay.ids import is_id
+from cloud_connect_relay.storage.audit import append_all
 from cloud_connect_relay.storage.tables import calls
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import ColumnElement, Row
 
+    from cloud_connect_relay.storage.audit import AuditDraft
     from cloud_connect_relay.storage.engine import Storage
 
-__all__ = ["CallFilter", "CallRecord", "CallState", "Calls", "CallsOfAll"]
+__all__ = ["CallFilter", "CallRecord", "CallState", "Calls", "CallsOfAll", "call_of"]
 
 
 class CallState(StrEnum):
@@ -153,7 +157,7 @@ class Calls:
         )
         async with self._storage.read() as connection:
             row = (await connection.execute(statement)).one_or_none()
-        return None if row is None else _record(row)
+        return None if row is None else call_of(row)
 
     async def latest(self, idempotency_key: str, *, since: float) -> CallRecord | None:
         """Return the last attempt with *idempotency_key* that started after *since*."""
@@ -171,7 +175,7 @@ class Calls:
         )
         async with self._storage.read() as connection:
             row = (await connection.execute(statement)).one_or_none()
-        return None if row is None else _record(row)
+        return None if row is None else call_of(row)
 
     async def holder(self, idempotency_key: str) -> CallRecord | None:
         """Return the call that *idempotency_key* is bound to."""
@@ -182,7 +186,7 @@ class Calls:
         )
         async with self._storage.read() as connection:
             row = (await connection.execute(statement)).one_or_none()
-        return None if row is None else _record(row)
+        return None if row is None else call_of(row)
 
     async def newest(self, wanted: CallFilter, *, limit: int) -> list[CallRecord]:
         """Return the newest calls that *wanted* lets through, at most *limit*."""
@@ -194,7 +198,7 @@ class Calls:
         )
         async with self._storage.read() as connection:
             rows = (await connection.execute(statement)).all()
-        return [_record(row) for row in rows]
+        return [call_of(row) for row in rows]
 
 
 class CallsOfAll:
@@ -203,9 +207,9 @@ class CallsOfAll:
     def __init__(self, storage: "Storage") -> None:
         self._storage: Final = storage
 
-    async def insert(self, record: CallRecord) -> None:
-        """Store a new record; it is durable when this returns."""
-        await self._storage.record(_INSERT, _columns(record))
+    async def insert(self, record: CallRecord, *, audit: "AuditDraft | None" = None) -> None:
+        """Store a new record, and *audit* with it; both are durable when this returns."""
+        await self._storage.record(_INSERT, _columns(record), audit=audit)
 
     async def claim(self, record: CallRecord) -> bool:
         """Store a new record that binds its key; whether the key was free. It is durable then."""
@@ -231,21 +235,27 @@ class CallsOfAll:
         """Free the key of a call."""
         await self._storage.record(_LET_GO, {"this_id": call_id})
 
-    async def update(self, record: CallRecord) -> None:
-        """Store what changed about a record; it is durable when this returns."""
-        await self._storage.record(_UPDATE, _changes(record))
+    async def update(self, record: CallRecord, *, audit: "AuditDraft | None" = None) -> None:
+        """Store what changed about a record, and *audit*; both are durable when this returns."""
+        await self._storage.record(_UPDATE, _changes(record), audit=audit)
 
-    async def insert_all(self, records: Iterable[CallRecord]) -> None:
-        """Store many new records in one transaction."""
+    async def insert_all(
+        self, records: Iterable[CallRecord], *, audit: "Sequence[AuditDraft]" = ()
+    ) -> None:
+        """Store many new records, and *audit*, in one transaction."""
         async with self._storage.write() as connection:
             await connection.execute(_INSERT, [_columns(record) for record in records])
+            await append_all(connection, audit)
 
-    async def update_all(self, records: Iterable[CallRecord]) -> None:
-        """Store what changed about many records in one transaction."""
+    async def update_all(
+        self, records: Iterable[CallRecord], *, audit: "Sequence[AuditDraft]" = ()
+    ) -> None:
+        """Store what changed about many records, and *audit*, in one transaction."""
         changes = [_changes(record) for record in records]
         if changes:
             async with self._storage.write() as connection:
                 await connection.execute(_UPDATE, changes)
+                await append_all(connection, audit)
 
     async def unresolved(self, connector_id: str, *, limit: int) -> list[CallRecord]:
         """Return the calls of a connector whose outcome its journal may still tell."""
@@ -263,7 +273,7 @@ class CallsOfAll:
         )
         async with self._storage.read() as connection:
             rows = (await connection.execute(statement)).all()
-        return [_record(row) for row in rows]
+        return [call_of(row) for row in rows]
 
     async def of_connector(self, connector_id: str, call_ids: Iterable[str]) -> list[CallRecord]:
         """Return those of the calls that went to the connector."""
@@ -272,7 +282,7 @@ class CallsOfAll:
         )
         async with self._storage.read() as connection:
             rows = (await connection.execute(statement)).all()
-        return [_record(row) for row in rows]
+        return [call_of(row) for row in rows]
 
     async def forget(self, *, before: float, unknown_before: float) -> int:
         """Delete ended calls that started before *before*; return how many.
@@ -327,7 +337,8 @@ def _changing(record: CallRecord) -> dict[str, Any]:
     return {name: getattr(record, name) for name in _CHANGING} | {"hops": dict(record.hops)}
 
 
-def _record(row: "Row[Any]") -> CallRecord:
+def call_of(row: "Row[Any]") -> CallRecord:
+    """Return a row of the table as a record."""
     return CallRecord(
         id=row.id,
         subscription_id=row.subscription_id,

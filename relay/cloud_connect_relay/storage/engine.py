@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from cloud_connect.errors import ConfigurationError
+from cloud_connect_relay.storage.audit import append_all
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
     from sqlalchemy.sql.dml import UpdateBase
 
+    from cloud_connect_relay.storage.audit import AuditDraft
     from cloud_connect_relay.storage.tenant import Tenant
 
 __all__ = ["Storage"]
@@ -39,6 +41,7 @@ class _Entry:
     statement: "UpdateBase"
     parameters: Mapping[str, Any]
     done: "asyncio.Future[None]"
+    audit: "AuditDraft | None" = None
 
 
 class Storage:
@@ -114,15 +117,26 @@ class Storage:
                 await stack.enter_async_context(asyncio.timeout(within))
             yield await stack.enter_async_context(self._writing.begin())
 
-    async def record(self, statement: "UpdateBase", parameters: Mapping[str, Any]) -> None:
+    async def record(
+        self,
+        statement: "UpdateBase",
+        parameters: Mapping[str, Any],
+        *,
+        audit: "AuditDraft | None" = None,
+    ) -> None:
         """Execute one statement, durably, in a transaction shared with its neighbours.
 
         For the many small writes of calls: what waits is committed together. The statements of
         one transaction may be reordered (equal ones run as one), so wait for a write before
         sending one that builds on it. Pass the same statement object each time.
+
+        Args:
+            audit: What to append to the audit log with it, so that neither is without the other.
         """
         done = asyncio.get_running_loop().create_future()
-        await self._waiting.put(_Entry(statement=statement, parameters=parameters, done=done))
+        await self._waiting.put(
+            _Entry(statement=statement, parameters=parameters, done=done, audit=audit)
+        )
         await done
 
     async def ping(self) -> None:
@@ -157,6 +171,9 @@ class Storage:
             async with asyncio.timeout(self._patience), self.write() as connection:
                 for statement, rows in _grouped(batch):
                     await connection.execute(statement, rows)
+                drafts = [entry.audit for entry in batch if entry.audit is not None]
+                if drafts:
+                    await append_all(connection, drafts)
         except TimeoutError as error:  # each alone would only take as long again
             _fail(batch, OperationalError(None, None, error))
         except Exception as error:  # noqa: BLE001  the error belongs to whoever waits for the entry

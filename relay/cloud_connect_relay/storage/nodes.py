@@ -1,12 +1,14 @@
 """The relay processes that share this store, and what those that are gone left behind."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import and_, delete, insert, or_, select, update
 
 from cloud_connect.errors import Outcome
-from cloud_connect_relay.storage.calls import CallState
+from cloud_connect_relay.storage.audit import append_all
+from cloud_connect_relay.storage.call_audits import draft_of_call
+from cloud_connect_relay.storage.calls import CallState, call_of
 from cloud_connect_relay.storage.tables import calls, relay_nodes
 
 if TYPE_CHECKING:
@@ -126,5 +128,13 @@ async def _settle(connection: "AsyncConnection", theirs: "ColumnElement[bool]") 
         )
     )
     first = await connection.execute(accepted)
+    under_way = and_(calls.c.state == CallState.DISPATCHED, theirs)
+    left = (await connection.execute(select(calls).where(under_way))).all()
     second = await connection.execute(dispatched)
+    # Those are writes: of reads nothing is stored before they end.
+    drafts = [
+        draft_of_call(replace(call_of(row), code="relay_restarted"), action="call.write")
+        for row in left
+    ]
+    await append_all(connection, drafts)
     return Interrupted(undispatched=first.rowcount, unknown=second.rowcount)

@@ -26,6 +26,8 @@ __all__ = [
     "access_tokens",
     "api_keys",
     "audit",
+    "audit_checkpoints",
+    "audit_peers",
     "authorizations",
     "calls",
     "connector_presence",
@@ -51,9 +53,6 @@ metadata: Final = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-
-# SQLite numbers rows only through an INTEGER key; PostgreSQL deserves 64 bits.
-_SEQUENCE: Final = BigInteger().with_variant(Integer, "sqlite")
 
 _LIVE: Final = text("revoked_at IS NULL")  # a revoked row frees its name
 _HELD: Final = text("holds_key")  # a call that certainly had no effect lets go of its key
@@ -339,13 +338,37 @@ connector_presence: Final = Table(
 audit: Final = Table(
     "audit",
     metadata,
-    Column("seq", _SEQUENCE, primary_key=True, autoincrement=True),
-    Column("subscription_id", Text, nullable=False),
+    Column("subscription_id", Text, primary_key=True),
+    # Of the subscription's own chain: without gaps, and nobody sees how busy others are.
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    # These four stand in the record, too; here they are searched for.
     Column("time", Float, nullable=False),
     Column("actor", Text, nullable=False),
     Column("action", Text, nullable=False),
     Column("target", Text, nullable=False),
-    Column("detail", JSON, nullable=False),
-    Index("ix_audit_subscription_id_seq", "subscription_id", "seq"),
-    sqlite_autoincrement=True,  # a sequence number is never given out twice
+    Column("record", Text, nullable=False),  # canonical: what the hash is made of
+    Column("prev", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Index("ix_audit_subscription_id_time", "subscription_id", "time"),
+)
+
+audit_checkpoints: Final = Table(
+    "audit_checkpoints",
+    metadata,
+    Column("subscription_id", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("time", Float, nullable=False),
+    Column("document", Text, nullable=False),  # the signed checkpoint
+)
+
+audit_peers: Final = Table(
+    "audit_peers",
+    metadata,
+    Column("connector_id", Text, primary_key=True),
+    Column("subscription_id", Text, nullable=False),
+    Column("theirs", Text),  # the newest checkpoint of the connector's own log
+    Column("evidence", Text),  # the one that it did not go on from
+    Column("held", Text),  # the newest of ours that it has shown
+    Column("at", Float, nullable=False),
+    Index("ix_audit_peers_subscription_id", "subscription_id"),
 )

@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -130,7 +131,7 @@ async def test_write_that_cannot_be_recorded_is_not_dispatched(
 ) -> None:
     agent, base = await relay.ready()
 
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise OperationalError("INSERT", {}, Exception("disk full"))
 
     monkeypatch.setattr(relay.calls._records, "insert", fail)
@@ -197,11 +198,11 @@ async def test_repeat_that_waits_for_the_store_first_has_one_deadline_in_all(
     calls = relay.calls._ledger._calls
     working, ended, back = calls.update, asyncio.Event(), asyncio.Event()
 
-    async def slowly(changed: CallRecord) -> None:
+    async def slowly(changed: CallRecord, **more: Any) -> None:
         if changed.outcome is not None:
             ended.set()
             await back.wait()
-        await working(changed)
+        await working(changed, **more)
 
     async def create(**headers: str) -> httpx.Response:
         return await relay.api.post(
@@ -230,9 +231,9 @@ async def test_connector_is_not_blamed_for_the_store(
     calls = relay.calls._ledger._calls
     working, back = calls.update, asyncio.Event()
 
-    async def slowly(changed: CallRecord) -> None:
+    async def slowly(changed: CallRecord, **more: Any) -> None:
         await back.wait()
-        await working(changed)
+        await working(changed, **more)
 
     monkeypatch.setattr(calls, "update", slowly)
     headers = {**KEY, "Cloud-Connect-Deadline-Ms": "300"}
@@ -254,7 +255,7 @@ async def test_records_wait_for_a_store_that_is_away(
     working = calls.insert_all
     failures = 0
 
-    async def fail(_: object) -> None:
+    async def fail(_: object, **__: object) -> None:
         nonlocal failures
         failures += 1
         raise OSError("the disk is gone")
@@ -280,9 +281,9 @@ async def test_end_of_a_write_that_cannot_be_stored_is_stored_later(
     calls = relay.calls._ledger._calls
     working = calls.update
 
-    async def fail(ended: CallRecord) -> None:
+    async def fail(ended: CallRecord, **more: Any) -> None:
         if ended.outcome is None:
-            await working(ended)
+            await working(ended, **more)
             return
         raise OperationalError("UPDATE", {}, Exception("locked"))
 

@@ -112,7 +112,7 @@ async def test_unknown_call_is_settled_once_the_store_is_back(
         agent.journal[call_id] = Entry(head=ResponseHead(status=201, outcome=Outcome.COMPLETED))
     failures = 0
 
-    async def fail(_: CallRecord) -> None:
+    async def fail(_: CallRecord, **__: object) -> None:
         nonlocal failures
         failures += 1
         raise OperationalError("UPDATE", {}, Exception("the server closed the connection"))

@@ -117,11 +117,14 @@ async def test_writers_wait_for_each_other_instead_of_failing(sqlite: Founded) -
             await connection.execute(
                 insert(audit).values(
                     subscription_id="s",
+                    seq=number,
                     time=0.0,
                     actor="a",
                     action=str(number),
                     target=str(seen),
-                    detail={},
+                    record="{}",
+                    prev=b"",
+                    hash=b"",
                 )
             )
 

@@ -1,6 +1,7 @@
 import pytest
 
 from cloud_connect.errors import InvalidRequestError
+from cloud_connect_relay.storage.audit import AuditFilter
 from cloud_connect_relay.storage.founding import (
     AlreadyFoundedError,
     Founding,
@@ -169,6 +170,6 @@ async def test_audit_is_read_page_by_page_newest_first(store: Founded) -> None:
             at=NOW + number, actor="a", action=f"do.{number}", target="t", detail={"n": number}
         )
     first = await log.newest(limit=2)
-    rest = await log.newest(limit=10, before=first[-1].seq)
+    rest = await log.newest(AuditFilter(before=first[-1].seq), limit=10)
     assert [entry.action for entry in (*first, *rest)] == ["do.4", "do.3", "do.2", "do.1", "do.0"]
     assert first[0].detail == {"n": 4}

@@ -1,0 +1,170 @@
+"""Trading checkpoints with the relay: each end holds what the other can no longer take back."""
+
+import asyncio
+import random
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from pydantic import ValidationError
+
+from cloud_connect.audit import AuditExchange, Checkpoint, supersedes
+from cloud_connect.calls import Operation
+from cloud_connect.errors import CloudConnectError, TunnelClosedError
+from cloud_connect.tunnel import RequestHead, ResetCode
+from cloud_connect_agent.audit.reading import hash_at
+from cloud_connect_agent.audit.trail import AuditTrail
+
+if TYPE_CHECKING:
+    from cloud_connect.session import Session
+
+__all__ = ["CheckpointExchange"]
+
+log = structlog.get_logger(__name__)
+
+_DEADLINE_SECONDS: Final = 30.0
+_RETRY_SECONDS: Final = 60.0  # after an exchange that failed
+_EVERY_SECONDS: Final = 600.0  # without a checkpoint of ours: the relay may have one
+_MAX_ANSWER_BYTES: Final = 16 * 1024
+
+
+class CheckpointExchange:
+    """Gives the relay each checkpoint of this PC's log, and keeps the relay's.
+
+    Args:
+        relay_key: The relay's public key, as the join token pinned it.
+    """
+
+    def __init__(
+        self,
+        trail: AuditTrail,
+        *,
+        relay_key: bytes,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._trail: Final = trail
+        self._relay_key: Final = relay_key
+        self._uniform: Final = uniform
+        self._session: Session | None = None
+        self._turn: Final = asyncio.Lock()
+
+    async def run(self, session: "Session") -> None:
+        """Trade at once, at each checkpoint, and now and then, until the session ends.
+
+        Raises:
+            TunnelClosedError: When it ends.
+        """
+        self._session = session
+        try:
+            while True:
+                pause = self._uniform(0.5, 1.0) * _EVERY_SECONDS
+                try:
+                    if await self._trade(session) is None:
+                        return  # an older relay, which keeps none
+                except TunnelClosedError:
+                    raise
+                except (CloudConnectError, TimeoutError, ValidationError, OSError) as exc:
+                    log.info("checkpoints_not_exchanged", reason=str(exc))
+                    pause = _RETRY_SECONDS
+                    await asyncio.sleep(pause)
+                    continue
+                try:
+                    async with asyncio.timeout(pause):
+                        await self._trail.checkpointed()
+                except TimeoutError:
+                    continue
+        finally:
+            if self._session is session:
+                self._session = None
+
+    async def now(self) -> AuditExchange | None:
+        """Trade now, for a person who wants to compare; ``None`` without a session."""
+        session = self._session
+        if session is None:
+            return None
+        try:
+            await self._trail.sign()
+            return await self._trade(session)
+        except (CloudConnectError, TimeoutError, ValidationError) as exc:
+            log.info("checkpoints_not_exchanged", reason=str(exc))
+            return None
+
+    async def _trade(self, session: "Session") -> AuditExchange | None:
+        async with self._turn:
+            folder = self._trail.folder
+            before = await asyncio.to_thread(folder.relay)
+            told = AuditExchange(own=self._trail.checkpoint, held=before.own)
+            answer = await _ask(session, told)
+            if answer is None:
+                return None
+            kept = AuditExchange(
+                own=self._relays(before.own, answer.own), held=answer.held or before.held
+            )
+            if kept != before:
+                await asyncio.to_thread(folder.keep_relay, kept)
+            await self._compare(answer.held)
+            return kept
+
+    def _relays(self, before: Checkpoint | None, now: Checkpoint | None) -> Checkpoint | None:
+        """Return which checkpoint of the relay's log to hold: what it went back on is evidence."""
+        if now is not None and (now.key != self._relay_key or not now.is_genuine()):
+            self._trail.disagree("The relay's checkpoint is not signed with its key.")
+            return before
+        if before is None:
+            return now
+        if now is None or not supersedes(now, before):
+            at = "has none" if now is None else f"is at record {now.seq}"
+            self._trail.disagree(
+                f"The relay's audit log does not go on from its record {before.seq}, which it had"
+                f" signed: it {at}. Ask the relay's operator."
+            )
+            return before
+        return now
+
+    async def _compare(self, held: Checkpoint | None) -> None:
+        """Look for what the relay knows of this log: here it must still be so."""
+        if held is None:
+            return
+        trail = self._trail
+        if held.log != trail.log:
+            trail.disagree(
+                f"The relay holds checkpoints of another audit log of this connector ({held.log}): "
+                "the one on this PC was begun anew."
+            )
+            return
+        if any(one.seq == held.seq and one.hash == held.hash for one in [trail.checkpoint] if one):
+            return
+        found = await asyncio.to_thread(hash_at, trail.folder, held.seq)
+        if found is None or found.hex() != held.hash:
+            trail.disagree(
+                f"The relay holds a checkpoint of record {held.seq} that the audit log on this PC "
+                "does not have: records were removed or changed. Run `cloud-connect audit verify`."
+            )
+
+
+async def _ask(session: "Session", told: AuditExchange) -> AuditExchange | None:
+    async with asyncio.timeout(_DEADLINE_SECONDS):
+        exchange = await session.open(
+            RequestHead(
+                operation=Operation.AUDIT,
+                call_id=f"audit_{uuid.uuid4().hex}",
+                deadline_ms=int(_DEADLINE_SECONDS * 1000),
+            )
+        )
+        try:
+            await exchange.send(told.model_dump_json().encode(), end_stream=True)
+            head = await exchange.receive_head()
+            answer = bytearray()
+            async for chunk in exchange:
+                answer += chunk
+                if len(answer) > _MAX_ANSWER_BYTES:
+                    raise CloudConnectError("The relay's answer to checkpoints is too long.")
+        finally:
+            if not exchange.all_received:
+                exchange.reset(ResetCode.CANCEL)
+    if head.status == 405:
+        return None
+    if head.status != 200:
+        raise CloudConnectError(f"The relay answered {head.status} to checkpoints.")
+    return AuditExchange.model_validate_json(bytes(answer))

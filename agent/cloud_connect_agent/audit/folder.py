@@ -1,0 +1,149 @@
+"""The files of the audit log: records in segments, checkpoints, and what the relay said.
+
+Plain lines of JSON: an auditor needs nothing of ours to read them.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import orjson
+from pydantic import ValidationError
+
+from cloud_connect.audit import AuditExchange, Checkpoint
+from cloud_connect_agent.durable import make_private_dir, sync_dir, write_durably
+
+__all__ = ["AuditFolder", "Segment"]
+
+_SEGMENT: Final = re.compile(r"(\d{12})\.ndjson", re.ASCII)
+_LOG_ID: Final = re.compile(r"aud_[0-9a-f]{32}", re.ASCII)
+_MAX_EXCHANGE: Final = 16 * 1024  # bytes of two checkpoints, with room
+
+
+class Segment:
+    """One file of records; its name is the number of the first."""
+
+    def __init__(self, path: Path) -> None:
+        self.path: Final = path
+        self.first: Final = int(path.name[:12])
+
+    def size(self) -> int:
+        """Return its bytes."""
+        return self.path.stat().st_size
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield its records as they stand there."""
+        with self.path.open("rb") as file:
+            for line in file:
+                yield line.rstrip(b"\n")
+
+
+class AuditFolder:
+    """One folder with an audit log, its own or a copy."""
+
+    def __init__(self, path: Path) -> None:
+        self.path: Final = path
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by who appends."""
+        return self.path / "audit.lock"
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """The checkpoints of this log, a line each."""
+        return self.path / "checkpoints"
+
+    def create(self) -> None:
+        """Make the folder, for the running account only, and name the log.
+
+        Raises:
+            OSError: If that cannot be.
+        """
+        make_private_dir(self.path)
+        if self.log_id() is None:
+            write_durably(self._id_file, b"aud_%s\n" % os.urandom(16).hex().encode())
+
+    def log_id(self) -> str | None:
+        """Return the log's name; ``None`` if it has none."""
+        with contextlib.suppress(FileNotFoundError, UnicodeDecodeError):
+            found = self._id_file.read_bytes()[:64].decode("ascii").strip()
+            return found if _LOG_ID.fullmatch(found) else None
+        return None
+
+    def segments(self) -> list[Segment]:
+        """Return the files of records, the oldest first."""
+        if not self.path.is_dir():
+            return []
+        found = [one for one in self.path.iterdir() if _SEGMENT.fullmatch(one.name)]
+        return [Segment(path) for path in sorted(found)]
+
+    def segment(self, first: int) -> Segment:
+        """Return the segment that begins at record *first*; it need not be there."""
+        return Segment(self.path / f"{first:012d}.ndjson")
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield all records, the oldest first."""
+        for segment in self.segments():
+            yield from segment.lines()
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Return the checkpoints of this log that can be read, the oldest first."""
+        found = []
+        with contextlib.suppress(FileNotFoundError):
+            for line in self.checkpoint_file.read_bytes().splitlines():
+                with contextlib.suppress(ValidationError):
+                    found.append(Checkpoint.model_validate_json(line))
+        return found
+
+    def add_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Append a checkpoint, durably.
+
+        Raises:
+            OSError: If the disk does not take it.
+        """
+        fresh = not self.checkpoint_file.exists()
+        descriptor = os.open(self.checkpoint_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, checkpoint.model_dump_json().encode() + b"\n")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if fresh:
+            sync_dir(self.path)
+
+    def keep_checkpoints(self, kept: list[Checkpoint]) -> None:
+        """Replace the checkpoints by those that are still needed.
+
+        Raises:
+            OSError: If the disk does not take them.
+        """
+        lines = b"".join(one.model_dump_json().encode() + b"\n" for one in kept)
+        write_durably(self.checkpoint_file, lines)
+
+    def relay(self) -> AuditExchange:
+        """Return what the relay said last: its own checkpoint, and which of ours it holds."""
+        try:
+            data = self._relay_file.read_bytes()[:_MAX_EXCHANGE]
+            return AuditExchange.model_validate(orjson.loads(data))
+        except (OSError, ValueError):
+            return AuditExchange()
+
+    def keep_relay(self, said: AuditExchange) -> None:
+        """Keep what the relay said.
+
+        Raises:
+            OSError: If the disk does not take it.
+        """
+        write_durably(self._relay_file, said.model_dump_json().encode())
+
+    @property
+    def _id_file(self) -> Path:
+        return self.path / "log"
+
+    @property
+    def _relay_file(self) -> Path:
+        return self.path / "relay"

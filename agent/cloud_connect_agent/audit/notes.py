@@ -1,0 +1,89 @@
+"""What is noted of a call while it runs, for its record in the audit log."""
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cloud_connect.errors import Outcome
+    from cloud_connect_agent.policy import Access, Decision
+
+__all__ = ["CallAudit", "CallNote", "call_note", "leave_to_its_end"]
+
+
+class CallNote:
+    """One call: what it wanted, and what the policy said.
+
+    Attributes:
+        decision: The policy's; ``None`` while nobody has asked it.
+        asked: The body of a read that has one.
+        journaled: It is a write, which is recorded when its end is certain.
+    """
+
+    __slots__ = ("accesses", "asked", "call_id", "decision", "journaled", "operation")
+
+    def __init__(self, call_id: str, operation: str) -> None:
+        self.call_id: Final = call_id
+        self.operation: Final = operation
+        self.accesses: Sequence[Access] = ()
+        self.decision: Decision | None = None
+        self.asked: bytes | None = None
+        self.journaled = False
+
+    def decided(self, accesses: "Sequence[Access]", decision: "Decision") -> None:
+        """Note what the policy said; the first that it refuses, else the first of all."""
+        if self.decision is None or not decision.allowed:
+            self.accesses, self.decision = accesses, decision
+
+    def facts(self) -> dict[str, object]:
+        """Return what was wanted, in words of the policy."""
+        facts: dict[str, object] = {"operation": self.operation}
+        if not self.accesses:
+            return facts
+        access = self.accesses[0]
+        facts["verb"] = access.verb.value
+        facts["environment"] = access.environment.value
+        facts["company_id"] = access.company_id
+        if access.project_id is not None:
+            facts["project_id"] = access.project_id
+        if access.resource is not None:
+            facts["resource"] = access.resource
+        if len(self.accesses) > 1:
+            facts["accesses"] = len(self.accesses)
+        return facts
+
+
+call_note: Final[ContextVar[CallNote | None]] = ContextVar("call_note", default=None)
+"""Of the call that the current task works for."""
+
+
+def leave_to_its_end() -> None:
+    """Leave the record of the current call to its end, which may come after its answer."""
+    note = call_note.get()
+    if note is not None:
+        note.journaled = True
+
+
+class CallAudit(Protocol):
+    """The audit log, as far as calls need it."""
+
+    def require(self) -> None:
+        """Raise if a write could not be recorded."""
+        ...
+
+    def digest_of(self, data: bytes) -> str:
+        """Return a digest by which nobody can guess the data."""
+        ...
+
+    def call(
+        self,
+        note: CallNote,
+        *,
+        status: int | None,
+        outcome: "Outcome",
+        digest: str | None = None,
+        **detail: str | int | bool | None,
+    ) -> None:
+        """Record a call that has ended."""
+        ...

@@ -1,0 +1,273 @@
+"""``cloud-connect audit``: who had this PC do what; verified, listed, exported."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import orjson
+
+from cloud_connect.command_line import ExitStatus
+from cloud_connect.errors import CloudConnectError
+from cloud_connect.terminal import fields, print_json
+from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
+from cloud_connect_agent.cli.terminal import note
+
+if TYPE_CHECKING:
+    from cloud_connect.audit import AuditExchange, Checkpoint
+    from cloud_connect_agent.audit import AuditFolder
+
+__all__ = ["audit"]
+
+
+class _Moment(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks only
+    """A date, or how long ago."""
+
+    name = "time"
+
+    def convert(
+        self,
+        value: str | float,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        """Return it as UNIX seconds."""
+        from cloud_connect.audit import parse_moment
+
+        if isinstance(value, int | float):
+            return float(value)
+        try:
+            return parse_moment(value, now=time.time())
+        except ValueError as exc:
+            self.fail(f"{value!r}: {exc}.", param, ctx)
+
+
+def _time_range(command: Callable[..., Any]) -> Callable[..., Any]:
+    since = click.option(
+        "--since", type=_Moment(), metavar="TIME", help="From then on: 24h, 2026-11-24, …"
+    )
+    until = click.option("--until", type=_Moment(), metavar="TIME", help="Before then.")
+    return since(until(command))
+
+
+@click.group()
+@shared_options
+def audit() -> None:
+    """Look at the record of all that this PC did, and check that nobody changed it."""
+
+
+@audit.command(
+    epilog=(
+        "Exit status: 0 if the log is whole, else 1.\n\n"
+        "\b\nExamples:\n  cloud-connect audit verify\n"
+        "  cloud-connect audit verify --against checkpoints.ndjson --json"
+    )
+)
+@click.option(
+    "--against",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Compare with checkpoints from `cloud-connect-relay audit checkpoints`, too.",
+)
+@shared_options
+@pass_invocation
+def verify(invocation: Invocation, *, against: Path | None) -> int:
+    """Check every record and signature, and compare with what the relay holds.
+
+    Whoever controls this PC can write its log anew. What the relay holds of it he cannot: so it
+    is asked, if the agent runs, and otherwise what it said last is compared.
+    """
+    from cloud_connect_agent.audit.reading import verify as verify_folder
+
+    invocation.configure_logs()
+    folder = _folder(invocation)
+    said, asked = _relay_says(invocation, folder)
+    held: list[tuple[Checkpoint, str]] = []
+    if said.held is not None:
+        held.append((said.held, "the relay"))
+    if against is not None:
+        held.extend((one, against.name) for one in _checkpoints_of(against))
+    mine = [(one, who) for one, who in held if one.log == folder.log_id()]
+    verdict = verify_folder(folder, held=mine, key=_public_key(invocation))
+    document = {
+        **verdict.document(),
+        "log": folder.log_id(),
+        "compared_with": sorted({who for _, who in mine}),
+        "relay_asked": asked,
+    }
+    strangers = sorted({one.log for one, _ in held if one.log != folder.log_id()})
+    if strangers and document["ok"]:
+        document |= {
+            "ok": False,
+            "first_bad_seq": 1,
+            "reason": f"The relay knows another log of this PC, {', '.join(strangers)}: this one "
+            "was begun anew.",
+        }
+    if invocation.json:
+        print_json(document)
+    else:
+        _tell(document, verdict.records)
+    return ExitStatus.DONE if document["ok"] else ExitStatus.FAILED
+
+
+@audit.command("list", epilog="\b\nExamples:\n  cloud-connect audit list --since 24h")
+@_time_range
+@click.option("--action", metavar="ACTION", help="Only these, such as call or procore.signed_in.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@shared_options
+@pass_invocation
+def list_(
+    invocation: Invocation,
+    *,
+    since: float | None,
+    until: float | None,
+    action: str | None,
+    limit: int,
+) -> None:
+    """List the newest records, the oldest of them first."""
+    from collections import deque
+
+    from cloud_connect_agent.audit.reading import records
+
+    newest: deque[dict[str, Any]] = deque(maxlen=limit)
+    for record in records(_folder(invocation), since=since, until=until):
+        facts: dict[str, Any] = record.fields()
+        if action is None or facts.get("action") == action:
+            newest.append({**facts, "prev": record.prev.hex(), "hash": record.hash.hex()})
+    if invocation.json:
+        print_json({"items": list(newest)})
+        return
+    if not newest:
+        note("There is no such record.")
+    for facts in newest:
+        click.echo(_row(facts))
+
+
+@audit.command(
+    epilog="\b\nExamples:\n  cloud-connect audit export --since 2026-11-01 -o november.ndjson"
+)
+@_time_range
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
+@shared_options
+@pass_invocation
+def export(
+    invocation: Invocation, *, since: float | None, until: float | None, output: Path | None
+) -> None:
+    """Write records as NDJSON, with their hashes, to standard output or FILE."""
+    from cloud_connect_agent.audit.reading import records
+
+    count = 0
+    try:
+        with click.open_file("-" if output is None else str(output), "wb") as file:
+            for record in records(_folder(invocation), since=since, until=until):
+                file.write(record.line() + b"\n")
+                count += 1
+    except OSError as exc:
+        raise CloudConnectError(f"{output or 'The output'} cannot be written: {exc}.") from exc
+    note(f"{count} records.")
+
+
+@audit.command()
+@shared_options
+@pass_invocation
+def checkpoints(invocation: Invocation) -> None:
+    """Print the relay's checkpoint that this PC holds, for `cloud-connect-relay audit verify`."""
+    said = _folder(invocation).relay()
+    if said.own is None:
+        note("This PC holds no checkpoint of the relay yet.")
+        return
+    click.echo(said.own.model_dump_json())
+
+
+def _folder(invocation: Invocation) -> "AuditFolder":
+    from cloud_connect_agent.audit import AuditFolder
+
+    folder = AuditFolder(invocation.paths.audit_dir)
+    if not folder.path.is_dir():
+        raise CloudConnectError(
+            f"There is no audit log in {folder.path}; it begins when this PC is enrolled."
+        )
+    return folder
+
+
+def _relay_says(invocation: Invocation, folder: "AuditFolder") -> "tuple[AuditExchange, bool]":
+    """Return what the relay holds, and whether it was asked just now."""
+    from cloud_connect.audit import AuditExchange
+    from cloud_connect_agent.control import ask
+
+    try:
+        answer = ask(invocation.paths.control_socket, {"command": "audit-exchange"}, timeout=35.0)
+    except CloudConnectError:
+        return folder.relay(), False
+    if answer.get("said") is None:
+        return folder.relay(), False
+    return AuditExchange.model_validate_json(orjson.dumps(answer["said"])), True
+
+
+def _checkpoints_of(file: Path) -> "list[Checkpoint]":
+    from pydantic import ValidationError
+
+    from cloud_connect.audit import Checkpoint
+
+    try:
+        lines = [line for line in file.read_bytes().splitlines() if line.strip()]
+        return [Checkpoint.model_validate_json(line) for line in lines]
+    except OSError as exc:
+        raise CloudConnectError(f"{file} cannot be read: {exc.strerror}.") from exc
+    except ValidationError as exc:
+        raise CloudConnectError(f"{file} holds something that is no checkpoint.") from exc
+
+
+def _public_key(invocation: Invocation) -> bytes | None:
+    """Return this PC's key, if its vault can be opened."""
+    import asyncio
+
+    from cloud_connect_agent.identity import AgentKeys
+    from cloud_connect_agent.vault import open_vault
+
+    async def load() -> bytes:
+        async with open_vault(invocation.paths) as vault:
+            return (await AgentKeys(vault).load()).public_key
+
+    try:
+        return asyncio.run(load())
+    except CloudConnectError as exc:
+        note(f"The key of this PC cannot be read, so signatures are of anybody's: {exc.message}")
+        return None
+
+
+def _tell(document: dict[str, Any], count: int) -> None:
+    whole = document["ok"]
+    if whole:
+        click.echo(click.style("The audit log is whole.", fg="green"))
+    else:
+        click.echo(
+            click.style(
+                f"Record {document['first_bad_seq']} is the first bad one.", fg="red", bold=True
+            )
+        )
+        click.echo(document["reason"])
+    compared = ", ".join(document["compared_with"]) or "nobody"
+    fields(
+        [
+            ("Log", document["log"] or "unnamed"),
+            ("Records", str(count)),
+            ("Signed up to", str(document["signed_seq"])),
+            ("Compared with", compared),
+        ]
+    )
+    if not document["relay_asked"] and sys.stdout.isatty():
+        note("The agent is not connected: what the relay holds by now was not compared.")
+
+
+def _row(facts: dict[str, Any]) -> str:
+    detail = facts.get("detail") or {}
+    told = [
+        str(facts.get(name))
+        for name in ("call_id", "decision", "rule", "status")
+        if facts.get(name) is not None
+    ]
+    told += [f"{name}={value}" for name, value in detail.items()]
+    return f"{facts['seq']:>8}  {facts['time']}  {facts['action']:<20}  {' '.join(told)}".rstrip()
