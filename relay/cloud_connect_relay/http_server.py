@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["HttpServer", "ListenError", "bind", "listen_error"]
 
 _BACKLOG: Final = 2048
-_TLS_TIMEOUT: Final = 9.0  # seconds for its handshake
+_TLS_TIMEOUT: Final = 8.0  # seconds for its handshake
 _TLS_FAREWELL_TIMEOUT: Final = 2.0
 _LOOPBACK: Final = ("127.0.0.1", "::1")
 

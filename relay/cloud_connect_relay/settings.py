@@ -61,7 +61,7 @@ class ApiSettings(_Section):
 
     max_body_bytes: int = Field(default=MEBIBYTE, ge=1024)
     max_header_bytes: int = Field(default=64 * 1024, ge=4096)
-    head_timeout: Seconds = 9
+    head_timeout: Seconds = 8
     body_timeout: Seconds = 30
     keep_alive_timeout: Seconds = 75
     max_pending: int = Field(default=1000, ge=1)
@@ -102,7 +102,7 @@ class TunnelSettings(_Section):
     max_pending_per_source: int = Field(default=20, ge=1)
     handshakes_per_second: int = Field(default=200, ge=1)
     upgrade_timeout: Seconds = 5
-    auth_timeout: Seconds = 9
+    auth_timeout: Seconds = 8
     echo_interval: Seconds = 60
 
 

@@ -79,6 +79,13 @@ class Fleet:
     def online(self) -> int:
         return sum(member.online.is_set() for member in self.members)
 
+    async def gauges(self) -> dict[str, float]:
+        """The relay's metrics by name, labels and all."""
+        answer = await self.api.get("/metrics")
+        answer.raise_for_status()
+        lines = (line.rsplit(" ", 1) for line in answer.text.splitlines() if line[:1] != "#")
+        return {name: float(value) for name, value in lines}
+
     async def enlist(
         self, count: int, *, handler: ScriptedAgent | None = None, **columns: Any
     ) -> list[Member]:

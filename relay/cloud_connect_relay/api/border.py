@@ -122,6 +122,7 @@ class Border:
                 async with asyncio.timeout(min(patience, settings.body_timeout)):
                     body = await _body(scope, receive, settings.max_body_bytes)
             except TimeoutError as error:
+                answer.last = True  # what else comes of it belongs to no request
                 raise InvalidRequestError("The body did not arrive in time.") from error
             if body and path.startswith("/api/") and _is_json(scope):
                 if body.count(b",") > _MAX_VALUES:
@@ -136,13 +137,13 @@ _INTERNAL: Final = InternalError("The relay failed; its log has the reason.")
 class _Answer:
     """Passes an answer on, adds headers, and knows whether it has begun.
 
-    Args:
-        last: The node drains, so the connection ends with it: the next one finds another node.
+    Attributes:
+        last: The connection ends with it: the node drains, and the next one finds another.
     """
 
     def __init__(self, send: "Send", *, last: bool) -> None:
         self._send: Final = send
-        self._last: Final = last
+        self.last = last
         self.status = 0
 
     @property
@@ -156,7 +157,7 @@ class _Answer:
             given = list(message.get("headers", ()))
             if not any(name.lower() == b"cache-control" for name, _ in given):
                 given.append(_UNCACHED)
-            if self._last:
+            if self.last:
                 given.append(_LAST)
             message = {**message, "headers": [*given, *_HEADERS]}
         await self._send(message)
@@ -165,7 +166,7 @@ class _Answer:
         """Pass a message on as it is."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            if self._last:
+            if self.last:
                 message = {**message, "headers": [*message.get("headers", ()), _LAST]}
         await self._send(message)
 

@@ -23,8 +23,9 @@ class PendingSocket(Protocol):
 class Strangers:
     """Keeps the sockets few of whom nothing is known yet.
 
-    When there are as many as may be, a newcomer takes the place of the one that has waited
-    longest, if that one had its chance: idle sockets must not lock honest peers out.
+    When there are as many as may be, a newcomer takes the place of the oldest one of the address
+    that has most, if that has more than its own; else of the one that has waited longest, if
+    that one had its chance: idle sockets must not lock honest peers out.
 
     Args:
         max_pending: Sockets of this node.
@@ -57,10 +58,8 @@ class Strangers:
             oldest, since = next(iter(of_source.items()))
             if not self._displace(oldest, since):
                 return False
-        elif len(self._pending) >= self._max_pending:
-            oldest, (_, since) = next(iter(self._pending.items()))
-            if not self._displace(oldest, since):
-                return False
+        elif len(self._pending) >= self._max_pending and not self._make_room(len(of_source)):
+            return False
         now = self._clock()
         self._pending[socket] = (source, now)
         self._by_source.setdefault(source, {})[socket] = now
@@ -75,12 +74,24 @@ class Strangers:
             if not of_source:
                 del self._by_source[entry[0]]
 
+    def _make_room(self, own: int) -> bool:
+        """Free a place for somebody whose address has *own* of them already."""
+        most = max(self._by_source.values(), key=len)
+        if len(most) > own + 1:
+            self._remove(next(iter(most)))
+            return True
+        oldest, (_, since) = next(iter(self._pending.items()))
+        return self._displace(oldest, since)
+
     def _displace(self, socket: PendingSocket, since: float) -> bool:
         if self._clock() - since < _CHANCE:
             return False
+        self._remove(socket)
+        return True
+
+    def _remove(self, socket: PendingSocket) -> None:
         self.release(socket)
         socket.abort()
-        return True
 
 
 class Admission(Strangers):

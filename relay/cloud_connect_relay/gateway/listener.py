@@ -31,7 +31,7 @@ MAX_SESSION_MESSAGE_BYTES: Final = 128 * 1024 + 1024  # the protocol's limit and
 _MAX_REQUEST_BYTES: Final = 4 * 1024  # an upgrade through proxies has about 2 KiB
 # The messages of the handshake together, with their frame heads, a farewell and our SETTINGS'.
 _MAX_HANDSHAKE_BYTES: Final = MAX_MESSAGE_BYTES + 256
-_TLS_TIMEOUT: Final = 10.0  # seconds
+_TLS_TIMEOUT: Final = 8.0  # seconds
 _CLOSE_TIMEOUT: Final = 2.0  # seconds for the closing handshake: a cut must be over in five
 _STRANGER_CLOSE_TIMEOUT: Final = 0.5  # seconds of it for who has not authenticated
 _USER_TIMEOUT_MS: Final = 20_000  # unacknowledged bytes for so long mean that the link is dead

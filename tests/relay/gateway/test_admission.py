@@ -45,6 +45,20 @@ def test_one_source_cannot_take_all_places() -> None:
     assert admit.pending == 3
 
 
+def test_newcomer_takes_the_place_of_the_address_that_has_most() -> None:
+    admit = admission(Clock(), per_source=None)
+    many = [Socket() for _ in range(3)]
+    assert all(admit.admit(socket, source="many") for socket in many)
+    one, two = Socket(), Socket()
+    assert admit.admit(one, source="one")
+    assert [socket.aborted for socket in many] == [True, False, False]
+    assert admit.admit(two, source="two")
+    assert [socket.aborted for socket in many] == [True, True, False]
+    assert not admit.admit(Socket(), source="three")
+    assert not admit.admit(Socket(), source="many")
+    assert not any(socket.aborted for socket in (one, two))
+
+
 def test_node_has_a_limit_of_its_own() -> None:
     admit = admission(Clock())
     assert [admit.admit(Socket(), source=source) for source in "abcd"] == [True, True, True, False]
