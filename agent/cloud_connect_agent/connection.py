@@ -242,6 +242,7 @@ class Connection:
                     self._relay.credentials,
                     tls=self._relay.tls,
                     proxy=self._relay.proxies.choose(self._relay.api_url),
+                    enrolled_at=self._relay.tunnel_url,
                 )
         except CloudConnectError as exc:
             log.info("tunnel_not_told", reason=exc.message)

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import ssl
 from typing import Final
+from urllib.parse import urlsplit
 
 from cloud_connect.handshake import AgentCredentials
 from cloud_connect.handshake_messages import tunnel_url_transcript
@@ -35,9 +36,13 @@ async def ask_tunnel_url(
     *,
     tls: ssl.SSLContext,
     proxy: Proxy | None = None,
+    enrolled_at: str | None = None,
     seconds: float = _SECONDS,
 ) -> str:
     """Return the address that agents shall dial, as the pinned relay signs it.
+
+    Args:
+        enrolled_at: The tunnel's address in the settings.
 
     Raises:
         RelayUnreachableError: If no relay answers at *url* in time.
@@ -60,8 +65,17 @@ async def ask_tunnel_url(
             f"{url} could not prove that it is the relay this PC is enrolled at."
         )
     try:
-        return check_url(place.tunnel_url, schemes=("ws", "wss"))
+        moved = check_url(place.tunnel_url, schemes=("ws", "wss"))
     except ValueError as exc:
         raise RelayRefusedError(
             f"The relay names a tunnel address that must not be used: {exc}."
         ) from exc
+    # A relay in wrong hands must not make this PC knock at the doors of its own network.
+    homes = {urlsplit(one).hostname for one in (url, enrolled_at) if one is not None}
+    host = urlsplit(moved).hostname or ""
+    if not any(host == home or host.endswith(f".{home}") for home in homes):
+        raise RelayRefusedError(
+            f"The relay names a tunnel at another host, {host[:253]}; if that is right, set "
+            "relay.tunnel_url in agent.toml."
+        )
+    return moved

@@ -13,6 +13,7 @@ from cloud_connect.signing import SigningKey
 from cloud_connect_agent.relay_api import RelayRefusedError, RelayUnreachableError
 from cloud_connect_agent.relocation import ask_tunnel_url
 from cloud_connect_agent.tls import client_context
+from cloud_connect_relay.addresses import Addresses
 from cloud_connect_relay.gateway.server import serve_tunnel
 from doubles.link_bench import (
     TEST_TIMES,
@@ -110,3 +111,23 @@ async def test_agent_that_is_told_nothing_goes_on_dialling_and_stops_at_once(
             agent.stop.request()
             async with asyncio.timeout(4):
                 await agent.task
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    ["ws://127.0.0.2:8081/tunnel", "wss://intranet.example.com/tunnel", "ws://[::1]:8081/tunnel"],
+)
+async def test_a_signed_address_at_another_host_is_not_dialled(
+    relay: Relay, elsewhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = relay.tunnel_url
+    monkeypatch.setattr(Addresses, "tunnel_url", property(lambda _: elsewhere))
+    async with serve_enrolment(relay) as url:
+        with pytest.raises(RelayRefusedError, match="another host"):
+            await ask_tunnel_url(url, known(relay), tls=client_context(), enrolled_at=ours)
+        assert (
+            await ask_tunnel_url(
+                url, known(relay), tls=client_context(), enrolled_at=elsewhere.replace("8081", "1")
+            )
+            == elsewhere
+        )

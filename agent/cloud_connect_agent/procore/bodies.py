@@ -24,7 +24,7 @@ class BodyLimits:
         max_headers: Header lines of an answer.
     """
 
-    max_body_bytes: int = 100 * 1024 * 1024
+    max_body_bytes: int = 16 * 1024 * 1024  # it is held as a whole, and decoded it is larger
     max_headers: int = 200
 
 

@@ -62,7 +62,6 @@ _ANSWER_HEADERS: Final = frozenset(
         b"expires",
         b"last-modified",
         b"link",
-        b"location",
         b"per-page",
         b"retry-after",
         b"total",
