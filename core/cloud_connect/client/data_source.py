@@ -141,7 +141,7 @@ class DataSource:
     async def create(
         self,
         resource: str,
-        record: Mapping[str, JsonValue],
+        record: Mapping[str, object],
         *,
         key: str | None = None,
         **scope: int | str,
@@ -161,20 +161,20 @@ class DataSource:
     async def create_many(
         self,
         resource: str,
-        records: Sequence[Mapping[str, JsonValue]],
+        records: Sequence[Mapping[str, object]],
         *,
         key: str | None = None,
         **scope: int | str,
     ) -> Row:
         """Create several records and tell of each what became of it; as :meth:`create`."""
-        several: list[JsonValue] = [dict(record) for record in records]
+        several = [dict(record) for record in records]
         return await self._write(Operation.CREATE, resource, None, several, key=key, scope=scope)
 
     async def update(
         self,
         resource: str,
         record_id: int | str,
-        record: Mapping[str, JsonValue],
+        record: Mapping[str, object],
         *,
         key: str | None = None,
         **scope: int | str,
@@ -190,9 +190,7 @@ class DataSource:
         """Delete a record; as :meth:`create`."""
         return await self._write(Operation.DELETE, resource, record_id, None, key=key, scope=scope)
 
-    async def query(
-        self, document: Mapping[str, JsonValue], *, key: str | None = None
-    ) -> QueryResult:
+    async def query(self, document: Mapping[str, object], *, key: str | None = None) -> QueryResult:
         """Run a query of the platform's shape: select, insert, update, delete, or a dry run.
 
         Raises:
@@ -207,7 +205,7 @@ class DataSource:
             params={},
             method="POST",
             path="query",
-            body=orjson.dumps(document),
+            body=_encoded(document),
             key=chosen,
         )
         request = self._protection.request(wanted)
@@ -276,7 +274,7 @@ class DataSource:
         operation: Operation,
         resource: str,
         record_id: int | str | None,
-        document: JsonValue,
+        document: object,
         *,
         key: str | None,
         scope: Mapping[str, int | str],
@@ -289,7 +287,7 @@ class DataSource:
             method=_METHODS[operation],
             path=place,
             query=_query(scope),
-            body=b"" if document is None else orjson.dumps(document),
+            body=b"" if document is None else _encoded(document),
             key=chosen,
         )
         request = self._protection.request(wanted)
@@ -298,6 +296,13 @@ class DataSource:
 
 
 _METHODS: Final = {Operation.CREATE: "POST", Operation.UPDATE: "PATCH", Operation.DELETE: "DELETE"}
+
+
+def _encoded(document: object) -> bytes:
+    try:
+        return orjson.dumps(document)
+    except orjson.JSONEncodeError as exc:
+        raise InvalidRequestError("What is to be written cannot be written as JSON.") from exc
 
 
 def _place(

@@ -180,7 +180,7 @@ async def _opened(
                     answer.paging = trailers.paging
                     if trailers.total_items is not None:
                         answer.total_items = trailers.total_items
-                case Part.HEAD:
+                case _:
                     raise RemoteProtocolError("The sealed answer has two heads.")
 
 

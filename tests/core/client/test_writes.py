@@ -1,0 +1,125 @@
+"""Writes whose answer does not come at once: repeated under their key, looked up, never doubled."""
+
+import httpx
+import pytest
+
+from cloud_connect.calls import Operation
+from cloud_connect.client import CloudConnect, Outcome, RelayUnreachableError
+from cloud_connect.client.protection import Protection, Request, Wanted
+from cloud_connect.client.writes import Writes
+from cloud_connect.errors import (
+    IdempotencyConflictError,
+    OutcomeUnknownError,
+    SourceUnavailableError,
+)
+from doubles.scripted_relay import ScriptedRelay, problem
+
+UNKNOWN = problem(502, "outcome_unknown", "unknown", call_id="call_1")
+CONFLICT = problem(409, "idempotency_conflict", "not_executed")
+DONE = httpx.Response(201, content=b'{"id":7}', headers={"idempotency-replayed": "true"})
+GONE = httpx.ReadError("gone")
+MISSING = problem(404, "not_found", "not_executed")
+
+
+def record(outcome: str | None, *, final: bool = True) -> httpx.Response:
+    return httpx.Response(
+        200,
+        json={
+            "call_id": "call_1",
+            "state": "x",
+            "operation": "records.create",
+            "outcome": outcome,
+            "final": final,
+        },
+    )
+
+
+@pytest.fixture
+def request_() -> Request:
+    wanted = Wanted(
+        operation=Operation.CREATE,
+        params={"resource": "rfis"},
+        method="POST",
+        path="records/rfis",
+        body=b"{}",
+        key="k",
+    )
+    return Protection("ds_1").request(wanted)
+
+
+async def carry_out(
+    client: CloudConnect, request: Request, *, ends_after: int = 100
+) -> tuple[bool, bytes]:
+    """Carry a write out with a clock that ends it after so many looks."""
+    seconds = iter(range(1000))
+    wire = client._wire
+    writes = Writes(wire, client.call_with_key, pause=0.001, clock=lambda: float(next(seconds)))
+    answer, body = await writes.run(request, "k", seconds=float(ends_after))
+    return answer.replayed, body
+
+
+def sent(relay: ScriptedRelay) -> list[str]:
+    return [request.method for request in relay.requests]
+
+
+@pytest.mark.parametrize("doubt", [GONE, CONFLICT])
+async def test_what_may_be_running_is_asked_for_under_the_same_key(
+    relay: ScriptedRelay, client: CloudConnect, request_: Request, doubt: httpx.Response
+) -> None:
+    relay.then(doubt, DONE)
+    assert await carry_out(client, request_) == (True, b'{"id":7}')
+    first, second = relay.requests
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"] == "k"
+
+
+async def test_an_unknown_outcome_is_looked_up_until_it_is_known(
+    relay: ScriptedRelay, client: CloudConnect, request_: Request
+) -> None:
+    relay.then(UNKNOWN, GONE, record(None), record("unknown", final=False), record("completed"))
+    relay.then(DONE)
+    assert await carry_out(client, request_) == (True, b'{"id":7}')
+    assert sent(relay) == ["POST", "GET", "GET", "GET", "GET", "POST"]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.NOT_EXECUTED, Outcome.UNKNOWN])
+async def test_what_is_certain_in_the_end_is_told(
+    relay: ScriptedRelay, client: CloudConnect, request_: Request, outcome: Outcome
+) -> None:
+    relay.then(UNKNOWN, record(outcome.value))
+    with pytest.raises(OutcomeUnknownError) as raised:
+        await carry_out(client, request_)
+    assert raised.value.outcome is outcome
+    assert raised.value.retry_safe is (outcome is Outcome.NOT_EXECUTED)
+    assert sent(relay) == ["POST", "GET"]
+
+
+async def test_a_call_that_nobody_knows_stays_unknown(
+    relay: ScriptedRelay, client: CloudConnect, request_: Request
+) -> None:
+    relay.then(UNKNOWN, MISSING)
+    with pytest.raises(OutcomeUnknownError):
+        await carry_out(client, request_)
+
+
+async def test_a_failure_that_is_certain_is_raised_at_once(
+    relay: ScriptedRelay, client: CloudConnect, request_: Request
+) -> None:
+    relay.then(problem(502, "source_unavailable", "not_executed"))
+    with pytest.raises(SourceUnavailableError):
+        await carry_out(client, request_)
+    assert sent(relay) == ["POST"]
+
+
+async def test_doubt_ends_with_the_time(
+    relay: ScriptedRelay, client: CloudConnect, request_: Request
+) -> None:
+    relay.then(GONE)
+    with pytest.raises(RelayUnreachableError):
+        await carry_out(client, request_, ends_after=2)
+    relay.then(CONFLICT)
+    with pytest.raises(IdempotencyConflictError) as running:
+        await carry_out(client, request_, ends_after=2)
+    assert running.value.outcome is Outcome.UNKNOWN
+    relay.then(UNKNOWN, record(None))
+    with pytest.raises(OutcomeUnknownError):
+        await carry_out(client, request_, ends_after=2)
