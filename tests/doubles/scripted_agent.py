@@ -202,7 +202,7 @@ class ScriptedAgent:
                 await self.write(exchange, record, head=head.model_copy(update={"headers": json}))
             case _:
                 head = ResponseHead(status=200, headers=json, outcome=Outcome.COMPLETED)
-                if exchange.request.params["method"] in {"GET", "HEAD"}:
+                if exchange.request.params.get("method") in {"GET", "HEAD"}:
                     await self._whole(exchange, 200, b'{"ok":true}', json)
                 else:
                     await self.write(exchange, b'{"ok":true}', head=head)
