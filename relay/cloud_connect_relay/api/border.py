@@ -45,7 +45,9 @@ log = structlog.get_logger(__name__)
 _GUARDED: Final = re.compile(r"/(?:api(?:/.*)?|metrics)", re.ASCII | re.DOTALL)
 _OPEN: Final = re.compile(r"/api/enrol(?:/challenge|/certificates|/tunnel|/leave)?", re.ASCII)
 # Records and queries are data, not management: larger, and judged by whoever parses them.
-_DATA: Final = re.compile(r"/api/datasources/[^/]+/(?:query|records/.*|sealed)", re.ASCII | re.DOTALL)
+_DATA: Final = re.compile(
+    r"/api/datasources/[^/]+/(?:query|records/.*|sealed)", re.ASCII | re.DOTALL
+)
 # Files may be of any size: whoever takes one in looks after it a piece at a time.
 _FILES: Final = re.compile(
     r"/api/datasources/[^/]+/(?:uploads|records/[^/]+/[^/]+/attachments)", re.ASCII
