@@ -34,6 +34,10 @@ from cloud_connect_agent.operation import CurrentProcore, Operator
 from cloud_connect_agent.outbox import Outbox
 from cloud_connect_agent.paths import AgentPaths
 from cloud_connect_agent.pausing import Pause
+from cloud_connect_agent.policy.approvals import Approvals
+from cloud_connect_agent.policy.gate import PolicyGate
+from cloud_connect_agent.policy.keeping import kept_on_disk
+from cloud_connect_agent.policy.past import PastCalls
 from cloud_connect_agent.policy_file import PolicyFile
 from cloud_connect_agent.procore.catalog import Catalog, load_catalog
 from cloud_connect_agent.procore.client import ProcoreClient
@@ -41,6 +45,7 @@ from cloud_connect_agent.procore.executor import RecordExecutor
 from cloud_connect_agent.procore.files.parts import ProcoreFiles
 from cloud_connect_agent.procore.metadata import SnapshotStore
 from cloud_connect_agent.procore.probing import ProcoreProbe
+from cloud_connect_agent.procore.project_binding import ProjectBinding
 from cloud_connect_agent.proxies import Proxies
 from cloud_connect_agent.relay_address import RelayAddress
 from cloud_connect_agent.reports import ReportBoard
@@ -105,11 +110,20 @@ async def run_agent(
         await reconcile(trail, journal)
         trail.event("agent.started", {"version": VERSION, "key_id": key.key_id})
         checkpoints = CheckpointExchange(trail, relay_key=address.credentials.relay_public_key)
-        policy = PolicyFile(paths.policy_file)
+        administered = settings.policy.owner == "administrator"
+        policy = PolicyFile(paths.policy_file, administered=administered)
+        approvals = Approvals(
+            decided_file=paths.approvals_file,
+            waiting_file=paths.waiting_file,
+            administered=administered,
+        )
+        past = PastCalls(paths.decisions_file)
+        await stack.enter_async_context(kept_on_disk(approvals, past))
         procore = CurrentProcore(settings.procore)
         client = await stack.enter_async_context(
             ProcoreClient.open(procore, vault, proxies=proxies)
         )
+        gate = PolicyGate(policy, approvals=approvals, projects=ProjectBinding(client), past=past)
         catalog = load_catalog().with_upserts(settings.procore.upserts)
         board = ReportBoard(_first_report(policy, catalog, sealing_key))
         health = Health(pause=Pause.load(paths.pause_file))
@@ -120,6 +134,7 @@ async def run_agent(
             client=client,
             proxies=proxies,
             policy=policy,
+            approvals=approvals,
             journal=journal,
             audit=trail,
             health=health,
@@ -164,7 +179,7 @@ async def run_agent(
                 dispatching = Dispatcher.open(
                     executor,
                     client,
-                    policy,
+                    gate,
                     journal,
                     files=files,
                     strong=StrongCalls(
@@ -240,7 +255,7 @@ def _first_report(policy: PolicyFile, catalog: Catalog, sealing_key: SealingKey)
         machine=socket.gethostname()[:253],
         os=f"{platform.system()} {platform.release()}"[:200],
         version=VERSION,
-        policy=policy.summary(),
+        policy=policy.told(),
         upserts=catalog.upserts,
         sealing_key=to_text(sealing_key.public_key),
     )

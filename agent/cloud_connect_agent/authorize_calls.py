@@ -7,7 +7,7 @@ and the verifier, which stay here, and a code of somebody else fails the identit
 import asyncio
 import hashlib
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -31,6 +31,7 @@ from cloud_connect.errors import (
     QuotaExceededError,
 )
 from cloud_connect_agent.policy import Access, Verb
+from cloud_connect_agent.policy.gate import Gate
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.environments import is_loopback
 from cloud_connect_agent.procore.grants.authorization import Authorization
@@ -67,11 +68,11 @@ class AuthorizeCalls:
         self,
         client: ProcoreClient,
         *,
-        allow: Callable[[Sequence[Access]], object],
+        gate: Gate,
         clock: Callable[[], float],
     ) -> None:
         self._client: Final = client
-        self._allow: Final = allow
+        self._gate: Final = gate
         self._clock: Final = clock
         self._pending: Final[dict[bytes, _Pending]] = {}
 
@@ -101,7 +102,7 @@ class AuthorizeCalls:
             QuotaExceededError: If too many attempts are open.
         """
         source = params.source
-        self._check(source)
+        await self._check(source, call)
         _check_redirect_uri(params.redirect_uri)
         self._forget_ended()
         if len(self._pending) >= _MAX_PENDING:
@@ -132,7 +133,7 @@ class AuthorizeCalls:
             SourceUnavailableError: If Procore gives no answer.
         """
         body = _parse(await read_all(call))
-        self._check(source)
+        await self._check(source, call)
         self._forget_ended()
         pending = self._pending.get(_digest(body.state))
         code = _digest(body.code)
@@ -163,7 +164,7 @@ class AuthorizeCalls:
         accounts = self._client.authenticator.accounts
         return accounts.serving(source.environment, source.company_id)
 
-    def _check(self, source: Source) -> None:
+    async def _check(self, source: Source, call: Call) -> None:
         if not self._client.remote_authorize:
             account = self._serving(source)
             raise PolicyDeniedError(
@@ -171,9 +172,10 @@ class AuthorizeCalls:
                 f"{account.login_command(AUTHORIZATION_CODE)} on its PC does it."
             )
         # Who may not even test a company's connection does not choose who makes it.
-        self._allow(
-            [Access(verb=Verb.TEST, environment=source.environment, company_id=source.company_id)]
+        tested = Access(
+            verb=Verb.TEST, environment=source.environment, company_id=source.company_id
         )
+        await self._gate.allow([tested], call.deadline)
 
     def _forget_ended(self) -> None:
         now = self._clock()

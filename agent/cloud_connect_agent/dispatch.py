@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Final
 
 import orjson
@@ -16,6 +17,7 @@ from cloud_connect.calls import (
     PassthroughParams,
     QueryParams,
     RecordParams,
+    Source,
     SourceParams,
 )
 from cloud_connect.errors import (
@@ -32,8 +34,10 @@ from cloud_connect.errors import (
 from cloud_connect.exchange import Exchange
 from cloud_connect_agent.audit.notes import CallAudit, CallNote, call_note
 from cloud_connect_agent.authorize_calls import AuthorizeCalls
+from cloud_connect_agent.descriptions import drift_within, tree_within
 from cloud_connect_agent.file_calls import FileCalls
-from cloud_connect_agent.policy import Access, Ceiling, Policy, Verb, lowest
+from cloud_connect_agent.policy import Access, Verb
+from cloud_connect_agent.policy.gate import Gate
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.connection_test import run_connection_test
 from cloud_connect_agent.procore.files.parts import ProcoreFiles
@@ -49,6 +53,7 @@ from cloud_connect_agent.reply import (
     params_of,
 )
 from cloud_connect_agent.strong_calls import StrongCalls
+from cloud_connect_agent.strong_gate import StrongGate
 from cloud_connect_agent.tasks import lasting_tasks
 from cloud_connect_agent.write_calls import CallJournal, WriteCalls
 
@@ -75,7 +80,7 @@ class Dispatcher:
         self,
         executor: RecordSource,
         client: ProcoreClient,
-        policy: Policy,
+        gate: Gate,
         journal: CallJournal,
         tasks: asyncio.TaskGroup,
         *,
@@ -89,15 +94,15 @@ class Dispatcher:
     ) -> None:
         self._executor: Final = executor
         self._client: Final = client
-        self._policy: Final = policy
         self._strong: Final = strong
+        gate = self._gate = StrongGate(gate, strong)
         self._writes: Final = WriteCalls(journal, tasks, audit=audit, clock=clock)
-        self._raw: Final = RawCalls(client, files.downloads, self._writes, allow=self._allow)
-        self._records: Final = RecordCalls(executor, self._writes, allow=self._allow)
+        self._raw: Final = RawCalls(client, files.downloads, self._writes, gate=gate)
+        self._records: Final = RecordCalls(executor, self._writes, gate=gate)
         self._files: Final = FileCalls(
-            executor, files, allow=self._allow, journaled=self._records.journaled
+            executor, files, gate=gate, journaled=self._records.journaled
         )
-        self._authorizing: Final = AuthorizeCalls(client, allow=self._allow, clock=clock)
+        self._authorizing: Final = AuthorizeCalls(client, gate=gate, clock=clock)
         self._audit: Final = audit
         self._paused: Final = paused
         self._echoed: Final = echoed
@@ -113,7 +118,7 @@ class Dispatcher:
         cls,
         executor: RecordSource,
         client: ProcoreClient,
-        policy: Policy,
+        gate: Gate,
         journal: CallJournal,
         *,
         files: ProcoreFiles,
@@ -130,6 +135,7 @@ class Dispatcher:
         What is left then stays in the journal as an intent, so its outcome is unknown.
 
         Args:
+            gate: What lets calls in.
             files: What moves the bytes of files.
             strong: Opens sealed calls and checks signed ones; without, none is taken.
             audit: Where each call is recorded; without one, none is.
@@ -142,7 +148,7 @@ class Dispatcher:
             dispatcher = cls(
                 executor,
                 client,
-                policy,
+                gate,
                 journal,
                 tasks,
                 files=files,
@@ -256,38 +262,45 @@ class Dispatcher:
 
     async def _describe(self, call: Call, operation: Operation, params: SourceParams) -> None:
         source = params.source
-        verb = Verb.TEST if operation is Operation.TEST else Verb.READ
-        self._allow(
-            [Access(verb=verb, environment=source.environment, company_id=source.company_id)]
-        )
+        shown: frozenset[str] | None = None
+        if operation is Operation.TEST:
+            access = Access(
+                verb=Verb.TEST, environment=source.environment, company_id=source.company_id
+            )
+            await self._gate.allow([access], call.deadline)
+        else:
+            shown = await self._described(call, source)
         async with by_deadline(call):
             if operation is Operation.TEST:
                 report = await run_connection_test(self._client, source, deadline=call.deadline)
                 document: object = report.as_json()
             elif operation is Operation.DRIFT:
-                document = await self._executor.drift(source, call.deadline, refresh=params.refresh)
+                drift = await self._executor.drift(source, call.deadline, refresh=params.refresh)
+                document = drift_within(drift, shown)
             else:
                 items = await self._executor.tree(source, call.deadline, refresh=params.refresh)
-                document = {"items": items}
+                document = {"items": tree_within(items, shown)}
         await call.reply.send(completed(200, JSON_HEADERS), orjson.dumps(document))
 
-    def _allow(self, accesses: Sequence[Access]) -> Ceiling | None:
-        """Refuse what the policy does not allow; return how many records may change.
+    async def _described(self, call: Call, source: Source) -> frozenset[str] | None:
+        """Return the resources whose descriptions may be read; ``None`` is all of them.
 
         Raises:
-            PolicyDeniedError: With the rule's reason.
+            PolicyDeniedError: If there are none.
         """
-        decisions = []
-        for access in accesses:
-            decision = self._policy.decide(access)
-            note = call_note.get()
-            if note is not None:
-                note.decided(accesses, decision)
-            if not decision.allowed:
-                raise PolicyDeniedError(f"{decision.reason} (rule {decision.rule})")
-            decisions.append(decision)
-        self._strong.check(accesses)
-        return lowest(decisions)
+        whole = Access(verb=Verb.READ, environment=source.environment, company_id=source.company_id)
+        try:
+            await self._gate.allow([whole], call.deadline)
+        except PolicyDeniedError:
+            shown = set[str]()
+            for name in self._executor.resources:
+                with suppress(PolicyDeniedError):
+                    self._gate.check([replace(whole, resource=name, described=True)])
+                    shown.add(name)
+            if not shown:
+                raise
+            return frozenset(shown)
+        return None
 
     async def _fail(self, call: Call, error: CloudConnectError) -> None:
         if isinstance(error, TunnelError):

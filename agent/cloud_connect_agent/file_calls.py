@@ -1,8 +1,8 @@
 """Calls for files: a record's bytes, uploads, and what hangs on a record."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
@@ -25,6 +25,7 @@ from cloud_connect.errors import (
 )
 from cloud_connect.tunnel import ResponseHead
 from cloud_connect_agent.policy import Access, Verb
+from cloud_connect_agent.policy.gate import Gate, Granted
 from cloud_connect_agent.procore.catalog import Resource
 from cloud_connect_agent.procore.files.attaching import check_takes_files, reference_to
 from cloud_connect_agent.procore.files.downloads import CONDITIONS, Download, Wanted
@@ -54,7 +55,6 @@ _BEAT: Final = 15.0  # seconds between signs of life while a file goes on to Pro
 _PASSED: Final = frozenset({200, 206, 304, 412, 416})  # what a request for a file may end in
 _UPLOADABLE: Final = ("files", "images", "uploads")
 
-Allow = Callable[[Sequence[Access]], object]
 Journaled = Callable[[Call, Operation, CallParams, bytes, Work], Awaitable[None]]
 
 
@@ -62,7 +62,7 @@ class FileCalls:
     """Serves calls for files.
 
     Args:
-        allow: Refuses what the policy does not allow.
+        gate: Refuses what the policy does not allow.
         journaled: Runs a write under the journal, and answers.
     """
 
@@ -75,12 +75,12 @@ class FileCalls:
         executor: RecordSource,
         parts: ProcoreFiles,
         *,
-        allow: Allow,
+        gate: Gate,
         journaled: Journaled,
     ) -> None:
         self._executor: Final = executor
         self._parts: Final = parts
-        self._allow: Final = allow
+        self._gate: Final = gate
         self._journaled: Final = journaled
 
     async def serve(self, call: Call, operation: Operation) -> None:
@@ -110,7 +110,7 @@ class FileCalls:
             source=params.source,
             headers=_conditions_of(call),
             deadline=call.deadline,
-            allow=target_check(params.source, self._allow),
+            allow=target_check(params.source, self._gate.check),
             renew=renew,
             interactive=params.interactive,
         )
@@ -129,15 +129,18 @@ class FileCalls:
         await call.reply.send(completed(200, JSON_HEADERS), body)
 
     async def _record(self, call: Call, params: RecordParams) -> Row:
-        self._allow(self._executor.accesses(Operation.GET, params))
+        accesses = self._executor.accesses(Operation.GET, params)
         async with by_deadline(call):
+            await self._gate.allow(accesses, call.deadline)
             return dict(await self._executor.get(params, call.deadline))
 
     async def _attach(self, call: Call, params: AttachParams) -> None:
         resource = self._parts.catalog.resource(params.resource)
         by_form = bool(check_takes_files(resource).attach)
         record = {} if by_form else reference_to(resource, params.upload)
-        self._allow(self._executor.accesses(Operation.UPDATE, params, record))
+        accesses = self._executor.accesses(Operation.UPDATE, params, record)
+        async with by_deadline(call):
+            await self._gate.allow(accesses, call.deadline)
 
         async def work(_: Settle) -> Answer:
             if by_form:
@@ -161,31 +164,34 @@ class FileCalls:
             check_takes_files(resource)  # before all the bytes go there for nothing
             if "project_id" not in resource.scope_fields:
                 project = None
-        self._allow_upload(params, project)
+        async with by_deadline(call):
+            granted = await self._allow_upload(call, params, project)
+        size = length_of(call.head.headers)
+        granted.check_body(size or 0)
         file = NewFile(
             source=source,
             project_id=project,
             filename=params.filename,
             content_type=params.content_type,
             flow=params.flow,
-            size=length_of(call.head.headers),
+            size=size,
             tool=params.tool,
             interactive=params.interactive,
         )
         head = completed(201, JSON_HEADERS)
         async with _beating(call, head):
-            told = await self._taken_in(call, file, resource)
+            told = await self._taken_in(call, file, resource, granted)
         await call.reply.send(head, orjson.dumps(told))
 
     async def _taken_in(
-        self, call: Call, file: NewFile, resource: Resource | None
+        self, call: Call, file: NewFile, resource: Resource | None, granted: Granted
     ) -> dict[str, object]:
-        body = pieces_of(call)
+        body = _bounded(pieces_of(call), granted)
         if resource is not None and check_takes_files(resource).attach:
             return await self._parts.held.keep(file, resource, body)
         return await self._parts.uploads.run(file, body, call)
 
-    def _allow_upload(self, params: UploadParams, project: int | None) -> None:
+    async def _allow_upload(self, call: Call, params: UploadParams, project: int | None) -> Granted:
         """Allow what the file is for; if that is not known, creating files of any kind."""
 
         def access(verb: Verb, resource: str) -> Access:
@@ -198,14 +204,22 @@ class FileCalls:
             )
 
         if params.resource is not None:
-            self._allow([access(Verb.UPDATE, params.resource)])
-            return
+            return await self._gate.allow([access(Verb.UPDATE, params.resource)], call.deadline)
         *others, last = _UPLOADABLE
         for resource in others:
             with suppress(PolicyDeniedError):
-                self._allow([access(Verb.CREATE, resource)])
-                return
-        self._allow([access(Verb.CREATE, last)])
+                return await self._gate.allow([access(Verb.CREATE, resource)], call.deadline)
+        return await self._gate.allow([access(Verb.CREATE, last)], call.deadline)
+
+
+async def _bounded(pieces: AsyncGenerator[bytes, None], granted: Granted) -> AsyncIterator[bytes]:
+    """Pass a file on, as long as it is no longer than the policy lets a body be."""
+    size = 0
+    async with aclosing(pieces):
+        async for piece in pieces:
+            size += len(piece)
+            granted.check_body(size)
+            yield piece
 
 
 def _conditions_of(call: Call) -> tuple[tuple[str, str], ...]:

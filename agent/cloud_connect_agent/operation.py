@@ -82,6 +82,15 @@ class _Client(Protocol):
 class _Policy(Protocol):
     def reload(self) -> None: ...
     def summary(self) -> dict[str, object]: ...
+    def told(self) -> dict[str, object]: ...
+
+
+class _Approvals(Protocol):
+    @property
+    def problem(self) -> str | None: ...
+    @property
+    def waiting(self) -> int: ...
+    def reload(self) -> None: ...
 
 
 class _Journal(Protocol):
@@ -109,6 +118,7 @@ class Operator:
         client: _Client,
         proxies: Proxies | None = None,
         policy: _Policy,
+        approvals: _Approvals | None = None,
         journal: _Journal,
         audit: _Audit | None = None,
         health: Health,
@@ -122,6 +132,7 @@ class Operator:
         self._client: Final = client
         self._proxies: Final = proxies or Proxies()
         self._policy: Final = policy
+        self._approvals: Final = approvals
         self._journal: Final = journal
         self._audit: Final = audit
         self._health: Final = health
@@ -170,6 +181,8 @@ class Operator:
     def reload(self) -> None:
         """Read settings, policy and vault again; settings that are wrong change nothing."""
         self._policy.reload()
+        if self._approvals is not None:
+            self._approvals.reload()
         self._client.reload()
         try:
             self._procore.settings = self._load().procore
@@ -201,7 +214,7 @@ class Operator:
                 "started_at": self._health.started_at,
                 "clock_skew_seconds": self._health.clock_skew_seconds,
                 "procore": self._steady.settle(grants, self._clock()),
-                "policy": self._policy.summary(),
+                "policy": self._policy.told() | self._waiting(),
                 "problems": self._recording_problems(),
             }
         )
@@ -237,6 +250,9 @@ class Operator:
                     untold = await self._journal.untold()
         return {"state": state, "results_to_tell": untold}
 
+    def _waiting(self) -> dict[str, object]:
+        return {} if self._approvals is None else {"waiting": self._approvals.waiting}
+
     async def _status(self) -> Answer:
         grants, fault = await self._grants()
         snapshot = self._health.snapshot()
@@ -246,6 +262,7 @@ class Operator:
             self._problem,
             _READ_ALONG if allowed else None,
             *self._recording_problems(),
+            None if self._approvals is None else self._approvals.problem,
             fault,
             skew,
         )
@@ -273,7 +290,7 @@ class Operator:
             "problems": [problem for problem in found if problem is not None],
             "journal": await self._journal_document(),
             "procore": [grant.model_dump(mode="json") for grant in grants],
-            "policy": self._policy.summary(),
+            "policy": self._policy.summary() | self._waiting(),
         }
 
 

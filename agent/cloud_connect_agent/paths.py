@@ -49,6 +49,21 @@ class AgentPaths:
         return self.config_dir / "policy.toml"
 
     @property
+    def approvals_file(self) -> Path:
+        """What the PC's administrator decided on first uses; the agent never writes it."""
+        return self.config_dir / "approvals.json"
+
+    @property
+    def waiting_file(self) -> Path:
+        """First uses that wait for the PC's administrator."""
+        return self.state_dir / "waiting.json"
+
+    @property
+    def decisions_file(self) -> Path:
+        """What the policy decided lately, without data."""
+        return self.state_dir / "decisions.sqlite3"
+
+    @property
     def vault_dir(self) -> Path:
         """Sealed secrets."""
         return self.state_dir / "vault"

@@ -1,14 +1,15 @@
 """Raw calls to Procore: checked, allowed, and streamed both ways as they are."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import replace
 from typing import Final
 
 from cloud_connect.calls import PassthroughParams
 from cloud_connect.errors import CloudConnectError, SourceUnavailableError, TunnelError
 from cloud_connect.tunnel import ResponseHead
 from cloud_connect_agent.journal import MAX_BODY_BYTES
-from cloud_connect_agent.policy import Access
+from cloud_connect_agent.policy.gate import Gate
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.files.downloads import REDIRECTS, Download, Downloads, Wanted
 from cloud_connect_agent.procore.passthrough import (
@@ -17,10 +18,11 @@ from cloud_connect_agent.procore.passthrough import (
     outcome_of,
     prepare,
     read_start,
+    start_bytes,
 )
 from cloud_connect_agent.procore.streaming import StreamedResponse
 from cloud_connect_agent.raw_targets import target_check
-from cloud_connect_agent.reply import Call, stream_body
+from cloud_connect_agent.reply import Call, by_deadline, stream_body
 from cloud_connect_agent.write_answers import Answer, send_answer
 from cloud_connect_agent.write_calls import Settle, WriteCalls, fingerprint_of
 
@@ -36,12 +38,12 @@ class RawCalls:
         downloads: Downloads,
         writes: WriteCalls,
         *,
-        allow: Callable[[Sequence[Access]], object],
+        gate: Gate,
     ) -> None:
         self._client: Final = client
         self._downloads: Final = downloads
         self._writes: Final = writes
-        self._allow: Final = allow
+        self._gate: Final = gate
 
     async def serve(self, call: Call, params: PassthroughParams) -> None:
         """Answer a raw call.
@@ -50,9 +52,14 @@ class RawCalls:
             CloudConnectError: Why there is no answer, or not all of it.
         """
         headers = call.head.headers
-        start = await read_start(call.exchange, headers)
+        start = await read_start(call.exchange, headers, start_bytes(params.target, headers))
         raw = prepare(params, headers, start)
-        self._allow([raw.access])
+        async with by_deadline(call):
+            granted = await self._gate.allow(
+                raw.accesses, call.deadline, executes=not params.replay_only
+            )
+        granted.check_body(max(len(start.data), start.length or 0))
+        raw = replace(raw, granted=granted)
         if not raw.writes:
             async with self._send(call, params, raw) as answer:
                 location = _leads_to(raw, answer)
@@ -89,7 +96,7 @@ class RawCalls:
             source=params.source,
             headers=raw.headers,
             deadline=call.deadline,
-            allow=target_check(params.source, self._allow),
+            allow=target_check(params.source, self._gate.check),
             renew=renew,
             interactive=params.interactive,
             asked=raw.target.raw,

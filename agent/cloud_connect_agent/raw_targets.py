@@ -10,12 +10,12 @@ __all__ = ["target_check"]
 
 
 def target_check(
-    source: Source, allow: Callable[[Sequence[Access]], object]
+    source: Source, check: Callable[[Sequence[Access]], object]
 ) -> Callable[[str], None]:
     """Return what refuses a target at the API that a raw call could not have, either."""
 
-    def check(target: str) -> None:
+    def refuse(target: str) -> None:
         params = PassthroughParams(source=source, method="GET", target=target)
-        allow([prepare(params, (), BodyStart(data=b"", complete=True)).access])
+        check(prepare(params, (), BodyStart(data=b"", complete=True)).accesses)
 
-    return check
+    return refuse

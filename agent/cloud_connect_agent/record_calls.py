@@ -1,6 +1,6 @@
 """Calls for records: reads that stream, writes that are journaled, and their dry runs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import orjson
@@ -11,7 +11,8 @@ from cloud_connect.mappings import records_of
 from cloud_connect.query import Action, Query
 from cloud_connect.tunnel import ResponseHead, Trailers
 from cloud_connect_agent.audit.notes import call_note
-from cloud_connect_agent.policy import Access, Ceiling
+from cloud_connect_agent.bounded_rows import BoundedRows
+from cloud_connect_agent.policy.gate import Gate, Granted
 from cloud_connect_agent.record_source import RecordSource, Rows
 from cloud_connect_agent.reply import (
     JSON_HEADERS,
@@ -39,7 +40,7 @@ class RecordCalls:
     """Serves ``query`` and ``records.*``.
 
     Args:
-        allow: Raises for what the policy refuses, and returns how many records may change.
+        gate: Raises for what the policy refuses, and says how far the rest may go.
     """
 
     def __init__(
@@ -47,11 +48,11 @@ class RecordCalls:
         executor: RecordSource,
         writes: WriteCalls,
         *,
-        allow: Callable[[Sequence[Access]], Ceiling | None],
+        gate: Gate,
     ) -> None:
         self._executor: Final = executor
         self._writes: Final = writes
-        self._allow: Final = allow
+        self._gate: Final = gate
 
     async def read(self, call: Call, operation: Operation, params: RecordParams) -> None:
         """Answer ``records.list`` and ``records.get``.
@@ -59,11 +60,15 @@ class RecordCalls:
         Raises:
             CloudConnectError: Why there is no answer, or not all of it.
         """
-        self._allow(self._executor.accesses(operation, params))
+        accesses = self._executor.accesses(operation, params)
+        async with by_deadline(call):
+            granted = await self._gate.allow(
+                accesses, call.deadline, executes=not params.replay_only
+            )
         if operation is Operation.LIST:
             async with by_deadline(call):
                 rows = await self._executor.list(params, call.deadline)
-            await self._send_rows(call, rows)
+            await self._send_rows(call, rows, granted, params.limit)
             return
         async with by_deadline(call):
             record = await self._executor.get(params, call.deadline)
@@ -83,7 +88,12 @@ class RecordCalls:
         if dry_run:
             query = query.model_copy(update={"dry_run": True})
         accesses = self._executor.accesses_of_query(params.source, query)
-        ceiling = self._allow(accesses)
+        async with by_deadline(call):
+            granted = await self._gate.allow(
+                accesses, call.deadline, executes=not params.replay_only
+            )
+        granted.check_body(len(body))
+        ceiling = granted.ceiling
         if any(access.verb.writes for access in accesses) and not query.dry_run:
             self._check_again(params, query.info.name, creates=query.action is Action.INSERT)
 
@@ -112,7 +122,7 @@ class RecordCalls:
                 interactive=params.interactive,
                 ceiling=ceiling,
             )
-        await self._send_rows(call, rows)
+        await self._send_rows(call, rows, granted, query.row_limit)
 
     async def write(self, call: Call, operation: Operation, params: RecordParams) -> None:
         """Answer ``records.create``, of one record or of a list, ``update`` and ``delete``.
@@ -127,7 +137,12 @@ class RecordCalls:
             await self._create_many(call, params, body, records_of(document))
             return
         record = _record_of(document)
-        self._allow(self._executor.accesses(operation, params, record))
+        accesses = self._executor.accesses(operation, params, record)
+        async with by_deadline(call):
+            granted = await self._gate.allow(
+                accesses, call.deadline, executes=not params.replay_only
+            )
+        granted.check_body(len(body))
 
         async def work(_: Settle) -> Answer:
             status = 200
@@ -158,8 +173,13 @@ class RecordCalls:
             document = _document_of(body)
             several = operation is Operation.CREATE and isinstance(document, list)
             records = records_of(document) if several else (_record_of(document),)
-        ceiling = self._allow(self._executor.accesses_of_dry_run(operation, params, records))
+        accesses = self._executor.accesses_of_dry_run(operation, params, records)
         async with by_deadline(call):
+            granted = await self._gate.allow(
+                accesses, call.deadline, executes=not params.replay_only
+            )
+            granted.check_body(len(body))
+            ceiling = granted.ceiling
             rows = await self._executor.dry_run(
                 operation, params, records, call.deadline, ceiling=ceiling
             )
@@ -170,7 +190,13 @@ class RecordCalls:
     async def _create_many(
         self, call: Call, params: RecordParams, body: bytes, records: Sequence[_Record]
     ) -> None:
-        ceiling = self._allow(self._executor.accesses_of_records(params, records))
+        accesses = self._executor.accesses_of_records(params, records)
+        async with by_deadline(call):
+            granted = await self._gate.allow(
+                accesses, call.deadline, executes=not params.replay_only
+            )
+        granted.check_body(len(body))
+        ceiling = granted.ceiling
 
         async def work(_: Settle) -> Answer:
             rows = await self._executor.create_many(params, records, call.deadline, ceiling=ceiling)
@@ -211,9 +237,11 @@ class RecordCalls:
         if answer is not None:
             await send_answer(call, answer)
 
-    async def _send_rows(self, call: Call, rows: Rows) -> None:
+    async def _send_rows(self, call: Call, rows: Rows, granted: Granted, limit: int | None) -> None:
         head = _told(rows, ROWS_HEADERS)
+        rows = BoundedRows(rows, granted, limit)
         try:
+            rows.check_announced()
             await call.reply.send_rows(
                 head, rows, lambda: Trailers(outcome=Outcome.COMPLETED, hops=call.hops)
             )

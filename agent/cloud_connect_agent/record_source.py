@@ -46,6 +46,11 @@ class Rows(Protocol):
 class RecordSource(Protocol):
     """Carries out typed operations: the record executor."""
 
+    @property
+    def resources(self) -> Sequence[str]:
+        """The names of all tables."""
+        ...
+
     def accesses(
         self,
         operation: Operation,

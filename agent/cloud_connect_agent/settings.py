@@ -21,6 +21,7 @@ __all__ = [
     "AuditSettings",
     "EnvironmentSettings",
     "LogSettings",
+    "PolicySettings",
     "ProcoreSettings",
     "RelaySettings",
     "TunnelSettings",
@@ -267,6 +268,17 @@ class AuditSettings(_Section):
     max_bytes: int = Field(default=1024 * 1024 * 1024, ge=64 * 1024 * 1024)
 
 
+class PolicySettings(_Section):
+    """Whose the policy file is.
+
+    Attributes:
+        owner: ``administrator`` refuses a file that the account which runs the agent could
+            change; services set it.
+    """
+
+    owner: Literal["administrator", "any"] = "any"
+
+
 class AgentSettings(_Section):
     """All settings of the agent.
 
@@ -280,6 +292,7 @@ class AgentSettings(_Section):
     procore: ProcoreSettings = ProcoreSettings()
     tunnel: TunnelSettings = TunnelSettings()
     vault: VaultSettings = VaultSettings()
+    policy: PolicySettings = PolicySettings()
     log: LogSettings = LogSettings()
     audit: AuditSettings = AuditSettings()
 

@@ -43,6 +43,9 @@ class FakePolicy:
     def reload(self) -> None:
         self.reloads += 1
 
+    def told(self) -> dict[str, object]:
+        return self.summary()
+
     def summary(self) -> dict[str, object]:
         return self.content
 

@@ -27,6 +27,7 @@ from cloud_connect_agent.procore.rowstream import FixedRows, RowStream
 from cloud_connect_agent.procore.transport import Timeouts
 from cloud_connect_agent.strong_calls import StrongCalls
 from doubles.fake_procore import SANDBOX, SOURCE, FakeProcore, MemoryVault
+from doubles.gates import gate_of
 from doubles.memory_link import link_pair
 
 PARAMS = {"source": SOURCE.model_dump(mode="json")}
@@ -64,6 +65,10 @@ class Executor:
         self.seed: str | None = None
         self.last_status: object = "created"
         self.upserted: set[str] = set()
+
+    @property
+    def resources(self) -> Sequence[str]:
+        return ["rfis", "vendors"]
 
     def accesses(
         self,
@@ -349,7 +354,7 @@ async def bench(
             Dispatcher.open(
                 executor,
                 client,
-                policy,
+                gate_of(policy),
                 journal,
                 files=files,
                 strong=None if strong is None else strong(journal),

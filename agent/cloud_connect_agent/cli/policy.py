@@ -1,33 +1,28 @@
 """``cloud-connect policy``: what this PC allows, and which rule decides."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
-from cloud_connect.calls import Environment
 from cloud_connect.command_line import ExitStatus
 from cloud_connect.terminal import fields, print_json, table
-from cloud_connect_agent.cli.environments import environment_option
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
+from cloud_connect_agent.cli.policy_approvals import approve, deny, pending
+from cloud_connect_agent.cli.policy_loading import (
+    current_policy,
+    document_of,
+    rules_of,
+    warnings_of,
+)
+from cloud_connect_agent.cli.policy_question import Asked, call_options, question_of
+from cloud_connect_agent.cli.policy_reasons import explain, simulate
 from cloud_connect_agent.cli.terminal import mark, note
 
 if TYPE_CHECKING:
     from cloud_connect_agent.policy import PolicyDocument, Rule
+    from cloud_connect_agent.policy.rules import Limits
 
 __all__ = ["policy"]
-
-_OPERATIONS: Final = {
-    "test": "test",
-    "tree": "read",
-    "query": "read",
-    "read": "read",
-    "list": "read",
-    "get": "read",
-    "create": "create",
-    "update": "update",
-    "delete": "delete",
-    "passthrough": "passthrough_read",
-}
 
 
 @click.group()
@@ -36,22 +31,26 @@ def policy() -> None:
     """Look at what this PC allows; the file policy.toml is yours to edit."""
 
 
+for _command in (explain, simulate, pending, approve, deny):
+    policy.add_command(_command)
+
+
 @policy.command()
 @shared_options
 @pass_invocation
 def show(invocation: Invocation) -> int:
     """Show the rules in the order in which they are tried."""
-    from cloud_connect_agent.policy import PolicyDocument
-    from cloud_connect_agent.policy_file import PolicyFile
-
     invocation.configure_logs()
     file = invocation.paths.policy_file
-    current = PolicyFile(file).current()
+    current = current_policy(invocation)
     summary = current.summary()
-    document = current if isinstance(current, PolicyDocument) else None
-    warnings = _warnings(document)
+    document = document_of(current)
+    warnings = warnings_of(invocation, document)
     if invocation.json:
-        rules = [rule.model_dump(mode="json", exclude_none=True) for rule in _rules(document)]
+        rules = [
+            rule.model_dump(mode="json", exclude_none=True, by_alias=True)
+            for rule in rules_of(document)
+        ]
         print_json({"file": str(file), **summary, "rule_list": rules, "warnings": warnings})
     else:
         fields(
@@ -59,15 +58,15 @@ def show(invocation: Invocation) -> int:
                 ("File", str(file)),
                 ("Class", str(summary["class"])),
                 ("Mode", str(summary["mode"])),
+                ("Hours", str(document.hours) if document and document.hours else ""),
                 ("Pass-through", str(summary["pass_through"])),
                 ("Records per call", _most(summary["max_records_per_call"])),
+                ("For all rules", "; ".join(_limits(document)) if document else ""),
                 ("Problem", str(summary["problem"] or "")),
             )
         )
         if document is not None:
-            click.echo()
-            rows = [(rule.id, rule.effect.value, _extent(rule)) for rule in document.rules]
-            table(("RULE", "EFFECT", "COVERS"), [*rows, ("default", "deny", "everything else")])
+            _show_rules(document)
         for warning in warnings:
             note(f"{mark('WARN')} {warning}")
     broken = summary["problem"] and file.exists()
@@ -83,101 +82,45 @@ def show(invocation: Invocation) -> int:
         "--path rest/v1.0/projects"
     )
 )
-@click.option("--operation", type=click.Choice(list(_OPERATIONS)), required=True)
-@click.option("--resource", metavar="NAME", help="Such as rfis.")
-@environment_option(required=False, default="live")
-@click.option("--company", type=click.IntRange(1), metavar="ID")
-@click.option("--project", type=click.IntRange(1), metavar="ID")
-@click.option("--path", metavar="PATH", help="Of a pass-through call, from rest/ on.")
-@click.option("--method", default="GET", show_default=True, help="Of a pass-through call.")
+@call_options
 @click.option("--records", type=click.IntRange(1), help="How many records the call would change.")
 @shared_options
 @pass_invocation
-def check(
-    invocation: Invocation,
-    *,
-    operation: str,
-    resource: str | None,
-    environment: Environment,
-    company: int | None,
-    project: int | None,
-    path: str | None,
-    method: str,
-    records: int | None,
-) -> int:
+def check(invocation: Invocation, *, records: int | None, asked: Asked) -> int:
     """Ask whether a call would be allowed, and by which rule."""
-    from cloud_connect_agent.policy import Access, PolicyDocument, Verb
-    from cloud_connect_agent.policy_file import PolicyFile
-
     invocation.configure_logs()
-    current = PolicyFile(invocation.paths.policy_file).current()
-    if (
-        company is None
-        and isinstance(current, PolicyDocument)
-        and any(rule.companies for rule in current.rules)
-    ):
-        raise click.UsageError("The policy tells companies apart; name one with --company.")
-    if resource is not None and (problem := _unknown(resource)):
-        raise click.UsageError(problem)
-    verb = Verb(_OPERATIONS[operation])
-    if verb is Verb.PASSTHROUGH_READ and method.upper() not in {"GET", "HEAD"}:
-        verb = Verb.PASSTHROUGH_WRITE
-    access = Access(
-        verb=verb,
-        environment=environment,
-        company_id=company or 0,
-        project_id=project,
-        resource=None if verb.raw else resource,
-        path=path if verb.raw else None,
-    )
-    decision = current.decide(access)
+    question = question_of(invocation, asked)
+    decision = question.policy.decide(question.access)
     ceiling = decision.ceiling
     over = ceiling.refusal(records or 1) if ceiling is not None else None
     allowed, reason = decision.allowed and over is None, decision.reason
     if ceiling is not None and over is not None:
         reason = f"{over} (rule {ceiling.rule})"
-    warnings = _warnings(current if isinstance(current, PolicyDocument) else None)
+    warnings = warnings_of(invocation, document_of(question.policy))
     if invocation.json:
         most = ceiling.records if ceiling is not None else None
         told = {"allowed": allowed, "rule": decision.rule, "reason": reason}
-        print_json({**told, "max_records_per_call": most, "warnings": warnings})
+        waits = {"approval": "first-use"} if decision.approval else {}
+        print_json({**told, "max_records_per_call": most, "warnings": warnings, **waits})
     else:
         click.echo(f"{mark('PASS' if allowed else 'FAIL')} {reason}")
         if allowed and ceiling is not None:
             click.echo(f"One call may change at most {ceiling.records} records.")
+        if allowed and decision.approval:
+            click.echo("Its first use waits for your approval: `cloud-connect policy pending`.")
         for warning in warnings:
             note(f"{mark('WARN')} {warning}")
     return ExitStatus.DONE if allowed else ExitStatus.REFUSED_BY_POLICY
 
 
+def _show_rules(document: "PolicyDocument") -> None:
+    click.echo()
+    rows = [(rule.id, rule.effect.value, _extent(rule)) for rule in document.rules]
+    table(("RULE", "EFFECT", "COVERS"), [*rows, ("default", "deny", "everything else")])
+
+
 def _most(records: object) -> str:
     return "not limited" if records is None else f"at most {records}"
-
-
-def _rules(document: "PolicyDocument | None") -> "tuple[Rule, ...]":
-    return document.rules if document is not None else ()
-
-
-def _unknown(name: str) -> str | None:
-    """Return what is wrong with the name of a resource; ``None`` if there is such a table."""
-    from cloud_connect.errors import InvalidRequestError
-    from cloud_connect_agent.procore.catalog import load_catalog
-
-    try:
-        load_catalog().resource(name)
-    except InvalidRequestError as error:
-        return error.message
-    return None
-
-
-def _warnings(document: "PolicyDocument | None") -> list[str]:
-    """Return what rules name that does not exist: it is allowed, and covers nothing."""
-    return [
-        f"Rule {rule.id} covers nothing by “{name[:64]}”. {problem}"
-        for rule in _rules(document)
-        for name in sorted(rule.resources or ())
-        if (problem := _unknown(name))
-    ]
 
 
 def _extent(rule: "Rule") -> str:
@@ -192,6 +135,24 @@ def _extent(rule: "Rule") -> str:
     ):
         if values:
             parts.append(f"{name} {', '.join(sorted(map(str, values)))}")
+    if rule.hours is not None:
+        parts.append(str(rule.hours))
     if rule.max_records_per_call is not None:
         parts.append(f"at most {rule.max_records_per_call} records per call")
-    return "; ".join(parts)
+    return "; ".join([*parts, *_limits(rule)])
+
+
+def _limits(holder: "Limits") -> list[str]:
+    """Return in words what is limited, besides records."""
+    parts = []
+    if holder.max_rows_per_call is not None:
+        parts.append(f"at most {holder.max_rows_per_call} rows per call")
+    if holder.max_body_bytes is not None:
+        parts.append(f"at most {holder.max_body_bytes} bytes per request")
+    if holder.max_calls_per_minute is not None:
+        parts.append(f"at most {holder.max_calls_per_minute} calls a minute")
+    if holder.unwritable_fields:
+        parts.append(f"never writes {', '.join(sorted(holder.unwritable_fields))}")
+    if holder.approval == "first-use":
+        parts.append("first uses wait for approval")
+    return parts

@@ -7,6 +7,7 @@ from typing import Final
 from cloud_connect.calls import Operation, RecordParams, Source
 from cloud_connect.query import Action, Query
 from cloud_connect_agent.policy import Access, Verb
+from cloud_connect_agent.policy.fields import leaf_names
 from cloud_connect_agent.procore.catalog import Catalog, Resource
 from cloud_connect_agent.procore.changing import selection_for_change
 from cloud_connect_agent.procore.drafts import insert_target, write_target
@@ -48,14 +49,15 @@ def accesses_of_params(
     if operation is Operation.LIST:
         return _reads(selection_of_params(resource, params), source)
     if resource.project_field == "id" and params.record_id is not None:
-        return [_access(verb, resource, source, params.record_id)]
+        return [_access(verb, resource, source, params.record_id, leaf_names(record))]
     if operation is Operation.GET:
         return _reads(Selection(resource=resource, scope=params.scope), source)
     if record is not None:
         target = write_target(resource, source, params.scope, record)
         if operation is Operation.CREATE:
             return _creations(resource, source, [target], [record])
-        return [_access(verb, resource, source, target.get("project_id"))]
+        names = leaf_names(record)
+        return [_access(verb, resource, source, target.get("project_id"), names)]
     given = ids_of(resource, params.scope, source)
     project = given.get("project_id")
     if project is None and "project_id" in resource.scope_fields and source.project_id:
@@ -81,8 +83,11 @@ def accesses_of_query(catalog: Catalog, source: Source, query: Query) -> list[Ac
     catalog.endpoint(resource, Operation.UPDATE if verb is Verb.UPDATE else Operation.DELETE)
     selection = selection_for_change(resource, query, source)
     projects = _projects(selection, source)
+    names = leaf_names(query.mappings)
     return [
-        _access(one, resource, source, project) for one in (Verb.READ, verb) for project in projects
+        _access(one, resource, source, project, names)
+        for one in (Verb.READ, verb)
+        for project in projects
     ]
 
 
@@ -119,7 +124,10 @@ def _creations(
     if synced and any(record.get("origin_id") for record in records):
         verbs.append(Verb.UPDATE)
     projects = dict.fromkeys(target.get("project_id") for target in targets)
-    return [_access(verb, resource, source, project) for verb in verbs for project in projects]
+    names = frozenset[str]().union(*(leaf_names(record) for record in records))
+    return [
+        _access(verb, resource, source, project, names) for verb in verbs for project in projects
+    ]
 
 
 def _reads(selection: Selection, source: Source) -> list[Access]:
@@ -141,11 +149,18 @@ def _projects(selection: Selection, source: Source) -> Iterable[str | None]:
     return list(dict.fromkeys(target["project_id"] for target in targets)) or [None]
 
 
-def _access(verb: Verb, resource: Resource, source: Source, project: str | None) -> Access:
+def _access(
+    verb: Verb,
+    resource: Resource,
+    source: Source,
+    project: str | None,
+    fields: frozenset[str] = frozenset(),
+) -> Access:
     return Access(
         verb=verb,
         environment=source.environment,
         company_id=source.company_id,
         project_id=None if project is None else int(project),
         resource=resource.name,
+        fields=fields if verb.writes else frozenset(),
     )

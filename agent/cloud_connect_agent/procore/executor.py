@@ -86,6 +86,11 @@ class RecordExecutor:
         self._changing: Final = Changing(catalog, self._answering)
         self._rehearsing: Final = Rehearsing(catalog, self._answering, self.metadata)
 
+    @property
+    def resources(self) -> Sequence[str]:
+        """The names of all tables."""
+        return [resource.name for resource in self._catalog]
+
     def accesses(
         self,
         operation: Operation,

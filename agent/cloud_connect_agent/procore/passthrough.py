@@ -1,23 +1,17 @@
 """Raw calls: Procore's own requests and answers, checked, but neither parsed nor kept."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-import orjson
-
-from cloud_connect.calls import PassthroughParams
+from cloud_connect.calls import MAX_ID, PassthroughParams
 from cloud_connect.errors import InvalidRequestError, Outcome, PolicyDeniedError
 from cloud_connect_agent.policy import Access, Verb
+from cloud_connect_agent.policy.gate import Granted
 from cloud_connect_agent.procore.failures import is_throttled
 from cloud_connect_agent.procore.messages import READ_METHODS, clean_header
-from cloud_connect_agent.procore.target import (
-    Target,
-    check_company,
-    parse_target,
-    read_scope,
-    split_pairs,
-)
+from cloud_connect_agent.procore.raw_content import is_parsed, read_content
+from cloud_connect_agent.procore.target import Target, check_company, parse_target
 
 __all__ = [
     "BodyStart",
@@ -27,9 +21,12 @@ __all__ = [
     "outcome_of",
     "prepare",
     "read_start",
+    "start_bytes",
 ]
 
+_MAX_DIGITS: Final = 19  # of an id
 _START_BYTES: Final = 64 * 1024  # of a body: sent as one piece, and looked into, up to this
+_LONG_START_BYTES: Final = 1024 * 1024
 
 _REQUEST_HEADERS: Final = frozenset(
     {
@@ -102,6 +99,9 @@ class BodyStart:
     length: int | None = None
 
 
+_UNLIMITED: Final = Granted()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawCall:
     """A raw call that may go to Procore once the policy has agreed.
@@ -109,13 +109,17 @@ class RawCall:
     Attributes:
         headers: Those that go along.
         access: For the policy.
+        accesses: That, and the same in each project that is named deeper in the body.
+        granted: What the policy let through.
     """
 
     method: str
     target: Target
     headers: tuple[tuple[str, str], ...]
     access: Access
+    accesses: tuple[Access, ...]
     start: BodyStart
+    granted: Granted = _UNLIMITED
 
     @property
     def writes(self) -> bool:
@@ -132,11 +136,28 @@ class RawCall:
         """
         if self.start.complete:
             return self.start.data or None
-        return _flow(self.start, exchange, progress)
+        return _flow(self.start, exchange, progress, self.granted)
 
 
-async def read_start(exchange: Receiving, headers: Iterable[tuple[str, str]]) -> BodyStart:
+def start_bytes(target: str, headers: Iterable[tuple[str, str]]) -> int:
+    """How much of a body is looked into: more, if it may say whose it is and the path does not.
+
+    Raises:
+        InvalidRequestError: If the target is not a plain path.
+    """
+    parsed = parse_target(target)
+    telling = any(is_parsed(value) for name, value in headers if name.lower() == "content-type")
+    placed = parsed.in_project or parsed.in_company
+    return _LONG_START_BYTES if telling and not placed else _START_BYTES
+
+
+async def read_start(
+    exchange: Receiving, headers: Iterable[tuple[str, str]], most: int = _START_BYTES
+) -> BodyStart:
     """Read a body's first bytes.
+
+    Args:
+        most: How many at least, if there are so many.
 
     Raises:
         InvalidRequestError: If it is complete and not as long as its header says.
@@ -149,7 +170,7 @@ async def read_start(exchange: Receiving, headers: Iterable[tuple[str, str]]) ->
     else:
         data = b""
     parts, size = [data], len(data)
-    while size < _START_BYTES:
+    while size < most:
         chunk = await exchange.receive()
         if not chunk:
             if length is not None and length != size:
@@ -167,12 +188,12 @@ def prepare(
 
     Raises:
         InvalidRequestError: If its target is not a plain path.
-        PolicyDeniedError: If it names another company, or two projects.
+        PolicyDeniedError: If it names another company, or two projects where one is meant.
     """
     source, target = params.source, parse_target(params.target)
-    companies, projects = set(target.companies), set(target.projects)
+    companies = set(target.companies)
     kept: list[tuple[str, str]] = []
-    encoding, kind = "identity", ""
+    encoding, kinds = "identity", set[str]()
     for name, value in headers:
         lower = name.lower()
         if lower == "procore-company-id":
@@ -181,54 +202,61 @@ def prepare(
             encoding = clean_header(value)
         elif lower in _REQUEST_HEADERS:
             kept.append((lower, clean_header(value)))
-            kind = value.lower() if lower == "content-type" else kind
+            kinds |= {value} if lower == "content-type" else set()
     kept.append(("accept-encoding", encoding))
     writes = params.method not in READ_METHODS
-    inspected, named, inside = _inspect(start, kind)
-    companies |= named
-    projects |= inside
+    if len(kinds) > 1:
+        raise InvalidRequestError("The call has two content types.")
+    placed = target.in_project or target.in_company
+    content = read_content(
+        start.data, next(iter(kinds), ""), complete=start.complete, placed=placed or not writes
+    )
+    companies |= content.companies
+    if not start.complete and not kinds:
+        # Without one, Procore may take it for a form, and find another company in it.
+        kept.append(("content-type", "application/octet-stream"))
     if not start.complete and start.length is not None:
         kept.append(("content-length", str(start.length)))
     check_company(frozenset(companies), source.company_id)
+    projects = target.projects | content.projects
     if len(projects) > 1:
         raise PolicyDeniedError("The call names two projects (rule project-binding).")
-    project = next(iter(projects), None)
-    known = project is not None and project.isascii() and project.isdecimal()
+    fields = None if content.fields is None else content.fields | target.fields
+    access = Access(
+        verb=Verb.PASSTHROUGH_WRITE if writes else Verb.PASSTHROUGH_READ,
+        environment=source.environment,
+        company_id=source.company_id,
+        # A body that was not looked into may name a project: then none is known.
+        project_id=_project(next(iter(projects), None))
+        if content.understood or target.in_project
+        else None,
+        path=target.path,
+        fields=fields if writes else frozenset(),
+        certain=content.understood or placed,
+    )
+    inner = content.nested | (target.nested if writes else frozenset())
+    within = sorted(filter(None, (_project(named) for named in inner - projects)))
     return RawCall(
         method=params.method,
         target=target,
         headers=tuple(kept),
-        access=Access(
-            verb=Verb.PASSTHROUGH_WRITE if writes else Verb.PASSTHROUGH_READ,
-            environment=source.environment,
-            company_id=source.company_id,
-            # A body that was not looked into may name a project: then none is known.
-            project_id=int(project)
-            if project and known and (inspected or target.in_project)
-            else None,
-            path=target.path,
-        ),
+        access=access,
+        accesses=(access, *(replace(access, project_id=project) for project in within)),
         start=start,
     )
 
 
-def _inspect(start: BodyStart, kind: str) -> tuple[bool, set[str], set[str]]:
-    """Return whether a body was understood, and the companies and projects it names."""
-    if not start.data:
-        return start.complete, set(), set()
-    if start.complete and "json" in kind:
-        try:
-            return True, *read_scope(orjson.loads(start.data))
-        except orjson.JSONDecodeError:
-            return False, set(), set()  # Procore's to judge
-    if start.complete and "urlencoded" in kind:
-        pairs = split_pairs(start.data.decode("latin-1"))
-        return (
-            True,
-            {value for name, value in pairs if name == "company_id"},
-            {value for name, value in pairs if name == "project_id"},
-        )
-    return False, set(), set()
+def _project(named: str | None) -> int | None:
+    """Return a project's id; ``None`` if it is no number.
+
+    Raises:
+        PolicyDeniedError: If no project can have it.
+    """
+    if named is None or not (named.isascii() and named.isdecimal()):
+        return None
+    if len(named) > _MAX_DIGITS or not 0 < int(named) <= MAX_ID:
+        raise PolicyDeniedError("The call names a project that cannot be (rule project-binding).")
+    return int(named)
 
 
 def answer_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
@@ -271,7 +299,7 @@ def length_of(headers: Iterable[tuple[str, str]]) -> int | None:
 
 
 async def _flow(
-    start: BodyStart, exchange: Receiving, progress: Callable[[], None]
+    start: BodyStart, exchange: Receiving, progress: Callable[[], None], granted: Granted
 ) -> AsyncIterator[bytes]:
     sent = len(start.data)
     yield start.data
@@ -280,6 +308,7 @@ async def _flow(
         sent += len(chunk)
         if start.length is not None and sent > start.length:
             break
+        granted.check_body(sent)
         yield chunk
     if start.length is not None and sent != start.length:
         raise InvalidRequestError(

@@ -8,7 +8,7 @@ from urllib.parse import unquote_plus, unquote_to_bytes
 
 from cloud_connect.errors import InvalidRequestError, PolicyDeniedError
 
-__all__ = ["Target", "check_company", "parse_target", "read_scope", "split_pairs"]
+__all__ = ["Pairs", "Target", "check_company", "dotted", "named", "parse_target", "split_pairs"]
 
 _PREFIX: Final = re.compile(r"rest/v[0-9]{1,3}(\.[0-9]{1,3})?/")
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
@@ -23,6 +23,9 @@ _MAX_BYTES: Final = 8192
 _SEPARATORS: Final = re.compile(r"[&;]")  # old Rack versions split on both
 
 
+Pairs = list[tuple[str, str]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """A target that passed.
@@ -32,14 +35,20 @@ class Target:
         path: For the policy, from ``rest/`` on, nothing encoded in it.
         companies: Ids that path and query name, as written.
         projects: Likewise.
+        nested: Projects that the query names within something else.
         in_project: Whether it is the path that names a project.
+        in_company: Whether it is the path that names the company.
+        fields: What the query would set, since Procore reads it along with the body.
     """
 
     raw: str
     path: str
     companies: frozenset[str]
     projects: frozenset[str]
+    nested: frozenset[str]
     in_project: bool
+    in_company: bool
+    fields: frozenset[str]
 
 
 def parse_target(text: str) -> Target:
@@ -63,20 +72,18 @@ def parse_target(text: str) -> Target:
     ordinary = _ORDINARY.fullmatch(path) is not None
     plain = segments if ordinary else [_plain_segment(segment) for segment in segments]
     companies, projects = _ids_of_path(plain)
-    in_project = bool(projects)
-    for name, value in split_pairs(query):
-        if name == "_method":
-            raise InvalidRequestError("The query parameter _method is not passed on.")
-        if name == "company_id":
-            companies.add(value)
-        elif name == "project_id":
-            projects.add(value)
+    in_project, in_company = bool(projects), bool(companies)
+    pairs = split_pairs(query)
+    nested = _ids_of_query(pairs, companies, projects)
     return Target(
         raw=f"/{text}",
         path="/".join(plain),
         companies=frozenset(companies),
         projects=frozenset(projects),
+        nested=nested,
         in_project=in_project,
+        in_company=in_company,
+        fields=frozenset(dotted(name) for name, _ in pairs if name),
     )
 
 
@@ -93,15 +100,30 @@ def check_company(named: frozenset[str], company_id: int) -> None:
         )
 
 
-def read_scope(document: object) -> tuple[set[str], set[str]]:
-    """Return the company ids and project ids that a JSON body names at its top."""
-    if not isinstance(document, dict):
-        return set(), set()
-    return _texts(document.get("company_id")), _texts(document.get("project_id"))
+def _ids_of_query(pairs: Pairs, companies: set[str], projects: set[str]) -> frozenset[str]:
+    """Add what a query names to *companies* and *projects*; return the projects deeper in it."""
+    nested: set[str] = set()
+    for name, value in pairs:
+        above, _, last = dotted(name).rpartition(".")
+        if name == "_method":
+            raise InvalidRequestError("The query parameter _method is not passed on.")
+        if named(name) == "company_id" or (above and last == "company_id"):
+            companies.add(value)
+        elif named(name) == "project_id":
+            projects.add(value)
+        elif above and last == "project_id":
+            nested.add(value)
+    return frozenset(nested)
 
 
-def _texts(value: object) -> set[str]:
-    return set() if value is None else {str(value)}
+def named(name: str) -> str:
+    """The parameter that *name* sets, or a part of it: ``company_id[0]`` sets ``company_id``."""
+    return name.partition("[")[0]
+
+
+def dotted(name: str) -> str:
+    """The name of a form's field with dots: ``rfi[question][body]`` is ``rfi.question.body``."""
+    return ".".join(part for part in name.replace("]", "").split("[") if part)
 
 
 def _plain_segment(segment: str) -> str:
@@ -131,7 +153,7 @@ def _ids_of_path(segments: list[str]) -> tuple[set[str], set[str]]:
     return companies, projects
 
 
-def split_pairs(query: str) -> list[tuple[str, str]]:
+def split_pairs(query: str) -> Pairs:
     """Return the names, in lower case without ``[]``, and values of a query or form."""
     if "%" not in query and "+" not in query:
         items = (item.partition("=") for item in _SEPARATORS.split(query))

@@ -30,6 +30,8 @@ def make(
 
 
 JSON = (("Content-Type", "application/json"),)
+TEXT = (("Content-Type", "text/plain"),)
+PARTS = (("Content-Type", "multipart/form-data; boundary=b"),)
 FORM = (("Content-Type", "application/x-www-form-urlencoded"),)
 
 
@@ -71,7 +73,6 @@ def test_another_company_or_two_projects_are_refused(
         ("rest/v1.0/companies/sync", (), b""),
         ("rest/v1.0/rfis?company_id=8089", (("procore-company-id", " 8089 "),), b""),
         ("rest/v1.0/rfis", JSON, b'{"company_id":8089}'),
-        ("rest/v1.0/rfis", JSON, b"{broken"),
         ("rest/v1.0/rfis", JSON, b"[1]"),
     ],
 )
@@ -91,9 +92,9 @@ def test_the_own_company_goes_through(
         ("rest/v1.0/rfis?project_id=12", JSON, b"{}", True, 12),
         ("rest/v1.0/rfis", JSON, b'{"project_id":12}', True, 12),
         ("rest/v1.0/rfis", FORM, b"project_id=12", True, 12),
-        ("rest/v1.0/rfis?project_id=12", (), b"--multipart", True, None),
-        ("rest/v1.0/rfis?project_id=12", JSON, b"{", True, None),
-        ("rest/v1.0/rfis?project_id=12", JSON, b"{}", False, None),
+        ("rest/v1.0/rfis?project_id=12", PARTS, b"--multipart", True, None),
+        ("rest/v1.0/rfis?project_id=12", TEXT, b"{", True, None),
+        ("rest/v1.0/rfis?project_id=12", TEXT, b"{}", False, None),
         ("rest/v1.0/rfis?project_id=abc", (), b"", True, None),
         ("rest/v1.0/rfis", (), b"", True, None),
     ],
