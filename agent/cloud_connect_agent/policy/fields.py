@@ -6,24 +6,34 @@ from typing import Final
 __all__ = ["leaf_names", "protected"]
 
 _MAX_DEPTH: Final = 64  # as deep as JSON may go
+_MAX_CHARACTERS: Final = 256 * 1024  # of all names: a small body can nest them to gigabytes
 
 
-def leaf_names(record: object) -> frozenset[str]:
-    """The fields that *record* sets, with dots; places within lists are left out."""
+def leaf_names(record: object) -> frozenset[str] | None:
+    """The fields that *record* sets, with dots; places within lists are left out.
+
+    Returns:
+        ``None`` if they are too many or too deep to be told.
+    """
     found: set[str] = set()
-    _collect(record, "", found, _MAX_DEPTH)
+    left = _MAX_CHARACTERS
+    stack: list[tuple[object, str, int]] = [(record, "", _MAX_DEPTH)]
+    while stack:
+        value, name, depth = stack.pop()
+        if isinstance(value, Mapping) and value:
+            left -= len(value) * (len(name) + 1) + sum(map(len, value))
+            if depth == 0 or left < 0:
+                return None
+            head = f"{name}." if name else ""
+            stack += [(part, f"{head}{key}", depth - 1) for key, part in value.items()]
+        elif isinstance(value, list | tuple) and any(isinstance(one, Mapping) for one in value):
+            left -= len(value)
+            if depth == 0 or left < 0:
+                return None
+            stack += [(part, name, depth - 1) for part in value]
+        elif name:
+            found.add(name)
     return frozenset(found)
-
-
-def _collect(value: object, name: str, found: set[str], depth: int) -> None:
-    if isinstance(value, Mapping) and value and depth:
-        for key, part in value.items():
-            _collect(part, f"{name}.{key}" if name else str(key), found, depth - 1)
-    elif isinstance(value, list | tuple) and any(isinstance(part, Mapping) for part in value):
-        for part in value:
-            _collect(part, name, found, depth - 1)
-    elif name:
-        found.add(name)
 
 
 def protected(written: Iterable[str], names: Iterable[str], *, anywhere: bool) -> str | None:
@@ -34,13 +44,15 @@ def protected(written: Iterable[str], names: Iterable[str], *, anywhere: bool) -
     Args:
         anywhere: The names may begin at any depth, as in a raw body with its envelope.
     """
-    wanted = {name: tuple(name.split(".")) for name in names}
+    by_first: dict[str, list[tuple[str, list[str]]]] = {}
+    for name in names:
+        parts = name.split(".")
+        by_first.setdefault(parts[0], []).append((name, parts))
     for path in sorted(written):
-        parts = tuple(path.split("."))
-        for name, searched in wanted.items():
-            for start in range(len(parts) if anywhere else 1):
-                seen = parts[start:]
-                shorter = min(len(seen), len(searched))
-                if seen[:shorter] == searched[:shorter]:
+        seen = path.split(".")
+        for start, part in enumerate(seen if anywhere else seen[:1]):
+            for name, searched in by_first.get(part, ()):
+                there = seen[start : start + len(searched)]
+                if there == searched[: len(there)]:
                     return name
     return None

@@ -314,9 +314,10 @@ _ANY: Final = "*"  # stands for one segment
 
 def _path_matches(patterns: tuple[str, ...], path: str) -> bool:
     """Whether *path* lies at or below a pattern: whole segments, never a part of one."""
-    segments = path.strip("/").split("/")
+    path = path.strip("/")
     for pattern in patterns:
         wanted = pattern.strip("/").split("/")
+        segments = path.split("/", len(wanted))  # a long path costs no more than its beginning
         if len(segments) >= len(wanted) and all(
             want in {_ANY, segment} for want, segment in zip(wanted, segments, strict=False)
         ):

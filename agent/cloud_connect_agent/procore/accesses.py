@@ -124,10 +124,20 @@ def _creations(
     if synced and any(record.get("origin_id") for record in records):
         verbs.append(Verb.UPDATE)
     projects = dict.fromkeys(target.get("project_id") for target in targets)
-    names = frozenset[str]().union(*(leaf_names(record) for record in records))
+    names = _written(records)
     return [
         _access(verb, resource, source, project, names) for verb in verbs for project in projects
     ]
+
+
+def _written(records: Sequence[Mapping[str, object]]) -> frozenset[str] | None:
+    found: set[str] = set()
+    for record in records:
+        names = leaf_names(record)
+        if names is None:
+            return None
+        found |= names
+    return frozenset(found)
 
 
 def _reads(selection: Selection, source: Source) -> list[Access]:
@@ -154,7 +164,7 @@ def _access(
     resource: Resource,
     source: Source,
     project: str | None,
-    fields: frozenset[str] = frozenset(),
+    fields: frozenset[str] | None = frozenset(),
 ) -> Access:
     return Access(
         verb=verb,

@@ -247,14 +247,15 @@ def prepare(
 
 
 def _project(named: str | None) -> int | None:
-    """Return a project's id; ``None`` if it is no number.
+    """Return a project's id.
 
     Raises:
         PolicyDeniedError: If no project can have it.
     """
-    if named is None or not (named.isascii() and named.isdecimal()):
+    if named is None:
         return None
-    if len(named) > _MAX_DIGITS or not 0 < int(named) <= MAX_ID:
+    plain = named.isascii() and named.isdecimal() and len(named) <= _MAX_DIGITS
+    if not plain or not 0 < int(named) <= MAX_ID:
         raise PolicyDeniedError("The call names a project that cannot be (rule project-binding).")
     return int(named)
 

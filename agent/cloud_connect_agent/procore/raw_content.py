@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,6 +16,7 @@ _MAX_DEPTH: Final = 64  # as everywhere
 _FORM: Final = "application/x-www-form-urlencoded"
 _SCOPE: Final = ("company_id", "project_id")
 _BOUNDARY: Final = re.compile(rb"--([0-9A-Za-z'()+_,./:=? -]{1,70})(?:\r\n|--)")
+_MAX_PARTS: Final = 4096
 _MAX_PART_HEAD: Final = 4096  # bytes
 # What every client writes; anything else could mean another name to Procore than to us.
 _DISPOSITION: Final = re.compile(
@@ -84,24 +85,22 @@ def _media(kind: str) -> str:
     return kind.lower().partition(";")[0].strip()
 
 
-class _Members(dict[str, object]):
-    """A JSON object that has no name twice: parsers differ in which of them counts."""
-
-    def __init__(self, pairs: Iterable[tuple[str, object]]) -> None:
-        listed = list(pairs)
-        super().__init__(listed)
-        if len(self) < len(listed):
-            raise InvalidRequestError("The body has a JSON object with the same name twice.")
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Make a JSON object that has no name twice: parsers differ in which of them counts."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise InvalidRequestError("The body has a JSON object with the same name twice.")
+    return made
 
 
 def _of_json(data: bytes) -> RawContent:
     try:
-        document = json.loads(data.decode(), object_pairs_hook=_Members)
+        document = json.loads(data.decode(), object_pairs_hook=_object)
     except (ValueError, RecursionError) as exc:
         # A parser that is more lenient than ours might find a company in it.
         raise InvalidRequestError("The body is not valid JSON.") from exc
     found: dict[str, set[str]] = {name: set() for name in _SCOPE}
-    for name, value in _members(document, _MAX_DEPTH):
+    for name, value in _members(document):
         if name in found and value is not None:
             found[name].add(str(value))
     first = document.get("project_id") if isinstance(document, dict) else None
@@ -115,16 +114,20 @@ def _of_json(data: bytes) -> RawContent:
     )
 
 
-def _members(value: object, depth: int) -> Iterator[tuple[str, object]]:
-    if depth == 0:
-        raise InvalidRequestError(f"The body is nested deeper than {_MAX_DEPTH} levels.")
-    if isinstance(value, dict):
-        yield from value.items()
-        for part in value.values():
-            yield from _members(part, depth - 1)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _members(part, depth - 1)
+def _members(document: object) -> Iterator[tuple[str, object]]:
+    level: list[object] = [document]
+    for _ in range(_MAX_DEPTH):
+        below: list[object] = []
+        for value in level:
+            if isinstance(value, dict):
+                yield from value.items()
+                below += value.values()
+            elif isinstance(value, list):
+                below += value
+        level = [value for value in below if isinstance(value, dict | list)]
+        if not level:
+            return
+    raise InvalidRequestError(f"The body is nested deeper than {_MAX_DEPTH} levels.")
 
 
 def _of_pairs(pairs: Pairs) -> RawContent:
@@ -151,7 +154,10 @@ def _of_form(data: bytes, *, complete: bool) -> RawContent:
     if opening is None:
         return RawContent()
     pairs, understood = [], complete
-    for part in data.split(b"\r\n--" + opening[1]):
+    parts = data.split(b"\r\n--" + opening[1], _MAX_PARTS + 1)
+    if len(parts) > _MAX_PARTS:
+        raise InvalidRequestError(f"The form has more than {_MAX_PARTS} parts.")
+    for part in parts:
         head, separator, content = part.partition(b"\r\n\r\n")
         if not separator or len(head) > _MAX_PART_HEAD:
             understood = understood and part.strip() in {b"--", b""}

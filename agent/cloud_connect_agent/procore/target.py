@@ -19,7 +19,9 @@ _ORDINARY: Final = re.compile(
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # Characters that some server between here and Procore's code may read as structure.
 _STRUCTURE: Final = frozenset(b"/\\.;@#?%:")
+_WORD: Final = re.compile(r"[A-Za-z_]{1,100}")
 _MAX_BYTES: Final = 8192
+_MAX_PAIRS: Final = 4096  # what Rack takes, too
 _SEPARATORS: Final = re.compile(r"[&;]")  # old Rack versions split on both
 
 
@@ -145,22 +147,29 @@ def _ids_of_path(segments: list[str]) -> tuple[set[str], set[str]]:
     companies: set[str] = set()
     projects: set[str] = set()
     for name, following in pairwise(segments):
-        if following[:1].isdecimal():
-            if name.lower() == "companies":
-                companies.add(following)
-            elif name.lower() == "projects":
-                projects.add(following)
+        if _WORD.fullmatch(following):
+            continue  # an action, such as sync
+        if name.lower() == "companies":
+            companies.add(following)
+        elif name.lower() == "projects":
+            projects.add(following)
     return companies, projects
 
 
 def split_pairs(query: str) -> Pairs:
-    """Return the names, in lower case without ``[]``, and values of a query or form."""
-    if "%" not in query and "+" not in query:
-        items = (item.partition("=") for item in _SEPARATORS.split(query))
-        return [(name.strip().lower().removesuffix("[]"), value) for name, _, value in items]
+    """Return the names, in lower case without ``[]``, and values of a query or form.
+
+    Raises:
+        InvalidRequestError: If there are more than a server takes.
+    """
+    items = _SEPARATORS.split(query, _MAX_PAIRS)
+    if len(items) > _MAX_PAIRS:
+        raise InvalidRequestError(f"The query or form has over {_MAX_PAIRS} parameters.")
+    escaped = "%" in query or "+" in query
     pairs = []
-    for item in _SEPARATORS.split(query):
+    for item in items:
         name, _, value = item.partition("=")
-        plain = unquote_plus(name).strip().lower().removesuffix("[]")
-        pairs.append((plain, unquote_plus(value)))
+        if escaped:
+            name, value = unquote_plus(name), unquote_plus(value)
+        pairs.append((name.strip().lower().removesuffix("[]"), value))
     return pairs
