@@ -1,18 +1,17 @@
 """Pure: what a raw call's body says of company, project and fields, as far as it is looked into."""
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from cloud_connect import strict_json
 from cloud_connect.errors import InvalidRequestError, PolicyDeniedError
 from cloud_connect_agent.policy.fields import leaf_names
 from cloud_connect_agent.procore.target import Pairs, dotted, named, split_pairs
 
 __all__ = ["RawContent", "is_parsed", "read_content"]
 
-_MAX_DEPTH: Final = 64  # as everywhere
 _FORM: Final = "application/x-www-form-urlencoded"
 _SCOPE: Final = ("company_id", "project_id")
 _BOUNDARY: Final = re.compile(rb"--([0-9A-Za-z'()+_,./:=? -]{1,70})(?:\r\n|--)")
@@ -85,20 +84,12 @@ def _media(kind: str) -> str:
     return kind.lower().partition(";")[0].strip()
 
 
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Make a JSON object that has no name twice: parsers differ in which of them counts."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        raise InvalidRequestError("The body has a JSON object with the same name twice.")
-    return made
-
-
 def _of_json(data: bytes) -> RawContent:
     try:
-        document = json.loads(data.decode(), object_pairs_hook=_object)
-    except (ValueError, RecursionError) as exc:
+        document = strict_json.parse(data)
+    except strict_json.StrictJsonError as error:
         # A parser that is more lenient than ours might find a company in it.
-        raise InvalidRequestError("The body is not valid JSON.") from exc
+        raise InvalidRequestError(f"The body {error}.") from error
     found: dict[str, set[str]] = {name: set() for name in _SCOPE}
     for name, value in _members(document):
         if name in found and value is not None:
@@ -116,7 +107,7 @@ def _of_json(data: bytes) -> RawContent:
 
 def _members(document: object) -> Iterator[tuple[str, object]]:
     level: list[object] = [document]
-    for _ in range(_MAX_DEPTH):
+    while level:
         below: list[object] = []
         for value in level:
             if isinstance(value, dict):
@@ -125,9 +116,6 @@ def _members(document: object) -> Iterator[tuple[str, object]]:
             elif isinstance(value, list):
                 below += value
         level = [value for value in below if isinstance(value, dict | list)]
-        if not level:
-            return
-    raise InvalidRequestError(f"The body is nested deeper than {_MAX_DEPTH} levels.")
 
 
 def _of_pairs(pairs: Pairs) -> RawContent:

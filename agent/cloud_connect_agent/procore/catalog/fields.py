@@ -13,7 +13,6 @@ __all__ = ["Direction", "FieldSpec", "Table", "expand_fields", "label_of", "lowe
 
 _WORDS: Final = {"id": "ID", "ids": "IDs", "url": "URL", "rfi": "RFI", "uuid": "UUID", "pdf": "PDF"}
 
-_ASIDE: Final = re.compile(r"( \(.*\)|, .*)$")  # ``(v2)``, ``, in short``
 _QUALIFIED: Final = re.compile(r"(.+?)( of .+)")
 _SINGULARS: Final = {"ies": "y", "sses": "ss", "uses": "us", "ss": "ss", "us": "us", "s": ""}
 
@@ -93,6 +92,13 @@ def label_of(name: str) -> str:
     return " ".join([first[:1].upper() + first[1:], *words[1:]])
 
 
+def _without_aside(text: str) -> str:
+    """Cut what stands behind a title, such as ``(v2)`` or ``, in short``."""
+    comma, bracket = text.find(", "), text.find(" (") if text.endswith(")") else -1
+    cuts = [place for place in (comma, bracket) if place >= 0]
+    return text[: min(cuts)] if cuts else text
+
+
 def lowered(text: str) -> str:
     """A title as it stands within a sentence: ``Punch items``, but not ``RFIs``."""
     return text if text[1:2].isupper() else f"{text[:1].lower()}{text[1:]}"
@@ -100,7 +106,7 @@ def lowered(text: str) -> str:
 
 def singular_of(text: str) -> str:
     """One of what a title names, as it stands within a sentence."""
-    plain, several = _ASIDE.sub("", lowered(text)), ""
+    plain, several = _without_aside(lowered(text)), ""
     match = _QUALIFIED.fullmatch(plain)
     if match is not None:
         plain, several = match[1], match[2]
