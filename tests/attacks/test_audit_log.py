@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import shutil
 import sqlite3
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import structlog
 
 from cloud_connect.audit import Checkpoint
 from cloud_connect.signing import SigningKey
@@ -200,6 +202,18 @@ class RelayLog(Tampered):
         document: dict[str, Any] = json.loads(capsys.readouterr().out)["items"][0]
         assert status == (0 if document["ok"] else 1)
         return document
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Undo what a command configures for its process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    logging.captureWarnings(capture=False)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="module", params=[AgentLog, RelayLog])

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from pydantic import ValidationError
 
+from cloud_connect import strict_json
 from cloud_connect.audit import AuditExchange, Checkpoint, supersedes
 from cloud_connect.calls import Operation
 from cloud_connect.errors import CloudConnectError, TunnelClosedError
@@ -64,10 +64,9 @@ class CheckpointExchange:
                         return  # an older relay, which keeps none
                 except TunnelClosedError:
                     raise
-                except (CloudConnectError, TimeoutError, ValidationError, OSError) as exc:
+                except (CloudConnectError, TimeoutError, ValueError, OSError) as exc:
                     log.info("checkpoints_not_exchanged", reason=str(exc))
-                    pause = _RETRY_SECONDS
-                    await asyncio.sleep(pause)
+                    await asyncio.sleep(_RETRY_SECONDS)
                     continue
                 try:
                     async with asyncio.timeout(pause):
@@ -86,7 +85,7 @@ class CheckpointExchange:
         try:
             await self._trail.sign()
             return await self._trade(session)
-        except (CloudConnectError, TimeoutError, ValidationError) as exc:
+        except (CloudConnectError, TimeoutError, ValueError, OSError) as exc:
             log.info("checkpoints_not_exchanged", reason=str(exc))
             return None
 
@@ -133,7 +132,8 @@ class CheckpointExchange:
                 "the one on this PC was begun anew."
             )
             return
-        if any(one.seq == held.seq and one.hash == held.hash for one in [trail.checkpoint] if one):
+        newest = trail.checkpoint
+        if newest is not None and (newest.seq, newest.hash) == (held.seq, held.hash):
             return
         found = await asyncio.to_thread(hash_at, trail.folder, held.seq)
         if found is None or found.hex() != held.hash:
@@ -167,4 +167,4 @@ async def _ask(session: "Session", told: AuditExchange) -> AuditExchange | None:
         return None
     if head.status != 200:
         raise CloudConnectError(f"The relay answered {head.status} to checkpoints.")
-    return AuditExchange.model_validate_json(bytes(answer))
+    return strict_json.read(AuditExchange, bytes(answer))

@@ -109,7 +109,7 @@ class ReportReceiver:
         await exchange.send(answer.encode(), end_stream=True)
 
     async def _trade(self, exchange: Exchange, body: bytes) -> None:
-        told, live = AuditExchange.model_validate_json(body), self.live
+        told, live = strict_json.read(AuditExchange, body), self.live
         if live is None:
             await _refuse(exchange, 503, "The session has not begun; tell it again later.")
             return
