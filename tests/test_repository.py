@@ -59,6 +59,7 @@ def test_every_exported_name_exists(name: str) -> None:
         assert hasattr(module, exported), f"{name}.{exported}"
 
 
+@pytest.mark.catalogue("T100")
 def test_locked_requirements_name_no_address_and_carry_hashes() -> None:
     for path in tracked("*.lock", "requirements*", "*package-lock.json", "*.npmrc"):
         assert not re.search(r"https?://|--(extra-)?index-url", path.read_text()), path
