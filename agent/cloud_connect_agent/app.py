@@ -30,6 +30,8 @@ from cloud_connect_agent.health import Health
 from cloud_connect_agent.hosting.systemd import ServiceManager
 from cloud_connect_agent.identity import AgentKeys, Generation
 from cloud_connect_agent.journal import Journal
+from cloud_connect_agent.key_rotation import KeyAge, KeyRotation
+from cloud_connect_agent.keyring import Keyring
 from cloud_connect_agent.operation import CurrentProcore, Operator
 from cloud_connect_agent.outbox import Outbox
 from cloud_connect_agent.paths import AgentPaths
@@ -87,19 +89,28 @@ async def run_agent(
     async with AsyncExitStack() as stack:
         vault = await stack.enter_async_context(open_vault(paths, settings.vault))
         keys = AgentKeys(vault)
-        key = await keys.load()
+        keyring = await Keyring.load(keys)
         sealing_key = await SealingKeys(vault).load()
         kept = describe_vault(paths)
         if kept is not None and kept["warning"]:
             log.warning("vault_key_in_file", advice=kept["warning"])
         proxies = Proxies.of(settings.proxy)
         address = RelayAddress.of(
-            settings.relay, key=key, tls=client_context(settings.relay.ca_file), proxies=proxies
+            settings.relay,
+            key=keyring.current,
+            tls=client_context(settings.relay.ca_file),
+            proxies=proxies,
+        )
+        rotation = KeyRotation(
+            keyring,
+            address,
+            KeyAge(paths.key_age_file),
+            max_days=settings.relay.rotate_key_days,
         )
         trail = await stack.enter_async_context(
             AuditTrail.open(
                 AuditFolder(paths.audit_dir),
-                signer=key,
+                signer=keyring,
                 digest_key=await keys.audit_digest_key(),
                 retention=Retention(
                     days=settings.audit.retention_days, max_bytes=settings.audit.max_bytes
@@ -108,7 +119,8 @@ async def run_agent(
         )
         journal = await stack.enter_async_context(Journal.open(paths.journal_file))
         await reconcile(trail, journal)
-        trail.event("agent.started", {"version": VERSION, "key_id": key.key_id})
+        trail.event("agent.started", {"version": VERSION, "key_id": keyring.current.key_id})
+        keyring.rotated = lambda key_id: trail.event("agent.key_rotated", {"key_id": key_id})
         checkpoints = CheckpointExchange(trail, relay_key=address.credentials.relay_public_key)
         administered = settings.policy.owner == "administrator"
         policy = PolicyFile(paths.policy_file, administered=administered)
@@ -140,6 +152,7 @@ async def run_agent(
             health=health,
             board=board,
             stop=stop,
+            rotation=rotation,
         )
         control = RecordedControl(operator.answer, trail, checkpoints)
         await stack.enter_async_context(serve_control(paths.control_socket, control.answer))
@@ -174,6 +187,7 @@ async def run_agent(
             probe = group.create_task(probing.keep(), name="procore-probe")
             winding = group.create_task(_wind_down(stop, client, manager), name="wind-down")
             attending = group.create_task(manager.attend(health), name="service-manager")
+            rotating = group.create_task(rotation.keep(), name="key-rotation")
             manager.ready()
             async with _until_drained(group, stop, seconds=settings.tunnel.drain_timeout):
                 dispatching = Dispatcher.open(
@@ -202,6 +216,7 @@ async def run_agent(
                         health=health,
                         reports=board,
                         outbox=Together(Outbox(journal), checkpoints),
+                        keyring=keyring,
                         stop=stop,
                     )
             watch.cancel()
@@ -209,6 +224,7 @@ async def run_agent(
             probe.cancel()
             winding.cancel()
             attending.cancel()
+            rotating.cancel()
             for task in recording:
                 task.cancel()
         trail.event("agent.stopped", {"in_order": not stop.urgent})

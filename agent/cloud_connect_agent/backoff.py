@@ -14,8 +14,9 @@ _REFUSED_FIRST: Final = 300.0  # seconds: nobody corrects a credential within fi
 _REFUSED_CAP: Final = 900.0
 _REVOKED: Final = 900.0
 _REVOKED_JITTER: Final = 60.0
+_UNAPPROVED: Final = (15.0, 30.0)  # somebody may be about to approve it
 _MAX_WINDOW: Final = 900.0  # seconds, whatever a relay names: it is back well before
-_SUPERSEDED: Final = (5.0, 30.0)  # another process has our identity: find out, but not in a race
+_SUPERSEDED: Final = (3.0, 10.0)  # another process has our identity: find out, but not in a race
 
 
 class Backoff:
@@ -81,6 +82,10 @@ class Backoff:
     def after_revocation(self) -> float:
         """The relay says that we are revoked."""
         return _REVOKED + self._uniform(0.0, _REVOKED_JITTER)
+
+    def after_waiting(self) -> float:
+        """An administrator has to let us in first."""
+        return self._uniform(*_UNAPPROVED)
 
     def after_supersession(self) -> float:
         """A newer session of the same identity took over."""

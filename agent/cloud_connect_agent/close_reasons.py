@@ -8,11 +8,20 @@ __all__ = ["FAULTS", "REASONS", "REFUSALS"]
 
 REASONS: Final = {
     CloseCode.UNAUTHORIZED: "The relay does not know this connector or its key: enrol it again.",
-    CloseCode.REVOKED: "The relay's administrator has revoked this connector.",
+    CloseCode.AWAITING_APPROVAL: (
+        "An administrator of the relay has to approve this connector first; nothing has to be"
+        " done here."
+    ),
+    CloseCode.REVOKED: (
+        "The relay's administrator has revoked this connector: to use this PC again, ask for a"
+        " join token and run `cloud-connect enrol --force`; otherwise run `cloud-connect unenrol`."
+    ),
     CloseCode.HANDSHAKE_TIMEOUT: "The handshake with the relay took too long.",
     CloseCode.SUPERSEDED: "Another process connected with this agent's identity and took over.",
     CloseCode.CLONE_SUSPECTED: (
-        "The relay suspects that this agent's identity is in use twice: enrol it again."
+        "The relay suspects that this agent's identity is in use twice. On the PC that was"
+        " copied, ask the relay's administrator to let it recover; on the copy, run"
+        " `cloud-connect reset --new-identity`."
     ),
     CloseCode.INTERCEPTED: (
         "The certificate seen here is not the relay's: a proxy in between reads the traffic."

@@ -6,7 +6,7 @@ import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 from websockets.asyncio.client import ClientConnection
@@ -19,14 +19,17 @@ from cloud_connect.errors import (
     TunnelClosedError,
     TunnelError,
 )
-from cloud_connect.handshake import AgentHandshake
-from cloud_connect.handshake_messages import CertificateCheck, HandshakeError
+from cloud_connect.handshake_messages import HandshakeError
 from cloud_connect.session import Handler, Role, Session
+from cloud_connect.signing import SigningKey
 from cloud_connect_agent.backoff import Backoff
 from cloud_connect_agent.close_reasons import FAULTS, REASONS, REFUSALS
-from cloud_connect_agent.dialling import DialError, allow_frames, certificate_hash, dial
+from cloud_connect_agent.connection_health import ConnectionHealth
+from cloud_connect_agent.dialling import DialError, allow_frames, dial
+from cloud_connect_agent.greeting import greet
 from cloud_connect_agent.health import SKEW_SECONDS
 from cloud_connect_agent.identity import Generation
+from cloud_connect_agent.keyring import Keyring
 from cloud_connect_agent.network import Network
 from cloud_connect_agent.relay_address import RelayAddress
 from cloud_connect_agent.relocation import ask_tunnel_url
@@ -37,7 +40,7 @@ from cloud_connect_agent.stopping import StopSignal
 from cloud_connect_agent.suspension import suspended
 from cloud_connect_agent.watching import NO_NETWORK, LinkWatch
 
-__all__ = ["Connection", "ConnectionHealth", "connect_forever"]
+__all__ = ["Connection", "connect_forever"]
 
 log = structlog.get_logger(__name__)
 
@@ -47,37 +50,8 @@ _MISSED_BEFORE_ASKING: Final = 3  # dials; a relay that restarts is back after o
 # asked to be dialled again soon.
 _LEAVING_PAUSE: Final = 2.0
 _RESTART_WINDOW: Final = 1.0  # seconds; for a relay that drains and names none
-
-
-class ConnectionHealth(Protocol):
-    """Whom the connection tells how it fares."""
-
-    def connecting(self) -> None:
-        """A dial begins."""
-
-    def connected(self, session: Session) -> None:
-        """A round trip through the relay succeeded."""
-
-    def offline(self, reason: str) -> None:
-        """There is no session, for a reason that is a sentence."""
-
-    def revoked(self, reason: str) -> None:
-        """The relay has revoked this connector."""
-
-    def intercepted(self, reason: str) -> None:
-        """The relay refuses because somebody sits in between and reads along."""
-
-    def certificate(self, check: CertificateCheck) -> None:
-        """What the relay says of the certificate that was seen here."""
-
-    def round_trip(self, seconds: float) -> None:
-        """A ping came back."""
-
-    def clock_skew(self, seconds: float) -> None:
-        """This PC's clock is so far ahead of the relay's."""
-
-    def drain(self) -> None:
-        """Running calls are finished, no others taken."""
+_QUIET_SECONDS: Final = 25.0  # at most until a session without calls makes room for the next key
+_QUIET_LOOK: Final = 0.1
 
 
 async def connect_forever(
@@ -89,6 +63,7 @@ async def connect_forever(
     health: ConnectionHealth,
     reports: ReportBoard,
     outbox: SessionWork | None = None,
+    keyring: Keyring | None = None,
     stop: StopSignal,
 ) -> None:
     """Keep a session with the relay until the agent shall stop; returns after draining.
@@ -104,6 +79,7 @@ async def connect_forever(
         health=health,
         reports=reports,
         outbox=outbox,
+        keyring=keyring,
         stop=stop,
     ).run()
 
@@ -121,6 +97,7 @@ class Connection:
         health: ConnectionHealth,
         reports: ReportBoard,
         outbox: SessionWork | None = None,
+        keyring: Keyring | None = None,
         stop: StopSignal,
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
@@ -129,6 +106,7 @@ class Connection:
     ) -> None:
         self._handler: Final = handler
         self._relay: Final = relay
+        self._keyring: Final = keyring or Keyring(relay.credentials.key)
         self._generation: Final = generation
         self._settings: Final = settings
         self._health: Final = health
@@ -205,10 +183,10 @@ class Connection:
                             attempt=self._dials,
                         )
                     )
-                    await self._authenticate(link)
+                    key = await self._authenticate(link)
                 self._missed = 0
                 allow_frames(link)
-                return await self._serve(link, left)
+                return await self._serve(link, key, left)
         except ConfigurationError as exc:
             return exc
         except DialError as exc:
@@ -253,21 +231,13 @@ class Connection:
                 log.warning("tunnel_moved", url=found)
                 self._tunnel_url = found
 
-    async def _authenticate(self, link: ClientConnection) -> None:
+    async def _authenticate(self, link: ClientConnection) -> SigningKey:
         """Prove who we are, and believe the relay only when it has done so, too."""
-        handshake = AgentHandshake(
-            self._relay.credentials,
-            generation=await self._generation.read(),
-            certificate_hash=certificate_hash(link),
-            instance=self._instance,
-            allow_intercepted=self._relay.allow_intercepted,
-        )
+        key = self._keyring.key
         async with asyncio.timeout(self._settings.handshake_timeout):
-            await link.send(handshake.receive_challenge(await link.recv()))
-            welcome = handshake.receive_welcome(await link.recv())
-            # Durable before it is confirmed: the relay will accept nothing older afterwards.
-            await self._generation.store(welcome.generation)
-            await link.send(handshake.confirm())
+            welcome = await greet(
+                link, self._relay, key=key, generation=self._generation, instance=self._instance
+            )
         skew = round(time.time() - welcome.time, 1)
         self._health.clock_skew(skew)
         self._health.certificate(welcome.certificate)
@@ -281,17 +251,21 @@ class Connection:
             log.warning("link_intercepted")
         if abs(skew) > SKEW_SECONDS:
             log.warning("clock_skewed", clock_skew_seconds=skew)
+        return key
 
-    async def _serve(self, link: ClientConnection, left: "asyncio.Future[float]") -> float:
+    async def _serve(
+        self, link: ClientConnection, key: SigningKey, left: "asyncio.Future[float]"
+    ) -> float:
         began = self._clock()
         session = Session(link, role=Role.AGENT, handler=self._handler)
         reason = "The session has ended."
         async with asyncio.TaskGroup() as tasks:
             companions = [
-                tasks.create_task(self._measure(session), name="connection-round-trip"),
+                tasks.create_task(self._measure(session, key), name="connection-round-trip"),
                 tasks.create_task(self._report(session), name="connection-reports"),
                 tasks.create_task(self._tell_results(session), name="connection-outbox"),
                 tasks.create_task(self._watch.over(session, link), name="connection-watch"),
+                tasks.create_task(self._renew(session, key), name="connection-renew"),
             ]
             ending = [
                 tasks.create_task(self._drain(session, link), name="connection-drain"),
@@ -316,15 +290,28 @@ class Connection:
         # It was this PC that cut the link: that says nothing against the relay.
         return delay if self._watch.reason is None else min(delay, self._uniform(0.0, _CUT_JITTER))
 
-    async def _measure(self, session: Session) -> None:
+    async def _measure(self, session: Session, key: SigningKey) -> None:
         """Only a round trip says that the connector works; a socket that is open does not."""
         with contextlib.suppress(TunnelClosedError):
             seconds = await session.ping()
+            await self._keyring.accepted(key)
             self._health.connected(session)
             while True:
                 self._health.round_trip(seconds)
                 await asyncio.sleep(self._settings.round_trip_interval)
                 seconds = await session.ping()
+
+    async def _renew(self, session: Session, key: SigningKey) -> None:
+        """When another key is announced, end the session in a quiet moment: the next one has it."""
+        if key is self._keyring.following:
+            self._keyring.renewed.clear()
+        await self._keyring.renewed.wait()
+        self._keyring.renewed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_QUIET_SECONDS):
+                while session.in_flight:  # noqa: ASYNC110 - nobody tells when it falls quiet
+                    await asyncio.sleep(_QUIET_LOOK)
+        session.drain()
 
     async def _report(self, session: Session) -> None:
         with contextlib.suppress(TunnelClosedError):
@@ -352,6 +339,12 @@ class Connection:
             self._health.revoked(REASONS[CloseCode.REVOKED])
             log.warning("connector_revoked")
             return self._backoff.after_revocation()
+        if code == CloseCode.AWAITING_APPROVAL:
+            self._health.offline(REASONS[CloseCode.AWAITING_APPROVAL])
+            return self._backoff.after_waiting()
+        if code == CloseCode.UNAUTHORIZED and self._keyring.refused():
+            log.info("other_key_tried")
+            return 0.0
         if code in REFUSALS:
             return self._refused(REASONS[CloseCode(code)], code=CloseCode(code))
         reason = REASONS[CloseCode(code)] if code in set(REASONS) else otherwise

@@ -58,6 +58,7 @@ class Enrolment(RelayAnswer):
     Attributes:
         relay_public_key: The pinned key, base64url.
         policy_class: The most that this PC's policy may allow.
+        approved: Whether it may connect; otherwise the relay's administrator has to let it in.
     """
 
     connector_id: str = Field(min_length=1, max_length=64)
@@ -69,6 +70,7 @@ class Enrolment(RelayAnswer):
     policy_class: str = Field(default="read-write", max_length=50)
     name: str = Field(default="", max_length=200)
     group: str | None = Field(default=None, max_length=200)
+    approved: bool = True
 
 
 class Enroller:

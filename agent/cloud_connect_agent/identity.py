@@ -16,6 +16,7 @@ __all__ = ["AgentKeys", "Generation"]
 _KEY: Final = "identity"
 _CANDIDATE: Final = "identity-candidate"  # enrols; replaces the key once the relay knows it
 _AUDIT_DIGEST: Final = "audit-digest"
+_NEXT: Final = "identity-next"  # follows the key; replaces it once it has connected
 _MAX_DIGITS: Final = 19
 
 
@@ -55,6 +56,25 @@ class AgentKeys:
         """Make the candidate the agent's key: the relay has enrolled it."""
         await self._vault.put(_KEY, key.seed())
         await self._vault.delete(_CANDIDATE)
+        await self._vault.delete(_NEXT)
+
+    async def following(self) -> SigningKey | None:
+        """Return the key that shall take the place of the agent's, if there is one."""
+        return await self._read(_NEXT)
+
+    async def successor(self) -> SigningKey:
+        """Return the key that shall take the place of the agent's; the same one until it has."""
+        key = await self.following()
+        if key is None:
+            key = SigningKey.generate()
+            learn_secret(key.seed())
+            await self._vault.put(_NEXT, key.seed())
+        return key
+
+    async def succeed(self, key: SigningKey) -> None:
+        """Make the successor the agent's key: it has connected."""
+        await self._vault.put(_KEY, key.seed())
+        await self._vault.delete(_NEXT)
 
     async def audit_digest_key(self) -> bytes:
         """Return what digests in the audit log are keyed with; it is made once."""
@@ -67,6 +87,7 @@ class AgentKeys:
     async def forget(self) -> None:
         """Delete the key: this agent is no connector any more."""
         await self._vault.delete(_CANDIDATE)
+        await self._vault.delete(_NEXT)
         await self._vault.delete(_KEY)
 
     async def _read(self, name: str) -> SigningKey | None:

@@ -106,6 +106,12 @@ class _Audit(Protocol):
     def problems(self) -> tuple[str, ...]: ...
 
 
+class _Rotation(Protocol):
+    @property
+    def key_id(self) -> str: ...
+    async def rotate(self) -> str: ...
+
+
 class Operator:
     """Answers the control socket, and keeps the report to the relay true."""
 
@@ -124,6 +130,7 @@ class Operator:
         health: Health,
         board: ReportBoard,
         stop: StopSignal,
+        rotation: _Rotation | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._load: Final = load
@@ -138,6 +145,7 @@ class Operator:
         self._health: Final = health
         self._board: Final = board
         self._stop: Final = stop
+        self._rotation: Final = rotation
         self._clock: Final = clock
         self._steady: Final = SteadyGrants()
         self._look: Final = asyncio.Event()
@@ -164,6 +172,8 @@ class Operator:
             case "resume":
                 await self._keep(self._health.resume)
                 await self._publish()
+            case "rotate_key" if self._rotation is not None:
+                return {"key_id": await self._rotation.rotate()}
             case "drain":
                 self._stop.request()
             case _:
@@ -276,6 +286,7 @@ class Operator:
             "relay": self._settings.relay.url,
             "proxy": self._proxies.describe(self._settings.relay.tunnel_url),
             "connector_id": self._settings.relay.connector_id,
+            "key_id": None if self._rotation is None else self._rotation.key_id,
             "name": self._settings.name,
             "version": VERSION,
             "in_flight": snapshot.in_flight,

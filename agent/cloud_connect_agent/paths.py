@@ -99,6 +99,11 @@ class AgentPaths:
         return self.state_dir / "generation"
 
     @property
+    def key_age_file(self) -> Path:
+        """Since when the agent uses its key."""
+        return self.state_dir / "key-age"
+
+    @property
     def pause_file(self) -> Path:
         """There while an administrator has paused the agent: since when, and for how long."""
         return self.state_dir / "pause.json"

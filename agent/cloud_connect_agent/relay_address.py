@@ -19,6 +19,7 @@ class RelayAddress:
 
     Attributes:
         api_url: Whom to ask where to dial, if nothing answers there; ``None`` for nobody.
+        relay_url: What a person typed: where the relay's API is.
     """
 
     tunnel_url: str
@@ -27,6 +28,7 @@ class RelayAddress:
     proxies: Proxies = field(default_factory=Proxies)
     allow_intercepted: bool = False
     api_url: str | None = None
+    relay_url: str | None = None
 
     @classmethod
     def of(
@@ -40,7 +42,7 @@ class RelayAddress:
         """Put together what enrolling wrote.
 
         Raises:
-            ConfigurationError: If something is missing, or the key is not the enrolled one.
+            ConfigurationError: If something is missing or damaged.
         """
         if (
             settings.tunnel_url is None
@@ -57,10 +59,6 @@ class RelayAddress:
             raise ConfigurationError(
                 "The setting relay.relay_public_key is damaged: enrol this PC again."
             )
-        if settings.key_id not in {None, key.key_id}:
-            raise ConfigurationError(
-                "The key in the vault is not the one that was enrolled: enrol this PC again."
-            )
         return cls(
             tunnel_url=settings.tunnel_url,
             credentials=AgentCredentials(
@@ -73,4 +71,5 @@ class RelayAddress:
             proxies=proxies or Proxies(),
             allow_intercepted=settings.allow_intercepted,
             api_url=settings.url if settings.follow_tunnel else None,
+            relay_url=settings.url,
         )

@@ -3,6 +3,7 @@
 import os
 import tomllib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -62,10 +63,6 @@ def check_url(url: str, *, schemes: tuple[str, str] = ("http", "https")) -> str:
     return url.rstrip("/")
 
 
-def _check_tunnel_url(url: str) -> str:
-    return check_url(url, schemes=("ws", "wss"))
-
-
 def check_redirect_uri(uri: str) -> str:
     """Return *uri* if a browser on this PC, and on no other, comes back to it.
 
@@ -86,7 +83,7 @@ def check_redirect_uri(uri: str) -> str:
 
 
 HttpUrl = Annotated[str, AfterValidator(check_url)]
-TunnelUrl = Annotated[str, AfterValidator(_check_tunnel_url)]
+TunnelUrl = Annotated[str, AfterValidator(partial(check_url, schemes=("ws", "wss")))]
 StorageHost = Annotated[
     str, Field(pattern=r"^(\*\.)?[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$")
 ]
@@ -110,6 +107,8 @@ class RelaySettings(_Section):
         follow_tunnel: Whether the relay is asked for its tunnel's address where nothing answers.
         allow_intercepted: Whether a proxy in between, whose authority this PC trusts, may read
             the tunnel.
+        key_id: Of the key that enrolled; the vault knows which one is in use.
+        rotate_key_days: How old the agent's key may become; 0 for any age.
     """
 
     url: HttpUrl | None = None
@@ -121,6 +120,7 @@ class RelaySettings(_Section):
     ca_file: Path | None = None
     allow_intercepted: bool = False
     follow_tunnel: bool = True
+    rotate_key_days: float = Field(default=90.0, ge=0, le=3650)
 
     @property
     def enrolled(self) -> bool:

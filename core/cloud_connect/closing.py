@@ -18,6 +18,7 @@ class CloseCode(IntEnum):
     INTERNAL_ERROR = 1011
     SERVICE_RESTART = 1012  # a drain took too long: what still ran is cut
     UNAUTHORIZED = 4001  # unknown connector, wrong key, wrong signature: the answer is the same
+    AWAITING_APPROVAL = 4002  # enrolled, and an administrator has to let it in
     REVOKED = 4003
     HANDSHAKE_TIMEOUT = 4008
     SUPERSEDED = 4009  # a newer session of the same connector took over

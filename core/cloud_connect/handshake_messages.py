@@ -31,6 +31,7 @@ __all__ = [
     "enrol_transcript",
     "leave_transcript",
     "malformed",
+    "rotate_transcript",
     "tunnel_url_transcript",
     "welcome_transcript",
 ]
@@ -88,6 +89,17 @@ def enrol_transcript(*, relay_id: str, nonce: bytes, token_id: str, public_key: 
 def leave_transcript(*, relay_id: str, nonce: bytes, connector_id: str, key_id: str) -> bytes:
     """What an agent signs to be revoked: it leaves this relay of its own will."""
     return pack_fields("cc/leave/v1", relay_id, nonce, connector_id, key_id)
+
+
+def rotate_transcript(
+    *, relay_id: str, nonce: bytes, connector_id: str, key_id: str, new_public_key: bytes
+) -> bytes:
+    """What an agent signs with its old key and with its new one, so that the new one follows.
+
+    Args:
+        key_id: Of the old key.
+    """
+    return pack_fields("cc/rotate/v1", relay_id, nonce, connector_id, key_id, new_public_key)
 
 
 def tunnel_url_transcript(*, relay_id: str, agent_nonce: bytes, tunnel_url: str) -> bytes:

@@ -20,6 +20,7 @@ from cloud_connect_relay.gateway.certificates import KnownCertificates, certific
 from cloud_connect_relay.gateway.registry import Registry
 from cloud_connect_relay.gateway.server import serve_tunnel
 from cloud_connect_relay.http_server import HttpServer, bind, listen_error
+from cloud_connect_relay.live_requests import LiveRequests
 from cloud_connect_relay.metrics import Metrics
 from cloud_connect_relay.services import Services
 from cloud_connect_relay.storage.authorizations import AuthorizationsOfAll
@@ -103,6 +104,7 @@ async def run_relay(
                 learner=calls.quotas,
                 clock=clock,
             ),
+            requests=LiveRequests(storage, clock=clock),
             registry=registry,
             calls=calls,
             metrics=metrics,
@@ -130,6 +132,7 @@ async def _serve(
             keeper = AuditKeeper(services.storage, services.identity.key, clock=services.clock)
             housekeeping = tasks.create_task(_keep_house(services, keeper), name="housekeeping")
             signing = tasks.create_task(keeper.run(), name="audit-keeper")
+            following = tasks.create_task(services.requests.follow(), name="revocations")
             readiness.is_ready = True
             log.info("relay_ready", api=services.addresses.api_url, node=settings.node)
             on_ready(services.addresses)
@@ -139,6 +142,7 @@ async def _serve(
             await api
             await gateway.drain(_GATEWAY_SECONDS)
             housekeeping.cancel()
+            following.cancel()
             signing.cancel()
             await _sign_the_rest(keeper)
     log.info("relay_stopped")

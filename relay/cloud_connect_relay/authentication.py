@@ -43,6 +43,7 @@ class Principal:
     """Who a request is from, as its credential says.
 
     Attributes:
+        credential_id: What was presented: an API key, or a token.
         key_id: The API key, also behind a token derived from one; of a person's token, its id.
         datasource_id: The only data source that the credential is good for, if it is bound.
     """
@@ -52,6 +53,7 @@ class Principal:
     scopes: frozenset[str]
     user_id: str | None = None
     datasource_id: str | None = None
+    credential_id: str = ""
 
     def may(self, scope: str) -> bool:
         """Whether the scopes cover *scope*."""
@@ -209,6 +211,7 @@ class Authenticator:
             scopes=grant.scopes,
             user_id=grant.user_id,
             datasource_id=grant.datasource_id,
+            credential_id=grant.id,
         )
         if self._learner is not None:
             self._learner.learn(

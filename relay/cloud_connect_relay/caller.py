@@ -17,14 +17,18 @@ class Caller:
     The server's channel tells the same to a task that waits for it. A task for each request
     costs more than the rest of a small one.
 
+    Args:
+        abort: Loses the connection.
+
     Attributes:
         gone: Whether the connection is lost.
     """
 
-    __slots__ = ("_listeners", "gone")
+    __slots__ = ("_abort", "_listeners", "gone")
 
-    def __init__(self) -> None:
+    def __init__(self, abort: Callable[[], None] = lambda: None) -> None:
         self.gone = False
+        self._abort: Final = abort
         self._listeners: Final[set[Callable[[], None]]] = set()
 
     def listen(self, listener: Callable[[], None]) -> None:
@@ -37,6 +41,10 @@ class Caller:
     def ignore(self, listener: Callable[[], None]) -> None:
         """Call *listener* no more."""
         self._listeners.discard(listener)
+
+    def cut(self) -> None:
+        """Break the connection off: the caller may not be served any more."""
+        self._abort()
 
     def hang_up(self) -> None:
         """Note that the connection is lost."""

@@ -21,6 +21,7 @@ async def issue_join_token(
     group: str | None,
     hosted: bool,
     policy_class: str,
+    approval: bool,
     actor: str,
 ) -> dict[str, Any]:
     """Make a join token and return it with its secret, which is nowhere else."""
@@ -31,13 +32,19 @@ async def issue_join_token(
         group=group,
         hosted=hosted,
         policy_class=policy_class,
+        approval=approval,
     )
     await tenant.audit.add(
         at=now,
         actor=actor,
         action="join_token.create",
         target=issued.id,
-        detail={"group": group, "hosted": hosted, "policy_class": policy_class},
+        detail={
+            "group": group,
+            "hosted": hosted,
+            "policy_class": policy_class,
+            "approval": approval,
+        },
     )
     return {
         "id": issued.id,
@@ -46,6 +53,7 @@ async def issue_join_token(
         "group": issued.group,
         "hosted": issued.hosted,
         "policy_class": issued.policy_class,
+        "approval": issued.approval,
     }
 
 
@@ -64,6 +72,7 @@ def describe_join_token(token: "IssuedToken", *, now: float) -> dict[str, Any]:
         "group": token.group,
         "hosted": token.hosted,
         "policy_class": token.policy_class,
+        "approval": token.approval,
         "status": _status(token, now),
         "created_at": iso_time(token.created_at),
         "expires_at": iso_time(token.expires_at),

@@ -58,7 +58,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._body_bytes = 0
         self._refusal = _MALFORMED
         self._timer: asyncio.TimerHandle | None = None
-        self._caller: Final = Caller()
+        self._caller: Final = Caller(self._cut)
         # Each extension is a mapping (ASGI, "Extensions").
         self._extensions: Final[dict[str, dict[object, object]]] = {
             EXTENSION: {"caller": self._caller}
@@ -181,6 +181,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.transport.close()
+
+    def _cut(self) -> None:
+        self.transport.abort()
 
     def _count(self, size: int) -> None:
         self._head_bytes += size

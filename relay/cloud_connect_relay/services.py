@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from cloud_connect_relay.gateway.certificates import KnownCertificates
     from cloud_connect_relay.gateway.registry import Registry
     from cloud_connect_relay.identity import RelayIdentity
+    from cloud_connect_relay.live_requests import LiveRequests
     from cloud_connect_relay.metrics import Metrics
     from cloud_connect_relay.settings import RelaySettings
     from cloud_connect_relay.storage import Storage
@@ -34,6 +35,7 @@ class Services:
     addresses: "Addresses"
     storage: "Storage"
     authenticator: "Authenticator"
+    requests: "LiveRequests"
     registry: "Registry"
     calls: "CallService"
     metrics: "Metrics"

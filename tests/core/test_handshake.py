@@ -19,6 +19,7 @@ from cloud_connect.handshake_messages import (
     enrol_challenge_transcript,
     enrol_transcript,
     leave_transcript,
+    rotate_transcript,
     welcome_transcript,
 )
 from cloud_connect.join_token import JoinToken, fingerprint_of
@@ -35,6 +36,7 @@ TRANSCRIPTS: Final = {
     "enrol_challenge": enrol_challenge_transcript,
     "enrol": enrol_transcript,
     "leave": leave_transcript,
+    "rotate": rotate_transcript,
     "connect": connect_transcript,
     "connect without TLS": connect_transcript,
     "welcome": welcome_transcript,

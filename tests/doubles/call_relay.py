@@ -20,6 +20,7 @@ from cloud_connect_relay.calls.service import CallService
 from cloud_connect_relay.gateway.certificates import KnownCertificates
 from cloud_connect_relay.gateway.registry import LiveSession, Registry
 from cloud_connect_relay.http_server import HttpServer, bind
+from cloud_connect_relay.live_requests import LiveRequests
 from cloud_connect_relay.metrics import Metrics
 from cloud_connect_relay.services import Services
 from cloud_connect_relay.settings import RelaySettings
@@ -190,6 +191,7 @@ async def call_relay(folder: Path, **calls: Any) -> AsyncIterator[CallRelay]:
                 metrics=metrics,
                 learner=service.quotas,
             ),
+            requests=LiveRequests(store.storage, clock=clock),
             registry=registry,
             calls=service,
             metrics=metrics,

@@ -22,6 +22,7 @@ from cloud_connect.signing import SigningKey
 from cloud_connect.tunnel import ResponseHead
 from cloud_connect_agent.connection import Connection
 from cloud_connect_agent.identity import Generation
+from cloud_connect_agent.keyring import Keyring
 from cloud_connect_agent.network import Network
 from cloud_connect_agent.proxies import Proxies
 from cloud_connect_agent.relay_address import RelayAddress
@@ -286,10 +287,12 @@ async def run_agent(
     uniform: Callable[[float, float], float] | None = None,
     sleeping: Callable[[], Awaitable[float]] = suspended,
     network: Network | None = None,
+    generation: Generation | None = None,
+    keyring: Keyring | None = None,
 ) -> AsyncIterator[Agent]:
     """Enrol unless told otherwise, connect, and stop when the block ends."""
     await asyncio.to_thread(folder.mkdir, exist_ok=True)
-    generation = Generation(folder / "generation")
+    generation = generation or Generation(folder / "generation")
     key = key or SigningKey.generate()
     if connector_id is None:
         connector_id = (await relay.enrol(key)).id
@@ -322,6 +325,7 @@ async def run_agent(
         settings=settings,
         health=health,
         reports=reports,
+        keyring=keyring,
         stop=stop,
         uniform=note,
         sleeping=sleeping,

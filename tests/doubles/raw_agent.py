@@ -10,6 +10,7 @@ from websockets.typing import Subprotocol
 
 from cloud_connect.handshake import AgentCredentials, AgentHandshake
 from cloud_connect.signing import SigningKey
+from cloud_connect_relay.identity import RelayIdentity
 from doubles.link_bench import Relay
 from doubles.relay_node import Founded
 
@@ -25,6 +26,20 @@ async def socket_to(relay: Relay, **options: Any) -> AsyncIterator[ClientConnect
         yield socket
 
 
+@contextlib.asynccontextmanager
+async def connected(
+    tunnel_url: str, identity: RelayIdentity, connector_id: str, key: SigningKey
+) -> AsyncIterator[ClientConnection]:
+    """A socket at a relay of another process, past the handshake."""
+    async with connect(
+        tunnel_url, subprotocols=SUBPROTOCOLS, compression=None, proxy=None, ping_interval=None
+    ) as socket:
+        side = _side(identity, connector_id, key)
+        await greet(socket, side)
+        await socket.send(side.confirm())
+        yield socket
+
+
 async def closed_with(socket: ClientConnection) -> int:
     """Wait for the end; which code the relay closed with."""
     async with asyncio.timeout(5):
@@ -36,12 +51,18 @@ async def closed_with(socket: ClientConnection) -> int:
 def agent_side(
     relay: Relay | Founded, connector_id: str, key: SigningKey, *, generation: int = 0, **more: Any
 ) -> AgentHandshake:
+    return _side(relay.identity, connector_id, key, generation=generation, **more)
+
+
+def _side(
+    identity: RelayIdentity, connector_id: str, key: SigningKey, *, generation: int = 0, **more: Any
+) -> AgentHandshake:
     return AgentHandshake(
         AgentCredentials(
             connector_id=connector_id,
             key=key,
-            relay_id=relay.identity.relay_id,
-            relay_public_key=relay.identity.public_key,
+            relay_id=identity.relay_id,
+            relay_public_key=identity.public_key,
         ),
         generation=generation,
         **more,

@@ -11,10 +11,9 @@ from typing import Final
 
 import structlog
 
-from cloud_connect.audit import CUT, Checkpoint, record_time
+from cloud_connect.audit import CUT, Checkpoint, Signer, record_time
 from cloud_connect.errors import JournalUnavailableError, Outcome
 from cloud_connect.file_lock import FileInUseError
-from cloud_connect.signing import SigningKey
 from cloud_connect_agent.audit.folder import AuditFolder
 from cloud_connect_agent.audit.notes import CallNote
 from cloud_connect_agent.audit.retention import Retention, cut
@@ -51,7 +50,7 @@ class AuditTrail:
         self,
         folder: AuditFolder,
         *,
-        signer: SigningKey,
+        signer: Signer,
         digest_key: bytes,
         retention: Retention | None = None,
         clock: Callable[[], float] = time.time,
@@ -80,7 +79,7 @@ class AuditTrail:
         cls,
         folder: AuditFolder,
         *,
-        signer: SigningKey,
+        signer: Signer,
         digest_key: bytes,
         retention: Retention | None = None,
         clock: Callable[[], float] = time.time,

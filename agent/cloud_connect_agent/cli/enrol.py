@@ -209,6 +209,7 @@ def _report(
                 "relay_id": enrolment.relay_id,
                 "policy": summary,
                 "policy_written": written is not None,
+                "approved": enrolment.approved,
             }
         )
         return
@@ -222,6 +223,8 @@ def _report(
             ("Policy", f"{summary['class']} ({invocation.paths.policy_file})"),
         )
     )
+    if not enrolment.approved:
+        note("The relay's administrator has to approve this connector before it may connect.")
     hint = invocation.hint()
     if sys.stdout.isatty():
         click.echo()

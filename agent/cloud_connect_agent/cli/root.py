@@ -26,6 +26,8 @@ _MODULES: Final = {
     "logs": "logs",
     "pause": "pause",
     "resume": "pause",
+    "rotate-key": "rotate_key",
+    "reset": "reset",
     "unenrol": "unenrol",
 }
 

@@ -109,6 +109,7 @@ def _stopped(invocation: Invocation) -> dict[str, Any]:
         "relay": settings.relay.url,
         "proxy": Proxies.of(settings.proxy).describe(settings.relay.tunnel_url),
         "connector_id": settings.relay.connector_id,
+        "key_id": None,
         "name": settings.name,
         "version": VERSION,
         "in_flight": 0,

@@ -63,9 +63,11 @@ def _leave(invocation: Invocation, relay: "RelaySettings") -> bool:
     import asyncio
 
     from cloud_connect_agent.identity import AgentKeys
+    from cloud_connect_agent.keyring import Keyring
     from cloud_connect_agent.leave import leave
     from cloud_connect_agent.proxies import Proxies
     from cloud_connect_agent.relay_address import RelayAddress
+    from cloud_connect_agent.relay_api import RelayRefusedError
     from cloud_connect_agent.tls import client_context
     from cloud_connect_agent.vault import open_vault
 
@@ -73,10 +75,20 @@ def _leave(invocation: Invocation, relay: "RelaySettings") -> bool:
         if relay.url is None:
             raise ConfigurationError("The setting relay.url is missing.")
         async with open_vault(invocation.paths, invocation.settings().vault) as vault:
-            key = await AgentKeys(vault).load()
-        address = RelayAddress.of(relay, key=key, tls=client_context(relay.ca_file))
+            keyring = await Keyring.load(AgentKeys(vault))
+        tls = client_context(relay.ca_file)
         proxy = Proxies.of(invocation.settings().proxy).choose(relay.url)
-        await leave(relay.url, address.credentials, tls=address.tls, proxy=proxy)
+        # While keys change, this PC may not know yet which of both the relay goes by.
+        keys = [key for key in (keyring.following, keyring.current) if key is not None]
+        for number, key in enumerate(keys, start=1):
+            address = RelayAddress.of(relay, key=key, tls=tls)
+            try:
+                await leave(relay.url, address.credentials, tls=tls, proxy=proxy)
+            except RelayRefusedError:
+                if number == len(keys):
+                    raise
+            else:
+                return
 
     try:
         asyncio.run(ask())

@@ -9,7 +9,7 @@ from cloud_connect.audit.chain import (
     genesis,
     record_time,
 )
-from cloud_connect.audit.checkpoints import AuditExchange, Checkpoint, supersedes
+from cloud_connect.audit.checkpoints import AuditExchange, Checkpoint, Signer, supersedes
 from cloud_connect.audit.moments import parse_moment
 from cloud_connect.audit.verifying import CUT, ChainVerifier, Fault, Verdict
 
@@ -22,6 +22,7 @@ __all__ = [
     "ChainedRecord",
     "Checkpoint",
     "Fault",
+    "Signer",
     "Verdict",
     "canonical",
     "chained",

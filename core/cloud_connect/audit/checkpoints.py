@@ -15,7 +15,7 @@ from cloud_connect.signing import (
     verify_signature,
 )
 
-__all__ = ["AuditExchange", "Checkpoint", "supersedes"]
+__all__ = ["AuditExchange", "Checkpoint", "Signer", "supersedes"]
 
 _MAX_SEQ: Final = 2**63 - 1
 _MAX_TIME: Final = 253_402_300_799_999  # the last millisecond of the year 9999
@@ -23,11 +23,17 @@ _MAX_TIME: Final = 253_402_300_799_999  # the last millisecond of the year 9999
 HashText = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Signer(Protocol):
-    @property
-    def public_key(self) -> bytes: ...
+class Signer(Protocol):
+    """Who holds a key, which may change."""
 
-    def sign(self, message: bytes) -> bytes: ...
+    @property
+    def public_key(self) -> bytes:
+        """What its signatures are checked with."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """Sign a message."""
+        ...
 
 
 class Checkpoint(BaseModel):
@@ -49,7 +55,7 @@ class Checkpoint(BaseModel):
     signature: SignatureBytes
 
     @classmethod
-    def sign(cls, signer: _Signer, *, log: str, seq: int, digest: bytes, at: float) -> Self:
+    def sign(cls, signer: Signer, *, log: str, seq: int, digest: bytes, at: float) -> Self:
         """Sign what *log* is: record *seq* is its last, with the hash *digest*.
 
         Args:

@@ -43,7 +43,9 @@ log = structlog.get_logger(__name__)
 
 # Under these, everything needs a credential, unless it is listed as open.
 _GUARDED: Final = re.compile(r"/(?:api(?:/.*)?|metrics)", re.ASCII | re.DOTALL)
-_OPEN: Final = re.compile(r"/api/enrol(?:/challenge|/certificates|/tunnel|/leave)?", re.ASCII)
+_OPEN: Final = re.compile(
+    r"/api/enrol(?:/challenge|/certificates|/tunnel|/rotate|/leave)?", re.ASCII
+)
 # Records and queries are data, not management: larger, and judged by whoever parses them.
 _DATA: Final = re.compile(
     r"/api/datasources/[^/]+/(?:query|records/.*|sealed)", re.ASCII | re.DOTALL
@@ -98,6 +100,7 @@ class Border:
                 raise  # the connection breaks, so that nobody takes half an answer for a whole
             await error_response(_INTERNAL, path)(scope, receive, answer)
         finally:
+            self._services.requests.leave(scope)
             if not is_raw:  # the hot path, whose calls are recorded anyway
                 log.debug(
                     "request_finished",

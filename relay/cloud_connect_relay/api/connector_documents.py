@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cloud_connect_relay.gateway.registry import status_of
+from cloud_connect_relay.storage.connectors import ConnectorFlag
 from cloud_connect_relay.times import iso_time
 from cloud_connect_relay.uptime import DAY, uptime_of
 
@@ -54,10 +55,15 @@ def connector_document(
         "procore": report.get("procore", []),
         "paused_until": report.get("paused_until") if report.get("paused") else None,
         "policy": report.get("policy", {}),
+        "key_id": connector.key_id,
         "certificate": certificate,
         "sealing_key": report.get("sealing_key"),
         "intercepted_at": iso_time(refused_at),
-        "problems": [*report.get("problems", []), *_interception(certificate, live)],
+        "problems": [
+            *_refusal(connector),
+            *report.get("problems", []),
+            *_interception(certificate, live),
+        ],
         "statistics": _statistics(services, connector, seen),
     }
 
@@ -100,6 +106,17 @@ def _uptime(now: float, connector: "Connector", seen: "Seen | None") -> dict[str
         now=now,
     )
     return {"uptime_24h": uptime.share, "uptime_known_seconds": uptime.known_seconds}
+
+
+def _refusal(connector: "Connector") -> "Iterator[str]":
+    if connector.flag is ConnectorFlag.CLONE_SUSPECTED:
+        yield (
+            "Refused: two PCs use this connector's identity, or an older state of its disk was"
+            " restored. Stop the copy and give it an identity of its own there (`cloud-connect"
+            " reset --new-identity`); then let this connector recover, or enrol it again."
+        )
+    elif connector.flag is ConnectorFlag.PENDING:
+        yield "An administrator has to approve this connector before it may connect."
 
 
 def _interception(

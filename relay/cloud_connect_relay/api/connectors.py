@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from cloud_connect.errors import AgentOfflineError
+from cloud_connect.errors import AgentOfflineError, InvalidRequestError
 from cloud_connect_relay.api.bodies import to_json
 from cloud_connect_relay.api.connector_documents import connector_document, echo_facts
 from cloud_connect_relay.api.enrolment_tokens import GroupName
@@ -55,12 +55,7 @@ async def show_connector(
     connector_id: str, principal: Reads, services: Annotated[Services, Depends(services)]
 ) -> dict[str, Any]:
     """Show one connector."""
-    if not is_id("con", connector_id):
-        raise not_found()
-    tenant = services.storage.of(principal.subscription_id)
-    connector = await tenant.connectors.get(connector_id)
-    if connector is None:
-        raise not_found()
+    connector = await _found(services, principal, connector_id)
     return await _shown(services, principal.subscription_id, connector)
 
 
@@ -114,22 +109,56 @@ async def echo_connector(
     return {"id": connector_id, **echo_facts(live)}
 
 
+@router.post("/{connector_id}/approve", summary="Let a connector in that waits for it")
+async def approve_connector(
+    connector_id: str, principal: Manages, services: Annotated[Services, Depends(services)]
+) -> dict[str, Any]:
+    """Let a connector connect whose join token asked for an administrator's approval."""
+    connector = await _found(services, principal, connector_id)
+    repository = services.storage.of(principal.subscription_id).connectors
+    if not await repository.approve(connector.id, actor=principal.actor, at=services.clock()):
+        raise InvalidRequestError("This connector does not wait for approval.")
+    connector = await _found(services, principal, connector_id)
+    return await _shown(services, principal.subscription_id, connector)
+
+
+@router.post("/{connector_id}/recover", summary="Let a suspected connector come back once")
+async def recover_connector(
+    connector_id: str, principal: Manages, services: Annotated[Services, Depends(services)]
+) -> dict[str, Any]:
+    """Accept the next connect of a connector that is `clone_suspected`, whatever its state.
+
+    Stop the copy first: whichever of both connects first is the connector from then on, and the
+    other one is refused again.
+    """
+    connector = await _found(services, principal, connector_id)
+    repository = services.storage.of(principal.subscription_id).connectors
+    if not await repository.recover(connector.id, actor=principal.actor, at=services.clock()):
+        raise InvalidRequestError("This connector is not suspected to be a copy.")
+    connector = await _found(services, principal, connector_id)
+    return await _shown(services, principal.subscription_id, connector)
+
+
 @router.delete("/{connector_id}", status_code=204, summary="Revoke a connector")
 async def revoke_connector(
     connector_id: str, principal: Manages, services: Annotated[Services, Depends(services)]
 ) -> Response:
     """Refuse a connector from now on and cut its session."""
     tenant = services.storage.of(principal.subscription_id)
-    if not is_id("con", connector_id) or not await tenant.connectors.revoke(connector_id):
+    if not is_id("con", connector_id) or not await tenant.connectors.revoke(
+        connector_id, actor=principal.actor, at=services.clock()
+    ):
         raise not_found()
-    await tenant.audit.add(
-        at=services.clock(),
-        actor=principal.actor,
-        action="connector.revoke",
-        target=connector_id,
-    )
     await services.registry.cut(connector_id)
     return Response(status_code=204)
+
+
+async def _found(services: Services, principal: Principal, connector_id: str) -> "Connector":
+    connectors = services.storage.of(principal.subscription_id).connectors
+    connector = await connectors.get(connector_id) if is_id("con", connector_id) else None
+    if connector is None:
+        raise not_found()
+    return connector
 
 
 async def _shown(

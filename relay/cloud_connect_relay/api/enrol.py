@@ -1,4 +1,4 @@
-"""The enrolment of agents and its end: the requests that need no bearer token."""
+"""The enrolment of agents, their keys, and its end: the requests that need no bearer token."""
 
 from typing import Annotated, Final
 
@@ -11,7 +11,9 @@ from cloud_connect.signing import Digest, Nonce, PublicKeyBytes, SignatureBytes,
 from cloud_connect_relay.api.security import services
 from cloud_connect_relay.gateway.enrolment import Enrolment
 from cloud_connect_relay.services import Services
+from cloud_connect_relay.storage.connector_keys import ConnectorKeys
 from cloud_connect_relay.storage.connector_sessions import ConnectorSessions
+from cloud_connect_relay.storage.connectors import ConnectorFlag
 from cloud_connect_relay.storage.enrolments import Applicant, Enrolments
 
 __all__ = ["router"]
@@ -101,6 +103,7 @@ class EnrolAnswer(_Body):
 
     Attributes:
         policy_class: The most that the agent's policy may allow.
+        approved: Whether it may connect; otherwise an administrator has to let it in first.
     """
 
     connector_id: str
@@ -112,6 +115,7 @@ class EnrolAnswer(_Body):
     policy_class: str
     name: str
     group: str | None
+    approved: bool
 
 
 class LeaveRequest(_Body):
@@ -123,12 +127,24 @@ class LeaveRequest(_Body):
     signature: SignatureBytes
 
 
+class RotateRequest(_Body):
+    """A connector's next key, and the proofs that its agent holds the old one and the new one."""
+
+    connector_id: str = Field(min_length=1, max_length=64)
+    key_id: str = Field(min_length=1, max_length=64)
+    new_public_key: PublicKeyBytes
+    nonce: RelayNonce
+    signature: SignatureBytes
+    new_signature: SignatureBytes
+
+
 def _enrolment(found: Annotated[Services, Depends(services)]) -> Enrolment:
     return Enrolment(
         relay_id=found.identity.relay_id,
         key=found.identity.key,
         enrolments=Enrolments(found.storage),
         connectors=ConnectorSessions(found.storage),
+        keys=ConnectorKeys(found.storage),
         registry=found.registry,
         clock=found.clock,
     )
@@ -205,7 +221,24 @@ async def enrol(
         policy_class=connector.policy_class,
         name=connector.name,
         group=connector.group,
+        approved=connector.flag is not ConnectorFlag.PENDING,
     )
+
+
+@router.post("/rotate", status_code=204, summary="Announce a connector's next key")
+async def rotate(
+    body: RotateRequest, enrolment: Annotated[Enrolment, Depends(_enrolment)]
+) -> Response:
+    """Accept the next key beside the old one, until it connects; it may be repeated."""
+    await enrolment.rotate(
+        connector_id=body.connector_id,
+        key_id=body.key_id,
+        new_public_key=body.new_public_key,
+        nonce=body.nonce,
+        signature=body.signature,
+        new_signature=body.new_signature,
+    )
+    return Response(status_code=204)
 
 
 @router.post("/leave", status_code=204, summary="Revoke a connector by its own key")

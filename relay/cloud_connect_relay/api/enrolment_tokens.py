@@ -44,6 +44,9 @@ class TokenRequest(BaseModel):
     policy_class: Literal["test-only", "read-only", "read-write"] = Field(
         default="read-write", description="The most that the agent's own policy may allow."
     )
+    approval: bool = Field(
+        default=False, description="What it enrols waits until an administrator lets it in."
+    )
 
 
 @router.post("", status_code=201, summary="Create a join token")
@@ -62,6 +65,7 @@ async def create_token(
         group=wanted.group,
         hosted=wanted.hosted,
         policy_class=wanted.policy_class,
+        approval=wanted.approval,
         actor=principal.actor,
     )
 

@@ -108,6 +108,7 @@ async def authenticate_request(services: Services, scope: "Scope") -> Principal:
     if found.datasource_id is not None:
         _check_binding(found.datasource_id, scope["path"])
     scope[_PRINCIPAL] = found
+    services.requests.enter(scope, found)
     return found
 
 

@@ -304,6 +304,10 @@ class RunningCalls:
     def __len__(self) -> int:
         return len(self._calls)
 
+    def get(self, call_id: str) -> RunningCall | None:
+        """Return the call of that id, if it runs here."""
+        return self._calls.get(call_id)
+
     def admit(self, spec: CallSpec) -> RunningCall:
         """Let a call in; its idempotency key, if it has one, must not be held by another.
 

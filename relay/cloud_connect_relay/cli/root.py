@@ -18,6 +18,7 @@ _COMMANDS: Final = {
     "subscription": "Create, list and revoke subscriptions.",
     "user": "Create, list and revoke the people who may sign in.",
     "key": "Create, list and revoke API keys.",
+    "connector": "List, approve, recover and revoke enrolled agents.",
     "token": "Create, list and revoke join tokens for agents.",
     "custom-connector": "Create, list and delete ways for Kianda to call the relay.",
     "audit": "Verify, list and export the record of who did what.",

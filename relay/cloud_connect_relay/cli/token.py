@@ -38,6 +38,7 @@ def token() -> None:
     help="The most that the agent's own policy may allow.",
 )
 @click.option("--hosted", is_flag=True, help="For an agent that the relay's operator runs.")
+@click.option("--approval", is_flag=True, help="Have an administrator approve what it enrols.")
 @subscription_option
 @shared_options
 @pass_invocation
@@ -48,6 +49,7 @@ def create(
     expires_in: int,
     policy: str,
     hosted: bool,
+    approval: bool,
     subscription: str | None,
 ) -> None:
     """Create a join token; it is printed once."""
@@ -60,6 +62,7 @@ def create(
             expires_in=expires_in,
             policy=policy,
             hosted=hosted,
+            approval=approval,
             subscription=subscription,
         )
     )
@@ -72,6 +75,7 @@ def create(
             ("Group", made["group"]),
             ("Policy", f"at most {made['policy_class']}"),
             ("Runs", "with the relay's operator" if made["hosted"] else "on the company's PC"),
+            ("Approval", "by an administrator (connector approve)" if made["approval"] else ""),
             ("Expires", made["expires_at"]),
         ]
     )
@@ -112,6 +116,7 @@ async def _create(
     expires_in: int,
     policy: str,
     hosted: bool,
+    approval: bool,
     subscription: str | None,
 ) -> dict[str, Any]:
     from cloud_connect_relay.cli.store import ACTOR, open_workplace
@@ -127,6 +132,7 @@ async def _create(
             group=group,
             hosted=hosted,
             policy_class=policy,
+            approval=approval,
             actor=ACTOR,
         )
 

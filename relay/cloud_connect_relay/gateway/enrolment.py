@@ -1,4 +1,4 @@
-"""How an agent joins and leaves: this relay proves itself, then the agent proves its right."""
+"""How an agent joins, changes its key and leaves: the relay proves itself, then the agent does."""
 
 import hmac
 import secrets
@@ -12,11 +12,19 @@ from cloud_connect.handshake_messages import (
     enrol_challenge_transcript,
     enrol_transcript,
     leave_transcript,
+    rotate_transcript,
 )
 from cloud_connect.join_token import JoinToken, JoinTokenError
-from cloud_connect.signing import SigningKey, is_sound_public_key, pack_fields, verify_signature
+from cloud_connect.signing import (
+    SigningKey,
+    is_sound_public_key,
+    key_id_of,
+    pack_fields,
+    verify_signature,
+)
 from cloud_connect_relay.gateway.registry import Registry
 from cloud_connect_relay.ids import is_id
+from cloud_connect_relay.storage.connector_keys import ConnectorKeys
 from cloud_connect_relay.storage.connector_sessions import ConnectorSessions
 from cloud_connect_relay.storage.connectors import Connector
 from cloud_connect_relay.storage.enrolments import Applicant, Enrolled, Enrolments
@@ -29,10 +37,11 @@ _LIFETIME: Final = 120  # seconds that a nonce is good for
 _RANDOM_BYTES: Final = 16
 _TIME_BYTES: Final = 8
 _TAG_BYTES: Final = 16
+_UNKNOWN: Final = "The relay knows no connector with this id and key."
 
 
 class Enrolment:
-    """The relay's side of enrolling and of its end.
+    """The relay's side of enrolling, of a change of keys, and of the end.
 
     Nonces carry their own proof (a time and a keyed tag), so that strangers cannot fill this
     relay's memory, and every node that holds the relay's key accepts them.
@@ -45,6 +54,7 @@ class Enrolment:
         key: SigningKey,
         enrolments: Enrolments,
         connectors: ConnectorSessions,
+        keys: ConnectorKeys,
         registry: Registry,
         clock: Callable[[], float],
     ) -> None:
@@ -52,6 +62,7 @@ class Enrolment:
         self._key: Final = key
         self._enrolments: Final = enrolments
         self._connectors: Final = connectors
+        self._keys: Final = keys
         self._registry: Final = registry
         self._clock: Final = clock
         self._nonce_key: Final = hmac.digest(key.seed(), b"cc/enrol-nonce/v1", "sha256")
@@ -121,16 +132,64 @@ class Enrolment:
         transcript = leave_transcript(
             relay_id=self._relay_id, nonce=nonce, connector_id=connector_id, key_id=key_id
         )
-        connector = await self._find(connector_id)
-        if (
-            connector is None
-            or connector.key_id != key_id
-            or not verify_signature(connector.public_key, signature, transcript)
-        ):
-            raise UnauthorizedError("The relay knows no connector with this id and key.")
+        connector = await self._proven(connector_id, key_id, signature, transcript)
         if await self._connectors.leave(connector, now=self._clock()):
             log.info("connector_left", connector_id=connector.id)
         await self._registry.cut(connector.id)
+
+    async def rotate(
+        self,
+        *,
+        connector_id: str,
+        key_id: str,
+        new_public_key: bytes,
+        nonce: bytes,
+        signature: bytes,
+        new_signature: bytes,
+    ) -> None:
+        """Have another key follow a connector's own; both of them signed for it.
+
+        The old one ends when the new one connects, a day later at the latest. Asking again for
+        the same key changes nothing.
+
+        Raises:
+            UnauthorizedError: If there is no such connector, or this is not its key.
+            InvalidRequestError: If the nonce is too old, the new key is not proven, or another
+                one has been announced already.
+        """
+        if not self._is_ours(nonce, connector_id):
+            raise InvalidRequestError("Changing the key took too long: start it again.")
+        transcript = rotate_transcript(
+            relay_id=self._relay_id,
+            nonce=nonce,
+            connector_id=connector_id,
+            key_id=key_id,
+            new_public_key=new_public_key,
+        )
+        if not verify_signature(new_public_key, new_signature, transcript):
+            raise InvalidRequestError("The agent could not prove that it holds its new key.")
+        new_id = key_id_of(new_public_key)
+        connector = await self._find(connector_id)
+        if connector is not None and connector.key_id == new_id:
+            return  # it has taken over; only the agent did not hear of it
+        connector = await self._proven(connector_id, key_id, signature, transcript)
+        if not connector.flag.may_connect:
+            raise UnauthorizedError(_UNKNOWN)
+        if not await self._keys.announce(connector, new_public_key, now=self._clock()):
+            raise InvalidRequestError(
+                "Another key has been announced for this connector; if that was not you, revoke it."
+            )
+        log.info("connector_key_announced", connector_id=connector.id, key_id=new_id)
+
+    async def _proven(
+        self, connector_id: str, key_id: str, signature: bytes, transcript: bytes
+    ) -> Connector:
+        """Return the connector if its key made the signature; who is wrong does not hear how."""
+        connector = await self._find(connector_id)
+        key = None if connector is None else connector.key_for(key_id, now=self._clock())
+        if connector is None or key is None or not verify_signature(key, signature, transcript):
+            raise UnauthorizedError(_UNKNOWN)
+        return connector
 
     async def _find(self, connector_id: str) -> Connector | None:
         return await self._connectors.find(connector_id) if is_id("con", connector_id) else None

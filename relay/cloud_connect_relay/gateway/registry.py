@@ -26,6 +26,7 @@ class ConnectorStatus(StrEnum):
     OFFLINE = "offline"
     DRAINING = "draining"
     PAUSED = "paused"
+    PENDING = "pending"
     REVOKED = "revoked"
     CLONE_SUSPECTED = "clone_suspected"
 

@@ -8,9 +8,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from cloud_connect import strict_json
 from cloud_connect.audit import AuditExchange
 from cloud_connect.calls import Operation, Report, ReportedResults, ResultsAnswer
-from cloud_connect.errors import ErrorCode, Outcome
+from cloud_connect.closing import CloseCode
+from cloud_connect.errors import ErrorCode, Outcome, RemoteProtocolError
 from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import Problem, ResponseHead
+from cloud_connect_relay.gateway.misconduct import Misconduct
 from cloud_connect_relay.gateway.registry import LiveSession, Registry
 from cloud_connect_relay.storage.connector_sessions import ConnectorSessions
 
@@ -34,7 +36,11 @@ class Results(Protocol):
     async def take_results(
         self, connector_id: str, results: "Sequence[ReportedResult]", *, since: float
     ) -> list[str]:
-        """Note them durably; return the ids that need not be told again."""
+        """Note them durably; return the ids that need not be told again.
+
+        Raises:
+            RemoteProtocolError: If there are results of calls that the connector never had.
+        """
         ...
 
 
@@ -44,6 +50,7 @@ class ReportReceiver:
     Args:
         results: Gets who takes results of writes.
         desk: Trades checkpoints of the audit logs.
+        misconduct: Is told of forgeries.
 
     Attributes:
         live: The session they come over; set once it is built.
@@ -56,12 +63,14 @@ class ReportReceiver:
         *,
         results: "Callable[[], Results]",
         desk: "CheckpointDesk",
+        misconduct: Misconduct,
     ) -> None:
         self.live: LiveSession | None = None
         self._registry: Final = registry
         self._connectors: Final = connectors
         self._results: Final = results
         self._desk: Final = desk
+        self._misconduct: Final = misconduct
 
     async def __call__(self, exchange: Exchange) -> None:
         """Take in one report, or results; refuse anything else."""
@@ -100,6 +109,10 @@ class ReportReceiver:
                 taken = await self._results().take_results(
                     self.live.connector_id, told, since=self.live.connected_since
                 )
+            except RemoteProtocolError:
+                await self._misconduct.note(self.live, "connector.forged_result")
+                await self._registry.cut(self.live.connector_id, CloseCode.PROTOCOL_ERROR)
+                return
             except (SQLAlchemyError, OSError):
                 log.warning("results_not_stored", exc_info=True)
                 await _refuse(exchange, 503, "The relay's store is away; tell it again later.")

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from websockets.exceptions import ConnectionClosed
 
 from cloud_connect.closing import CloseCode
-from cloud_connect.errors import TunnelError
+from cloud_connect.errors import RemoteProtocolError, TunnelError
 from cloud_connect.handshake_messages import HandshakeError
 from cloud_connect.session import Role, Session
 from cloud_connect.tunnel import GoAwayCode
@@ -24,9 +24,11 @@ from cloud_connect_relay.gateway.checkpoint_desk import CheckpointDesk
 from cloud_connect_relay.gateway.clones import CloneWatch
 from cloud_connect_relay.gateway.echoes import Echoes
 from cloud_connect_relay.gateway.listener import AgentSocket, check_speedups, listen
+from cloud_connect_relay.gateway.misconduct import Misconduct
 from cloud_connect_relay.gateway.presence_log import PresenceLog
 from cloud_connect_relay.gateway.registry import LiveSession
 from cloud_connect_relay.gateway.reports import ReportReceiver
+from cloud_connect_relay.storage.connector_keys import ConnectorKeys
 from cloud_connect_relay.storage.connector_sessions import ConnectorSessions
 from cloud_connect_relay.storage.connectors import ConnectorFlag
 
@@ -40,7 +42,9 @@ log = structlog.get_logger(__name__)
 
 _T = TypeVar("_T")
 
+_BROKEN: Final = "connector.protocol_broken"
 _CLOSE_CODES: Final = {
+    ConnectorFlag.PENDING: CloseCode.AWAITING_APPROVAL,
     ConnectorFlag.REVOKED: CloseCode.REVOKED,
     ConnectorFlag.CLONE_SUSPECTED: CloseCode.CLONE_SUSPECTED,
 }
@@ -82,6 +86,7 @@ class Gateway:
         self._registry: Final = services.registry
         self._presence: Final = PresenceLog(services.storage, clock=services.clock)
         self._clones: Final = CloneWatch()
+        self._misconduct: Final = Misconduct(services.storage, clock=services.clock)
         self._echoes: Final = Echoes(
             services.registry,
             interval=settings.tunnel.echo_interval,
@@ -99,6 +104,7 @@ class Gateway:
             relay_id=services.identity.relay_id,
             key=services.identity.key,
             connectors=self._connectors,
+            keys=ConnectorKeys(services.storage),
             registry=services.registry,
             certificates=services.certificates,
             clock=services.clock,
@@ -170,6 +176,7 @@ class Gateway:
             self._connectors,
             results=lambda: self._services.calls,
             desk=self._desk,
+            misconduct=self._misconduct,
         )
         session = Session(socket, role=Role.RELAY, handler=receiver)
         live = LiveSession(
@@ -234,6 +241,9 @@ class Gateway:
                     await live.session.run()
                 except TunnelError as exc:
                     reason = exc.message
+                    if isinstance(exc.__cause__, RemoteProtocolError):
+                        self._registry.remove(live)
+                        await self._misconduct.note(live, _BROKEN, reason=reason)
                 self._registry.remove(live)  # also while the store does not answer
                 for note in noting:
                     await note

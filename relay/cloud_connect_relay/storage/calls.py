@@ -275,11 +275,9 @@ class CallsOfAll:
             rows = (await connection.execute(statement)).all()
         return [call_of(row) for row in rows]
 
-    async def of_connector(self, connector_id: str, call_ids: Iterable[str]) -> list[CallRecord]:
-        """Return those of the calls that went to the connector."""
-        statement = select(calls).where(
-            and_(calls.c.id.in_(list(call_ids)), calls.c.connector_id == connector_id)
-        )
+    async def named(self, call_ids: Iterable[str]) -> list[CallRecord]:
+        """Return those of the calls that are known, whomever they belong to."""
+        statement = select(calls).where(calls.c.id.in_(list(call_ids)))
         async with self._storage.read() as connection:
             rows = (await connection.execute(statement)).all()
         return [call_of(row) for row in rows]

@@ -85,7 +85,7 @@ class ConnectorSessions:
                     [ConnectorFlag.ACTIVE.value, ConnectorFlag.DRAINING.value]
                 ),
             )
-            .values(status_flag=ConnectorFlag.CLONE_SUSPECTED.value)
+            .values(status_flag=ConnectorFlag.CLONE_SUSPECTED.value, recovery=False)
         )
         async with self._storage.write() as connection:
             if (await connection.execute(statement)).rowcount == 1:
@@ -110,7 +110,7 @@ class ConnectorSessions:
                 connectors.c.id == connector.id,
                 connectors.c.status_flag != ConnectorFlag.REVOKED.value,
             )
-            .values(status_flag=ConnectorFlag.REVOKED.value)
+            .values(status_flag=ConnectorFlag.REVOKED.value, recovery=False)
         )
         async with self._storage.write() as connection:
             if (await connection.execute(statement)).rowcount == 0:

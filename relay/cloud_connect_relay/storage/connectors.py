@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import ColumnElement, Row, select, update
 
+from cloud_connect_relay.storage.audit import append
 from cloud_connect_relay.storage.tables import connectors
 
 if TYPE_CHECKING:
+    from sqlalchemy import Update
+
     from cloud_connect_relay.storage.engine import Storage
 
-__all__ = ["Connector", "ConnectorFlag", "Connectors", "connector_of"]
+__all__ = ["OLD_KEY_SECONDS", "Connector", "ConnectorFlag", "Connectors", "connector_of"]
+
+OLD_KEY_SECONDS: Final = 86_400.0  # that a key is good for once its successor is announced
 
 
 class ConnectorFlag(StrEnum):
@@ -20,6 +25,7 @@ class ConnectorFlag(StrEnum):
 
     ACTIVE = "active"
     DRAINING = "draining"
+    PENDING = "pending"
     REVOKED = "revoked"
     CLONE_SUSPECTED = "clone_suspected"
 
@@ -37,6 +43,8 @@ class Connector:
         group: Connectors of one group may stand in for each other.
         hosted: Run by the relay's operator.
         policy_class: The most its join token allows its policy to be.
+        next_public_key: Announced by the agent; takes the place of the key when it connects.
+        recovery: The next connect counts, whatever its generation.
         generation: What the agent confirmed last; the next one is accepted, too.
         report: What the agent last told of itself (``calls.Report`` as JSON).
     """
@@ -58,6 +66,19 @@ class Connector:
     last_seen_at: float | None
     connected_since: float | None
     report: Mapping[str, Any] | None
+    next_public_key: bytes | None = None
+    next_key_id: str | None = None
+    key_announced_at: float | None = None
+    recovery: bool = False
+
+    def key_for(self, key_id: str, *, now: float) -> bytes | None:
+        """Return the public key of that name, if it is good at *now*."""
+        if key_id == self.next_key_id:
+            return self.next_public_key
+        announced = self.key_announced_at
+        if key_id != self.key_id or (announced is not None and now - announced > OLD_KEY_SECONDS):
+            return None
+        return self.public_key
 
 
 def connector_of(row: Row[Any]) -> Connector:
@@ -75,6 +96,10 @@ def connector_of(row: Row[Any]) -> Connector:
         policy_class=row.policy_class,
         public_key=row.public_key,
         key_id=row.key_id,
+        next_public_key=row.next_public_key,
+        next_key_id=row.next_key_id,
+        key_announced_at=row.key_announced_at,
+        recovery=row.recovery,
         generation=row.generation,
         enrolled_at=row.enrolled_at,
         last_seen_at=row.last_seen_at,
@@ -146,7 +171,7 @@ class Connectors:
             ).first()
         return None if row is None else connector_of(row)
 
-    async def revoke(self, connector_id: str) -> bool:
+    async def revoke(self, connector_id: str, *, actor: str, at: float) -> bool:
         """Refuse the connector from now on; whether this subscription has it.
 
         The caller cuts its session (``Registry.cut``); other nodes notice within seconds.
@@ -154,10 +179,51 @@ class Connectors:
         statement = (
             update(connectors)
             .where(self._is(connector_id))
-            .values(status_flag=ConnectorFlag.REVOKED.value)
+            .values(status_flag=ConnectorFlag.REVOKED.value, recovery=False)
         )
+        return await self._act(statement, connector_id, "connector.revoke", actor=actor, at=at)
+
+    async def approve(self, connector_id: str, *, actor: str, at: float) -> bool:
+        """Let a connector in that waits for it; whether one did."""
+        statement = (
+            update(connectors)
+            .where(self._is(connector_id), connectors.c.status_flag == ConnectorFlag.PENDING.value)
+            .values(status_flag=ConnectorFlag.ACTIVE.value)
+        )
+        return await self._act(statement, connector_id, "connector.approve", actor=actor, at=at)
+
+    async def recover(self, connector_id: str, *, actor: str, at: float) -> bool:
+        """Let a suspected connector connect once, whatever its generation; whether it was one.
+
+        Whoever holds its key and connects first is the connector from then on; the other copy
+        is found out when it tries.
+        """
+        statement = (
+            update(connectors)
+            .where(
+                self._is(connector_id),
+                connectors.c.status_flag == ConnectorFlag.CLONE_SUSPECTED.value,
+            )
+            .values(status_flag=ConnectorFlag.ACTIVE.value, recovery=True)
+        )
+        return await self._act(statement, connector_id, "connector.recover", actor=actor, at=at)
+
+    async def _act(
+        self, statement: "Update", connector_id: str, action: str, *, actor: str, at: float
+    ) -> bool:
+        """Change a connector and write down who did; whether there was one to change."""
         async with self._storage.write() as connection:
-            return (await connection.execute(statement)).rowcount == 1
+            if (await connection.execute(statement)).rowcount == 0:
+                return False
+            await append(
+                connection,
+                subscription_id=self._subscription_id,
+                at=at,
+                actor=actor,
+                action=action,
+                target=connector_id,
+            )
+            return True
 
     def _is(self, connector_id: str) -> ColumnElement[bool]:
         return (connectors.c.id == connector_id) & (

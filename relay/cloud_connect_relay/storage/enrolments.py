@@ -16,7 +16,7 @@ from cloud_connect.join_token import JoinToken
 from cloud_connect.signing import key_id_of
 from cloud_connect_relay.ids import new_id
 from cloud_connect_relay.storage.audit import append
-from cloud_connect_relay.storage.connectors import Connector, connector_of
+from cloud_connect_relay.storage.connectors import Connector, ConnectorFlag, connector_of
 from cloud_connect_relay.storage.tables import connectors, join_tokens, subscriptions
 
 if TYPE_CHECKING:
@@ -122,6 +122,9 @@ class Enrolments:
                                 "version": applicant.version,
                                 "group": row.group or applicant.group,
                                 "hosted": row.hosted,
+                                "status_flag": (
+                                    ConnectorFlag.PENDING if row.approval else ConnectorFlag.ACTIVE
+                                ).value,
                                 "policy_class": row.policy_class,
                                 "public_key": applicant.public_key,
                                 "key_id": key_id_of(applicant.public_key),

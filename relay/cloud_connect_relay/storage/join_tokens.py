@@ -21,6 +21,7 @@ class IssuedToken:
 
     Attributes:
         policy_class: The most that an agent enrolled with it may allow.
+        approval: What it enrols waits until an administrator lets it in.
         connector_id: The connector that it enrolled.
     """
 
@@ -29,6 +30,7 @@ class IssuedToken:
     group: str | None
     hosted: bool
     policy_class: str
+    approval: bool
     created_at: float
     expires_at: float
     used_at: float | None
@@ -43,6 +45,7 @@ def _token_of(row: Row[Any]) -> IssuedToken:
         group=row.group,
         hosted=row.hosted,
         policy_class=row.policy_class,
+        approval=row.approval,
         created_at=row.created_at,
         expires_at=row.expires_at,
         used_at=row.used_at,
@@ -67,6 +70,7 @@ class JoinTokens:
         group: str | None = None,
         hosted: bool = False,
         policy_class: str = "read-write",
+        approval: bool = False,
     ) -> tuple[IssuedToken, JoinToken]:
         """Make a token; its secret is in the second part and nowhere else."""
         token = JoinToken.make(token_id=new_id("jt"), relay_public_key=relay_public_key)
@@ -76,6 +80,7 @@ class JoinTokens:
             group=group,
             hosted=hosted,
             policy_class=policy_class,
+            approval=approval,
             created_at=now,
             expires_at=now + expires_in,
             used_at=None,
@@ -90,6 +95,7 @@ class JoinTokens:
                 "group": group,
                 "hosted": hosted,
                 "policy_class": policy_class,
+                "approval": approval,
                 "created_at": issued.created_at,
                 "expires_at": issued.expires_at,
             }

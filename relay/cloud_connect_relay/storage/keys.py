@@ -99,6 +99,12 @@ class Grants:
     def __init__(self, storage: "Storage") -> None:
         self._storage: Final = storage
 
+    async def find(self, credential_id: str) -> Grant | None:
+        """Return what the API key or token of that id stands for."""
+        if credential_id.startswith("key_"):
+            return await self.find_key(credential_id)
+        return await self.find_token(credential_id)
+
     async def find_key(self, key_id: str) -> Grant | None:
         """Return what the API key stands for."""
         async with self._storage.read() as connection:

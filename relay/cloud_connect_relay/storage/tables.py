@@ -160,6 +160,7 @@ join_tokens: Final = Table(
     Column("group", Text),
     Column("hosted", Boolean, nullable=False, server_default=false()),
     Column("policy_class", Text, nullable=False),
+    Column("approval", Boolean, nullable=False, server_default=false()),
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False),
     Column("used_at", Float),
@@ -180,11 +181,15 @@ connectors: Final = Table(
     Column("version", Text, nullable=False),
     Column("group", Text),
     Column("hosted", Boolean, nullable=False, server_default=false()),
-    # active, draining, revoked, clone_suspected: what is stored; online and offline are live facts
+    # active, draining, pending, revoked, clone_suspected; online and offline are live facts
     Column("status_flag", Text, nullable=False, server_default=text("'active'")),
     Column("policy_class", Text, nullable=False, server_default=text("'read-write'")),
     Column("public_key", LargeBinary, nullable=False),
     Column("key_id", Text, nullable=False),
+    Column("next_public_key", LargeBinary),  # announced by the agent, takes over when it connects
+    Column("next_key_id", Text),
+    Column("key_announced_at", Float),
+    Column("recovery", Boolean, nullable=False, server_default=false()),
     Column("generation", Integer, nullable=False, server_default=text("0")),
     Column("pending_generation", Integer),
     Column("enrolled_at", Float, nullable=False),

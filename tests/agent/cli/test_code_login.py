@@ -197,9 +197,16 @@ def test_a_procore_that_is_not_told_keeps_no_grant_here(
     assert grant["state"] == "no_grant"
 
 
+@pytest.mark.catalogue("T131")
 @pytest.mark.usefixtures("person")
-def test_leaving_revokes_the_tokens_of_every_account(
-    login_on: Logins, cli: Cli, relay: Relay, connector_id: str, procore: Simulator
+def test_leaving_revokes_the_tokens_of_every_account_and_leaves_no_file(
+    login_on: Logins,
+    cli: Cli,
+    relay: Relay,
+    connector_id: str,
+    *,
+    procore: Simulator,
+    home: Path,
 ) -> None:
     for account in ("default", "site"):
         login = login_on("--account", account)
@@ -211,3 +218,4 @@ def test_leaving_revokes_the_tokens_of_every_account(
     assert not ended.errors
     assert Counter(procore.counters())["tokens_revoked"] - before["tokens_revoked"] == 2
     assert relay.status_of(connector_id) == "revoked"
+    assert not home.exists()

@@ -209,7 +209,6 @@ def test_leaving_says_to_programs_what_was_done(cli: Cli, relay: Relay, connecto
         {"CLOUD_CONNECT_RELAY__URL": "http://127.0.0.1:9"},
         {"CLOUD_CONNECT_RELAY__CONNECTOR_ID": "con_0000000000000000"},
         {"CLOUD_CONNECT_RELAY__RELAY_PUBLIC_KEY": "A" * 43},
-        {"CLOUD_CONNECT_RELAY__KEY_ID": "key_another"},
     ],
 )
 def test_a_relay_that_cannot_be_told_does_not_keep_a_pc_from_leaving(

@@ -30,6 +30,8 @@ FIELDS = {
     "clock_skew_seconds",
     "statistics",
     "in_flight",
+    "key_id",
+    "sealing_key",
     "certificate",
     "intercepted_at",
     "procore",

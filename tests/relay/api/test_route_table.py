@@ -21,6 +21,7 @@ OPEN = {
     ("post", "/api/enrol"),
     ("post", "/api/enrol/certificates"),  # they are shown to whoever connects
     ("post", "/api/enrol/tunnel"),  # the answer is no secret, and signed
+    ("post", "/api/enrol/rotate"),  # the agent signs with its old and its new key
     ("post", "/api/enrol/leave"),  # the agent signs with its key
     ("post", "/custom-connector/{registration}/test"),  # sealed settings are the credential
     ("post", "/custom-connector/{registration}/metadata"),

@@ -195,7 +195,8 @@ async def test_change_takes_effect_on_the_next_call(relay: CallRelay) -> None:
 async def test_data_source_of_a_revoked_connector_can_still_be_saved(relay: CallRelay) -> None:
     connector = await relay.enrol()
     base = await relay.datasource(connector)
-    await relay.store.storage.of(relay.store.subscription_id).connectors.revoke(connector)
+    connectors = relay.store.storage.of(relay.store.subscription_id).connectors
+    await connectors.revoke(connector, actor="test", at=1.0)
     saved = await relay.api.put(base, json=(await relay.api.get(base)).json())
     assert saved.status_code == 200
     answer = await relay.api.get(f"{base}/records/rfis")

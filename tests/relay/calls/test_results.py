@@ -8,6 +8,7 @@ from cloud_connect.calls import Operation, ReportedResult
 from cloud_connect.errors import Outcome
 from cloud_connect.tunnel import ResponseHead
 from cloud_connect_relay.calls import resolution
+from cloud_connect_relay.calls.results import ForgedResultError
 from cloud_connect_relay.storage.calls import CallRecord, CallsOfAll, CallState
 from doubles.call_relay import CallRelay
 from doubles.scripted_agent import Entry, ScriptedAgent, hang
@@ -59,8 +60,18 @@ async def test_a_result_settles_a_call_that_nobody_knew_about(
 async def test_a_connector_settles_no_call_of_another(relay: CallRelay) -> None:
     owner, other = await relay.enrol(), await relay.enrol()
     call_id = await call(relay, 1, owner)
-    told = [result(call_id, Outcome.COMPLETED), result("call_nobodys", Outcome.COMPLETED)]
+    told = [result(call_id, Outcome.NOT_EXECUTED), result("call_nobodys", Outcome.COMPLETED)]
     assert await relay.calls.take_results(other, told, since=0.0) == [call_id, "call_nobodys"]
+    with pytest.raises(ForgedResultError):
+        await relay.calls.take_results(other, [result(call_id, Outcome.COMPLETED)], since=0.0)
+    assert (await relay.record(call_id)).outcome is Outcome.UNKNOWN
+
+
+async def test_an_upsert_that_another_connector_took_over_is_no_forgery(relay: CallRelay) -> None:
+    owner, other = await relay.enrol(), await relay.enrol()
+    call_id = await call(relay, 1, owner, upsert=True)
+    told = [result(call_id, Outcome.COMPLETED, status=200)]
+    assert await relay.calls.take_results(other, told, since=0.0) == [call_id]
     assert (await relay.record(call_id)).outcome is Outcome.UNKNOWN
 
 

@@ -1,17 +1,14 @@
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import insert
 
-from cloud_connect.handshake_messages import (
-    enrol_challenge_transcript,
-    enrol_transcript,
-    leave_transcript,
-)
+from cloud_connect.handshake_messages import enrol_challenge_transcript
 from cloud_connect.join_token import JoinToken
 from cloud_connect.signing import SigningKey, to_bytes, to_text, verify_signature
 from cloud_connect_relay.storage import Storage
@@ -19,7 +16,9 @@ from cloud_connect_relay.storage.connector_sessions import ConnectorSessions
 from cloud_connect_relay.storage.connectors import ConnectorFlag
 from cloud_connect_relay.storage.enrolments import Applicant, Enrolments, JoinTokenUsedError
 from cloud_connect_relay.storage.subscriptions import Subscriptions
+from cloud_connect_relay.storage.tables import subscriptions
 from doubles.link_bench import Relay, open_relay, run_agent, serve_enrolment, serve_relay
+from doubles.redeeming import challenge, leave, redeem, rotate
 
 
 def everything_in(folder: Path) -> bytes:
@@ -32,56 +31,20 @@ class Bench:
     http: httpx.AsyncClient
 
     async def challenge(self, token_id: str) -> dict[str, Any]:
-        answer = await self.http.post(
-            "/api/enrol/challenge",
-            json={"token_id": token_id, "agent_nonce": to_text(bytes(32))},
-        )
-        assert answer.status_code == 200
-        found: dict[str, Any] = answer.json()
-        return found
+        return await challenge(self.http, token_id)
 
     async def redeem(
         self, token: JoinToken | str, key: SigningKey, **changes: Any
     ) -> httpx.Response:
-        text = token if isinstance(token, str) else token.reveal()
-        token_id = text.split(".")[1]
-        challenge = await self.challenge(token_id)
-        proof = enrol_transcript(
-            relay_id=challenge["relay_id"],
-            nonce=to_bytes(challenge["nonce"]),
-            token_id=token_id,
-            public_key=key.public_key,
-        )
-        body = {
-            "token": text,
-            "nonce": challenge["nonce"],
-            "public_key": to_text(key.public_key),
-            "signature": to_text(key.sign(proof)),
-            "name": "site office",
-            "machine": "pc-1",
-            "os": "Linux",
-            "version": "1",
-            **changes,
-        }
-        return await self.http.post("/api/enrol", json=body)
+        return await redeem(self.http, token, key, **changes)
 
     async def leave(self, connector_id: str, key: SigningKey, **changes: Any) -> httpx.Response:
-        challenge = await self.challenge(connector_id)
-        nonce = to_bytes(changes.get("nonce", challenge["nonce"]))
-        proof = leave_transcript(
-            relay_id=challenge["relay_id"],
-            nonce=nonce,
-            connector_id=connector_id,
-            key_id=key.key_id,
-        )
-        body = {
-            "connector_id": connector_id,
-            "key_id": key.key_id,
-            "nonce": to_text(nonce),
-            "signature": to_text(key.sign(proof)),
-            **changes,
-        }
-        return await self.http.post("/api/enrol/leave", json=body)
+        return await leave(self.http, connector_id, key, **changes)
+
+    async def rotate(
+        self, connector_id: str, old: SigningKey, new: SigningKey, **changes: Any
+    ) -> httpx.Response:
+        return await rotate(self.http, connector_id, old, new, **changes)
 
     async def connectors(self) -> int:
         return len(await self.relay.tenant.connectors.list())
@@ -152,7 +115,15 @@ async def test_used_token_enrols_nobody_else(bench: Bench) -> None:
     assert await bench.connectors() == 1
 
 
+@pytest.mark.catalogue("T67")
 async def test_every_bad_token_gets_the_same_answer(bench: Bench) -> None:
+    async with bench.relay.storage.write() as connection:
+        await connection.execute(insert(subscriptions).values(id="sub_b", name="b", created_at=0.0))
+    theirs, _ = await bench.relay.storage.of("sub_b").join_tokens.issue(
+        relay_public_key=bench.relay.identity.public_key,
+        now=bench.relay.services.clock(),
+        expires_in=3600,
+    )
     expired = await bench.relay.token(expires_in=-1)
     revoked = await bench.relay.token()
     await bench.relay.tenant.join_tokens.revoke(revoked.token_id, now=1.0)
@@ -163,15 +134,25 @@ async def test_every_bad_token_gets_the_same_answer(bench: Bench) -> None:
     wrong_secret = JoinToken.make(
         token_id=genuine.token_id, relay_public_key=bench.relay.identity.public_key
     )
+    other_tenants = replace(genuine, token_id=theirs.id)
     text = genuine.reveal()
     flipped = text[:30] + ("A" if text[30] != "A" else "B") + text[31:]
     answers = [
         await bench.redeem(token, SigningKey.generate())
-        for token in (expired, revoked, foreign, wrong_secret, text[:-9], flipped)
+        for token in (
+            expired,
+            revoked,
+            other_tenants,
+            foreign,
+            wrong_secret,
+            text[:-9],
+            flipped,
+        )
     ]
     assert {answer.status_code for answer in answers} == {401}
     assert len({answer.content for answer in answers}) == 1
     assert await bench.connectors() == 0
+    assert await bench.relay.storage.of("sub_b").connectors.list() == ()
 
 
 async def test_token_of_a_revoked_subscription_is_refused(bench: Bench) -> None:

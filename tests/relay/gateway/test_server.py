@@ -230,7 +230,7 @@ async def test_older_generation_is_a_clone_and_both_are_refused(
 async def test_revoked_connector_is_refused(relay: Relay) -> None:
     key = SigningKey.generate()
     connector = await relay.enrol(key)
-    assert await relay.tenant.connectors.revoke(connector.id)
+    assert await relay.tenant.connectors.revoke(connector.id, actor="test", at=1.0)
     assert await refused_with(relay, connector.id, key) == CloseCode.REVOKED
 
 

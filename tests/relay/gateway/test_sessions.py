@@ -45,7 +45,7 @@ async def relay(tmp_path: Path) -> AsyncIterator[Relay]:
 async def test_revocation_by_another_process_cuts_the_session(relay: Relay, tmp_path: Path) -> None:
     async with run_agent(relay, tmp_path / "a") as agent:
         await relay.session_of(agent.connector_id)
-        await relay.tenant.connectors.revoke(agent.connector_id)
+        await relay.tenant.connectors.revoke(agent.connector_id, actor="test", at=1.0)
         await agent.health.until("revoked")
         await relay.gone(agent.connector_id)
 

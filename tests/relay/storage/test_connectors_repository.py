@@ -29,7 +29,7 @@ async def test_other_subscription_sees_and_changes_nothing(relay: Relay) -> None
     assert await stranger.list() == ()
     assert await stranger.get(connector.id) is None
     assert await stranger.change(connector.id, name="mine", draining=True) is None
-    assert not await stranger.revoke(connector.id)
+    assert not await stranger.revoke(connector.id, actor="test", at=1.0)
     assert await relay.connector(connector.id) == connector
 
 
@@ -52,14 +52,14 @@ async def test_only_what_is_given_changes(relay: Relay) -> None:
 async def test_revoked_connector_stays_revoked(relay: Relay) -> None:
     mine = relay.tenant.connectors
     connector = await relay.enrol(SigningKey.generate())
-    assert await mine.revoke(connector.id)
-    assert await mine.revoke(connector.id)
+    assert await mine.revoke(connector.id, actor="test", at=1.0)
+    assert await mine.revoke(connector.id, actor="test", at=1.0)
     await mine.change(connector.id, draining=True)
     sessions = ConnectorSessions(relay.storage)
     await sessions.suspect(connector, sign="generation", now=1.0)
     assert (await relay.connector(connector.id)).flag is ConnectorFlag.REVOKED
     actions = [entry.action for entry in await relay.tenant.audit.newest(limit=9)]
-    assert actions == ["connector.enrol"]
+    assert actions == ["connector.revoke", "connector.revoke", "connector.enrol"]
 
 
 async def test_generation_never_goes_back(relay: Relay) -> None:
