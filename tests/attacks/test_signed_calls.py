@@ -5,7 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import httpx
+import orjson
 import pytest
 
 from cloud_connect.call_signatures import SIGNATURE_HEADER, CallSignature, SignableCall, sign_call
@@ -13,11 +16,12 @@ from cloud_connect.calls import Operation
 from cloud_connect.errors import Outcome
 from cloud_connect.signing import SigningKey, to_text
 from cloud_connect_agent.journal import Journal
-from cloud_connect_agent.policy import Verb
+from cloud_connect_agent.policy import PolicyClass, Verb
 from cloud_connect_agent.strong_calls import StrongCalls
 from cloud_connect_agent.strong_modes import SignatureRules, StrongModes
 from doubles.agent_bench import PARAMS, Answered, Bench, bench
 from doubles.fake_procore import Reply
+from doubles.hostile_relay import CONNECTOR_ID, Answer, open_siege
 
 CONNECTOR = "conn_this"
 KEY = SigningKey.generate()
@@ -40,6 +44,13 @@ def opened(folder: Path) -> AbstractAsyncContextManager[Bench]:
 async def agent(tmp_path: Path) -> AsyncIterator[Bench]:
     async with opened(tmp_path) as made:
         yield made
+
+
+def insist(home: Path) -> None:
+    """Have the policy of a PC ask for signatures under writes."""
+    policy = home / "policy.toml"
+    keys = f'\n[signatures]\nrequire = "writes"\nkeys = ["{to_text(KEY.public_key)}"]\n'
+    policy.write_text(policy.read_text() + keys)
 
 
 def signed(
@@ -75,36 +86,75 @@ def executed(agent: Bench) -> int:
     return sum(request.method != "GET" for request in agent.procore.api.seen)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(120)
 @pytest.mark.catalogue("T109")
 async def test_what_a_relay_makes_of_a_signed_call_is_not_carried_out(tmp_path: Path) -> None:
-    async with opened(tmp_path) as agent:
-        good = signed()
-        attempts = {
-            "altered body": await create(agent, good, body=b'{"subject":"No door"}'),
-            "another method": await create(agent, good, operation=Operation.UPDATE, record_id="7"),
-            "another company": await create(
-                agent, good, source={"company_id": 99, "environment": "developer_sandbox"}
-            ),
-            "another call id": await create(agent, renumbered(good)),
-            "expired": await create(agent, signed(ahead=-600)),
-            "another connector's": await create(agent, signed(connector_id="conn_other")),
-        }
-        assert {name: one.problem.code for name, one in attempts.items()} == dict.fromkeys(
-            attempts, "policy_denied"
+    async with open_siege(tmp_path, policy=PolicyClass.READ_WRITE) as siege:
+        insist(siege.agent.home)
+        scope = {"scope": {"project_id": str(siege.project_id)}}
+        params = {"resource": "punch_items", **scope}
+        body = orjson.dumps({"name": "the signed marker"})
+        call = SignableCall(
+            operation=Operation.CREATE, params={"source": siege.source, **params}, body=body
         )
-        assert {one.head.outcome for one in attempts.values()} == {Outcome.NOT_EXECUTED}
-        assert executed(agent) == 0
-        valid = await create(agent, good, call_id="call-first")
-        assert valid.head.status == 201
-        assert executed(agent) == 1
-        replayed = await create(agent, good, call_id="call-second")
-        assert replayed.problem.code == "policy_denied"
-        assert "presented before, as call-first" in replayed.problem.detail
-        same_id = await create(agent, good, call_id="call-first")
-        assert same_id.head.replayed
-        assert executed(agent) == 1
-    async with opened(tmp_path) as agent:  # the number is used up for the next process, too
-        again = await create(agent, good, call_id="call-third")
+        good = signed(call, connector_id=CONNECTOR_ID)
+        other = {**siege.source, "company_id": siege.company_id + 1}
+
+        async def executions() -> int:
+            async with httpx.AsyncClient(trust_env=False) as client:
+                url = f"{siege.simulator.ready['admin_url']}/ledger"
+                items = (await client.get(url)).json()["items"]
+            return sum(one["method"] not in {"GET", "HEAD"} for one in items)
+
+        before = await executions()  # signing in is one, too
+        async with siege.relay.session() as session:
+
+            async def send(
+                headers: tuple[tuple[str, str], ...],
+                *,
+                operation: str = Operation.CREATE,
+                told: bytes = body,
+                call_id: str | None = None,
+                **more: Any,
+            ) -> Answer:
+                return await siege.call(
+                    session, operation, {**params, **more}, told, headers=headers, call_id=call_id
+                )
+
+            expired = signed(call, connector_id=CONNECTOR_ID, ahead=-600)
+            attempts = {
+                "altered body": await send(good, told=body.replace(b"the", b"a")),
+                "another method": await send(good, operation=Operation.UPDATE, record_id="7"),
+                "another company": await send(good, source=other),
+                "another call id": await send(renumbered(good)),
+                "expired": await send(expired),
+                "another connector's": await send(signed(call, connector_id="conn_other")),
+                "unsigned": await send(()),
+            }
+            codes = {name: one.problem and one.problem.code for name, one in attempts.items()}
+            assert codes == dict.fromkeys(attempts, "policy_denied")
+            assert await executions() == before
+            valid = await send(good, call_id="call-first")
+            assert valid.status == 201
+            replayed = await send(good, call_id="call-second")
+            assert replayed.problem is not None
+            assert "presented before, as call-first" in replayed.problem.detail
+            assert (await send(good, call_id="call-first")).status == 201  # its stored answer
+            assert await executions() == before + 1
+        await siege.agent.program.restart()
+        async with siege.relay.session() as session:  # the next process knows the number, too
+            again = await siege.call(session, Operation.CREATE, params, body, headers=good)
+        assert again.status == 403
+        assert await executions() == before + 1
+
+
+async def test_a_number_is_used_up_for_the_next_process_too(tmp_path: Path) -> None:
+    headers = signed()
+    async with opened(tmp_path) as agent:
+        assert (await create(agent, headers, call_id="call-first")).head.status == 201
+    async with opened(tmp_path) as agent:
+        again = await create(agent, headers, call_id="call-second")
         assert again.problem.code == "policy_denied"
         assert executed(agent) == 0
 

@@ -36,6 +36,7 @@ class Pin:
     Attributes:
         connector_id: As ``cloud-connect keys`` prints it on the connector's PC.
         company_id: The Procore company that calls are for, whatever the relay says.
+        project_id: The data source's own project, if it has one.
         sealing_key: As ``cloud-connect keys`` prints it; with it, calls are sealed.
     """
 
