@@ -51,6 +51,7 @@ _READS: Final = frozenset(
         Operation.CONTENT,
     }
 )
+_REHEARSALS: Final = frozenset({Operation.QUERY_DRY_RUN, Operation.DRY_RUN})
 # A file that is uploaded comes piece by piece, for as long as it takes: nothing to be held here.
 _SEALABLE: Final = frozenset(CALL_PARAMS) - {Operation.UPLOAD}
 
@@ -73,12 +74,14 @@ class _Strength:
 
     Attributes:
         may_write: False for one that was sealed as a read.
+        rehearses: It is a dry run, which writes nothing whatever it is about.
         nonce: Its number used once, if it has one.
     """
 
     signed: bool = False
     sealed: bool = False
     may_write: bool = True
+    rehearses: bool = False
     nonce: str | None = None
 
 
@@ -157,6 +160,7 @@ class StrongCalls:
             InvalidRequestError: If the signature is malformed.
             PolicyDeniedError: If it is not good for this call, here and now, or used up.
         """
+        _strength.set(replace(_strength.get(), rehearses=operation in _REHEARSALS))
         signature = _signature_of(call)
         if signature is not None:
             await self._verify(call, signature)
@@ -183,7 +187,7 @@ class StrongCalls:
             PolicyDeniedError: If it is not signed or sealed as it must be.
         """
         rules, strength = self._rules(), _strength.get()
-        writes = any(access.verb.writes for access in accesses)
+        writes = not strength.rehearses and any(access.verb.writes for access in accesses)
         if writes and not strength.may_write:
             raise _refused("it was sealed as a read, and would write", "sealed-read")
         if _insists(rules.signatures.require, writes=writes) and not strength.signed:
