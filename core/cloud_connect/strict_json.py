@@ -14,11 +14,20 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 
-__all__ = ["MAX_DEPTH", "MAX_DIGITS", "MAX_MEMBERS", "StrictJsonError", "parse", "read"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_DIGITS",
+    "MAX_MEMBERS",
+    "MAX_VALUES",
+    "StrictJsonError",
+    "parse",
+    "read",
+]
 
 MAX_DEPTH: Final = 64  # nested arrays and objects
 MAX_DIGITS: Final = 64  # of one number: more only burn time
 MAX_MEMBERS: Final = 10_000  # of one object: nobody's record has more
+MAX_VALUES: Final = 100_000  # of the whole text: a thousand records of a hundred fields
 
 _ModelT = TypeVar("_ModelT", bound=BaseModel)
 
@@ -33,6 +42,8 @@ def parse(text: bytes) -> Any:
     Raises:
         StrictJsonError: If it is no JSON, or some that is refused.
     """
+    if text.count(b",") > MAX_VALUES and _STRINGS.sub(b"", text).count(b",") > MAX_VALUES:
+        raise StrictJsonError(f"holds more than {MAX_VALUES} values")
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH:
         _check_depth(text)
     if b"\\u" in text:
@@ -54,6 +65,22 @@ def read(model: type[_ModelT], text: bytes) -> _ModelT:
         ValidationError: If it is not of the model's shape.
     """
     return model.model_validate(parse(text))
+
+
+def is_deep(value: object) -> bool:
+    """Whether what another parser made nests deeper than is read here; looks level by level."""
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if type(outer) in _CONTAINERS
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) in _CONTAINERS
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -95,6 +122,7 @@ _DECODER: Final = json.JSONDecoder(
 _STRINGS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_CONTAINERS: Final = frozenset({dict, list})
 _ANY: Final = TypeAdapter[Any](Any)
 
 

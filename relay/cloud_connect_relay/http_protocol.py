@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bounded_protocol"]
 
+_MAX_HEADERS: Final = 256  # lines, as in a head of the tunnel
 _TOO_LARGE: Final = b"431 Request Header Fields Too Large"
 _MALFORMED: Final = b"400 Bad Request"
 # What chunks may take beside what they hold: crumbs of five bytes, and a little for extensions.
@@ -125,6 +126,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._phase is _Phase.BODY:
             raise _RefusedError
         self._count(len(name) + len(value) + 4)  # ": " and the line's end
+        if len(self.headers) >= _MAX_HEADERS:
+            self._refusal = _TOO_LARGE
+            raise _RefusedError
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:

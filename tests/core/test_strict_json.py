@@ -12,7 +12,9 @@ from cloud_connect.strict_json import (
     MAX_DEPTH,
     MAX_DIGITS,
     MAX_MEMBERS,
+    MAX_VALUES,
     StrictJsonError,
+    is_deep,
     parse,
     read,
 )
@@ -51,6 +53,7 @@ def test_plain_json_is_read() -> None:
             b"{" + b",".join(b'"%d":0' % n for n in range(MAX_MEMBERS + 1)) + b"}",
             "more than 10000 members",
         ),
+        (b"[" + b"0," * (MAX_VALUES + 1) + b"0]", "more than 100000 values"),
     ],
 )
 def test_what_parsers_disagree_about_is_refused(text: bytes, reason: str) -> None:
@@ -65,6 +68,20 @@ def test_nesting_at_the_limit_is_read() -> None:
 def test_brackets_inside_strings_and_beside_each_other_do_not_nest() -> None:
     text = b'["' + b"[{" * 100 + b'\\"[", {}' + b", []" * 100 + b"]"
     assert len(parse(text)) == 102
+    assert parse(b'"' + b"," * (MAX_VALUES + 1) + b'"') == "," * (MAX_VALUES + 1)
+
+
+@pytest.mark.parametrize(("depth", "deep"), [(1, False), (MAX_DEPTH, False), (MAX_DEPTH + 1, True)])
+def test_depth_of_what_another_parser_made_is_told(depth: int, *, deep: bool) -> None:
+    lists: Any = []
+    mixed: Any = [{}]
+    for level in range(depth - 1):
+        lists = [1, lists]
+        if level:
+            mixed = {"a": mixed, "b": None} if level % 2 else [mixed]
+    assert is_deep(lists) is deep
+    assert is_deep(mixed) is (deep and depth > 1)
+    assert not is_deep("text")
 
 
 def test_model_is_read_from_what_is_strict_json_only() -> None:

@@ -36,7 +36,9 @@ SEED: Final = 54
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     folder = tmp_path_factory.mktemp("cancellation")
-    async with open_world(folder, tunnel_proxies=False, seed=SEED) as made:
+    # Its callers vanish on purpose: being refused for that is another test.
+    settings = "[calls]\ncancel_burst = 1000000\n"
+    async with open_world(folder, tunnel_proxies=False, relay_settings=settings, seed=SEED) as made:
         yield made
 
 

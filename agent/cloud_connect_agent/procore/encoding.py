@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 import orjson
 
 from cloud_connect.errors import InternalError, OutcomeUnknownError, SourceUnavailableError
+from cloud_connect.strict_json import MAX_DEPTH, is_deep
 from cloud_connect_agent.procore.failures import UNCLEAR
 from cloud_connect_agent.procore.messages import NOT_THE_API, ApiRequest, ApiResponse
 
@@ -74,7 +75,9 @@ def decode(answer: Answer, *, write: bool, later: bool = False) -> ApiResponse:
         return ApiResponse(status=status, headers=headers, json=_loads(body))
     if declared or body.lstrip()[:1] in {b"[", b"{"}:
         with suppress(orjson.JSONDecodeError):
-            return ApiResponse(status=status, headers=headers, json=orjson.loads(body))
+            value = orjson.loads(body)
+            if not is_deep(value):
+                return ApiResponse(status=status, headers=headers, json=value)
     if write and body.lstrip().startswith(b"<"):
         raise OutcomeUnknownError(f"{NOT_THE_API} {UNCLEAR}")
     return ApiResponse(status=status, headers=headers, text=body.decode("utf-8", "replace"))
@@ -82,8 +85,11 @@ def decode(answer: Answer, *, write: bool, later: bool = False) -> ApiResponse:
 
 def _loads(body: bytes) -> object:
     try:
-        return orjson.loads(body)
+        value: object = orjson.loads(body)
     except orjson.JSONDecodeError as exc:
         raise SourceUnavailableError(
             "Procore's answer is not the JSON that it says it is."
         ) from exc
+    if is_deep(value):
+        raise SourceUnavailableError(f"Procore's answer nests deeper than {MAX_DEPTH} levels.")
+    return value
