@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from cloud_connect.calls import Environment, Operation, Source
-from cloud_connect.errors import TunnelClosedError
+from cloud_connect.errors import StreamResetError, TunnelClosedError
 from cloud_connect.session import Role, Session
 from cloud_connect.tunnel import RequestHead
 from cloud_connect_agent.dispatch import Dispatcher
@@ -86,7 +86,8 @@ class PolicedAgent:
         )
         exchange = await self.relay.open(head, end_stream=not data)
         if data:
-            await exchange.send(data, end_stream=True)
+            with suppress(StreamResetError):  # answered before all of it came
+                await exchange.send(data, end_stream=True)
         answer = await exchange.receive_head()
         content = b"".join([chunk async for chunk in exchange])
         return Answered(answer, content, exchange.trailers)

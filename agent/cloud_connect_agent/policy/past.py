@@ -120,6 +120,8 @@ def read_past(file: Path, *, since: float) -> list[PastCall]:
                 (int(since) // _MINUTE,),
             ).fetchall()
     except sqlite3.Error as exc:
+        if "no such table" in str(exc):  # it is being made
+            return []
         raise OSError(f"{file.name} cannot be read: {exc}") from exc
     return [
         PastCall(

@@ -72,12 +72,12 @@ def _line_of(loc: Sequence[int | str], text: str) -> int | None:
             return None
         start = rules[loc[1]]
         end = rules[loc[1] + 1] if loc[1] + 1 < len(rules) else len(lines)
-        keys = keys[1:]
+        keys = keys[1:] or [""]
     for key in reversed(keys):
         for number in range(start, end):
             if _key_of(lines[number]) == key or (len(keys) > 1 and _holds(lines[number], key)):
                 return number + 1
-    return start + 1 if start else None
+    return start + 1 if loc[0] == "rules" and len(loc) > 1 else None
 
 
 def _opens(line: str) -> bool:
