@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -29,15 +29,17 @@ from cloud_connect.errors import (
 from cloud_connect.sealing import SealedParams, SealingKey, open_request
 from cloud_connect.signing import to_text
 from cloud_connect.tunnel import RequestHead
+from cloud_connect_agent.audit.notes import call_note
 from cloud_connect_agent.call_exchange import ReadAhead
-from cloud_connect_agent.policy import Access
+from cloud_connect_agent.policy import Access, Decision
 from cloud_connect_agent.reply import Call, params_of, read_all
 from cloud_connect_agent.sealed_exchange import AnswerSeal, SealedExchange
 from cloud_connect_agent.strong_modes import NO_STRONG_MODES, StrongModes
 
 __all__ = ["ClaimJournal", "StrongCalls"]
 
-_MAX_BODY: Final = 16 * 1024 * 1024  # of a signed or sealed call, which is held in memory
+_MAX_BODY: Final = 16 * 1024 * 1024  # of a signed call, which is held in memory
+_MAX_SEALED: Final = 2 * 1024 * 1024  # anybody can seal; an honest relay lets through half of it
 _READS: Final = frozenset(
     {
         Operation.TEST,
@@ -124,7 +126,7 @@ class StrongCalls:
         params = params_of(SealedParams, call)
         if self._key is None:
             raise UnsupportedOperationError("The connector takes no sealed calls.")
-        sealed = await read_all(call, max_bytes=_MAX_BODY)
+        sealed = await read_all(call, max_bytes=_MAX_SEALED)
         opened = open_request(
             sealed, self._key, connector_id=self._connector_id, writes=params.writes
         )
@@ -160,10 +162,16 @@ class StrongCalls:
             InvalidRequestError: If the signature is malformed.
             PolicyDeniedError: If it is not good for this call, here and now, or used up.
         """
-        _strength.set(replace(_strength.get(), rehearses=operation in _REHEARSALS))
+        strength = replace(_strength.get(), rehearses=operation in _REHEARSALS)
+        _strength.set(strength)
+        note = call_note.get()
+        if note is not None:
+            note.sealed = strength.sealed
         signature = _signature_of(call)
         if signature is not None:
             await self._verify(call, signature)
+            if note is not None:
+                note.signed_by = signature.key_id
             number = f"{signature.key_id}.{to_text(signature.nonce)}"
             _strength.set(replace(_strength.get(), signed=True, nonce=number))
         nonce = _strength.get().nonce
@@ -180,7 +188,7 @@ class StrongCalls:
                 await self._journal.release(nonce, call.call_id)
             raise
 
-    def check(self, accesses: Iterable[Access]) -> None:
+    def check(self, accesses: Sequence[Access]) -> None:
         """Hold the call that is being answered to what the policy insists on.
 
         Raises:
@@ -189,11 +197,12 @@ class StrongCalls:
         rules, strength = self._rules(), _strength.get()
         writes = not strength.rehearses and any(access.verb.writes for access in accesses)
         if writes and not strength.may_write:
-            raise _refused("it was sealed as a read, and would write", "sealed-read")
+            raise _refused("it was sealed as a read, and would write", "sealed-read", accesses)
         if _insists(rules.signatures.require, writes=writes) and not strength.signed:
-            raise _refused("it is not signed by a key that is pinned there", "signatures")
+            why = "it is not signed by a key that is pinned there"
+            raise _refused(why, "signatures", accesses)
         if _insists(rules.sealing.require, writes=writes) and not strength.sealed:
-            raise _refused("it is not sealed to its key", "sealing")
+            raise _refused("it is not sealed to its key", "sealing", accesses)
 
     async def _verify(self, call: Call, signature: CallSignature) -> None:
         key = self._rules().signatures.key(signature.key_id)
@@ -258,5 +267,8 @@ def _insists(require: str, *, writes: bool) -> bool:
     return require == "all" or (require == "writes" and writes)
 
 
-def _refused(why: str, rule: str) -> PolicyDeniedError:
+def _refused(why: str, rule: str, accesses: Sequence[Access] = ()) -> PolicyDeniedError:
+    note = call_note.get()
+    if note is not None:  # what is refused here, the policy is not asked about
+        note.decided(accesses, Decision(allowed=False, rule=rule, reason=why))
     return PolicyDeniedError(f"The connector does not carry this call out: {why} (rule {rule}).")

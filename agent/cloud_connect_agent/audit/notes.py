@@ -19,9 +19,20 @@ class CallNote:
         decision: The policy's; ``None`` while nobody has asked it.
         asked: The body of a read that has one.
         journaled: It is a write, which is recorded when its end is certain.
+        signed_by: The name of the key that its caller signed it with.
+        sealed: It came sealed to this PC.
     """
 
-    __slots__ = ("accesses", "asked", "call_id", "decision", "journaled", "operation")
+    __slots__ = (
+        "accesses",
+        "asked",
+        "call_id",
+        "decision",
+        "journaled",
+        "operation",
+        "sealed",
+        "signed_by",
+    )
 
     def __init__(self, call_id: str, operation: str) -> None:
         self.call_id: Final = call_id
@@ -30,6 +41,8 @@ class CallNote:
         self.decision: Decision | None = None
         self.asked: bytes | None = None
         self.journaled = False
+        self.signed_by: str | None = None
+        self.sealed = False
 
     def decided(self, accesses: "Sequence[Access]", decision: "Decision") -> None:
         """Note what the policy said; the first that it refuses, else the first of all."""
@@ -39,6 +52,10 @@ class CallNote:
     def facts(self) -> dict[str, object]:
         """Return what was wanted, in words of the policy."""
         facts: dict[str, object] = {"operation": self.operation}
+        if self.signed_by is not None:
+            facts["signed_by"] = self.signed_by
+        if self.sealed:
+            facts["sealed"] = True
         if not self.accesses:
             return facts
         access = self.accesses[0]
