@@ -1,10 +1,13 @@
 """A proxy reads along in TLS, and the PC trusts its authority: seen by both ends, and refused."""
 
+import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cloud_connect.client import CloudConnect, Environment, Pin
+from cloud_connect.errors import PolicyDeniedError, SignInRequiredError
 from cloud_connect_agent.relay_api import RelayRefusedError
 from cloud_connect_agent.tls import client_context
 from doubles.certificates import Authority
@@ -12,6 +15,7 @@ from doubles.enrolling_pc import MACHINE, Pc
 from doubles.inspecting_proxy import COMPANY, inspecting_proxy
 from doubles.link_bench import serve_enrolment, serve_relay
 from doubles.observing import until
+from doubles.program import said
 from doubles.secure_pair import SecurePair, open_pair
 
 pytestmark = pytest.mark.timeout(120)
@@ -79,6 +83,56 @@ async def test_reading_along_is_refused_and_shown_until_the_administrator_allows
             assert (await pair.connector())["certificate"] == "verified"
         finally:
             await agent.stop()
+
+
+@pytest.mark.catalogue("T30")
+async def test_who_reads_along_sees_nothing_of_sealed_calls_where_all_must_be_sealed(
+    tmp_path: Path,
+) -> None:
+    company = Authority.make(COMPANY)
+    (tmp_path / "proxy").mkdir()
+    async with (
+        open_pair(tmp_path) as pair,
+        inspecting_proxy(
+            tmp_path / "proxy", company, host="localhost", port=pair.tunnel_port
+        ) as proxy,
+    ):
+        pair.ca_file.write_bytes(pair.ca_file.read_bytes() + company.pem)
+        policy = pair.agent.home / "policy.toml"
+        policy.write_text(policy.read_text() + '\n[sealing]\nrequire = "all"\n')
+        agent = pair.agent.program
+        direct = agent.environment["CLOUD_CONNECT_RELAY__TUNNEL_URL"]
+        agent.environment["CLOUD_CONNECT_RELAY__TUNNEL_URL"] = direct.replace(
+            str(pair.tunnel_port), str(proxy.port)
+        )
+        agent.environment["CLOUD_CONNECT_RELAY__ALLOW_INTERCEPTED"] = "true"
+        await agent.start()
+        try:
+            await status_of(pair, "connected")
+            _, printed, _ = await said(
+                "cloud_connect_agent", "keys", "--home", str(pair.agent.home)
+            )
+            pin = Pin(
+                connector_id=printed["connector_id"],
+                sealing_key=printed["sealing_key"],
+                company_id=4242,
+                environment=Environment.LIVE,
+            )
+            trust = ssl.create_default_context(cafile=str(pair.ca_file))
+            trust.check_hostname = False  # the test asks by address
+            datasource_id = await pair.datasource(company_id=4242)
+            url = pair.relay.ready["api_url"]
+            async with CloudConnect.open(url, pair.api_key, tls=trust) as client:
+                sealed = client.data_source(datasource_id, pin=pin)
+                with pytest.raises(SignInRequiredError):  # what it would have answered is no secret
+                    await anext(sealed.list("vendors", filters={"name": "canary_of_a_sealed_call"}))
+                plain = client.data_source(datasource_id)
+                with pytest.raises(PolicyDeniedError, match="not sealed"):
+                    await anext(plain.list("vendors", filters={"name": "canary_in_the_clear"}))
+        finally:
+            await agent.stop()
+        assert b"canary_in_the_clear" in proxy.seen, "the proxy did read along"
+        assert b"canary_of_a_sealed_call" not in proxy.seen
 
 
 @pytest.mark.catalogue("T30")
