@@ -89,6 +89,14 @@ async def run_relay(
         alone=settings.alone,
         clock=clock,
     ) as calls:
+        authenticator = Authenticator(
+            storage,
+            pepper=identity.pepper,
+            settings=settings.auth,
+            metrics=metrics,
+            learner=calls.quotas,
+            clock=clock,
+        )
         services = Services(
             settings=settings,
             identity=identity,
@@ -96,15 +104,8 @@ async def run_relay(
                 host=settings.host, secure=settings.secure, public_url=settings.public_url
             ),
             storage=storage,
-            authenticator=Authenticator(
-                storage,
-                pepper=identity.pepper,
-                settings=settings.auth,
-                metrics=metrics,
-                learner=calls.quotas,
-                clock=clock,
-            ),
-            requests=LiveRequests(storage, clock=clock),
+            authenticator=authenticator,
+            requests=LiveRequests(storage, clock=clock, forget=authenticator.forget),
             registry=registry,
             calls=calls,
             metrics=metrics,

@@ -29,13 +29,22 @@ class LiveRequests:
 
     Its connection is cut, as if the caller had hung up: reads are cancelled, a write that has
     started goes on to its recorded end.
+
+    Args:
+        forget: Has nothing be believed of credentials without a look at the store.
     """
 
     def __init__(
-        self, storage: "Storage", *, clock: Callable[[], float], interval: float = _INTERVAL
+        self,
+        storage: "Storage",
+        *,
+        clock: Callable[[], float],
+        forget: Callable[[], None],
+        interval: float = _INTERVAL,
     ) -> None:
         self._grants: Final = Grants(storage)
         self._clock: Final = clock
+        self._forget: Final = forget
         self._interval: Final = interval
         # One request at a time runs on a connection.
         self._running: Final[dict[Caller, str]] = {}
@@ -76,6 +85,7 @@ class LiveRequests:
             return  # nobody can have revoked it there meanwhile
         if grant is not None and grant.is_live(self._clock()):
             return
+        self._forget()
         cut = [caller for caller, held in self._running.items() if held == credential_id]
         log.warning("requests_cut", credential_id=credential_id, requests=len(cut))
         for caller in cut:

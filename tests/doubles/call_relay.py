@@ -191,7 +191,7 @@ async def call_relay(folder: Path, **calls: Any) -> AsyncIterator[CallRelay]:
                 metrics=metrics,
                 learner=service.quotas,
             ),
-            requests=LiveRequests(store.storage, clock=clock),
+            requests=LiveRequests(store.storage, clock=clock, forget=lambda: None),
             registry=registry,
             calls=service,
             metrics=metrics,

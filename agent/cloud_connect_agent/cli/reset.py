@@ -45,8 +45,8 @@ def reset(
     """Give a PC whose disk was copied from another one an identity of its own.
 
     Key, connector, record of writes and the sign-ins at Procore belong to the PC that was
-    copied: they are forgotten here, and stay valid there. Settings, policy and the credentials of
-    Procore's app stay. The relay and Procore are told nothing.
+    copied: they are forgotten here, and stay valid there. Its audit log is set aside. Settings,
+    policy and the credentials of Procore's app stay. The relay and Procore are told nothing.
     """
     from cloud_connect_agent.run_lock import run_lock
 
@@ -64,7 +64,7 @@ def reset(
             err=True,
         )
     with run_lock(invocation.paths):
-        _forget(invocation)
+        _forget(invocation, before.connector_id or "unknown")
     if token_file is not None:
         context.invoke(enrol, relay=before.url, token_file=token_file, ca=before.ca_file)
         return
@@ -76,7 +76,7 @@ def reset(
     note(f"Next, with a new join token:\n  {command}")
 
 
-def _forget(invocation: Invocation) -> None:
+def _forget(invocation: Invocation, former: str) -> None:
     """Forget the identity; settings last, so that what breaks off can be repeated."""
     import asyncio
 
@@ -108,6 +108,8 @@ def _forget(invocation: Invocation) -> None:
             file.unlink(missing_ok=True)
         for file in journal.parent.glob(f"{journal.name}*"):
             file.unlink()
+        if paths.audit_dir.exists():
+            paths.audit_dir.rename(paths.audit_dir.with_name(f"audit.of-{former}"))
         for folder in (paths.spool_dir, paths.metadata_dir):
             shutil.rmtree(folder, ignore_errors=True)
     except OSError as exc:

@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +13,7 @@ from cloud_connect.terminal import print_json
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
 from cloud_connect_agent.cli.opening import open_client
 from cloud_connect_agent.cli.terminal import note
+from cloud_connect_agent.durable import make_private_dir
 
 if TYPE_CHECKING:
     from cloud_connect_agent.settings import RelaySettings
@@ -20,12 +22,21 @@ __all__ = ["unenrol"]
 
 
 @click.command(
-    epilog="\b\nExamples:\n  cloud-connect unenrol\n  cloud-connect unenrol --yes --json"
+    epilog=(
+        "\b\nExamples:\n  cloud-connect unenrol\n"
+        "  cloud-connect unenrol --yes --keep-audit /srv/audit/pc-12"
+    )
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--keep-audit",
+    type=click.Path(resolve_path=True, path_type=Path),
+    metavar="DIR",
+    help="Keep the audit log in DIR, a new folder; otherwise it goes, too.",
+)
 @shared_options
 @pass_invocation
-def unenrol(invocation: Invocation, *, yes: bool) -> None:
+def unenrol(invocation: Invocation, *, yes: bool, keep_audit: Path | None) -> None:
     """Leave the relay, sign out of Procore, and remove everything from this PC.
 
     The relay revokes this connector; this PC's key, credentials, settings, policy and logs go.
@@ -47,6 +58,8 @@ def unenrol(invocation: Invocation, *, yes: bool) -> None:
             err=True,
         )
     with run_lock(paths):
+        if keep_audit is not None:
+            _keep_audit(paths.audit_dir, keep_audit)
         revoked = _leave(invocation, settings.relay)
         _sign_out(invocation)
         left = _remove(invocation)
@@ -56,6 +69,21 @@ def unenrol(invocation: Invocation, *, yes: bool) -> None:
         print_json({"connector_id": connector, "revoked": revoked, "removed": True})
         return
     click.echo(f"{connector} is gone from this PC{' and revoked' if revoked else ''}.")
+
+
+def _keep_audit(audit_dir: Path, kept: Path) -> None:
+    """Copy the audit log before anything is removed; there may be none."""
+    try:
+        make_private_dir(kept.parent)
+        if audit_dir.exists():
+            shutil.copytree(audit_dir, kept, ignore=shutil.ignore_patterns("audit.lock"))
+        else:
+            kept.mkdir(mode=0o700)
+    except OSError as exc:
+        where = exc.filename or kept
+        raise CloudConnectError(
+            f"The audit log cannot be kept in {where} ({exc.strerror}); nothing was removed."
+        ) from exc
 
 
 def _leave(invocation: Invocation, relay: "RelaySettings") -> bool:
