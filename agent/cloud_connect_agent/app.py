@@ -21,7 +21,7 @@ from cloud_connect_agent.audit import (
     RecordedControl,
     Retention,
     reconcile,
-    watch_policy,
+    watch_files,
 )
 from cloud_connect_agent.connection import connect_forever
 from cloud_connect_agent.control_server import serve_control
@@ -180,7 +180,13 @@ async def run_agent(
             watch = group.create_task(operator.watch(), name="operator-watch")
             recording = [
                 group.create_task(trail.keep(), name="audit-keep"),
-                group.create_task(watch_policy(trail, paths.policy_file), name="audit-policy"),
+                group.create_task(
+                    watch_files(
+                        trail,
+                        {"policy": paths.policy_file, "approvals": paths.approvals_file},
+                    ),
+                    name="audit-files",
+                ),
             ]
             keep = group.create_task(executor.metadata.keep(), name="metadata-keep")
             probing = ProcoreProbe(client, interval=lambda: procore.probe_seconds)

@@ -202,6 +202,8 @@ class Dispatcher:
             self._record(note, status, (head and head.outcome) or Outcome.COMPLETED)
             self._log(call, "request_finished", status=status)
         except CloudConnectError as error:
+            if isinstance(error, PolicyDeniedError):
+                note.refused(error.message)
             self._record(note, error.status, error.outcome, code=error.code.value)
             self._log(call, "request_failed", status=error.status, code=error.code.value)
             await self._fail(call, error)
@@ -315,7 +317,7 @@ class Dispatcher:
         self, note: CallNote, status: int | None, outcome: Outcome, *, code: str | None = None
     ) -> None:
         """Record the call, if the policy was asked and its record is not left to a write."""
-        if self._audit is None or note.decision is None or note.journaled:
+        if self._audit is None or not note.known or note.journaled:
             return
         digest = None if note.asked is None else self._audit.digest_of(note.asked)
         self._audit.call(note, status=status, outcome=outcome, digest=digest, code=code)

@@ -3,7 +3,7 @@
 from cloud_connect_agent.audit.exchange import CheckpointExchange
 from cloud_connect_agent.audit.folder import AuditFolder
 from cloud_connect_agent.audit.notes import CallNote, call_note
-from cloud_connect_agent.audit.operating import RecordedControl, watch_policy
+from cloud_connect_agent.audit.operating import RecordedControl, watch_files
 from cloud_connect_agent.audit.reconciling import reconcile
 from cloud_connect_agent.audit.retention import Retention
 from cloud_connect_agent.audit.trail import AuditTrail
@@ -19,5 +19,5 @@ __all__ = [
     "Retention",
     "call_note",
     "reconcile",
-    "watch_policy",
+    "watch_files",
 ]

@@ -1,5 +1,6 @@
 """What is noted of a call while it runs, for its record in the audit log."""
 
+import re
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -8,6 +9,8 @@ if TYPE_CHECKING:
 
     from cloud_connect.errors import Outcome
     from cloud_connect_agent.policy import Access, Decision
+
+_RULE: Final = re.compile(r"\(rule ([^()]{1,200})\)\.?$")
 
 __all__ = ["CallAudit", "CallNote", "call_note", "leave_to_its_end"]
 
@@ -18,6 +21,7 @@ class CallNote:
     Attributes:
         decision: The policy's; ``None`` while nobody has asked it.
         asked: The body of a read that has one.
+        refusal: The rule that refused it, whoever found that out.
         journaled: It is a write, which is recorded when its end is certain.
         signed_by: The name of the key that its caller signed it with.
         sealed: It came sealed to this PC.
@@ -30,6 +34,7 @@ class CallNote:
         "decision",
         "journaled",
         "operation",
+        "refusal",
         "sealed",
         "signed_by",
     )
@@ -40,6 +45,7 @@ class CallNote:
         self.accesses: Sequence[Access] = ()
         self.decision: Decision | None = None
         self.asked: bytes | None = None
+        self.refusal: str | None = None
         self.journaled = False
         self.signed_by: str | None = None
         self.sealed = False
@@ -48,6 +54,28 @@ class CallNote:
         """Note what the policy said; the first that it refuses, else the first of all."""
         if self.decision is None or not decision.allowed:
             self.accesses, self.decision = accesses, decision
+
+    def refused(self, sentence: str) -> None:
+        """Note a refusal by its sentence, which names the rule at its end."""
+        found = _RULE.search(sentence)
+        self.refusal = found[1] if found else "policy"
+
+    @property
+    def known(self) -> bool:
+        """Whether the policy had its say."""
+        return self.decision is not None or self.refusal is not None
+
+    @property
+    def allowed(self) -> bool:
+        """Whether it was let through."""
+        return self.refusal is None and self.decision is not None and self.decision.allowed
+
+    @property
+    def rule(self) -> str | None:
+        """The rule that decided."""
+        if self.refusal is not None or self.decision is None:
+            return self.refusal
+        return self.decision.rule
 
     def facts(self) -> dict[str, object]:
         """Return what was wanted, in words of the policy."""

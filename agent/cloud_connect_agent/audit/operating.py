@@ -1,4 +1,4 @@
-"""What people do on this PC, recorded: over the control socket, and to the policy file."""
+"""What people do on this PC, recorded: over the control socket, to files that are theirs."""
 
 import asyncio
 import hashlib
@@ -11,10 +11,10 @@ from cloud_connect.errors import CloudConnectError
 from cloud_connect_agent.audit.exchange import CheckpointExchange
 from cloud_connect_agent.audit.trail import AuditTrail
 
-__all__ = ["RecordedControl", "watch_policy"]
+__all__ = ["RecordedControl", "watch_files"]
 
 _WATCH_SECONDS: Final = 2.0
-_MAX_POLICY_BYTES: Final = 1024 * 1024
+_MAX_FILE_BYTES: Final = 1024 * 1024
 _ACTION: Final = re.compile(r"[a-z_]{1,32}\.[a-z_]{1,32}", re.ASCII)
 _MAX_FACTS: Final = 16
 _MAX_FACT_CHARACTERS: Final = 500
@@ -24,6 +24,7 @@ _RECORDED: Final = {
     "resume": "agent.resumed",
     "reload": "agent.reloaded",
     "drain": "agent.drained",
+    "rotate_key": "agent.key_announced",
 }
 
 Control: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
@@ -77,15 +78,20 @@ class RecordedControl:
         self._trail.event(str(action), told, actor=_PERSON)
 
 
-async def watch_policy(trail: AuditTrail, path: Path) -> None:
-    """Record which policy file holds, and each change of it, until cancelled."""
-    known: tuple[int, int, int] | None = (0, 0, 0)  # no file's
+async def watch_files(trail: AuditTrail, files: Mapping[str, Path]) -> None:
+    """Record which of the administrator's files hold, and each change of one, until cancelled.
+
+    Args:
+        files: By the word that stands for each, such as ``policy``.
+    """
+    known: dict[str, tuple[int, int, int] | None] = dict.fromkeys(files)
     while True:
-        seen = await asyncio.to_thread(_signature, path)
-        if seen != known:
-            known = seen
-            digest = await asyncio.to_thread(_digest, path)
-            trail.event("policy.loaded" if digest else "policy.missing", {"sha256": digest})
+        for word, path in files.items():
+            seen = await asyncio.to_thread(_signature, path)
+            if seen != known[word]:
+                known[word] = seen
+                digest = await asyncio.to_thread(_digest, path)
+                trail.event(f"{word}.loaded" if digest else f"{word}.missing", {"sha256": digest})
         await asyncio.sleep(_WATCH_SECONDS)
 
 
@@ -100,6 +106,6 @@ def _signature(path: Path) -> tuple[int, int, int] | None:
 def _digest(path: Path) -> str | None:
     try:
         with path.open("rb") as file:
-            return hashlib.sha256(file.read(_MAX_POLICY_BYTES)).hexdigest()
+            return hashlib.sha256(file.read(_MAX_FILE_BYTES)).hexdigest()
     except OSError:
         return None

@@ -173,13 +173,12 @@ class AuditTrail:
         Args:
             digest: Of what was asked for, by :meth:`digest_of`.
         """
-        decision = note.decision
         record = self._record(
             "call",
             "relay",
             call_id=note.call_id,
-            decision=decision and ("allowed" if decision.allowed else "refused"),
-            rule=decision and decision.rule,
+            decision=("allowed" if note.allowed else "refused") if note.known else None,
+            rule=note.rule,
             digest=digest,
             status=status,
             detail={**note.facts(), "outcome": outcome.value, **detail},

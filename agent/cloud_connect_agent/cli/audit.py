@@ -228,7 +228,7 @@ def _public_key(invocation: Invocation) -> bytes | None:
     from cloud_connect_agent.vault import open_vault
 
     async def load() -> bytes:
-        async with open_vault(invocation.paths) as vault:
+        async with open_vault(invocation.paths, invocation.settings().vault) as vault:
             return (await AgentKeys(vault).load()).public_key
 
     try:

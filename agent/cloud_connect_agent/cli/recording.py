@@ -1,5 +1,6 @@
 """Recording what a command does in the audit log, beside a running agent or without one."""
 
+import os
 import time
 
 from cloud_connect_agent.cli.terminal import note
@@ -25,6 +26,9 @@ def record_event(paths: AgentPaths, action: str, **facts: str | int | None) -> N
     try:
         ask(paths.control_socket, {"command": "audit-event", "action": action, "facts": known})
     except AgentNotRunningError:
+        if not _is_ours(paths):
+            note("The audit log belongs to another account, and its agent does not run: no record.")
+            return
         record = {
             "time": record_time(time.time()),
             "actor": "administrator",
@@ -41,3 +45,10 @@ def record_event(paths: AgentPaths, action: str, **facts: str | int | None) -> N
             note(f"The audit log could not be written: {exc}.")
     except CloudConnectError as exc:
         note(f"The audit log was not written: {exc.message}")
+
+
+def _is_ours(paths: AgentPaths) -> bool:
+    """Whether files that this account makes are ones that the agent can append to."""
+    if os.name != "posix" or not paths.state_dir.exists():
+        return True
+    return paths.state_dir.stat().st_uid == os.geteuid()

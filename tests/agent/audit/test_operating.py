@@ -13,7 +13,7 @@ from cloud_connect_agent.audit import (
     CheckpointExchange,
     RecordedControl,
     operating,
-    watch_policy,
+    watch_files,
 )
 from cloud_connect_agent.audit.reading import records
 from doubles.waiting import until
@@ -48,6 +48,7 @@ async def test_what_people_tell_the_agent_is_recorded(
 ) -> None:
     await control.answer({"command": "pause", "seconds": 60})
     await control.answer({"command": "resume"})
+    await control.answer({"command": "test"})
     with pytest.raises(CloudConnectError):
         await control.answer({"command": "broken"})
     assert said(trail) == [("agent.paused", {"seconds": 60}), ("agent.resumed", None)]
@@ -102,7 +103,9 @@ async def test_each_change_of_the_policy_is_recorded_by_its_digest(
     policy = tmp_path / "policy.toml"
     policy.write_text("one")
     async with asyncio.TaskGroup() as tasks:
-        watching = tasks.create_task(watch_policy(trail, policy))
+        watching = tasks.create_task(
+            watch_files(trail, {"policy": policy, "approvals": tmp_path / "none"})
+        )
         await until(lambda: len(said(trail)) == 1)
         policy.write_text("another")
         await until(lambda: len(said(trail)) == 2)

@@ -88,6 +88,18 @@ async def test_refusal_is_recorded_with_its_rule(agent: Bench, trail: AuditTrail
     assert record["detail"]["verb"] == "create"
 
 
+async def test_refusal_that_names_its_rule_in_a_sentence_is_recorded_so(
+    trail: AuditTrail,
+) -> None:
+    for number, sentence in enumerate(("No (rule signatures).", "No. (rule rows-1)", "No.")):
+        note = CallNote(f"call-{number}", "records.list")
+        note.refused(sentence)
+        trail.call(note, status=403, outcome=Outcome.NOT_EXECUTED)
+    found = said(trail)
+    assert [one["rule"] for one in found] == ["signatures", "rows-1", "policy"]
+    assert {one["decision"] for one in found} == {"refused"}
+
+
 async def test_queries_leave_a_digest_of_what_was_asked(agent: Bench, trail: AuditTrail) -> None:
     body = b'{"info":{"name":"rfis"},"action":"select","fields":[]}'
     answer = await agent.call(Operation.QUERY, {}, body)
