@@ -116,6 +116,7 @@ async def test_a_state_of_another_company_redeems_nothing(
     assert not login.presented
 
 
+@pytest.mark.catalogue("T120")
 async def test_a_hostile_relay_cannot_bring_another_person_in(
     desk: Bench, login: RotatingLogin
 ) -> None:

@@ -67,6 +67,7 @@ async def test_fifty_rejections_of_one_token_cause_one_refresh(
     assert login.presented["refresh-1"] == 1
 
 
+@pytest.mark.catalogue("T112")
 async def test_two_hundred_calls_at_an_ended_token_cause_one_refresh(
     authenticator: Authenticator, login: RotatingLogin, clocks: Clocks
 ) -> None:
