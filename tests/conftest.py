@@ -7,6 +7,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from doubles.canary_plugin import (  # noqa: F401 - pytest finds its hooks here
+    pytest_configure,
+    pytest_runtest_logreport,
+    pytest_sessionfinish,
+    pytest_terminal_summary,
+    pytest_unconfigure,
+)
 from doubles.leak_rule import no_descriptor_left, no_task_left
 from doubles.postgres import PostgresServer, postgres_server
 

@@ -245,7 +245,8 @@ async def test_a_hostile_relay_gets_no_more_than_the_policy_and_reaches_nothing_
         async with relay.session() as session:
             await reads_well(siege, session)
         assert agent.program.alive
-        assert fingerprint(agent.home) == before
+        after = fingerprint(agent.home)
+        assert {name: after.get(name) for name in before} == before
         assert canary.heard == []
         requests = await asked(siege)
         file = rf"projects/{siege.project_id}/rfis/1"

@@ -34,6 +34,7 @@ from cloud_connect_agent.procore.tokens import (
     token_secret_name,
 )
 from cloud_connect_agent.vault import open_vault
+from doubles.canaries import harvest_agent
 from doubles.program import Program, running
 from doubles.world_agent import Agent
 
@@ -267,6 +268,7 @@ async def open_siege(
             ),
         )
         await stack.enter_async_context(running(agent.program))
+        stack.callback(harvest_agent, home)
         yield Siege(relay=relay, agent=agent, simulator=simulator)
 
 

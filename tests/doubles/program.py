@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import pytest
 
+from doubles.canaries import note, remember_document
+
 __all__ = [
     "Program",
     "ProgramFailedError",
@@ -186,6 +188,9 @@ class Program:
                     **os.environ,
                     "PYTHONUNBUFFERED": "1",
                     "PYTHONPATH": str(TESTS),  # for programs of ours with a fault wrapped in
+                    # Secrets are looked for in all that the most talkative level tells.
+                    "CLOUD_CONNECT_LOG__LEVEL": "debug",
+                    "CLOUD_CONNECT_RELAY_LOG__LEVEL": "debug",
                     **self.environment,
                 },
                 start_new_session=True,
@@ -201,6 +206,7 @@ class Program:
                 await self.crash()
                 raise ProgramFailedError(f"{self.module} did not start: {self.last_words()}")
             self.ready = json.loads(line)
+            remember_document(self.module, self.ready)
         return self
 
     def signal(self, number: signal.Signals) -> None:
@@ -323,6 +329,8 @@ async def said(
             process.kill()
             await process.wait()
     decoded: dict[str, Any] = json.loads(output) if output.strip() else {}
+    remember_document(module, decoded)
+    note("said", errors)
     return process.returncode or 0, decoded, errors.decode(errors="replace")
 
 

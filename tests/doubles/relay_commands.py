@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cloud_connect_relay.cli import main
+from doubles.canaries import remember_document
 
 READY_TIMEOUT = 60.0  # seconds: the machine may be busy with other tests
 
@@ -27,7 +28,9 @@ class Told:
 
     @property
     def json(self) -> Any:
-        return json.loads(self.out)
+        document = json.loads(self.out)
+        remember_document("relay", document)
+        return document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,8 +23,10 @@ from cloud_connect_relay.storage.founding import Founding, found
 from cloud_connect_relay.storage.migrations import upgrade
 from cloud_connect_relay.storage.subscriptions import Subscriptions
 from cloud_connect_relay.storage.tables import connectors
+from doubles.canaries import remember
 
 PASSWORD = "correct horse battery"
+remember("password", PASSWORD)
 NOW = 1_790_000_000.0
 
 

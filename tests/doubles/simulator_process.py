@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx
 
+from doubles.canaries import remember_document
+
 __all__ = [
     "COMPANY",
     "HIDDEN",
@@ -129,6 +131,7 @@ def simulator_process(*arguments: str) -> Iterator[Simulator]:
         assert process.stdout is not None
         try:
             simulator = Simulator(json.loads(process.stdout.readline()), process.pid)
+            remember_document("simulator", simulator.ready)
             with simulator.http:
                 yield simulator
         finally:

@@ -20,6 +20,7 @@ from typing import Any, Final
 import httpx
 
 from doubles.caller import Caller
+from doubles.canaries import harvest_agent, harvest_relay, note, remember_document
 from doubles.chaos_proxy import ChaosProxy
 from doubles.checker import check
 from doubles.history import Execution, History, JournalLine, Record
@@ -154,6 +155,7 @@ class World:
         """The relay's metrics by name, labels and all."""
         answer = await self.api.get("/metrics")
         answer.raise_for_status()
+        note("metrics", answer.text)
         lines = (line.rsplit(" ", 1) for line in answer.text.splitlines() if line[:1] != "#")
         return {name: float(value) for name, value in lines}
 
@@ -329,7 +331,12 @@ async def open_world(
                 world.agents[name].inject(faults[name])
             await stack.enter_async_context(running(world.agents[name].program))
         await world.until_status("online", within=ONLINE_WITHIN)
-        yield world
+        try:
+            yield world
+        finally:
+            harvest_relay(data_dir)
+            for agent in world.agents.values():
+                harvest_agent(agent.home)
 
 
 async def _enrol(
@@ -347,6 +354,7 @@ async def _enrol(
     asked = {"expires_in": 600, "group": group, "hosted": hosted}
     token = await world.api.post("/api/enrolment-tokens", json=asked)
     assert token.status_code == 201, token.text
+    remember_document("join-token", token.json())
     at_home = ("--home", str(home))
     enrolled = await told(
         "cloud_connect_agent",
