@@ -3,19 +3,31 @@
 import hashlib
 import hmac
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from cloud_connect.errors import QuotaExceededError, UnauthorizedError
-from cloud_connect_relay.credentials import Credential, CredentialKind
+import structlog
+
+from cloud_connect.errors import InsufficientScopeError, UnauthorizedError
+from cloud_connect_relay.access.subject import Subject, Unknown
+from cloud_connect_relay.credentials import (
+    ROLES,
+    STRANGER_SCOPES,
+    Credential,
+    CredentialKind,
+    common_scopes,
+)
+from cloud_connect_relay.failure_brake import FailureBrake
+from cloud_connect_relay.ids import is_id
+from cloud_connect_relay.networks import admits
 from cloud_connect_relay.passwords import MAX_PASSWORD, Passwords
 from cloud_connect_relay.storage.keys import Grants
 from cloud_connect_relay.storage.users import find_login
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Iterable
 
     from cloud_connect_relay.identity import Pepper
     from cloud_connect_relay.metrics import Metrics
@@ -25,14 +37,13 @@ if TYPE_CHECKING:
     from cloud_connect_relay.storage.keys import Grant
     from cloud_connect_relay.storage.users import User
 
-__all__ = ["Authenticator", "FailureBrake", "IssuedToken", "Principal"]
+__all__ = ["Authenticator", "IssuedToken", "Principal"]
 
-_WINDOW: Final = 60.0  # seconds over which failures are counted
-_MAX_SOURCES: Final = 10_000  # sources remembered by the brake; the oldest are forgotten
+log = structlog.get_logger(__name__)
+
 _MAX_CACHED: Final = 10_000  # credentials believed without a look at the store
 _USED_INTERVAL: Final = 60.0  # seconds between two notes of a key's last use
 _NOBODY: Final = bytes(32)  # compared for unknown ids, so that they cost what known ones cost
-_NAMES_PER_FAILURE: Final = 10  # one address may fail so much more often over several names
 _MAX_USERNAME: Final = 256
 _NO_CREDENTIAL: Final = "Send a valid API key or token as 'Authorization: Bearer …'."
 _MAX_HEADER: Final = 512  # characters; our credentials have 79
@@ -45,15 +56,24 @@ class Principal:
     Attributes:
         credential_id: What was presented: an API key, or a token.
         key_id: The API key, also behind a token derived from one; of a person's token, its id.
+        subject: Whom data sources judge it by.
         datasource_id: The only data source that the credential is good for, if it is bound.
+        addresses: Networks that the credential may be used from; none: from anywhere.
+        acts_for: What users count as whom it names and nobody here knows; ``None``: it may
+            name none.
+        named: The user that it acts for, as it named them.
     """
 
     subscription_id: str
     key_id: str
     scopes: frozenset[str]
+    subject: Subject
     user_id: str | None = None
     datasource_id: str | None = None
     credential_id: str = ""
+    addresses: tuple[str, ...] = ()
+    acts_for: Unknown | None = None
+    named: str | None = None
 
     def may(self, scope: str) -> bool:
         """Whether the scopes cover *scope*."""
@@ -62,6 +82,8 @@ class Principal:
     @property
     def actor(self) -> str:
         """The name of the principal in the audit log."""
+        if self.named is not None:
+            return f"key:{self.key_id} for {self.named}"
         return f"user:{self.user_id}" if self.user_id else f"key:{self.key_id}"
 
 
@@ -83,48 +105,6 @@ class QuotaLearner(Protocol):
     ) -> None:
         """Take in what the store says of a credential's quotas."""
         ...
-
-
-class FailureBrake:
-    """Counts failed attempts per source over the last minute; success costs nothing."""
-
-    def __init__(self, limit: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._limit: Final = limit
-        self._clock: Final = clock
-        self._failures: Final[OrderedDict[Hashable, deque[float]]] = OrderedDict()
-
-    def failed(self, source: "Hashable") -> None:
-        """Count one failure.
-
-        Raises:
-            QuotaExceededError: If the source had used up its failures already.
-        """
-        self.check(source)
-        self._failures.setdefault(source, deque()).append(self._clock())
-        self._failures.move_to_end(source)
-        if len(self._failures) > _MAX_SOURCES:
-            self._failures.popitem(last=False)
-
-    def check(self, source: "Hashable") -> None:
-        """Refuse a source that has used up its failures.
-
-        Raises:
-            QuotaExceededError: With the seconds until the next attempt counts again.
-        """
-        times = self._failures.get(source)
-        if times is None:
-            return
-        now = self._clock()
-        while times and times[0] <= now - _WINDOW:
-            times.popleft()
-        if not times:
-            del self._failures[source]
-        elif len(times) >= self._limit:
-            raise QuotaExceededError(
-                "Too many failed sign-ins came from this address; wait a minute and check the"
-                " credential.",
-                retry_after=times[0] + _WINDOW - now,
-            )
 
 
 class Authenticator:
@@ -158,9 +138,8 @@ class Authenticator:
         self._ticks: Final = ticks
         self._passwords: Final = Passwords()
         self._brake: Final = FailureBrake(settings.failures_per_minute, clock=ticks)
-        self._spray_brake: Final = FailureBrake(
-            _NAMES_PER_FAILURE * settings.failures_per_minute, clock=ticks
-        )
+        # Passwords are counted apart: a program with an old key must not lock people out.
+        self._password_brake: Final = FailureBrake(settings.failures_per_minute, clock=ticks)
         self._cache: Final[OrderedDict[bytes, tuple[float, Principal]]] = OrderedDict()
 
     async def authenticate(
@@ -180,7 +159,7 @@ class Authenticator:
         scheme, _, text = authorization[:_MAX_HEADER].strip().partition(" ")
         if scheme.lower() == "bearer":
             principal = await self.principal_of(text.strip())
-            if principal is not None:
+            if principal is not None and _is_admitted(principal, source):
                 return principal
         raise self.failure(source, kind="bearer")
 
@@ -205,14 +184,7 @@ class Authenticator:
         if grant is None:
             self._cache.pop(digest, None)
             return None
-        principal = Principal(
-            subscription_id=grant.subscription_id,
-            key_id=grant.key_id or grant.id,
-            scopes=grant.scopes,
-            user_id=grant.user_id,
-            datasource_id=grant.datasource_id,
-            credential_id=grant.id,
-        )
+        principal = _principal(grant)
         if self._learner is not None:
             self._learner.learn(
                 principal.subscription_id,
@@ -227,8 +199,59 @@ class Authenticator:
             await self._grants.used(grant.id, at=self._clock())
         return principal
 
-    async def redeem(self, text: str, *, kinds: "Iterable[CredentialKind]") -> "Grant | None":
-        """Look a credential up, past the cache, and return what it stands for if it is live."""
+    async def acting_for(self, principal: Principal, name: str) -> Principal:
+        """Return *principal* acting for the user *name*, with no more rights than they have.
+
+        Raises:
+            InsufficientScopeError: If the credential may not, or the user may not sign in.
+        """
+        if principal.acts_for is None:
+            raise InsufficientScopeError(
+                "This credential may not act for users; use an API key that was created to"
+                " ('key create --acts-for'), or leave Cloud-Connect-User out."
+            )
+        subject, scopes = await self.person(
+            principal.subscription_id, name, unknown=principal.acts_for
+        )
+        scopes = common_scopes(principal.scopes, scopes)
+        return replace(
+            principal,
+            scopes=scopes,
+            subject=replace(subject, edits=not scopes.isdisjoint({"all", "datasources:write"})),
+            named=name,
+        )
+
+    async def person(
+        self, subscription_id: str, name: str, *, unknown: Unknown
+    ) -> tuple[Subject, frozenset[str]]:
+        """Return whom a platform means by the user *name*, and what they may do.
+
+        Args:
+            unknown: What they count as if nobody here is known by that id or user name.
+
+        Raises:
+            InsufficientScopeError: If they are known here and may not sign in any more.
+        """
+        known = await self._storage.of(subscription_id).users.known_as(name)
+        for user in known:
+            if user.revoked_at is None:
+                scopes = ROLES[user.role]
+                return Subject.of_user(
+                    user.id, user.username, role=user.role, scopes=scopes
+                ), scopes
+        if known or is_id("usr", name.casefold()) or is_id("key", name.casefold()):
+            raise InsufficientScopeError("The user that the request is made for may not sign in.")
+        subject = Subject.of_stranger(name, unknown)
+        return subject, ROLES["partner"] if subject.partner else STRANGER_SCOPES
+
+    async def redeem(
+        self, text: str, *, kinds: "Iterable[CredentialKind]", source: str | None = None
+    ) -> "Grant | None":
+        """Look a credential up, past the cache, and return what it stands for if it is live.
+
+        Args:
+            source: The address it comes from, where that has not been looked at yet.
+        """
         credential = Credential.parse(text)
         if credential is None or credential.kind not in kinds:
             return None
@@ -240,6 +263,8 @@ class Authenticator:
         genuine = hmac.compare_digest(self._pepper.digest(credential.secret), stored)
         if grant is None or not genuine or not grant.is_live(self._clock()):
             return None
+        if source is not None and not _is_admitted(grant, source):
+            return None
         # A refresh token opens nothing, an access token refreshes nothing.
         refreshes = credential.kind is CredentialKind.REFRESH_TOKEN
         return grant if refreshes == (grant.kind == "refresh") else None
@@ -247,24 +272,41 @@ class Authenticator:
     async def user_of(self, *, username: str, password: str, source: str | None) -> "User | None":
         """Return who signs in with the name and the password; ``None`` if nobody does.
 
-        A guess costs an attacker a failure for the name from one address, so a name is not
-        locked for others; many names from one address are stopped a little later.
+        Failures are counted by address, never by name: nobody can lock somebody else out.
 
         Raises:
-            QuotaExceededError: Before anything is checked, if there were too many failures.
+            QuotaExceededError: Before anything is checked, if there were too many failures, or
+                too many sign in at once.
         """
-        attempt = (source, username.casefold())
-        self._brake.check(attempt)
-        self._spray_brake.check(source)
+
+        def permit() -> None:
+            self._password_brake.check(source)
+
+        permit()
         if 0 < len(username) <= _MAX_USERNAME and 0 < len(password) <= MAX_PASSWORD:
             found = await find_login(self._storage, username)
             stored = None if found is None else found.password_hash
-            if await self._passwords.matches(password, stored):
+            if await self._passwords.matches(password, stored, permit=permit):
+                if found is not None and self._passwords.is_outdated(found.password_hash):
+                    await self._rehash(found, password)
                 return found
         self._metrics.auth_failures.labels("password").inc()
-        self._brake.failed(attempt)
-        self._spray_brake.failed(source)
+        self._password_brake.failed(source)
         return None
+
+    async def _rehash(self, user: "User", password: str) -> None:
+        """Store a password anew: it was hashed with parameters of an older version."""
+        after = await self._passwords.hash(password)
+        users = self._storage.of(user.subscription_id).users
+        await users.rehash(user.id, before=user.password_hash, after=after)
+
+    async def hash_password(self, password: str) -> str:
+        """Return what to store of a new password.
+
+        Raises:
+            QuotaExceededError: If too many wait for that already.
+        """
+        return await self._passwords.hash(password)
 
     async def issue(
         self,
@@ -286,7 +328,7 @@ class Authenticator:
             CredentialKind.REFRESH_TOKEN if kind == "refresh" else CredentialKind.ACCESS_TOKEN
         )
         now = self._clock()
-        await self._storage.of(subscription_id).keys.add_token(
+        await self._storage.of(subscription_id).access_tokens.add(
             credential.id,
             kind=kind,
             secret_hash=self._pepper.digest(credential.secret),
@@ -312,3 +354,32 @@ class Authenticator:
         self._cache[digest] = (self._ticks() + believed, principal)
         if len(self._cache) > _MAX_CACHED:
             self._cache.popitem(last=False)
+
+
+def _principal(grant: "Grant") -> Principal:
+    key_id = grant.key_id or grant.id
+    if grant.user_id is None:
+        subject = Subject.of_program(key_id, grant.scopes)
+    else:
+        subject = Subject.of_user(
+            grant.user_id, grant.username or "", role=grant.role or "", scopes=grant.scopes
+        )
+    return Principal(
+        subscription_id=grant.subscription_id,
+        key_id=key_id,
+        scopes=grant.scopes,
+        subject=subject,
+        user_id=grant.user_id,
+        datasource_id=grant.datasource_id,
+        credential_id=grant.id,
+        addresses=grant.addresses,
+        acts_for=None if grant.acts_for is None else Unknown(grant.acts_for),
+    )
+
+
+def _is_admitted(holder: "Principal | Grant", source: str | None) -> bool:
+    """Whether a credential may be used from *source*; its operator finds in the log that not."""
+    if admits(holder.addresses, source):
+        return True
+    log.warning("credential_used_from_elsewhere", key_id=holder.key_id, source=source)
+    return False

@@ -7,7 +7,15 @@ from typing import Final, Self
 
 from cloud_connect_relay.ids import random_text
 
-__all__ = ["ROLES", "SCOPES", "Credential", "CredentialKind", "expand_scopes"]
+__all__ = [
+    "ROLES",
+    "SCOPES",
+    "STRANGER_SCOPES",
+    "Credential",
+    "CredentialKind",
+    "common_scopes",
+    "expand_scopes",
+]
 
 _SECRET_CHARACTERS: Final = 52  # 260 bits
 _ENVIRONMENT: Final = "live"
@@ -31,8 +39,18 @@ SCOPES: Final = frozenset(
     }
 )
 
+# What people may do. The platform's *Administrator* and *Manage data sources* are the first two.
 ROLES: Final = {
     "administrator": frozenset({"all"}),
+    "data-source-manager": frozenset(
+        {
+            "calls:read",
+            "calls:test",
+            "connectors:read",
+            "datasources:read",
+            "datasources:write",
+        }
+    ),
     "operator": frozenset(
         {
             "calls:read",
@@ -47,12 +65,24 @@ ROLES: Final = {
         }
     ),
     "viewer": frozenset({"calls:read", "connectors:read", "datasources:read", "metrics:read"}),
+    # From outside: queries, and only of data sources that are open to partners.
+    "partner": frozenset({"calls:read", "calls:write"}),
 }
+
+# What a user may do whom a platform names and the relay does not know: use forms.
+STRANGER_SCOPES: Final = frozenset({"calls:read", "calls:test", "calls:write"})
 
 
 def expand_scopes(scopes: frozenset[str]) -> frozenset[str]:
     """Spell out ``all``."""
     return SCOPES if "all" in scopes else scopes
+
+
+def common_scopes(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
+    """Return what both cover."""
+    if "all" in one:
+        return other
+    return one if "all" in other else one & other
 
 
 class CredentialKind(StrEnum):

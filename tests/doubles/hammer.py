@@ -33,10 +33,11 @@ class Hammer:
         lines = {"Host": urlsplit(origin).netloc, **headers}
         self._head: Final = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
 
-    async def get(self, target: str) -> Hit:
+    async def get(self, target: str, *, authorization: str | None = None) -> Hit:
         """Ask for *target* and read all of the answer."""
+        own = "" if authorization is None else f"Authorization: {authorization}\r\n"
         began = time.monotonic()
-        self._writer.write(f"GET {target} HTTP/1.1\r\n{self._head}\r\n".encode())
+        self._writer.write(f"GET {target} HTTP/1.1\r\n{self._head}{own}\r\n".encode())
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         first, *lines = head.split("\r\n")
         headers = dict(line.lower().split(": ", 1) for line in lines if line)

@@ -22,6 +22,7 @@ from cloud_connect.errors import (
     QuotaExceededError,
     SourceUnavailableError,
 )
+from cloud_connect_relay.access import Use
 from cloud_connect_relay.api.agent_words import understood
 from cloud_connect_relay.api.call_specs import spec_for, target_for
 from cloud_connect_relay.api.security import Principal, require, services, source_of
@@ -94,7 +95,7 @@ async def authorize(
     The connector's PC decides whom it accepts. Register `{relay}/oauth/callback` as a redirect
     URI of the app at Procore.
     """
-    target = await target_for(services, principal, datasource_id)
+    target = await target_for(services, principal, datasource_id, use=Use.EDIT)
     wanted = body.connector_id if body else None
     if wanted:
         target = await _narrowed(services, principal.subscription_id, target, wanted)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Query
 
 from cloud_connect.calls import Operation
-from cloud_connect.errors import Outcome
+from cloud_connect.errors import InsufficientScopeError, Outcome
 from cloud_connect_relay.api.problems import not_found
 from cloud_connect_relay.api.security import Principal, require, services
 from cloud_connect_relay.calls.idempotency import checked_key
@@ -38,6 +38,8 @@ async def list_calls(  # noqa: PLR0917  each is a query parameter, given by name
     datasource_id: str | None = None,
 ) -> dict[str, Any]:
     """List the newest calls; or show the latest attempt with an idempotency key."""
+    if principal.subject.partner:  # of the whole subscription, and under keys that can be guessed
+        raise InsufficientScopeError("Partners look calls up by their ids only.")
     if idempotency_key is not None:
         key = checked_key(idempotency_key) or ""
         return _document(await services.calls.find_by_key(principal.subscription_id, key))

@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials
 
 from cloud_connect.call_signatures import SIGNATURE_HEADER
+from cloud_connect_relay.access import Use
 from cloud_connect_relay.api.security import BEARER, Principal, authenticate_request, services
 from cloud_connect_relay.api.strong_calls import (
     CONNECTOR_HEADER,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from cloud_connect_relay.calls.spec import Target
     from cloud_connect_relay.services import Services
 
-__all__ = ["signed_in", "spec_for", "target_for"]
+__all__ = ["on_behalf", "signed_in", "spec_for", "target_for"]
 
 
 async def signed_in(
@@ -36,14 +37,28 @@ async def signed_in(
 signed_in.required_scope = "calls:read"  # type: ignore[attr-defined]  # the least it takes
 
 
-async def target_for(services: "Services", principal: Principal, datasource_id: str) -> "Target":
+async def target_for(
+    services: "Services", principal: Principal, datasource_id: str, *, use: Use
+) -> "Target":
     """Return where the calls of the caller's data source go.
 
     Raises:
         NotFoundError: If there is none, or it is not the caller's.
+        InsufficientScopeError: If its security settings do not let the caller use it so.
         DataSourceIncompleteError: If its details do not tell.
     """
-    return await services.calls.sources.target(principal.subscription_id, datasource_id)
+    return await services.calls.sources.target(
+        principal.subscription_id, datasource_id, subject=principal.subject, use=use
+    )
+
+
+def on_behalf(principal: Principal) -> tuple[str, ...]:
+    """Return what the fingerprint of a write has beside the request: the person, if it is one.
+
+    Nobody gets another's stored answer, whatever key they guess. A program's key may be
+    another one tomorrow.
+    """
+    return () if principal.subject.person is None else (principal.subject.person,)
 
 
 def spec_for(

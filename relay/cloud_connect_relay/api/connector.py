@@ -12,6 +12,7 @@ from cloud_connect.errors import (
     ErrorCode,
     InvalidRequestError,
 )
+from cloud_connect_relay.access import Use
 from cloud_connect_relay.api.agent_words import understood
 from cloud_connect_relay.api.bodies import to_json
 from cloud_connect_relay.api.call_response import (
@@ -22,7 +23,7 @@ from cloud_connect_relay.api.call_response import (
     lookup_of,
     with_call,
 )
-from cloud_connect_relay.api.call_specs import signed_in, spec_for, target_for
+from cloud_connect_relay.api.call_specs import on_behalf, signed_in, spec_for, target_for
 from cloud_connect_relay.api.problems import describe, error_response
 from cloud_connect_relay.api.query_calls import (
     MAX_TEST_BYTES,
@@ -122,8 +123,9 @@ async def test_connection(
     services: Shared,
 ) -> Response:
     """Test the connection, step by step, and keep the result as the data source's status."""
-    sources = services.calls.sources
-    source = await sources.find(principal.subscription_id, datasource_id)
+    source = await services.calls.sources.checked(
+        principal.subscription_id, datasource_id, subject=principal.subject, use=Use.TEST
+    )
     try:
         target = target_of(source)
     except DataSourceIncompleteError as error:
@@ -161,14 +163,14 @@ async def tree(
     `refresh=true` asks Procore what the company defines, however short ago that was done.
     """
     try:
-        target = await target_for(services, principal, datasource_id)
+        target = await target_for(services, principal, datasource_id, use=Use.TREE)
     except DataSourceIncompleteError as error:
         return _refused(error)
     spec = spec_for(
         services,
         principal,
         request,
-        target=target,
+        target=target.confined(),
         operation=Operation.TREE,
         params={"refresh": True} if refresh else {},
     )
@@ -176,7 +178,9 @@ async def tree(
     async def run(reply: Reply) -> None:
         async with services.calls.read(spec) as answer:
             told = understood(Tree, await answer.collect(max_bytes=MAX_TREE_BYTES))
-        document = {"success": True, "message": "", "items": told.items}
+        rules = target.partner_rules
+        items = told.items if rules is None else rules.tree(told.items)
+        document = {"success": True, "message": "", "items": items}
         headers = answer_headers(answer, media_type="application/json")
         await reply.whole(200, headers, to_json(document))
 
@@ -204,9 +208,16 @@ async def query(
     check_scope(principal, "calls:write" if writes else "calls:read")
     key = checked_key(request.headers.get("Idempotency-Key")) if writes else None
     try:
-        target = await target_for(services, principal, datasource_id)
+        target = await target_for(services, principal, datasource_id, use=Use.QUERY)
     except DataSourceIncompleteError as error:
         return _refused(error)
+    try:
+        check_action(action)
+        if target.partner_rules is not None:
+            document = target.partner_rules.query(document)
+            body, target = to_json(document), target.confined()
+    except InvalidRequestError as error:
+        return _unsuccessful(error.message)
     asked = spec_for(
         services,
         principal,
@@ -219,13 +230,13 @@ async def query(
         body=body,
     )
     try:
-        check_action(action)
         spec, rehearsal = query_spec(
             # One that is signed carries its own number: two of them are two by their caller's word.
             asked,
             document,
             key=key,
             coalesces=not is_signed(request),
+            on_behalf=on_behalf(principal),
         )
     except InvalidRequestError as error:
         return _unsuccessful(error.message)

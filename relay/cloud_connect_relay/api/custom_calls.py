@@ -13,6 +13,7 @@ from cloud_connect.errors import (
     InvalidRequestError,
     NotFoundError,
 )
+from cloud_connect_relay.access import Subject, Unknown, Use
 from cloud_connect_relay.api.agent_words import understood
 from cloud_connect_relay.api.bodies import to_json
 from cloud_connect_relay.api.call_response import lookup_of
@@ -34,6 +35,7 @@ from cloud_connect_relay.api.query_calls import (
 from cloud_connect_relay.api.row_text import RowJoiner
 from cloud_connect_relay.calls.idempotency import fingerprint
 from cloud_connect_relay.calls.spec import CallSpec
+from cloud_connect_relay.credentials import STRANGER_SCOPES
 
 if TYPE_CHECKING:
     from cloud_connect_relay.calls.answer import Answer
@@ -90,7 +92,10 @@ async def test_of(services: "Services", visit: "Visit") -> QueryResult:
         CloudConnectError: Why it could not be tested.
     """
     source = await _source_of(services, visit)
-    spec = _spec(services, visit, await _target_of(services, visit), Operation.TEST)
+    target = await _target_of(
+        services, visit, await _subject_of(services, visit, "calls:test"), Use.TEST
+    )
+    spec = _spec(services, visit, target, Operation.TEST)
     try:
         async with services.calls.read(spec) as answer:
             told = understood(TestAnswer, await answer.collect(max_bytes=MAX_TEST_BYTES))
@@ -111,15 +116,20 @@ async def metadata_of(services: "Services", visit: "Visit") -> QueryResult:
     Raises:
         CloudConnectError: Why there is none.
     """
-    spec = _spec(services, visit, await _target_of(services, visit), Operation.TREE)
+    target = await _target_of(
+        services, visit, await _subject_of(services, visit, "calls:read"), Use.TREE
+    )
+    spec = _spec(services, visit, target.confined(), Operation.TREE)
     async with services.calls.read(spec) as answer:
         told = understood(Tree, await answer.collect(max_bytes=MAX_TREE_BYTES))
+    rules = target.partner_rules
+    items = told.items if rules is None else rules.tree(told.items)
     return QueryResult(
         success=True,
         message="",
         data={"call_id": answer.call_id},
-        items=to_json(told.items)[1:-1],
-        count=len(told.items),
+        items=to_json(items)[1:-1],
+        count=len(items),
     )
 
 
@@ -141,10 +151,14 @@ async def query_of(services: "Services", visit: "Visit") -> QueryResult:
             "This custom connector may read only; register one that allows writes to change"
             " records."
         )
+    subject = await _subject_of(services, visit, "calls:write" if writes else "calls:read")
+    target = await _target_of(services, visit, subject, Use.QUERY)
+    if target.partner_rules is not None:
+        document = target.partner_rules.query(document)
     asked = _spec(
         services,
         visit,
-        await _target_of(services, visit),
+        target.confined(),
         Operation.QUERY,
         resource=table_of(document),
         writes=writes,
@@ -153,7 +167,8 @@ async def query_of(services: "Services", visit: "Visit") -> QueryResult:
     key = None
     if writes and connector.request_id_is_key:
         key = fingerprint("custom connector", connector.id, visit.envelope.requestId)
-    spec, rehearsal = query_spec(asked, document, key=key)
+    person = () if subject.person is None else (subject.person,)
+    spec, rehearsal = query_spec(asked, document, key=key, on_behalf=person)
     running = services.calls.write(spec) if spec.writes else services.calls.read(spec)
     async with running as answer:
         return await _rows(answer, dry_run=rehearsal)
@@ -189,19 +204,47 @@ async def _source_of(services: "Services", visit: "Visit") -> "DataSource | None
         raise _gone() from error
 
 
-async def _target_of(services: "Services", visit: "Visit") -> "Target":
+async def _subject_of(services: "Services", visit: "Visit", scope: str) -> Subject:
+    """Return whom the platform asks for, who must have a scope.
+
+    Raises:
+        InsufficientScopeError: If they are known here and lack it, or may not sign in any more.
+    """
+    connector, name = visit.connector, (visit.envelope.userId or "").strip()
+    unknown = Unknown(connector.users)
+    if not name:  # nobody in particular: no person, or the least that one could be
+        if unknown is Unknown.PARTNERS:
+            return Subject.of_stranger(connector.id, unknown)
+        return Subject.of_program(connector.id, STRANGER_SCOPES)
+    subject, scopes = await services.authenticator.person(
+        connector.subscription_id, name, unknown=unknown
+    )
+    if scopes.isdisjoint({"all", scope}):
+        raise InsufficientScopeError(f"The user's role lacks '{scope}', which this needs.")
+    return subject
+
+
+async def _target_of(services: "Services", visit: "Visit", subject: Subject, use: Use) -> "Target":
     """Return where the call goes, within the registration's subscription and no other.
 
     Raises:
         DataSourceIncompleteError: If the data source is gone, or lacks something.
+        InsufficientScopeError: If its security settings do not let the user use it so.
     """
     connector, settings = visit.connector, visit.settings
     if not settings.datasourceId:
+        if subject.partner:
+            raise InsufficientScopeError(
+                "Partners use data sources that are open to them; the settings of this custom"
+                " connector name none (datasourceId)."
+            )
         return settings.target(
             subscription_id=connector.subscription_id, registration_id=connector.id
         )
     try:
-        return await services.calls.sources.target(connector.subscription_id, settings.datasourceId)
+        return await services.calls.sources.target(
+            connector.subscription_id, settings.datasourceId, subject=subject, use=use
+        )
     except NotFoundError as error:
         raise _gone() from error
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool
 from starlette.responses import Response
 
+from cloud_connect_relay.access import Unknown
 from cloud_connect_relay.api.problems import not_found
 from cloud_connect_relay.api.security import Principal, check_scope, require, services
 from cloud_connect_relay.custom_connector.desk import (
@@ -44,6 +45,10 @@ class CustomConnectorRequest(BaseModel):
     request_id_is_key: StrictBool = Field(
         default=False, description="Take a write's `requestId` for its idempotency key."
     )
+    users: Unknown = Field(
+        default=Unknown.MEMBERS,
+        description="What the platform's users count as whom the relay does not know.",
+    )
 
 
 class SecretRequest(BaseModel):
@@ -76,6 +81,7 @@ async def create_custom_connector(
         secret=None if request.secret is None else request.secret.get_secret_value(),
         allow_writes=may_write,
         request_id_is_key=request.request_id_is_key,
+        users=request.users,
         actor=principal.actor,
         now=services.clock(),
     )

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -12,6 +13,8 @@ from pydantic import (
 )
 
 from cloud_connect.calls import MAX_ID, Environment
+from cloud_connect_relay.access import PartnerRules
+from cloud_connect_relay.access.security import Listed
 from cloud_connect_relay.storage.datasources import DataSource, DataSourceDetails
 from cloud_connect_relay.times import iso_time
 
@@ -50,7 +53,37 @@ def _checked_connectors(value: object) -> object:
 ProcoreId = Annotated[int | str | None, BeforeValidator(_checked_id)]
 Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 ConnectorId = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_]*$")]
-Listed = Annotated[list[Any], Field(max_length=_MAX_LISTED)]
+
+
+def _checked_people(value: list[Any]) -> list[Any]:
+    for entry in value:
+        Listed.of(entry)
+    return value
+
+
+def _checked_mappings(value: list[Any]) -> list[Any]:
+    PartnerRules.parse(value)
+    return value
+
+
+People = Annotated[
+    list[Any],
+    Field(
+        max_length=_MAX_LISTED,
+        description="User ids or names, ids of API keys, `group:` and a role, or objects with"
+        " `id` or `name`.",
+    ),
+    AfterValidator(_checked_people),
+]
+Mappings = Annotated[
+    list[Any],
+    Field(
+        max_length=_MAX_LISTED,
+        description="`{queryType: Create|Read|Update|Delete, table, conditions}`; conditions as in"
+        " a query.",
+    ),
+    AfterValidator(_checked_mappings),
+]
 
 
 class _Document(BaseModel):
@@ -72,10 +105,10 @@ class SecurityDocument(_Document):
 
     enableB2B: StrictBool = False  # noqa: N815  the platform's name
     enableFiltering: StrictBool = False  # noqa: N815  the platform's name
-    b2bMappings: Listed = Field(default_factory=list)  # noqa: N815  the platform's name
-    admins: Listed = Field(default_factory=list)
-    allowedUsers: Listed = Field(default_factory=list)  # noqa: N815  the platform's name
-    exclusionUsers: Listed = Field(default_factory=list)  # noqa: N815  the platform's name
+    b2bMappings: Mappings = Field(default_factory=list)  # noqa: N815  the platform's name
+    admins: People = Field(default_factory=list)
+    allowedUsers: People = Field(default_factory=list)  # noqa: N815  the platform's name
+    exclusionUsers: People = Field(default_factory=list)  # noqa: N815  the platform's name
 
 
 class DataSourceDocument(SecurityDocument):

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from cloud_connect.errors import InvalidRequestError
+from cloud_connect_relay.access import Use
 from cloud_connect_relay.api.datasource_documents import (
     DataSourceDocument,
     SecurityDocument,
@@ -78,7 +79,7 @@ async def change_datasource(
     datasource_id: str, document: DataSourceDocument, principal: Changes, services: Shared
 ) -> dict[str, Any]:
     """Save a data source; members that are left out keep their values."""
-    source = await _find(services, principal, datasource_id)
+    source = await _editable(services, principal, datasource_id)
     if document.id not in {None, datasource_id}:
         raise InvalidRequestError("The member 'id' names another data source than the path.")
     details = merged(document, source.details)
@@ -92,14 +93,20 @@ async def change_security(
     datasource_id: str, document: SecurityDocument, principal: Changes, services: Shared
 ) -> dict[str, Any]:
     """Save the security dialog: who may edit and query, and what partners may see."""
-    source = await _find(services, principal, datasource_id)
-    return await _save(services, principal, source, secured(document, source.details))
+    source = await _editable(services, principal, datasource_id)
+    return await _save(
+        services,
+        principal,
+        source,
+        secured(document, source.details),
+        action="datasource.security",
+    )
 
 
 @router.delete("/{datasource_id}", status_code=204)
 async def delete_datasource(datasource_id: str, principal: Changes, services: Shared) -> Response:
     """Delete a data source; the records of its calls stay."""
-    source = await _find(services, principal, datasource_id)
+    source = await _editable(services, principal, datasource_id)
     tenant = services.storage.of(principal.subscription_id)
     if not await tenant.datasources.delete(datasource_id):
         raise not_found()
@@ -118,8 +125,20 @@ async def _find(services: Services, principal: Principal, datasource_id: str) ->
     return await services.calls.sources.find(principal.subscription_id, datasource_id)
 
 
+async def _editable(services: Services, principal: Principal, datasource_id: str) -> DataSource:
+    """Return the data source, if the caller is one of those who may change it."""
+    return await services.calls.sources.checked(
+        principal.subscription_id, datasource_id, subject=principal.subject, use=Use.EDIT
+    )
+
+
 async def _save(
-    services: Services, principal: Principal, source: DataSource, details: DataSourceDetails
+    services: Services,
+    principal: Principal,
+    source: DataSource,
+    details: DataSourceDetails,
+    *,
+    action: str = "datasource.change",
 ) -> dict[str, Any]:
     status, message = _status_of(details, source)
     tenant = services.storage.of(principal.subscription_id)
@@ -132,7 +151,7 @@ async def _save(
     await tenant.audit.add(
         at=services.clock(),
         actor=principal.actor,
-        action="datasource.change",
+        action=action,
         target=source.id,
         detail={"title": details.title},
     )

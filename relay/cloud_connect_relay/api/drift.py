@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from starlette.responses import Response
 
 from cloud_connect.calls import Operation
+from cloud_connect_relay.access import Use
 from cloud_connect_relay.api.agent_words import understood
 from cloud_connect_relay.api.call_response import CallResponse, Reply, json_headers
 from cloud_connect_relay.api.call_specs import spec_for, target_for
@@ -64,7 +65,7 @@ async def drift(
         shared,
         principal,
         request,
-        target=await target_for(shared, principal, datasource_id),
+        target=await target_for(shared, principal, datasource_id, use=Use.DRIFT),
         operation=Operation.DRIFT,
         params={"refresh": refresh},
     )

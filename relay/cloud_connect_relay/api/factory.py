@@ -20,12 +20,14 @@ from cloud_connect_relay.api import (
     enrolment_tokens,
     files,
     health,
+    keys,
     oauth_token,
     problems,
     records,
     reference,
     sealed,
     token,
+    users,
 )
 from cloud_connect_relay.api.border import Border
 from cloud_connect_relay.api.passthrough import Passthrough
@@ -88,6 +90,8 @@ def build_fastapi(services: "Services") -> FastAPI:
         records,
         sealed,
         call_lookup,
+        keys,
+        users,
         audit,
         health,
         reference,

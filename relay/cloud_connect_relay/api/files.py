@@ -9,8 +9,9 @@ from starlette.responses import Response
 
 from cloud_connect.calls import ContentParams, Operation
 from cloud_connect.errors import InvalidRequestError
+from cloud_connect_relay.access import Use
 from cloud_connect_relay.api.call_response import CallResponse, Reply, answer_headers
-from cloud_connect_relay.api.call_specs import spec_for, target_for
+from cloud_connect_relay.api.call_specs import on_behalf, spec_for, target_for
 from cloud_connect_relay.api.file_parameters import (
     UPLOAD_NAMES,
     checked,
@@ -169,7 +170,7 @@ async def read_content(
     services: Shared,
 ) -> Response:
     """Stream a file that a record links to."""
-    target = await target_for(services, principal, datasource_id)
+    target = await target_for(services, principal, datasource_id, use=Use.FILES)
     pairs = request.query_params.multi_items()
     fields = [value for name, value in pairs if name == "field"]
     if len(fields) > 1:
@@ -205,7 +206,7 @@ async def list_attachments(
     services: Shared,
 ) -> Response:
     """List the files that hang on a record."""
-    target = await target_for(services, principal, datasource_id)
+    target = await target_for(services, principal, datasource_id, use=Use.FILES)
     params = resource_params(resource, record_id, request.query_params.multi_items())
     caller = _Caller(services=services, principal=principal, request=request, target=target)
     spec = caller.spec(Operation.ATTACHMENTS, params, resource=resource)
@@ -229,7 +230,7 @@ async def upload_file(
     datasource_id: str, *, request: Request, principal: Writes, services: Shared
 ) -> Response:
     """Upload a file, for a record that will refer to it."""
-    target = await target_for(services, principal, datasource_id)
+    target = await target_for(services, principal, datasource_id, use=Use.FILES)
     params = upload_params(request.query_params.multi_items(), target)
     caller = _Caller(services=services, principal=principal, request=request, target=target)
     intake = await take_in(request.scope, request.receive, whole=False)
@@ -258,17 +259,18 @@ async def attach_file(
     services: Shared,
 ) -> Response:
     """Hang a file on a record: the body itself, or one that was uploaded before."""
-    target = await target_for(services, principal, datasource_id)
+    target = await target_for(services, principal, datasource_id, use=Use.FILES)
     key = required_key(request.headers.get("Idempotency-Key"))
     pairs = request.query_params.multi_items()
     place = resource_params(resource, record_id, _without(pairs, UPLOAD_NAMES))
     caller = _Caller(services=services, principal=principal, request=request, target=target)
     bound = canonical(target.source)
-    asked = (
+    asked: tuple[str | bytes, ...] = (
         Operation.ATTACH,
         datasource_id,
         bound,
         orjson.dumps(place, option=orjson.OPT_SORT_KEYS),
+        *on_behalf(principal),
     )
     about = [pair for pair in pairs if pair[0] in UPLOAD_NAMES]
     if not about:

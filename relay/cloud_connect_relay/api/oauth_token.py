@@ -38,6 +38,7 @@ _REFRESH_LIFETIME: Final = 30 * 86_400  # seconds
 _MAX_BODY_BYTES: Final = 64 * 1024
 _MAX_FIELDS: Final = 50
 _GRANTS: Final = frozenset({"authorization_code", "client_credentials", "refresh_token"})
+_NOWHERE: Final = "unknown"  # in no network, if a key is bound to some
 _NO_STORE: Final = {"cache-control": "no-store", "pragma": "no-cache"}
 
 # Doorkeeper's words, as Procore answers them.
@@ -132,9 +133,12 @@ async def _issue(services: Services, request: Request, *, datasource_id: str | N
             "The authorization grant type is not supported by the authorization server.",
         )
     secret = fields.get("client_secret") or _basic_password(request) or ""
-    key = await services.authenticator.redeem(secret, kinds=(CredentialKind.API_KEY,))
+    source = source_of(request.scope)
+    key = await services.authenticator.redeem(
+        secret, kinds=(CredentialKind.API_KEY,), source=source or _NOWHERE
+    )
     if key is None:
-        services.authenticator.failure(source_of(request.scope), kind="oauth")
+        services.authenticator.failure(source, kind="oauth")
         return _refusal(401, "invalid_client", _INVALID_CLIENT)
     if datasource_id is not None:
         await services.calls.sources.find(key.subscription_id, datasource_id)
@@ -150,8 +154,8 @@ async def _redeemed(services: Services, text: str, key: "Grant", datasource_id: 
     token = await services.authenticator.redeem(text, kinds=(CredentialKind.REFRESH_TOKEN,))
     if token is None or (token.key_id, token.datasource_id) != (key.id, datasource_id):
         return False
-    keys = services.storage.of(key.subscription_id).keys
-    return await keys.revoke_token(token.id, at=services.clock())
+    tokens = services.storage.of(key.subscription_id).access_tokens
+    return await tokens.revoke(token.id, at=services.clock())
 
 
 async def _granted(services: Services, key: "Grant", datasource_id: str | None) -> Response:
@@ -187,7 +191,9 @@ async def _info(services: Services, request: Request, *, datasource_id: str | No
     grant = None
     if scheme.lower() == "bearer":
         grant = await services.authenticator.redeem(
-            text.strip(), kinds=(CredentialKind.ACCESS_TOKEN, CredentialKind.API_KEY)
+            text.strip(),
+            kinds=(CredentialKind.ACCESS_TOKEN, CredentialKind.API_KEY),
+            source=source_of(request.scope) or _NOWHERE,
         )
     if grant is None or (
         datasource_id is not None and grant.datasource_id not in {None, datasource_id}
@@ -217,8 +223,8 @@ async def _revoke(services: Services, request: Request) -> Response:
         kinds=(CredentialKind.ACCESS_TOKEN, CredentialKind.REFRESH_TOKEN),
     )
     if token is not None:
-        keys = services.storage.of(token.subscription_id).keys
-        await keys.revoke_token(token.id, at=services.clock())
+        tokens = services.storage.of(token.subscription_id).access_tokens
+        await tokens.revoke(token.id, at=services.clock())
         services.authenticator.forget()
     return _json({})
 

@@ -16,8 +16,9 @@ from cloud_connect.errors import (
     InvalidRequestError,
     UnsupportedOperationError,
 )
+from cloud_connect_relay.access import Use
 from cloud_connect_relay.api.call_response import Reply, call_problem
-from cloud_connect_relay.api.call_specs import target_for
+from cloud_connect_relay.api.call_specs import on_behalf, target_for
 from cloud_connect_relay.api.hang_up import until_hang_up
 from cloud_connect_relay.api.oauth_token import answer_oauth
 from cloud_connect_relay.api.problems import not_found
@@ -129,7 +130,7 @@ class Passthrough:
         timeout = timeout_of(own.get(b"cloud-connect-deadline-ms"), services.calls.settings)
         target = on_named_connector(
             services.registry,
-            await target_for(services, principal, datasource_id),
+            await target_for(services, principal, datasource_id, use=Use.PASSTHROUGH),
             principal.subscription_id,
             own.get(b"cloud-connect-connector"),
         )
@@ -155,6 +156,7 @@ class Passthrough:
                 raw_target,
                 repr(headers),
                 intake.body,
+                *on_behalf(principal),
             )
         spec = CallSpec(
             subscription_id=principal.subscription_id,

@@ -100,7 +100,12 @@ def table_of(document: dict[str, Any]) -> str | None:
 
 
 def query_spec(
-    spec: "CallSpec", document: dict[str, Any], *, key: str | None, coalesces: bool = True
+    spec: "CallSpec",
+    document: dict[str, Any],
+    *,
+    key: str | None,
+    coalesces: bool = True,
+    on_behalf: tuple[str, ...] = (),
 ) -> "tuple[CallSpec, bool]":
     """Complete *spec* for a query, and tell whether it is a rehearsal.
 
@@ -108,6 +113,7 @@ def query_spec(
         spec: Of the query, with its body; it says whether it writes.
         key: Its idempotency key, if it writes and has one.
         coalesces: Whether the same insert at the same time, without a key, is the same one.
+        on_behalf: The person it is for, whose write no other person's is taken for.
 
     Raises:
         InvalidRequestError: If the member ``dryRun`` is neither true nor false.
@@ -123,6 +129,7 @@ def query_spec(
         canonical(spec.target.source),
         spec.resource,
         canonical(document),
+        *on_behalf,
     )
     return replace(
         spec,

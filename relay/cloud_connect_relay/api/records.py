@@ -7,22 +7,24 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from cloud_connect.calls import Operation
+from cloud_connect_relay.access import Use
+from cloud_connect_relay.api.bodies import to_json
 from cloud_connect_relay.api.call_response import CallResponse, Reply, answer_headers
-from cloud_connect_relay.api.call_specs import spec_for, target_for
+from cloud_connect_relay.api.call_specs import on_behalf, spec_for, target_for
 from cloud_connect_relay.api.record_parameters import (
     dry_run_of,
     list_params,
     resource_params,
     show_params,
 )
+from cloud_connect_relay.api.record_rows import LINES, write_array, write_lines
 from cloud_connect_relay.api.request_body import read_object, read_records
-from cloud_connect_relay.api.row_text import LineCounter, RowJoiner
 from cloud_connect_relay.api.security import Principal, require, services
 from cloud_connect_relay.calls.idempotency import canonical, fingerprint, required_key, seed_of
 from cloud_connect_relay.services import Services
 
 if TYPE_CHECKING:
-    from cloud_connect_relay.calls.answer import Answer
+    from cloud_connect_relay.calls.spec import Target
 
 __all__ = ["router"]
 
@@ -32,7 +34,6 @@ Shared = Annotated[Services, Depends(services)]
 Reads = Annotated[Principal, Depends(require("calls:read"))]
 Writes = Annotated[Principal, Depends(require("calls:write"))]
 
-_LINES: Final = "application/x-ndjson"
 _JSON: Final = "application/json"
 _MAX_RECORD_BYTES: Final = 16 * 1024 * 1024  # of one record that is read
 
@@ -113,7 +114,7 @@ _ROWS: Final[dict[int | str, dict[str, Any]]] = {
         "description": "The rows; a stream that fails midway ends without its final chunk.",
         "content": {
             _JSON: {"schema": {"type": "array", "items": _RECORD}},
-            _LINES: {"schema": {"type": "string"}},
+            LINES: {"schema": {"type": "string"}},
         },
     }
 }
@@ -134,20 +135,24 @@ async def list_records(
     datasource_id: str, resource: str, request: Request, principal: Reads, services: Shared
 ) -> Response:
     """Stream the rows of a resource, as one array or, asked for NDJSON, one a line."""
+    target = await target_for(services, principal, datasource_id, use=Use.LIST_RECORDS)
+    params = list_params(resource, request.query_params.multi_items())
+    if target.partner_rules is not None:
+        params = target.partner_rules.listed(resource, params)
     spec = spec_for(
         services,
         principal,
         request,
-        target=await target_for(services, principal, datasource_id),
+        target=target.confined(),
         operation=Operation.LIST,
-        params=list_params(resource, request.query_params.multi_items()),
+        params=params,
         resource=resource,
     )
-    as_lines = _LINES in request.headers.get("Accept", "")
+    as_lines = LINES in request.headers.get("Accept", "")
 
     async def run(reply: Reply) -> None:
         async with services.calls.read(spec) as answer:
-            await (_write_lines if as_lines else _write_array)(answer, reply)
+            await (write_lines if as_lines else write_array)(answer, reply)
 
     return CallResponse(run)
 
@@ -172,7 +177,7 @@ async def show_record(
         services,
         principal,
         request,
-        target=await target_for(services, principal, datasource_id),
+        target=await target_for(services, principal, datasource_id, use=Use.ONE_RECORD),
         operation=Operation.GET,
         params=show_params(resource, record_id, request.query_params.multi_items()),
         resource=resource,
@@ -264,11 +269,14 @@ class _Write:
         key = await self._key()
         params = resource_params(resource, record_id, pairs)
         body, document = await self._body(operation)
+        target, params, body, document = await self._bound(
+            operation, datasource_id, params, body=body, document=document
+        )
         spec = spec_for(
             services,
             self.principal,
             request,
-            target=await target_for(services, self.principal, datasource_id),
+            target=target,
             operation=operation,
             params=params,
             resource=resource,
@@ -290,6 +298,7 @@ class _Write:
                     record_id,
                     canonical(params),
                     b"" if document is None else canonical(document),
+                    *on_behalf(self.principal),
                 ),
             )
         status = 201 if operation is Operation.CREATE and isinstance(document, dict) else 200
@@ -320,12 +329,15 @@ class _Write:
     ) -> Response:
         """Return the response that tells what the write would change."""
         services = self.services
-        body, _ = await self._body(operation)
+        body, document = await self._body(operation)
+        target, params, body, _ = await self._bound(
+            operation, datasource_id, params, body=body, document=document
+        )
         spec = spec_for(
             services,
             self.principal,
             self.request,
-            target=await target_for(services, self.principal, datasource_id),
+            target=target,
             operation=Operation.DRY_RUN,
             params={**params, "verb": operation.value.partition(".")[2]},
             resource=params["resource"],
@@ -341,6 +353,24 @@ class _Write:
 
         return CallResponse(answer_with)
 
+    async def _bound(
+        self,
+        operation: Operation,
+        datasource_id: str,
+        params: dict[str, Any],
+        *,
+        body: bytes | None,
+        document: dict[str, Any] | list[Any] | None,
+    ) -> tuple["Target", dict[str, Any], bytes | None, dict[str, Any] | list[Any] | None]:
+        """Return where the write goes and what it writes, within what its caller is bound to."""
+        creates = operation is Operation.CREATE
+        use = Use.CREATE_RECORDS if creates else Use.ONE_RECORD
+        target = await target_for(self.services, self.principal, datasource_id, use=use)
+        if creates and target.partner_rules is not None:
+            params, document = target.partner_rules.created(params["resource"], params, document)
+            return target.confined(), params, to_json(document), document
+        return target, params, body, document
+
     async def _body(
         self, operation: Operation
     ) -> tuple[bytes | None, dict[str, Any] | list[Any] | None]:
@@ -349,24 +379,3 @@ class _Write:
             return None, None
         read = read_records if operation is Operation.CREATE else read_object
         return await read(self.request.scope, self.request.receive)
-
-
-async def _write_lines(answer: "Answer", reply: Reply) -> None:
-    counter = LineCounter()
-    await reply.start(200, answer_headers(answer, media_type=_LINES))
-    async for piece in answer.chunks():
-        await reply.write(counter.feed(piece))
-        answer.rows = counter.total
-    answer.rows = counter.total
-    await reply.end()
-
-
-async def _write_array(answer: "Answer", reply: Reply) -> None:
-    joiner = RowJoiner()
-    await reply.start(200, answer_headers(answer, media_type=_JSON))
-    await reply.write(b"[")
-    async for piece in answer.chunks():
-        await reply.write(joiner.feed(piece))
-        answer.rows = joiner.total
-    answer.rows = joiner.total
-    await reply.end(b"]")

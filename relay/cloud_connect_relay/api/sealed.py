@@ -9,8 +9,9 @@ from starlette.responses import Response
 from cloud_connect.calls import Operation
 from cloud_connect.errors import InvalidRequestError
 from cloud_connect.sealing import SEALED_TYPE
+from cloud_connect_relay.access import Use
 from cloud_connect_relay.api.call_response import CallResponse, Reply, answer_headers
-from cloud_connect_relay.api.call_specs import signed_in, spec_for, target_for
+from cloud_connect_relay.api.call_specs import on_behalf, signed_in, spec_for, target_for
 from cloud_connect_relay.api.request_body import MAX_INLINE_BYTES, read_body
 from cloud_connect_relay.api.security import Principal, check_scope, services
 from cloud_connect_relay.api.strong_calls import CONNECTOR_HEADER
@@ -76,7 +77,7 @@ async def run_sealed(
         services,
         principal,
         request,
-        target=await target_for(services, principal, datasource_id),
+        target=await target_for(services, principal, datasource_id, use=Use.SEALED),
         operation=Operation.SEALED,
         params={"writes": writes},
         writes=writes,
@@ -86,7 +87,13 @@ async def run_sealed(
         spec = replace(
             spec,
             idempotency_key=key,
-            fingerprint=fingerprint("sealed", datasource_id, canonical(spec.target.source), body),
+            fingerprint=fingerprint(
+                "sealed",
+                datasource_id,
+                canonical(spec.target.source),
+                body,
+                *on_behalf(principal),
+            ),
         )
 
     async def run(reply: Reply) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from cloud_connect.errors import InsufficientScopeError, NotFoundError
+from cloud_connect.errors import InsufficientScopeError, InvalidRequestError, NotFoundError
 from cloud_connect_relay.authentication import Principal
 from cloud_connect_relay.credentials import SCOPES
 from cloud_connect_relay.services import Services
@@ -19,6 +19,7 @@ __all__ = [
     "Principal",
     "authenticate",
     "authenticate_request",
+    "check_grant",
     "check_scope",
     "require",
     "services",
@@ -32,6 +33,8 @@ BEARER: Final = HTTPBearer(
 )
 
 _DATASOURCES: Final = "/api/datasources/"
+_ACTS_FOR: Final = b"cloud-connect-user"
+_MAX_NAME: Final = 256
 _PRINCIPAL: Final = "cloud_connect_principal"  # where the gate leaves it in the ASGI scope
 
 
@@ -74,6 +77,19 @@ def check_scope(principal: Principal, scope: str) -> None:
         )
 
 
+def check_grant(principal: Principal, scopes: frozenset[str]) -> None:
+    """Refuse to hand out what the caller does not have.
+
+    Raises:
+        InsufficientScopeError: Naming what is missing.
+    """
+    missing = sorted(scope for scope in scopes if not principal.may(scope))
+    if missing:
+        raise InsufficientScopeError(
+            f"Nobody gives away more than they have; the credential lacks {', '.join(missing)}."
+        )
+
+
 def require(scope: str) -> Callable[..., Awaitable[Principal]]:
     """Return a dependency: the caller, whose credential must cover *scope*."""
     if scope not in SCOPES:
@@ -101,15 +117,30 @@ async def authenticate_request(services: Services, scope: "Scope") -> Principal:
         InsufficientScopeError: If the credential is bound to a data source, and this is none.
         NotFoundError: If it is bound to another data source.
         QuotaExceededError: If the source fails too often.
+        InvalidRequestError: If the header with the user that it acts for is malformed.
     """
     presented = [value for name, value in scope["headers"] if name == b"authorization"]
     header = presented[0].decode("latin-1") if len(presented) == 1 else None
     found = await authenticate(services, header, source=source_of(scope))
+    named = [value for name, value in scope["headers"] if name == _ACTS_FOR]
+    if named:
+        found = await services.authenticator.acting_for(found, _name_of(named))
     if found.datasource_id is not None:
         _check_binding(found.datasource_id, scope["path"])
     scope[_PRINCIPAL] = found
     services.requests.enter(scope, found)
     return found
+
+
+def _name_of(values: list[bytes]) -> str:
+    """Return the user that a request names; what is unclear is refused, never ignored."""
+    name = values[0].decode("latin-1").strip() if len(values) == 1 else ""
+    if not (0 < len(name) <= _MAX_NAME and name.isascii() and name.isprintable()):
+        raise InvalidRequestError(
+            f"Cloud-Connect-User must come once and be 1 to {_MAX_NAME} printable ASCII characters:"
+            " the user's id, or a user name that can be written so."
+        )
+    return name
 
 
 def _check_binding(datasource_id: str, path: str) -> None:

@@ -3,9 +3,11 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cloud_connect.errors import NotFoundError
+from cloud_connect_relay.access import DataSourceSecurity, Subject, Use
 from cloud_connect_relay.calls.spec import Target, target_of
 from cloud_connect_relay.storage.subscriptions import Subscriptions
 
@@ -19,13 +21,19 @@ _BELIEVED_SECONDS: Final = 3.0  # how long another process's edit may go unnotic
 _MAX_REMEMBERED: Final = 10_000
 
 
+class _Remembered(NamedTuple):
+    until: float
+    security: DataSourceSecurity
+    target: Target
+
+
 class DataSourceDirectory:
     """Finds data sources and where their calls go."""
 
     def __init__(self, storage: "Storage", *, clock: Callable[[], float] = time.monotonic) -> None:
         self._storage: Final = storage
         self._clock: Final = clock
-        self._targets: Final[OrderedDict[tuple[str, str], tuple[float, Target]]] = OrderedDict()
+        self._targets: Final[OrderedDict[tuple[str, str], _Remembered]] = OrderedDict()
 
     async def find(self, subscription_id: str, datasource_id: str) -> "DataSource":
         """Return the data source as it is stored.
@@ -38,23 +46,46 @@ class DataSourceDirectory:
             raise NotFoundError("There is nothing here, or it is not yours.")
         return found
 
-    async def target(self, subscription_id: str, datasource_id: str) -> Target:
-        """Return where the calls of the data source go.
+    async def checked(
+        self, subscription_id: str, datasource_id: str, *, subject: Subject, use: Use
+    ) -> "DataSource":
+        """Return the data source as it is stored, if *subject* may use it so.
+
+        Raises:
+            NotFoundError: If the subscription has no such one.
+            InsufficientScopeError: If its security settings do not allow it.
+        """
+        found = await self.find(subscription_id, datasource_id)
+        DataSourceSecurity.of(found.details.security).check(subject, use)
+        return found
+
+    async def target(
+        self, subscription_id: str, datasource_id: str, *, subject: Subject, use: Use
+    ) -> Target:
+        """Return where the calls of the data source go, if *subject* may use it so.
 
         Raises:
             NotFoundError: If the subscription has no such data source.
+            InsufficientScopeError: If its security settings do not allow it.
             DataSourceIncompleteError: If its details do not tell.
         """
         key = (subscription_id, datasource_id)
-        remembered = self._targets.get(key)
-        if remembered is not None and self._clock() < remembered[0]:
-            return remembered[1]
-        self._targets.pop(key, None)
-        target = target_of(await self.find(subscription_id, datasource_id))
-        self._targets[key] = (self._clock() + _BELIEVED_SECONDS, target)
-        if len(self._targets) > _MAX_REMEMBERED:
-            self._targets.popitem(last=False)
-        return target
+        known = self._targets.get(key)
+        if known is None or self._clock() >= known.until:
+            self._targets.pop(key, None)
+            found = await self.checked(subscription_id, datasource_id, subject=subject, use=use)
+            known = _Remembered(
+                self._clock() + _BELIEVED_SECONDS,
+                DataSourceSecurity.of(found.details.security),
+                target_of(found),
+            )
+            self._targets[key] = known
+            if len(self._targets) > _MAX_REMEMBERED:
+                self._targets.popitem(last=False)
+        else:
+            known.security.check(subject, use)
+        rules = known.security.rules_for(subject)
+        return known.target if rules is None else replace(known.target, partner_rules=rules)
 
     async def allows_keyless_writes(self, subscription_id: str) -> bool:
         """Whether the subscription's writes of records may come without an idempotency key."""

@@ -7,7 +7,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from cloud_connect.calls import MAX_ID, Environment, Operation, Source
-from cloud_connect.errors import DataSourceIncompleteError
+from cloud_connect.errors import DataSourceIncompleteError, InsufficientScopeError
+from cloud_connect_relay.access import PartnerRules
 from cloud_connect_relay.storage.datasources import DataSource, DataSourceDetails
 
 __all__ = ["CallSpec", "Target", "missing_details", "target_of"]
@@ -21,6 +22,7 @@ class Target:
         connector_ids: The chosen connectors; empty when a group is chosen or none is needed.
         hosted: The subscription's hosted connectors run the calls (Cloud Connect is off).
         source: The Procore company and environment, as heads carry it.
+        partner_rules: What a partner's request must be bound to before it may go out.
     """
 
     datasource_id: str
@@ -28,6 +30,11 @@ class Target:
     group: str | None
     hosted: bool
     source: Mapping[str, Any]
+    partner_rules: PartnerRules | None = None
+
+    def confined(self) -> "Target":
+        """Return the same for a request that the partner rules have been applied to."""
+        return replace(self, partner_rules=None)
 
     def includes(self, connector_id: str, *, group: str | None, hosted: bool) -> bool:
         """Whether a connector of that id, in that group, is one of those that may run them."""
@@ -74,6 +81,14 @@ class CallSpec:
     fingerprint: str | None = None
     coalesces: bool = False
     creates: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what would go out without the conditions that a partner is bound to."""
+        if self.target.partner_rules is not None:
+            raise InsufficientScopeError(
+                "Default query parameters hold for partners of this data source, which this request"
+                " cannot follow; send a query instead."
+            )
 
 
 _MISSING: Final = {

@@ -46,6 +46,13 @@ def custom_connector() -> None:
     is_flag=True,
     help="Take the request id of a write for its idempotency key.",
 )
+@click.option(
+    "--users",
+    type=click.Choice(["members", "partners"]),
+    default="members",
+    show_default=True,
+    help="What users count as whom the relay does not know.",
+)
 @subscription_option
 @shared_options
 @pass_invocation
@@ -57,6 +64,7 @@ def create(
     secret_stdin: bool,
     allow_writes: bool | None,
     request_id_is_key: bool,
+    users: str,
     subscription: str | None,
 ) -> None:
     """Register a custom connector; a secret that the relay makes is printed once."""
@@ -68,6 +76,7 @@ def create(
             given=_secret_on_stdin() if secret_stdin else None,
             allow_writes=allow_writes,
             request_id_is_key=request_id_is_key,
+            users=users,
             subscription=subscription,
         )
     )
@@ -158,8 +167,10 @@ async def _create(
     given: str | None,
     allow_writes: bool | None,
     request_id_is_key: bool,
+    users: str,
     subscription: str | None,
 ) -> dict[str, Any]:
+    from cloud_connect_relay.access import Unknown
     from cloud_connect_relay.cli.store import ACTOR, open_workplace
     from cloud_connect_relay.custom_connector.desk import register_custom_connector
     from cloud_connect_relay.custom_connector.dialects import Dialect
@@ -175,6 +186,7 @@ async def _create(
             secret=given,
             allow_writes=allow_writes,
             request_id_is_key=request_id_is_key,
+            users=Unknown(users),
             actor=ACTOR,
             now=work.now,
         )

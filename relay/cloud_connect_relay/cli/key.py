@@ -10,6 +10,7 @@ from cloud_connect_relay.cli.invocation import Invocation, pass_invocation, shar
 from cloud_connect_relay.cli.parameters import (
     DURATION,
     NAME,
+    NETWORK,
     quota_changes,
     quota_options,
     quota_text,
@@ -17,6 +18,7 @@ from cloud_connect_relay.cli.parameters import (
 )
 from cloud_connect_relay.cli.terminal import print_items, print_revoked, secret
 from cloud_connect_relay.credentials import SCOPES
+from cloud_connect_relay.key_desk import OVERLAP
 
 __all__ = ["key"]
 
@@ -24,7 +26,7 @@ __all__ = ["key"]
 @click.group()
 @shared_options
 def key() -> None:
-    """Create, list and revoke API keys."""
+    """Create, list, rotate and revoke API keys."""
 
 
 @key.command()
@@ -38,6 +40,19 @@ def key() -> None:
 )
 @click.option("--name", type=NAME, default="unnamed", help="What it is for.")
 @click.option("--expires-in", type=DURATION, help="Such as 30d; otherwise it never ends.")
+@click.option(
+    "--address",
+    "addresses",
+    type=NETWORK,
+    multiple=True,
+    metavar="ADDRESS|NETWORK",
+    help="Where it may be used from; repeat it for several. Otherwise from anywhere.",
+)
+@click.option(
+    "--acts-for",
+    type=click.Choice(["members", "partners"]),
+    help="It may name the user it acts for; users whom the relay does not know count as these.",
+)
 @quota_options
 @subscription_option
 @shared_options
@@ -50,6 +65,8 @@ def create(
     name: str,
     expires_in: int | None,
     subscription: str | None,
+    addresses: Sequence[str],
+    acts_for: str | None,
     **quota: int | str | None,
 ) -> None:
     """Create an API key; it is printed once."""
@@ -60,22 +77,30 @@ def create(
             name=name,
             expires_in=expires_in,
             subscription=subscription,
+            addresses=addresses,
+            acts_for=acts_for,
             quota=quota_changes(quota),
         )
     )
-    if invocation.json:
-        print_json(made)
-        return
-    fields(
-        [
-            ("Id", made["id"]),
-            ("Name", made["name"]),
-            ("Scopes", ", ".join(made["scopes"])),
-            ("Expires", made["expires_at"] or "never"),
-            ("Quota", quota_text(made["quota"])),
-        ]
-    )
-    secret("API key (shown this once)", made["api_key"])
+    _show(invocation, made)
+
+
+@key.command()
+@click.argument("key_id", metavar="ID")
+@click.option(
+    "--overlap",
+    type=DURATION,
+    default=OVERLAP,
+    show_default="1d",
+    help="How long the former key still works.",
+)
+@subscription_option
+@shared_options
+@pass_invocation
+def rotate(invocation: Invocation, *, key_id: str, overlap: int, subscription: str | None) -> None:
+    """Make a key with the same rights; both work until the former one ends."""
+    made = invocation.run(_rotate(invocation, key_id, subscription, overlap=overlap))
+    _show(invocation, made)
 
 
 @key.command()
@@ -132,60 +157,85 @@ async def _create(
     name: str,
     expires_in: int | None,
     subscription: str | None,
+    addresses: Sequence[str],
+    acts_for: str | None,
     quota: Mapping[str, int | None],
 ) -> dict[str, Any]:
+    from cloud_connect_relay.access import Unknown
     from cloud_connect_relay.cli.store import ACTOR, open_workplace
-    from cloud_connect_relay.credentials import Credential, CredentialKind
+    from cloud_connect_relay.key_desk import issue_key
     from cloud_connect_relay.quota import NO_QUOTA
-    from cloud_connect_relay.times import iso_time
 
     async with open_workplace(invocation) as work:
         tenant = await work.subscription(subscription)
-        credential = Credential.new(CredentialKind.API_KEY)
-        made = await work.storage.of(tenant.id).keys.create(
-            credential.id,
+        made = await issue_key(
+            work.storage.of(tenant.id),
+            pepper=work.identity.pepper,
             name=name,
-            secret_hash=work.identity.pepper.digest(credential.secret),
             scopes=scopes,
+            now=work.now,
             actor=ACTOR,
-            at=work.now,
-            expires_at=None if expires_in is None else work.now + expires_in,
+            expires_in=expires_in,
             quota=NO_QUOTA.changed(quota),
+            addresses=addresses,
+            acts_for=None if acts_for is None else Unknown(acts_for),
         )
-    return {
-        "id": made.id,
-        "api_key": credential.reveal(),
-        "key": credential.reveal(),
-        "name": made.name,
-        "scopes": sorted(made.scopes),
-        "expires_at": iso_time(made.expires_at),
-        "subscription_id": tenant.id,
-        "quota": made.quota.limits(),
-    }
+    return {**made, "subscription_id": tenant.id}
+
+
+async def _rotate(
+    invocation: Invocation, key_id: str, subscription: str | None, *, overlap: int
+) -> dict[str, Any]:
+    from cloud_connect_relay.cli.store import ACTOR, StoreError, open_workplace
+    from cloud_connect_relay.key_desk import rotate_key
+
+    async with open_workplace(invocation) as work:
+        for tenant in await work.chosen(subscription):
+            made = await rotate_key(
+                work.storage.of(tenant.id),
+                key_id,
+                pepper=work.identity.pepper,
+                overlap=overlap,
+                now=work.now,
+                actor=ACTOR,
+            )
+            if made is not None:
+                return {**made, "subscription_id": tenant.id}
+    raise StoreError(f"There is no live key with the id '{key_id}'; see: key list.")
 
 
 async def _list(invocation: Invocation, subscription: str | None) -> list[dict[str, Any]]:
     from cloud_connect_relay.cli.store import open_workplace
-    from cloud_connect_relay.times import iso_time
+    from cloud_connect_relay.key_desk import describe_key
 
     async with open_workplace(invocation) as work:
         return [
             {
-                "id": one.id,
-                "name": one.name,
-                "scopes": sorted(one.scopes),
-                "status": _status(one.revoked_at, one.expires_at, work.now),
+                **describe_key(one, now=work.now),
                 "subscription": tenant.name,
                 "subscription_id": tenant.id,
-                "created_at": iso_time(one.created_at),
-                "expires_at": iso_time(one.expires_at),
-                "revoked_at": iso_time(one.revoked_at),
-                "last_used_at": iso_time(one.last_used_at),
-                "quota": one.quota.limits(),
             }
             for tenant in await work.chosen(subscription)
             for one in await work.storage.of(tenant.id).keys.all()
         ]
+
+
+def _show(invocation: Invocation, made: Mapping[str, Any]) -> None:
+    if invocation.json:
+        print_json(made)
+        return
+    fields(
+        [
+            ("Id", made["id"]),
+            ("Name", made["name"]),
+            ("Scopes", ", ".join(made["scopes"])),
+            ("Expires", made["expires_at"] or "never"),
+            ("Used from", ", ".join(made["addresses"]) or "anywhere"),
+            ("Acts for", made["acts_for"] or "nobody"),
+            ("Quota", quota_text(made["quota"])),
+        ]
+    )
+    secret("API key (shown this once)", made["api_key"])
 
 
 def _row(item: Mapping[str, Any]) -> tuple[str | None, ...]:
@@ -227,9 +277,3 @@ async def _revoke(invocation: Invocation, key_id: str, subscription: str | None)
             if await work.storage.of(tenant.id).keys.revoke(key_id, actor=ACTOR, at=work.now):
                 return
     raise StoreError(f"There is no live key with the id '{key_id}'; see: key list.")
-
-
-def _status(revoked_at: float | None, expires_at: float | None, now: float) -> str:
-    if revoked_at is not None:
-        return "revoked"
-    return "live" if expires_at is None or now < expires_at else "expired"

@@ -7,11 +7,13 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from cloud_connect_relay.networks import checked_network
 from cloud_connect_relay.times import parse_duration
 
 __all__ = [
     "DURATION",
     "NAME",
+    "NETWORK",
     "database_option",
     "quota_changes",
     "quota_options",
@@ -33,8 +35,6 @@ _QUOTAS: Final = {
     "bytes_per_minute": "Bytes that calls may move in a minute, such as 50MiB.",
     "bytes_per_day": "Bytes that calls may move in a day, such as 10GiB.",
 }
-_MIN_PASSWORD: Final = 8  # characters
-_MAX_PASSWORD: Final = 1024  # characters
 
 
 class _Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks only
@@ -75,7 +75,19 @@ class _Amount(click.ParamType):  # type: ignore[type-arg]  # generic in newer cl
         return int(match[1]) * _UNITS[match[2]]
 
 
+class _Network(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks only
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the network in its usual form."""
+        try:
+            return checked_network(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 DURATION: Final = _Duration()
+NETWORK: Final = _Network()
 NAME: Final = _Name()
 
 
@@ -127,14 +139,16 @@ def read_password() -> str:
     Raises:
         click.UsageError: If it is too short or too long.
     """
+    from cloud_connect_relay.passwords import MAX_PASSWORD, MIN_PASSWORD
+
     if sys.stdin.isatty():
         prompt = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
         password = str(prompt)
     else:
-        password = sys.stdin.read(_MAX_PASSWORD + 2).removesuffix("\n").removesuffix("\r")
-    if not _MIN_PASSWORD <= len(password) <= _MAX_PASSWORD:
+        password = sys.stdin.read(MAX_PASSWORD + 2).removesuffix("\n").removesuffix("\r")
+    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         raise click.UsageError(
-            f"A password has {_MIN_PASSWORD} to {_MAX_PASSWORD} characters; give it on standard"
+            f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters; give it on standard"
             " input."
         )
     return password

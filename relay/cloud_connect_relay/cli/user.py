@@ -9,6 +9,7 @@ from cloud_connect.terminal import fields, print_json
 from cloud_connect_relay.cli.invocation import Invocation, pass_invocation, shared_options
 from cloud_connect_relay.cli.parameters import NAME, read_password, subscription_option
 from cloud_connect_relay.cli.terminal import print_items, print_revoked, secret
+from cloud_connect_relay.credentials import ROLES
 
 __all__ = ["user"]
 
@@ -16,17 +17,18 @@ __all__ = ["user"]
 @click.group()
 @shared_options
 def user() -> None:
-    """Create, list and revoke the people who may sign in."""
+    """Create, list, change and revoke the people who may sign in."""
 
 
 @user.command()
 @click.option("--username", type=NAME, required=True, help="What they sign in with.")
 @click.option(
     "--role",
-    type=click.Choice(["administrator", "operator", "viewer"]),
+    type=click.Choice(sorted(ROLES)),
     default="operator",
     show_default=True,
-    help="Operators run calls and manage connectors; viewers only look.",
+    help="Operators run calls and manage connectors; viewers only look; partners query what is"
+    " open to them.",
 )
 @click.option("--password-stdin", is_flag=True, help="Take the password from standard input.")
 @subscription_option
@@ -71,6 +73,46 @@ def list_(invocation: Invocation, *, subscription: str | None) -> None:
     )
 
 
+@user.command(name="update")
+@click.argument("user")
+@click.option("--role", type=click.Choice(sorted(ROLES)), help="Their new role.")
+@click.option("--new-password", is_flag=True, help="Make a new password and print it once.")
+@click.option("--password-stdin", is_flag=True, help="Take the new one from standard input.")
+@subscription_option
+@shared_options
+@pass_invocation
+def update(
+    invocation: Invocation,
+    /,
+    *,
+    user: str,
+    role: str | None,
+    new_password: bool,
+    password_stdin: bool,
+    subscription: str | None,
+) -> None:
+    """Change a person's role or password, by id or user name, and end their sessions."""
+    if role is None and not new_password and not password_stdin:
+        raise click.UsageError("Say what to change: --role, --new-password or --password-stdin.")
+    password = read_password() if password_stdin else None
+    changed = invocation.run(
+        _update(
+            invocation,
+            user,
+            subscription,
+            role=role,
+            password=password,
+            makes_password=new_password and not password_stdin,
+        )
+    )
+    if invocation.json:
+        print_json(changed)
+        return
+    fields([("User", changed["username"]), ("Role", changed["role"]), ("Id", changed["id"])])
+    if changed["password"]:
+        secret("Password (shown this once)", changed["password"])
+
+
 @user.command()
 @click.argument("user")
 @subscription_option
@@ -111,6 +153,41 @@ async def _create(
         "role": made.role,
         "subscription_id": made.subscription_id,
     }
+
+
+async def _update(
+    invocation: Invocation,
+    user: str,
+    subscription: str | None,
+    *,
+    role: str | None,
+    password: str | None,
+    makes_password: bool,
+) -> dict[str, Any]:
+    from cloud_connect_relay.cli.store import ACTOR, StoreError, open_workplace
+    from cloud_connect_relay.passwords import Passwords, random_password
+
+    made_up = random_password() if makes_password else None
+    password = password or made_up
+    async with open_workplace(invocation) as work:
+        for tenant in await work.chosen(subscription):
+            users = work.storage.of(tenant.id).users
+            found = await users.find(user)
+            if found is None:
+                continue
+            if role is not None:
+                await users.set_role(found.id, role, actor=ACTOR, at=work.now)
+            if password is not None:
+                hashed = await Passwords().hash(password)
+                await users.set_password(found.id, hashed, actor=ACTOR, at=work.now)
+            return {
+                "id": found.id,
+                "username": found.username,
+                "role": role or found.role,
+                "password": made_up,
+                "subscription_id": tenant.id,
+            }
+    raise StoreError(f"There is nobody named '{user}' who may sign in; see: user list.")
 
 
 async def _list(invocation: Invocation, subscription: str | None) -> list[dict[str, Any]]:

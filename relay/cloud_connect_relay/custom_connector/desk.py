@@ -9,6 +9,7 @@ from cloud_connect_relay.ids import new_id
 from cloud_connect_relay.times import iso_time
 
 if TYPE_CHECKING:
+    from cloud_connect_relay.access import Unknown
     from cloud_connect_relay.identity import Pepper
     from cloud_connect_relay.storage.custom_connectors import CustomConnector
     from cloud_connect_relay.storage.tenant import Tenant
@@ -26,6 +27,7 @@ async def register_custom_connector(
     secret: str | None,
     allow_writes: bool | None,
     request_id_is_key: bool,
+    users: "Unknown",
     actor: str,
     now: float,
 ) -> dict[str, Any]:
@@ -48,6 +50,7 @@ async def register_custom_connector(
         sealed_secret=_sealed(pepper, connector_id, shared),
         allow_writes=dialect is Dialect.CURRENT if allow_writes is None else allow_writes,
         request_id_is_key=request_id_is_key,
+        users=users.value,
         actor=actor,
         at=now,
     )
@@ -83,6 +86,7 @@ def describe_custom_connector(connector: "CustomConnector", *, base_url: str) ->
         "dialect": connector.dialect,
         "allow_writes": connector.allow_writes,
         "request_id_is_key": connector.request_id_is_key,
+        "users": connector.users,
         "created_at": iso_time(connector.created_at),
         "test_url": f"{place}/test",
         "metadata_url": f"{place}/metadata",

@@ -30,6 +30,7 @@ class CustomConnector:
         dialect: ``A`` or ``B``.
         allow_writes: Whether its queries may change something.
         request_id_is_key: Whether its request ids stand for idempotency keys.
+        users: What its users count as whom nobody here knows: ``members`` or ``partners``.
     """
 
     id: str
@@ -39,6 +40,7 @@ class CustomConnector:
     allow_writes: bool
     request_id_is_key: bool
     created_at: float
+    users: str = "members"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,7 @@ class CustomConnectors:
         sealed_secret: bytes,
         allow_writes: bool,
         request_id_is_key: bool,
+        users: str,
         actor: str,
         at: float,
     ) -> CustomConnector:
@@ -83,6 +86,7 @@ class CustomConnectors:
             allow_writes=allow_writes,
             request_id_is_key=request_id_is_key,
             created_at=at,
+            users=users,
         )
         columns = {
             "id": made.id,
@@ -92,6 +96,7 @@ class CustomConnectors:
             "sealed_secret": sealed_secret,
             "allow_writes": allow_writes,
             "request_id_is_key": request_id_is_key,
+            "users": users,
             "created_at": at,
         }
         async with self._storage.write() as connection:
@@ -225,4 +230,5 @@ def _connector(row: "Row[Any]") -> CustomConnector:
         allow_writes=row.allow_writes,
         request_id_is_key=row.request_id_is_key,
         created_at=row.created_at,
+        users=row.users,
     )

@@ -1,9 +1,9 @@
-"""API keys and access tokens: what the store knows of them, never the secrets themselves."""
+"""API keys, and what keys and tokens stand for: what the store knows, never the secrets."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 
 from cloud_connect_relay.quota import NO_QUOTA, Quota
 from cloud_connect_relay.storage import audit
@@ -12,7 +12,8 @@ from cloud_connect_relay.storage.tables import access_tokens, api_keys, subscrip
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sqlalchemy import Row
+    from sqlalchemy import ColumnElement, Row
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
     from cloud_connect_relay.storage.engine import Storage
 
@@ -21,7 +22,13 @@ __all__ = ["ApiKey", "Grant", "Grants", "Keys"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """An API key, without its secret."""
+    """An API key, without its secret.
+
+    Attributes:
+        addresses: Networks that it may be used from; none: from anywhere.
+        acts_for: What the users count as whom it names and nobody here knows; ``None``: it
+            may name none.
+    """
 
     id: str
     name: str
@@ -31,6 +38,8 @@ class ApiKey:
     revoked_at: float | None
     last_used_at: float | None
     quota: Quota = NO_QUOTA
+    addresses: tuple[str, ...] = ()
+    acts_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +49,8 @@ class Grant:
     Attributes:
         live_until: When it ends by itself; ``None`` is never.
         revoked: Whether it, or what it was derived from, has been revoked.
-        quota: Of the API key that it is, or was derived from.
+        quota: Of the API key that it is, or was derived from; so are addresses and acts_for.
+        username: Of the person behind it, as the role.
     """
 
     id: str
@@ -56,6 +66,10 @@ class Grant:
     last_used_at: float | None
     quota: Quota
     subscription_quota: Quota
+    addresses: tuple[str, ...] = ()
+    acts_for: str | None = None
+    username: str | None = None
+    role: str | None = None
 
     def is_live(self, now: float) -> bool:
         """Whether it is worth anything at *now*."""
@@ -82,9 +96,13 @@ _TOKEN: Final = (
         subscriptions.c.revoked_at.label("subscription_revoked_at"),
         subscriptions.c.quota.label("subscription_quota"),
         api_keys.c.quota.label("quota"),
+        api_keys.c.addresses.label("addresses"),
+        api_keys.c.acts_for.label("acts_for"),
         api_keys.c.revoked_at.label("key_revoked_at"),
         api_keys.c.expires_at.label("key_expires_at"),
         users.c.revoked_at.label("user_revoked_at"),
+        users.c.username.label("username"),
+        users.c.role.label("role"),
     )
     .join(subscriptions, subscriptions.c.id == access_tokens.c.subscription_id)
     .outerjoin(api_keys, api_keys.c.id == access_tokens.c.key_id)
@@ -125,6 +143,8 @@ class Grants:
             last_used_at=row.last_used_at,
             quota=Quota.of(row.quota),
             subscription_quota=Quota.of(row.subscription_quota),
+            addresses=tuple(row.addresses or ()),
+            acts_for=row.acts_for,
         )
 
     async def find_token(self, token_id: str) -> Grant | None:
@@ -152,6 +172,10 @@ class Grants:
             last_used_at=None,
             quota=Quota.of(row.quota),
             subscription_quota=Quota.of(row.subscription_quota),
+            addresses=tuple(row.addresses or ()),
+            acts_for=row.acts_for,
+            username=row.username,
+            role=row.role,
         )
 
     async def used(self, key_id: str, *, at: float) -> None:
@@ -166,7 +190,7 @@ class Grants:
 
 
 class Keys:
-    """The API keys and tokens of one subscription."""
+    """The API keys of one subscription."""
 
     def __init__(self, storage: "Storage", subscription_id: str) -> None:
         self._storage: Final = storage
@@ -183,6 +207,8 @@ class Keys:
         at: float,
         expires_at: float | None = None,
         quota: Quota = NO_QUOTA,
+        addresses: "Iterable[str]" = (),
+        acts_for: str | None = None,
     ) -> ApiKey:
         """Store a new API key."""
         made = ApiKey(
@@ -194,29 +220,34 @@ class Keys:
             revoked_at=None,
             last_used_at=None,
             quota=quota,
+            addresses=tuple(addresses),
+            acts_for=acts_for,
         )
         async with self._storage.write() as connection:
+            await self._insert(connection, made, secret_hash)
+            detail = {"name": name, "scopes": sorted(made.scopes)}
+            await self._note(connection, "key.create", key_id, actor=actor, at=at, detail=detail)
+        return made
+
+    async def rotate(
+        self, key_id: str, new_id: str, *, secret_hash: bytes, overlap: float, actor: str, at: float
+    ) -> ApiKey | None:
+        """Store a key like a live one, which itself ends after *overlap* seconds."""
+        async with self._storage.write() as connection:
+            found = (
+                await connection.execute(select(api_keys).where(self._live(key_id, at)))
+            ).one_or_none()
+            if found is None:
+                return None
+            old = _key(found)
+            made = replace(old, id=new_id, created_at=at, last_used_at=None)
+            await self._insert(connection, made, secret_hash)
+            ends = at + overlap if old.expires_at is None else min(old.expires_at, at + overlap)
             await connection.execute(
-                insert(api_keys).values(
-                    id=key_id,
-                    subscription_id=self._subscription_id,
-                    name=name,
-                    secret_hash=secret_hash,
-                    scopes=sorted(made.scopes),
-                    created_at=at,
-                    expires_at=expires_at,
-                    quota=quota.limits() or None,
-                )
+                update(api_keys).where(api_keys.c.id == key_id).values(expires_at=ends)
             )
-            await audit.append(
-                connection,
-                subscription_id=self._subscription_id,
-                at=at,
-                actor=actor,
-                action="key.create",
-                target=key_id,
-                detail={"name": name, "scopes": sorted(made.scopes)},
-            )
+            detail = {"successor": new_id, "overlap_seconds": overlap}
+            await self._note(connection, "key.rotate", key_id, actor=actor, at=at, detail=detail)
         return made
 
     async def all(self) -> list[ApiKey]:
@@ -229,11 +260,19 @@ class Keys:
         async with self._storage.read() as connection:
             return [_key(row) for row in (await connection.execute(statement)).all()]
 
-    async def find(self, key_id: str) -> ApiKey | None:
-        """Return the live key with *key_id*."""
-        return next(
-            (one for one in await self.all() if one.id == key_id and one.revoked_at is None), None
+    async def get(self, key_id: str) -> ApiKey | None:
+        """Return the key with *key_id*, revoked or not."""
+        statement = select(api_keys).where(
+            api_keys.c.subscription_id == self._subscription_id, api_keys.c.id == key_id
         )
+        async with self._storage.read() as connection:
+            row = (await connection.execute(statement)).one_or_none()
+        return None if row is None else _key(row)
+
+    async def find(self, key_id: str) -> ApiKey | None:
+        """Return the key with *key_id*, unless it was revoked."""
+        found = await self.get(key_id)
+        return None if found is None or found.revoked_at is not None else found
 
     async def set_quota(self, key_id: str, quota: Quota, *, actor: str, at: float) -> bool:
         """Bound the calls of a key from now on, those by tokens derived from it included."""
@@ -246,54 +285,6 @@ class Keys:
         """Refuse a key, and every token derived from it, from now on."""
         return await self._change(key_id, {"revoked_at": at}, "key.revoke", actor=actor, at=at)
 
-    async def add_token(
-        self,
-        token_id: str,
-        *,
-        kind: str,
-        secret_hash: bytes,
-        scopes: "Iterable[str]",
-        at: float,
-        expires_at: float,
-        key_id: str | None = None,
-        user_id: str | None = None,
-        datasource_id: str | None = None,
-    ) -> None:
-        """Store a token that stands for a key or a person, for a while.
-
-        Args:
-            kind: ``bearer``, ``oauth`` or ``refresh``.
-        """
-        async with self._storage.write() as connection:
-            await connection.execute(
-                insert(access_tokens).values(
-                    id=token_id,
-                    kind=kind,
-                    subscription_id=self._subscription_id,
-                    secret_hash=secret_hash,
-                    key_id=key_id,
-                    user_id=user_id,
-                    scopes=sorted(scopes),
-                    datasource_id=datasource_id,
-                    created_at=at,
-                    expires_at=expires_at,
-                )
-            )
-
-    async def revoke_token(self, token_id: str, *, at: float) -> bool:
-        """Refuse one token from now on; whether it was live before."""
-        statement = (
-            update(access_tokens)
-            .where(
-                access_tokens.c.subscription_id == self._subscription_id,
-                access_tokens.c.id == token_id,
-                access_tokens.c.revoked_at.is_(None),
-            )
-            .values(revoked_at=at)
-        )
-        async with self._storage.write() as connection:
-            return (await connection.execute(statement)).rowcount == 1
-
     async def _change(
         self,
         key_id: str,
@@ -304,29 +295,62 @@ class Keys:
         at: float,
         detail: "Mapping[str, Any] | None" = None,
     ) -> bool:
-        """Change a live key and write down who did; whether there is one."""
-        statement = (
-            update(api_keys)
-            .where(
-                api_keys.c.subscription_id == self._subscription_id,
-                api_keys.c.id == key_id,
-                api_keys.c.revoked_at.is_(None),
-            )
-            .values(**values)
-        )
+        """Change a key that is not revoked and write down who did; whether there is one."""
+        statement = update(api_keys).where(self._live(key_id)).values(**values)
         async with self._storage.write() as connection:
             if not (await connection.execute(statement)).rowcount:
                 return False
-            await audit.append(
-                connection,
-                subscription_id=self._subscription_id,
-                at=at,
-                actor=actor,
-                action=action,
-                target=key_id,
-                detail=detail,
-            )
+            await self._note(connection, action, key_id, actor=actor, at=at, detail=detail)
         return True
+
+    async def _insert(
+        self, connection: "AsyncConnection", made: ApiKey, secret_hash: bytes
+    ) -> None:
+        await connection.execute(
+            insert(api_keys).values(
+                id=made.id,
+                subscription_id=self._subscription_id,
+                name=made.name,
+                secret_hash=secret_hash,
+                scopes=sorted(made.scopes),
+                created_at=made.created_at,
+                expires_at=made.expires_at,
+                quota=made.quota.limits() or None,
+                addresses=list(made.addresses) or None,
+                acts_for=made.acts_for,
+            )
+        )
+
+    async def _note(
+        self,
+        connection: "AsyncConnection",
+        action: str,
+        target: str,
+        *,
+        actor: str,
+        at: float,
+        detail: "Mapping[str, Any] | None",
+    ) -> None:
+        await audit.append(
+            connection,
+            subscription_id=self._subscription_id,
+            at=at,
+            actor=actor,
+            action=action,
+            target=target,
+            detail=detail,
+        )
+
+    def _live(self, key_id: str, at: float | None = None) -> "ColumnElement[bool]":
+        """Select a key of this subscription that is not revoked, nor ended *at* a time."""
+        live = and_(
+            api_keys.c.subscription_id == self._subscription_id,
+            api_keys.c.id == key_id,
+            api_keys.c.revoked_at.is_(None),
+        )
+        if at is None:
+            return live
+        return and_(live, or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > at))
 
 
 def _any(*times: float | None) -> bool:
@@ -343,4 +367,6 @@ def _key(row: "Row[Any]") -> ApiKey:
         revoked_at=row.revoked_at,
         last_used_at=row.last_used_at,
         quota=Quota.of(row.quota),
+        addresses=tuple(row.addresses or ()),
+        acts_for=row.acts_for,
     )

@@ -131,6 +131,10 @@ api_keys: Final = Table(
     Column("revoked_at", Float),
     Column("last_used_at", Float),
     Column("quota", JSON(none_as_null=True)),
+    Column("addresses", JSON(none_as_null=True)),  # networks it may be used from; none: anywhere
+    Column(
+        "acts_for", Text
+    ),  # what users count as whom it names and nobody knows; none: not at all
     Index("ix_api_keys_subscription_id", "subscription_id"),
 )
 
@@ -229,6 +233,8 @@ custom_connectors: Final = Table(
     Column("sealed_secret", LargeBinary, nullable=False),  # its key is in the data folder
     Column("allow_writes", Boolean, nullable=False),
     Column("request_id_is_key", Boolean, nullable=False, server_default=false()),
+    # what users count as whom nobody here knows
+    Column("users", Text, nullable=False, server_default=text("'members'")),
     Column("created_at", Float, nullable=False),
     Index("ix_custom_connectors_subscription_id", "subscription_id"),
 )

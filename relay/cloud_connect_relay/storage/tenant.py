@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from cloud_connect_relay.storage.access_tokens import AccessTokens
     from cloud_connect_relay.storage.audit import AuditLog
     from cloud_connect_relay.storage.authorizations import Authorizations
     from cloud_connect_relay.storage.calls import Calls
@@ -28,6 +29,13 @@ class Tenant:
     def __init__(self, storage: "Storage", subscription_id: str) -> None:
         self.storage: Final = storage
         self.subscription_id: Final = subscription_id
+
+    @property
+    def access_tokens(self) -> "AccessTokens":
+        """What stands for its keys and people for a while."""
+        from cloud_connect_relay.storage.access_tokens import AccessTokens
+
+        return AccessTokens(self.storage, self.subscription_id)
 
     @property
     def audit(self) -> "AuditLog":
@@ -80,7 +88,7 @@ class Tenant:
 
     @property
     def keys(self) -> "Keys":
-        """The API keys and the access tokens."""
+        """The API keys."""
         from cloud_connect_relay.storage.keys import Keys
 
         return Keys(self.storage, self.subscription_id)

@@ -5,8 +5,8 @@ import httpx
 import pytest
 
 from cloud_connect.errors import QuotaExceededError
-from cloud_connect_relay.authentication import FailureBrake
 from cloud_connect_relay.credentials import ROLES, SCOPES, Credential, CredentialKind
+from cloud_connect_relay.failure_brake import FailureBrake
 from cloud_connect_relay.storage.subscriptions import Subscriptions
 from doubles.relay_node import NOW, Node, running_node
 

@@ -124,16 +124,9 @@ async def test_wrong_credentials_answer_alike(node: Node, changes: dict[str, str
 
 async def test_guessing_is_stopped_before_the_password_is_looked_at(tmp_path: Path) -> None:
     async with running_node(tmp_path, auth={"failures_per_minute": 3}) as node:
-        for _ in range(3):
-            assert (await sign_in(node, password="wrong")).status_code == 400
+        for name in ("admin", "admin", "somebody else"):
+            assert (await sign_in(node, username=name, password="wrong")).status_code == 400
         stopped = await sign_in(node)
         assert stopped.status_code == 429
         assert stopped.json()["code"] == "quota_exceeded"
         assert 1 <= int(stopped.headers["retry-after"]) <= 60
-        assert (await sign_in(node, username="somebody else")).status_code == 400
-
-
-async def test_guessing_over_many_names_is_stopped_too(tmp_path: Path) -> None:
-    async with running_node(tmp_path, auth={"failures_per_minute": 1}) as node:
-        answers = [await sign_in(node, username=f"name {n}", password="") for n in range(11)]
-        assert [answer.status_code for answer in answers] == [400] * 10 + [429]

@@ -24,6 +24,7 @@ async def register(store: Founded, subscription_id: str | None = None) -> str:
         sealed_secret=b"sealed",
         allow_writes=True,
         request_id_is_key=False,
+        users="members",
         actor="test",
         at=NOW,
     )

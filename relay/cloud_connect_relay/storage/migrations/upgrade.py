@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HEAD", "upgrade"]
 
-HEAD: Final = "0008"  # the newest revision in versions/
+HEAD: Final = "0009"  # the newest revision in versions/
 _LOCK_KEY: Final = 0x636C_6463  # any number that nobody else locks in this database
 
 
