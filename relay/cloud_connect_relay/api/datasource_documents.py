@@ -10,6 +10,7 @@ from pydantic import (
     Field,
     StrictBool,
     StringConstraints,
+    WithJsonSchema,
 )
 
 from cloud_connect.calls import MAX_ID, Environment
@@ -86,6 +87,17 @@ Mappings = Annotated[
 ]
 
 
+_ONE_CONNECTOR: Final = {"type": "string", "maxLength": 64, "pattern": r"^[A-Za-z0-9_]*$"}
+_CONNECTORS_SCHEMA: Final = {
+    "description": "One connector's id, or a list of them.",
+    "anyOf": [
+        _ONE_CONNECTOR,
+        {"type": "array", "items": _ONE_CONNECTOR, "maxItems": _MAX_CONNECTORS},
+        {"type": "null"},
+    ],
+}
+
+
 class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -123,6 +135,7 @@ class DataSourceDocument(SecurityDocument):
         list[ConnectorId],
         BeforeValidator(_checked_connectors),
         Field(max_length=_MAX_CONNECTORS, description="One connector's id, or a list of them."),
+        WithJsonSchema(_CONNECTORS_SCHEMA),
     ] = Field(default_factory=list)
     connectorGroup: Text | None = None  # noqa: N815  the platform's spelling
     clientConnectorId: Any = None  # noqa: N815  the platform's name

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 from starlette.responses import Response
 
 from cloud_connect_relay.api.problems import not_found
@@ -40,7 +40,9 @@ class TokenRequest(BaseModel):
     expires_in: Annotated[int, BeforeValidator(_seconds), Field(ge=1, le=_LONGEST)] = Field(
         default=3600, description="Seconds, or a text such as `15m` or `1h`; at most a day."
     )
-    hosted: bool = Field(default=False, description="For an agent that the relay's operator runs.")
+    hosted: StrictBool = Field(
+        default=False, description="For an agent that the relay's operator runs."
+    )
     policy_class: Literal["test-only", "read-only", "read-write"] = Field(
         default="read-write", description="The most that the agent's own policy may allow."
     )

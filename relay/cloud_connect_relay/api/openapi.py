@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, Final
 
 from cloud_connect.errors import ErrorCode, Outcome
-from cloud_connect_relay.api.problems import PROBLEM_TYPE
+from cloud_connect_relay.api.problems import PROBLEM_TYPE, is_platform_path
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -51,22 +51,25 @@ def openapi_document(app: "FastAPI") -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schemas["Problem"] = _PROBLEM
-    for operations in document["paths"].values():
+    for path, operations in document["paths"].items():
         for operation in operations.values():
             operation["tags"] = [tag[:1].upper() + tag[1:] for tag in operation.get("tags", ())]
             if operation["summary"].istitle():  # made up from the function's name
                 operation["summary"] = operation["summary"].capitalize()
             operation["responses"].pop("422", None)  # ours is a 400, as a problem
-            operation["responses"].setdefault("default", _problem_response())
+            operation["responses"].setdefault("default", _problem_response(path))
     document["paths"].setdefault(_PASSTHROUGH_PATH, _passthrough())
     return document
 
 
-def _problem_response() -> dict[str, Any]:
-    return {
-        "description": "The request failed.",
-        "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
+def _problem_response(path: str) -> dict[str, Any]:
+    """Return what failures of *path* look like; some callers expect shapes of their own, too."""
+    content: dict[str, Any] = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    if is_platform_path(path) or path.startswith("/oauth/"):
+        content["application/json"] = {"schema": {"type": "object"}}
+    if path == "/oauth/callback":
+        content["text/html"] = {}
+    return {"description": "The request failed.", "content": content}
 
 
 def _passthrough() -> dict[str, Any]:
@@ -90,7 +93,7 @@ def _passthrough() -> dict[str, Any]:
             "parameters": [_DATASOURCE, path],
             "responses": {
                 "200": {"description": "Procore's answer."},
-                "default": _problem_response(),
+                "default": _problem_response(_PASSTHROUGH_PATH),
             },
             "security": [{"Bearer": []}],
         }

@@ -21,7 +21,7 @@ from cloud_connect_relay.api.call_response import Reply, call_problem
 from cloud_connect_relay.api.call_specs import on_behalf, target_for
 from cloud_connect_relay.api.hang_up import until_hang_up
 from cloud_connect_relay.api.oauth_token import answer_oauth
-from cloud_connect_relay.api.problems import not_found
+from cloud_connect_relay.api.problems import not_found, problem_response
 from cloud_connect_relay.api.raw_answer import pass_on
 from cloud_connect_relay.api.request_body import CallerGoneError
 from cloud_connect_relay.api.security import authenticate_request, check_scope
@@ -119,9 +119,13 @@ class Passthrough:
         method: str = scope["method"]
         writes = method not in _READS
         if method not in _METHODS:
-            raise UnsupportedOperationError(
-                "The pass-through takes GET, HEAD, POST, PUT, PATCH and DELETE."
+            refused = problem_response(
+                UnsupportedOperationError(
+                    "The pass-through takes GET, HEAD, POST, PUT, PATCH and DELETE."
+                )
             )
+            refused.headers["allow"] = ", ".join(sorted(_METHODS))
+            return refused
         check_scope(principal, "calls:write" if writes else "calls:read")
         if not path.startswith("rest/"):
             raise not_found()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from cloud_connect.errors import (
     BodyTooLargeError,
@@ -72,6 +73,7 @@ _PLATFORM_MESSAGES: Final = {
     ErrorCode.UNAUTHORIZED: "Authorization has been denied for this request.",
     ErrorCode.INTERNAL_ERROR: "An error has occurred.",
 }
+_METHODS: Final = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 _NO_OBJECT: Final = frozenset({"model_attributes_type", "model_type", "dict_type"})
 _MAX_NAMED: Final = 5  # wrong fields named in one sentence
 
@@ -149,10 +151,25 @@ def install(app: "FastAPI") -> None:
     """Make *app* answer every error from the table."""
 
     async def on_error(request: "Request", error: Exception) -> Response:
-        return error_response(_translate(error), request.url.path)
+        response = error_response(_translate(error), request.url.path)
+        if isinstance(error, HTTPException) and error.status_code == 405:
+            response.headers["allow"] = ", ".join(_methods_of(request))
+        return response
 
     for kind in (CloudConnectError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, on_error)
+
+
+def _methods_of(request: "Request") -> list[str]:
+    """Return what the path takes, by all of its routes; each alone knows its own only."""
+    routes = request.app.routes
+    return [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes
+        )
+    ]
 
 
 def _translate(error: Exception) -> CloudConnectError:

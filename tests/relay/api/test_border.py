@@ -27,6 +27,24 @@ async def test_unknown_path_is_a_problem_with_or_without_a_token(node: Node) -> 
     assert known.json()["code"] == "not_found"
 
 
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/api/datasources", "GET, POST"),
+        ("/api/datasources/ds_1", "DELETE, GET, PUT"),
+        ("/Token", "POST"),
+        ("/custom-connector/reg_1/test", "POST"),
+        ("/api/datasources/ds_1/procore/rest/x", "DELETE, GET, HEAD, PATCH, POST, PUT"),
+    ],
+)
+async def test_method_that_a_path_does_not_take_is_told_those_it_takes(
+    node: Node, path: str, methods: str
+) -> None:
+    answer = await node.api.request("TRACE", path)
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == methods
+
+
 async def test_stranger_learns_nothing_below_api(node: Node) -> None:
     for path in ("/api", "/api/", "/api/nothing", "/api/connectors", "/metrics", "/api/x%0ay"):
         answer = await node.api.get(path, headers={"Authorization": ""})

@@ -2,6 +2,7 @@ import json
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -119,7 +120,7 @@ async def test_errors_of_the_framework_become_ours(status: int, code: str, answe
             handlers[kind] = handler
 
     problems.install(App())  # type: ignore[arg-type]
-    request = Request({"type": "http", "path": "/x", "headers": [], "query_string": b""})
-    response = await handlers[HTTPException](request, HTTPException(status, "Why."))
+    scope = {"type": "http", "path": "/x", "headers": [], "query_string": b"", "app": FastAPI()}
+    response = await handlers[HTTPException](Request(scope), HTTPException(status, "Why."))
     assert response.status_code == answered
     assert json.loads(bytes(response.body))["code"] == code
