@@ -8,6 +8,7 @@ import pytest
 
 from cloud_connect.errors import ConfigurationError, JournalUnavailableError, Outcome
 from cloud_connect.signing import SigningKey, to_text
+from cloud_connect_agent.cli.policy_strong import strong_facts, strong_rows
 from cloud_connect_agent.journal import Journal
 from cloud_connect_agent.policy import parse_policy
 from cloud_connect_agent.policy_file import PolicyFile
@@ -43,6 +44,24 @@ def test_keys_are_found_by_their_names() -> None:
 def test_a_mistake_is_refused_whole(text: str) -> None:
     with pytest.raises(ConfigurationError, match="signatures"):
         parse_policy(policy(text))
+
+
+def test_the_policy_is_shown_in_words_and_by_the_names_of_keys() -> None:
+    assert strong_rows(None) == []
+    assert strong_facts(None) == {}
+    silent = parse_policy("")
+    assert strong_rows(silent) == [("Signatures", ""), ("Seals", "")]
+    locked = parse_policy(policy('require = "all"') + '[sealing]\nrequire = "writes"\n')
+    assert strong_rows(locked) == [
+        ("Signatures", "all must be signed; 0 keys, so nobody can"),
+        ("Seals", "writes must be sealed"),
+    ]
+    open_to_one = parse_policy(policy(f'keys = ["{to_text(KEY.public_key)}"]'))
+    assert strong_rows(open_to_one)[0] == ("Signatures", "1 key")
+    assert strong_facts(open_to_one) == {
+        "signatures": {"require": "none", "keys": [KEY.key_id]},
+        "sealing": {"require": "none"},
+    }
 
 
 def test_a_policy_file_tells_what_holds_at_the_moment(tmp_path: Path) -> None:

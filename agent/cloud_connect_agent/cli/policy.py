@@ -16,6 +16,7 @@ from cloud_connect_agent.cli.policy_loading import (
 )
 from cloud_connect_agent.cli.policy_question import Asked, call_options, question_of
 from cloud_connect_agent.cli.policy_reasons import explain, simulate
+from cloud_connect_agent.cli.policy_strong import strong_facts, strong_rows
 from cloud_connect_agent.cli.terminal import mark, note
 
 if TYPE_CHECKING:
@@ -51,7 +52,10 @@ def show(invocation: Invocation) -> int:
             rule.model_dump(mode="json", exclude_none=True, by_alias=True)
             for rule in rules_of(document)
         ]
-        print_json({"file": str(file), **summary, "rule_list": rules, "warnings": warnings})
+        strong = strong_facts(document)
+        print_json(
+            {"file": str(file), **summary, **strong, "rule_list": rules, "warnings": warnings}
+        )
     else:
         fields(
             (
@@ -62,6 +66,7 @@ def show(invocation: Invocation) -> int:
                 ("Pass-through", str(summary["pass_through"])),
                 ("Records per call", _most(summary["max_records_per_call"])),
                 ("For all rules", "; ".join(_limits(document)) if document else ""),
+                *strong_rows(document),
                 ("Problem", str(summary["problem"] or "")),
             )
         )

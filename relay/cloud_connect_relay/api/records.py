@@ -20,6 +20,7 @@ from cloud_connect_relay.api.record_parameters import (
 from cloud_connect_relay.api.record_rows import LINES, write_array, write_lines
 from cloud_connect_relay.api.request_body import read_object, read_records
 from cloud_connect_relay.api.security import Principal, require, services
+from cloud_connect_relay.api.strong_calls import STRONG_PARAMETERS
 from cloud_connect_relay.calls.idempotency import canonical, fingerprint, required_key, seed_of
 from cloud_connect_relay.services import Services
 
@@ -81,6 +82,7 @@ _LIST_PARAMETERS: Final = {
         _SCOPE,
         _DEADLINE,
         _PRIORITY,
+        *STRONG_PARAMETERS,
         {
             "name": "filter",
             "in": "query",
@@ -98,8 +100,12 @@ _LIST_PARAMETERS: Final = {
         {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 0}},
     ]
 }
-_READ_PARAMETERS: Final = {"parameters": [_SCOPE, _FIELDS, _DEADLINE, _PRIORITY]}
-_DELETE_PARAMETERS: Final = {"parameters": [_SCOPE, _DRY_RUN, _KEY, _DEADLINE, _PRIORITY]}
+_READ_PARAMETERS: Final = {
+    "parameters": [_SCOPE, _FIELDS, _DEADLINE, _PRIORITY, *STRONG_PARAMETERS]
+}
+_DELETE_PARAMETERS: Final = {
+    "parameters": [_SCOPE, _DRY_RUN, _KEY, _DEADLINE, _PRIORITY, *STRONG_PARAMETERS]
+}
 _WRITE_PARAMETERS: Final = {
     **_DELETE_PARAMETERS,
     "requestBody": {"required": True, "content": {_JSON: {"schema": _RECORD}}},

@@ -17,9 +17,29 @@ if TYPE_CHECKING:
     from cloud_connect_relay.calls.spec import Target
     from cloud_connect_relay.gateway.registry import Registry
 
-__all__ = ["CONNECTOR_HEADER", "is_signed", "on_named_connector", "signature_headers"]
+__all__ = [
+    "CONNECTOR_HEADER",
+    "STRONG_PARAMETERS",
+    "is_signed",
+    "on_named_connector",
+    "signature_headers",
+]
 
 CONNECTOR_HEADER: Final = "cloud-connect-connector"
+STRONG_PARAMETERS: Final = (
+    {
+        "name": "Cloud-Connect-Connector",
+        "in": "header",
+        "description": "Run the call on this connector of the data source and on no other.",
+        "schema": {"type": "string"},
+    },
+    {
+        "name": "Cloud-Connect-Signature",
+        "in": "header",
+        "description": "The caller's signature for that connector; passed on unread.",
+        "schema": {"type": "string", "maxLength": 512},
+    },
+)
 _SIGNATURE: Final = re.compile(r"[A-Za-z0-9_.-]{1,512}", re.ASCII)
 
 
