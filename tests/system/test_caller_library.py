@@ -17,7 +17,12 @@ from cloud_connect.signing import to_text
 from doubles.program import said
 from doubles.world import ENVIRONMENT, World, open_world
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.slow,
+    pytest.mark.timeout(120),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 KEY = SigningKey.generate()
 README = Path(__file__).parents[2] / "README.md"
