@@ -55,6 +55,7 @@ def connector_document(
         "procore": report.get("procore", []),
         "paused_until": report.get("paused_until") if report.get("paused") else None,
         "policy": report.get("policy", {}),
+        "policy_class": connector.policy_class,
         "key_id": connector.key_id,
         "certificate": certificate,
         "sealing_key": report.get("sealing_key"),

@@ -20,6 +20,7 @@ from cloud_connect.errors import (
 )
 from cloud_connect.tunnel import RequestHead, ResetCode
 from cloud_connect_relay.calls.deadline import hop_deadline_ms
+from cloud_connect_relay.calls.policy_class import check_policy_class
 
 if TYPE_CHECKING:
     from cloud_connect.exchange import Exchange
@@ -209,6 +210,7 @@ class Dispatcher:
                 avoid=attempts.broken,
                 steady=spec.operation in _STEADY,
             )
+            check_policy_class(spec, live)
             try:
                 await self._desk.admit(call, live)
                 if spec.writes:

@@ -71,6 +71,7 @@ class LiveSession:
         connected_since: UNIX time.
         instance: Which process of the agent it is; a restart has another one.
         certificate: Whether the agent saw the certificate that this relay knows.
+        policy_class: The most that its join token allows.
         flagged_draining: An administrator drains it.
         waiting: Calls that wait for their turn at it.
         echo: How the last echoes went.
@@ -88,6 +89,7 @@ class LiveSession:
     instance: str = ""
     certificate: CertificateCheck = "unverified"
     report: Report = field(default_factory=Report)
+    policy_class: str = "read-write"
     flagged_draining: bool = False
     echo: EchoNotes = field(default_factory=EchoNotes)
     waiting: int = 0

@@ -190,6 +190,7 @@ class Gateway:
             connected_since=self._services.clock(),
             instance=agent.instance,
             certificate=agent.certificate,
+            policy_class=connector.policy_class,
             flagged_draining=connector.flag is ConnectorFlag.DRAINING,
         )
         receiver.live = live
