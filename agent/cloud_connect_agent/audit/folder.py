@@ -16,10 +16,12 @@ from pydantic import ValidationError
 from cloud_connect.audit import AuditExchange, Checkpoint
 from cloud_connect_agent.durable import make_private_dir, sync_dir, write_durably
 
-__all__ = ["AuditFolder", "Segment"]
+__all__ = ["APPENDING", "AuditFolder", "Segment"]
 
 _SEGMENT: Final = re.compile(r"(\d{12})\.ndjson", re.ASCII)
 _LOG_ID: Final = re.compile(r"aud_[0-9a-f]{32}", re.ASCII)
+# Windows would write two bytes for the end of a line.
+APPENDING: Final = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
 _MAX_EXCHANGE: Final = 16 * 1024  # bytes of two checkpoints, with room
 
 
@@ -35,10 +37,11 @@ class Segment:
         return self.path.stat().st_size
 
     def lines(self) -> Iterator[bytes]:
-        """Yield its records as they stand there."""
+        """Yield its records as they stand there; half a one at the end is none (yet)."""
         with self.path.open("rb") as file:
             for line in file:
-                yield line.rstrip(b"\n")
+                if line.endswith(b"\n"):
+                    yield line[:-1]
 
 
 class AuditFolder:
@@ -106,7 +109,7 @@ class AuditFolder:
             OSError: If the disk does not take it.
         """
         fresh = not self.checkpoint_file.exists()
-        descriptor = os.open(self.checkpoint_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        descriptor = os.open(self.checkpoint_file, APPENDING | os.O_CREAT, 0o600)
         try:
             os.write(descriptor, checkpoint.model_dump_json().encode() + b"\n")
             os.fsync(descriptor)

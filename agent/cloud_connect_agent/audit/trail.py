@@ -17,7 +17,7 @@ from cloud_connect.file_lock import FileInUseError
 from cloud_connect_agent.audit.folder import AuditFolder
 from cloud_connect_agent.audit.notes import CallNote
 from cloud_connect_agent.audit.retention import Retention, cut
-from cloud_connect_agent.audit.writer import AuditWriter
+from cloud_connect_agent.audit.writer import AuditWriter, Head
 
 __all__ = ["AuditTrail"]
 
@@ -286,23 +286,35 @@ class AuditTrail:
             await asyncio.to_thread(writer.sync)
             unsigned = head.seq - (self._signed.seq if self._signed else 0)
             age = self._monotonic() - self._unsigned_since
-            if unsigned >= _SIGN_RECORDS or age >= _SIGN_SECONDS or (at_once and unsigned):
-                checkpoint = Checkpoint.sign(
-                    self._signer, log=writer.log, seq=head.seq, digest=head.hash, at=self._clock()
-                )
+            if writer.is_full:
+                # In one go with what came meanwhile: the next file begins behind a checkpoint,
+                # however much goes on.
+                writer.sync()
+                checkpoint = self._checkpoint(writer.log, writer.head)
+                self.folder.add_checkpoint(checkpoint)
+                self._now_signed(checkpoint)
+                writer.close()
+            elif unsigned >= _SIGN_RECORDS or age >= _SIGN_SECONDS or (at_once and unsigned):
+                checkpoint = self._checkpoint(writer.log, head)
                 await asyncio.to_thread(self.folder.add_checkpoint, checkpoint)
-                self._signed, self._unsigned_since = checkpoint, None
-                self._news.set()
+                self._now_signed(checkpoint)
                 if writer.head.seq > head.seq:
                     self._unsigned_since = self._monotonic()
-                else:
-                    writer.end_segment()
         except FileNotFoundError as exc:
             writer.close()  # the next record begins another file, and the gap shows
             log.error("audit_log_replaced", reason=exc.strerror)  # noqa: TRY400 - that is all
             self.event("audit.file_lost", {"seq": head.seq})
         except OSError as exc:
             self._failed(exc)
+
+    def _checkpoint(self, name: str, head: Head) -> Checkpoint:
+        return Checkpoint.sign(
+            self._signer, log=name, seq=head.seq, digest=head.hash, at=self._clock()
+        )
+
+    def _now_signed(self, checkpoint: Checkpoint) -> None:
+        self._signed, self._unsigned_since = checkpoint, None
+        self._news.set()
 
     async def _cut(self) -> None:
         """Delete what is too old or too much, now and then."""

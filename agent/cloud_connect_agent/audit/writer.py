@@ -24,7 +24,7 @@ from cloud_connect.audit import (
     genesis,
 )
 from cloud_connect.file_lock import file_lock
-from cloud_connect_agent.audit.folder import AuditFolder
+from cloud_connect_agent.audit.folder import APPENDING, AuditFolder
 from cloud_connect_agent.durable import sync_dir
 
 __all__ = ["AuditWriter", "Head"]
@@ -126,13 +126,10 @@ class AuditWriter:
         if not mine.st_nlink:
             raise FileNotFoundError(errno.ENOENT, "its file was removed or replaced")
 
-    def end_segment(self) -> None:
-        """Begin another file with the next record, if this one is large enough.
-
-        To be called at a checkpoint, so that files can be deleted up to one.
-        """
-        if self._size >= self._segment_bytes:
-            self.close()
+    @property
+    def is_full(self) -> bool:
+        """Whether the file is large enough; it ends at a checkpoint, by :meth:`close`."""
+        return self._size >= self._segment_bytes
 
     def close(self) -> None:
         """Close the file; the next record opens one that begins with it."""
@@ -142,7 +139,7 @@ class AuditWriter:
 
     def _begin_segment(self, first: int) -> int:
         path = self.folder.segment(first).path
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        file = os.open(path, APPENDING | os.O_CREAT | os.O_EXCL, 0o600)
         sync_dir(self.folder.path)
         self._file, self._size = file, 0
         return file
@@ -158,7 +155,7 @@ class AuditWriter:
                 last.path.unlink()
                 continue
             self._seq, self._hash = _end_of(data, first=last.first)
-            self._file = os.open(last.path, os.O_WRONLY | os.O_APPEND)
+            self._file = os.open(last.path, APPENDING)
             self._size = len(data)
             break
         if signed and signed[-1].seq > self._seq:

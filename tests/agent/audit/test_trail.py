@@ -233,6 +233,28 @@ async def test_old_segments_go_at_a_checkpoint_and_a_record_says_so(tmp_path: Pa
     assert keeping.plan(trail.folder, now=now) is None
 
 
+async def test_file_ends_at_a_checkpoint_however_much_goes_on(tmp_path: Path) -> None:
+    async with trail_in(tmp_path / "audit") as trail:
+        assert trail._writer is not None
+        trail._writer._segment_bytes = 10_000  # type: ignore[misc]  # likewise
+        enough = False
+
+        async def go_on() -> None:
+            while not enough:
+                trail.event("test.done")
+                await asyncio.sleep(0)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(go_on())
+            while len(trail.folder.segments()) < 4:
+                await trail._settle()
+                await asyncio.sleep(0)
+            enough = True
+        signed_at = {one.seq for one in trail.folder.checkpoints()}
+        assert {one.first - 1 for one in trail.folder.segments()[1:]} <= signed_at
+    assert verify(trail.folder).fault is None
+
+
 async def test_too_large_log_is_cut_from_its_beginning(tmp_path: Path) -> None:
     async with trail_in(tmp_path / "audit") as trail:
         assert trail._writer is not None

@@ -22,7 +22,8 @@ def fill(folder: AuditFolder, count: int, *, segment_bytes: int = 10**6) -> None
         for number in range(count):
             writer.append({"action": "test.done", "number": number})
             sign(folder, writer)
-            writer.end_segment()
+            if writer.is_full:
+                writer.close()
 
 
 def sign(folder: AuditFolder, writer: AuditWriter) -> None:
@@ -109,6 +110,13 @@ def test_rubbish_instead_of_records_is_found(folder: AuditFolder) -> None:
     fault = verify(folder).fault
     assert fault is not None
     assert fault.seq == 1
+
+
+def test_record_that_is_being_written_is_none_yet(folder: AuditFolder) -> None:
+    fill(folder, 3)
+    with folder.segments()[0].path.open("ab") as file:
+        file.write(b'{"action":"half')
+    assert (verify(folder).fault, verify(folder).records) == (None, 3)
 
 
 def test_empty_file_is_none(folder: AuditFolder) -> None:
