@@ -173,16 +173,26 @@ class AuditTrail:
         Args:
             digest: Of what was asked for, by :meth:`digest_of`.
         """
-        record = self._record(
-            "call",
-            "relay",
-            call_id=note.call_id,
-            decision=("allowed" if note.allowed else "refused") if note.known else None,
-            rule=note.rule,
-            digest=digest,
-            status=status,
-            detail={**note.facts(), "outcome": outcome.value, **detail},
-        )
+        facts = note.facts()
+        facts["outcome"] = outcome.value
+        for name, value in detail.items():
+            if value is not None:
+                facts[name] = value
+        # Each call comes by here: no more is built than it takes.
+        record: dict[str, object] = {
+            "action": "call",
+            "actor": "relay",
+            "call_id": note.call_id,
+            "detail": facts,
+            "time": record_time(self._clock()),
+        }
+        if note.known:
+            record["decision"] = "allowed" if note.allowed else "refused"
+            record["rule"] = note.rule
+        if digest is not None:
+            record["digest"] = digest
+        if status is not None:
+            record["status"] = status
         self._append(record, is_owed=note.journaled)
 
     def disagree(self, sentence: str) -> None:
