@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import errno
 import hmac
+import os
+import shutil
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -27,6 +30,7 @@ _SYNC_SECONDS: Final = 1.0  # after which a record survives the machine
 _SIGN_RECORDS: Final = 100
 _SIGN_SECONDS: Final = 60.0
 _CUT_SECONDS: Final = 3600.0  # between two looks for what is too old
+_ROOM_BYTES: Final = 64 * 1024  # on the disk: more than the records of all writes at once
 _MAX_OWED: Final = 1024  # records of writes and events that wait for room on the disk
 _LOCK_SECONDS: Final = 5.0  # a command that appends holds the log for less
 _DIGEST_CHARACTERS: Final = 32
@@ -141,6 +145,8 @@ class AuditTrail:
         """
         if self.problem is not None:
             self._catch_up()
+        elif not self._has_room():
+            self._failed(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
         if self.problem is not None:
             raise JournalUnavailableError(self.problem, outcome=Outcome.NOT_EXECUTED)
 
@@ -269,9 +275,16 @@ class AuditTrail:
             self._unsigned_since = self._monotonic()
         self._dirty.set()
 
+    def _has_room(self) -> bool:
+        """Whether the records of all writes that run fit: one that is let go must be recorded."""
+        try:
+            return shutil.disk_usage(self.folder.path).free >= _ROOM_BYTES
+        except OSError:
+            return False
+
     def _catch_up(self) -> bool:
         """Try to record what is owed, and how much is missing; whether that worked."""
-        if self._writer is None:
+        if self._writer is None or not self._has_room():
             return False
         try:
             while self._owed:

@@ -145,7 +145,7 @@ def small_disk(folder: Path) -> Iterator[None]:
     if os.geteuid() != 0:
         pytest.skip("a disk of its own takes root")
     folder.mkdir()
-    options = ("-t", "tmpfs", "-o", "size=64k,mode=0700")
+    options = ("-t", "tmpfs", "-o", "size=1m,mode=0700")
     subprocess.run(["mount", *options, "tmpfs", str(folder)], check=True)
     try:
         yield
