@@ -1,12 +1,16 @@
 """The units that systemd runs: it understands them, and they give a process little to abuse."""
 
+import re
 import subprocess
 from pathlib import Path
+
+import pytest
 
 from doubles.tools import tool
 
 UNITS = Path(__file__).parent.parent / "service" / "systemd"
 HOSTED = "cloud-connect-hosted@.service"
+NAMES = (HOSTED, "cloud-connect.service", "cloud-connect-relay.service")
 
 
 def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -19,19 +23,29 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_hosted_unit_is_valid_for_a_subscription(tmp_path: Path) -> None:
-    text = (UNITS / HOSTED).read_text()
+@pytest.mark.parametrize("name", NAMES)
+def test_unit_is_valid(tmp_path: Path, name: str) -> None:
     # The program is not installed on the machine of the test.
-    text = text.replace("/opt/cloud-connect/bin/cloud-connect --home", "/bin/true --home")
-    unit = tmp_path / HOSTED.replace("@", "@sub_4k2m0c9v8b7n6x5z")
+    text = re.sub(
+        r"(?<=^ExecStart=)/opt/\S+", "/bin/true", (UNITS / name).read_text(), flags=re.MULTILINE
+    )
+    unit = tmp_path / name.replace("@", "@sub_4k2m0c9v8b7n6x5z")
     unit.write_text(text)
     checked = analyze("verify", "--man=no", str(unit))
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
-def test_hosted_unit_leaves_its_process_little_to_abuse() -> None:
-    checked = analyze("security", "--offline=yes", "--threshold=20", str(UNITS / HOSTED))
+@pytest.mark.catalogue("T128")
+@pytest.mark.parametrize("name", NAMES)
+def test_unit_leaves_its_process_little_to_abuse(name: str) -> None:
+    checked = analyze("security", "--offline=yes", "--threshold=20", str(UNITS / name))
     assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unit_keeps_what_weakens_tls_or_python_out_of_its_process(name: str) -> None:
+    (line,) = re.findall(r"^UnsetEnvironment=(.+)$", (UNITS / name).read_text(), flags=re.MULTILINE)
+    assert {"SSLKEYLOGFILE", "SSL_CERT_FILE", "OPENSSL_CONF", "PYTHONPATH"} <= set(line.split())
 
 
 def test_each_subscription_has_an_account_and_a_folder_of_its_own() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from cloud_connect_agent.durable import make_private_dir
+from cloud_connect_agent.ownership import check_folders
 
 __all__ = ["AgentPaths"]
 
@@ -124,6 +125,15 @@ class AgentPaths:
         return self.log_dir / "agent.log"
 
     def create(self) -> None:
-        """Create the folders that are missing, for the running account only."""
+        """Create the folders that are missing, for the running account only.
+
+        Raises:
+            ConfigurationError: If what is there already is not to be trusted.
+        """
+        self._check()  # what is made below must not be made in somebody else's folder
         for folder in (self.config_dir, self.state_dir, self.log_dir):
             make_private_dir(folder)
+        self._check()
+
+    def _check(self) -> None:
+        check_folders(self.config_dir, private=(self.state_dir, self.log_dir))

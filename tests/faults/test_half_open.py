@@ -22,6 +22,7 @@ from doubles.caller import Caller
 from doubles.checker import Violation, check
 from doubles.history import Attempt
 from doubles.namespaces import PrivateNetwork
+from doubles.program import said
 from doubles.world import Agent, World, open_world, until
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
@@ -43,6 +44,7 @@ class Watched:
     online_again_at: float | None = None
     noticed_at: float | None = None
     reason: str = ""
+    command: tuple[int, dict[str, Any]] | None = None  # what `status` said after 34 seconds
     attempts: dict[float, list[Attempt]] = field(default_factory=dict)
 
 
@@ -106,6 +108,13 @@ async def watch(world: World, seen: dict[str, Watched], began: float) -> None:
             if back and watched.online_again_at is None:
                 watched.online_again_at = now
         await asyncio.sleep(POLL)
+
+
+async def ask(agent: Agent, watched: Watched, began: float) -> None:
+    """Run the status command shortly before 35 seconds are over, as a person would."""
+    await asyncio.sleep(began + 34.0 - time.monotonic())
+    code, document, _ = await said("cloud_connect_agent", "status", "--home", str(agent.home))
+    watched.command = code, document
 
 
 async def drown(caller: Caller) -> None:
@@ -178,6 +187,7 @@ async def harm(network: PrivateNetwork, world: World, seen: dict[str, Watched]) 
             for name in ("dead", "deaf", "mute", "frozen")
         ]
         pending.append(tasks.create_task(drown(callers["frozen"])))
+        pending.append(tasks.create_task(ask(world.agents["dead"], seen["dead"], began)))
         await asyncio.sleep(began + FROZEN_SECONDS - time.monotonic())
         for task in pending:
             await task
@@ -252,6 +262,18 @@ def noticed_by_both_ends(watched: Watched) -> None:
 @pytest.mark.catalogue("T21")
 async def test_link_that_is_dead_both_ways_is_noticed_by_both_ends(seen: Seen) -> None:
     noticed_by_both_ends(seen.agents["dead"])
+
+
+@pytest.mark.catalogue("T132")
+async def test_status_of_a_live_process_with_a_dead_link_is_not_connected(seen: Seen) -> None:
+    dead = seen.agents["dead"]
+    assert dead.command is not None
+    code, document = dead.command
+    assert code == 4
+    assert not document["connected"]
+    assert document["state"] in {"offline", "connecting"}
+    assert dead.offline_at is not None
+    assert dead.offline_at <= 35
 
 
 @pytest.mark.catalogue("T22")

@@ -80,9 +80,17 @@ async def test_the_browser_hands_the_code_over_and_is_told_how_it_ended(
     assert "abc" not in page
 
 
+@pytest.mark.catalogue("T127")
 @pytest.mark.parametrize(
     ("query", "start", "host", "status"),
     [
+        (
+            "?code=abc&state={}",
+            "GET /callback{}",
+            "localhost:{}\r\nOrigin: https://evil.example",
+            403,
+        ),
+        ("?code=abc&state={}", "GET /callback{}", "localhost:{}\r\nOrigin: null", 403),
         ("?code=abc&state=wrong", "GET /callback{}", None, 403),
         ("?code=abc", "GET /callback{}", None, 403),
         ("?code=abc&state={}&state={}", "GET /callback{}", None, 403),
@@ -103,6 +111,8 @@ async def test_what_is_not_the_browser_coming_back_is_refused(
     host: str | None,
     status: int,
 ) -> None:
+    if host is not None:
+        host = host.replace("{}", str(port_of(attempt)))
     answer = await browse(attempt, query.replace("{}", attempt.state), start=start, host=host)
     assert answer.startswith(f"HTTP/1.1 {status} ")
     assert "no-store" in answer

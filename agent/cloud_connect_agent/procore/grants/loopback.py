@@ -29,6 +29,7 @@ class _Request:
     method: str
     target: str
     hosts: tuple[str, ...]
+    scripted: bool  # a page's script sends an Origin; a browser that is sent here by Procore none
 
 
 class Callback:
@@ -100,7 +101,7 @@ class Loopback:
 
     async def _take(self, request: _Request, writer: asyncio.StreamWriter) -> None:
         parts = urlsplit(request.target)
-        if request.hosts != (self._host,):
+        if request.hosts != (self._host,) or request.scripted:
             await _refuse(writer, 403, "This address is not served here.")
         elif parts.path != self._path:
             await _refuse(writer, 404, "There is nothing here.")
@@ -196,11 +197,14 @@ def _parse(head: bytes) -> _Request | None:
         return None
     if not protocol.startswith("HTTP/1.") or not target.startswith("/"):
         return None
-    headers = (line.partition(":") for line in lines)
-    hosts = tuple(
-        value.strip().lower() for name, _, value in headers if name.strip().lower() == "host"
+    parts = (line.partition(":") for line in lines)
+    headers = [(name.strip().lower(), value.strip().lower()) for name, _, value in parts]
+    return _Request(
+        method=method,
+        target=target,
+        hosts=tuple(value for name, value in headers if name == "host"),
+        scripted=any(name == "origin" for name, _ in headers),
     )
-    return _Request(method=method, target=target, hosts=hosts)
 
 
 async def _refuse(writer: asyncio.StreamWriter, status: int, sentence: str) -> None:
