@@ -22,6 +22,7 @@ from cloud_connect_agent.strong_modes import SignatureRules, StrongModes
 from doubles.agent_bench import PARAMS, Answered, Bench, bench
 from doubles.fake_procore import Reply
 from doubles.hostile_relay import CONNECTOR_ID, Answer, open_siege
+from doubles.observing import until
 
 CONNECTOR = "conn_this"
 KEY = SigningKey.generate()
@@ -122,6 +123,21 @@ async def test_what_a_relay_makes_of_a_signed_call_is_not_carried_out(tmp_path: 
                     session, operation, {**params, **more}, told, headers=headers, call_id=call_id
                 )
 
+            rehearsal = {**params, "verb": "create"}
+            known = signed(
+                SignableCall(
+                    operation=Operation.DRY_RUN,
+                    params={"source": siege.source, **rehearsal},
+                    body=body,
+                ),
+                connector_id=CONNECTOR_ID,
+            )
+
+            async def pinned() -> bool:
+                told = await siege.call(session, Operation.DRY_RUN, rehearsal, body, headers=known)
+                return told.status == 200
+
+            await until(pinned, within=30, what="the agent reads its policy again")
             expired = signed(call, connector_id=CONNECTOR_ID, ahead=-600)
             attempts = {
                 "altered body": await send(good, told=body.replace(b"the", b"a")),

@@ -15,7 +15,7 @@ from cloud_connect.client import CloudConnect, DataSource, Environment, Outcome,
 from cloud_connect.errors import OutcomeUnknownError, SourceRejectedError
 from cloud_connect.signing import to_text
 from doubles.program import said
-from doubles.world import ENVIRONMENT, World, open_world
+from doubles.world import ENVIRONMENT, Agent, World, open_world
 
 pytestmark = [
     pytest.mark.system,
@@ -28,12 +28,16 @@ KEY = SigningKey.generate()
 README = Path(__file__).parents[2] / "README.md"
 
 
+def pin_the_key(agent: Agent) -> None:
+    policy = agent.home / "policy.toml"
+    keys = f'\n[signatures]\nkeys = ["{to_text(KEY.public_key)}"]\n'
+    policy.write_text(policy.read_text() + keys)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    async with open_world(tmp_path_factory.mktemp("library"), tunnel_proxies=False) as made:
-        policy = made.agent.home / "policy.toml"
-        keys = f'\n[signatures]\nkeys = ["{to_text(KEY.public_key)}"]\n'
-        policy.write_text(policy.read_text() + keys)
+    folder = tmp_path_factory.mktemp("library")
+    async with open_world(folder, tunnel_proxies=False, prepare=pin_the_key) as made:
         yield made
 
 
@@ -179,13 +183,13 @@ async def test_the_example_of_the_readme_runs(world: World, client: CloudConnect
         example = example.replace(old, new)
     program = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-c",
-        example,
+        "-",  # not in its arguments, which everybody may read: it holds the key
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(60):
-        _, errors = await program.communicate()
+        _, errors = await program.communicate(example.encode())
     assert program.returncode == 0, errors.decode()
     assert await executions(world, "A new door") == 1
     assert await client.data_sources()
