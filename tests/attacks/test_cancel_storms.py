@@ -1,16 +1,24 @@
 """Storms of calls that are begun and abandoned: ended as abuse, and Procore never hears them."""
 
 import asyncio
+import contextlib
 import socket
 import struct
 import time
 from collections.abc import AsyncIterator
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import httpx
 import pytest
 import pytest_asyncio
+from websockets.exceptions import ConnectionClosed
 
+from cloud_connect.closing import CloseCode
+from cloud_connect.tunnel import Frame, FrameType, RequestHead, ResetCode
+from cloud_connect.tunnel.heads import encode_head
+from doubles.hostile_relay import open_siege
+from doubles.observing import until
 from doubles.program import told
 from doubles.world import World, open_world
 
@@ -101,3 +109,65 @@ async def test_callers_storm_is_refused_and_other_keys_go_on(world: World) -> No
     assert world.agent.program.alive
     assert (await world.connector(world.agent))["status"] == "online"
     assert world.relay.usage.rss_bytes - before < 64 * 1024 * 1024
+
+
+def opening(stream_id: int, source: dict[str, Any]) -> bytes:
+    head = RequestHead(
+        operation="passthrough",
+        call_id=f"call_{stream_id}",
+        deadline_ms=10_000,
+        params={"source": source, "method": "GET", "target": "rest/v1.0/me"},
+    )
+    payload = encode_head(head)
+    return Frame(kind=FrameType.HEADERS, flags=1, stream_id=stream_id, payload=payload).encode()
+
+
+def cancel(stream_id: int) -> bytes:
+    code = int(ResetCode.CANCEL).to_bytes(4)
+    return Frame(kind=FrameType.RST_STREAM, stream_id=stream_id, payload=code).encode()
+
+
+@pytest.mark.catalogue("T93")
+async def test_hostile_relays_storm_ends_its_session_and_procore_hears_as_much_as_ever(
+    tmp_path: Path,
+) -> None:
+    async with open_siege(tmp_path) as siege, httpx.AsyncClient(trust_env=False) as admin:
+        url = siege.simulator.ready["admin_url"]
+        behaviour = {"behaviour": {"latency_ms": SLOW_MS}}
+        (await admin.post(f"{url}/state", json=behaviour)).raise_for_status()
+        link = await siege.relay.link()
+        settings = ((1, 1), (2, 1), (3, 1024), (4, 262_144), (5, 4_194_304))
+        payload = b"".join(number.to_bytes(2) + value.to_bytes(4) for number, value in settings)
+        await link.send(Frame(kind=FrameType.SETTINGS, payload=payload).encode())
+        ids = iter(range(1, 1_000_001, 2))
+        patient = [next(ids) for _ in range(200)]
+        for stream_id in patient:  # more at once than Procore may hear, and some abandoned
+            await link.send(opening(stream_id, siege.source))
+        for stream_id in patient[:90]:
+            await link.send(cancel(stream_id))
+
+        async def answered() -> bool:
+            counters = (await admin.get(f"{url}/counters")).json()
+            return bool(counters["max_concurrent_api_requests"] >= READS // 2)
+
+        await until(answered, within=10, what="calls at Procore")
+        began = time.monotonic()
+        sent = 0
+        with contextlib.suppress(ConnectionClosed):
+            while time.monotonic() - began < WITHIN:
+                stream_id = next(ids)
+                await link.send(opening(stream_id, siege.source) + cancel(stream_id))
+                sent += 1
+        async with asyncio.timeout(5):
+            await link.wait_closed()
+        took = time.monotonic() - began
+        counters = (await admin.get(f"{url}/counters")).json()
+        most = counters["max_concurrent_api_requests"]
+        print(f"T93: a relay's storm ended after {took:.2f} s and {sent} calls;"  # noqa: T201
+              f" at most {most} at Procore")  # fmt: skip
+        assert took <= WITHIN
+        assert link.close_code == CloseCode.PROTOCOL_ERROR
+        assert (link.close_reason or "").startswith("rate_abuse")
+        assert most <= READS
+        await siege.relay.link()  # the agent is there again
+        assert siege.agent.program.alive
