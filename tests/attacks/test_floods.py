@@ -19,7 +19,7 @@ from doubles.scripted_agent import ScriptedAgent
 
 WITHIN: Final = 5.0  # seconds in which a flood must be over
 MORE_RSS: Final = 10 * 1024 * 1024
-SECONDS_EACH: Final = 0.8  # of one kind of flood, again and again
+SECONDS_EACH: Final = 0.4  # of one kind of flood, again and again
 NEIGHBOURS: Final = 4
 # The neighbours' purpose: that nobody's flood delays them for long. The machine runs other
 # tests, too, so that a few hundredths of a second say nothing.
@@ -147,7 +147,7 @@ async def test_flood_is_cut_off_and_its_neighbours_notice_little(relay: Fleet) -
     beset: list[float] = []
     async with asyncio.TaskGroup() as tasks:
         calling = tasks.create_task(neighbours(relay, paths, calm))
-        await asyncio.sleep(2)
+        await asyncio.sleep(1)
         calling.cancel()
     before = relay.relay.usage.rss_bytes
     most = before

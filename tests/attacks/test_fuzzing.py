@@ -39,7 +39,7 @@ PIECES: Final = st.lists(
 def test_any_bytes_are_read_or_refused(name: str) -> None:
     target: Target = TARGETS[name]
 
-    @settings(max_examples=150, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=80, suppress_health_check=list(HealthCheck))
     @given(st.binary(max_size=300) | PIECES)
     def try_it(data: bytes) -> None:
         target(data)
@@ -161,7 +161,7 @@ class Tampering(RuleBasedStateMachine):
 
 
 Tampering.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=30, suppress_health_check=list(HealthCheck), deadline=None
+    max_examples=40, stateful_step_count=30, suppress_health_check=list(HealthCheck), deadline=None
 )
 TestTampering = pytest.mark.catalogue("T87")(Tampering.TestCase)
 
@@ -195,7 +195,7 @@ async def test_no_reader_breaks_hangs_or_swells_while_it_is_fuzzed_by_coverage(
             _, said = await process.communicate()
         text = said.decode(errors="replace")
         if process.returncode:
-            failed[name] = text[-3000:]
+            failed[name] = text[-1500:]
         stats = [
             line for line in text.splitlines() if "executed_units" in line or "peak_rss" in line
         ]
@@ -204,4 +204,4 @@ async def test_no_reader_breaks_hangs_or_swells_while_it_is_fuzzed_by_coverage(
     async with asyncio.TaskGroup() as tasks:
         for name in TARGETS:
             tasks.create_task(one(name))
-    assert failed == {}
+    assert not failed, "\n".join(f"{name}: {end}" for name, end in failed.items())

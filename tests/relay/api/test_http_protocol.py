@@ -96,3 +96,78 @@ async def test_websocket_upgrade_finds_nothing_here(node: Node) -> None:
         + b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
     )
     assert not answer.startswith(b"HTTP/1.1 101")
+
+
+async def lasts(node: Node, *parts: bytes) -> bytes:
+    """Send bytes and read until the connection is closed, which must be soon."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", node.addresses.port)
+    answer = b""
+    try:
+        async with asyncio.timeout(5):
+            for part in parts:
+                with contextlib.suppress(OSError, RuntimeError):  # it was closed meanwhile
+                    writer.write(part)
+                await asyncio.sleep(0.05)
+            with contextlib.suppress(ConnectionError):
+                while piece := await reader.read(65_536):
+                    answer += piece
+    finally:
+        writer.transport.abort()
+    return answer
+
+
+async def test_more_headers_than_a_head_of_the_tunnel_has_are_refused(small: Node) -> None:
+    some = b"".join(b"X-%d: \r\n" % number for number in range(260))
+    assert (await exchange(small, REQUEST + some + b"\r\n")).startswith(b"HTTP/1.1 431")
+
+
+async def test_line_ends_behind_a_request_keep_no_connection(small: Node) -> None:
+    answer = await lasts(small, REQUEST + b"\r\n", b"\r\n")
+    assert answer.count(b"HTTP/1.1 200") == 1
+
+
+async def test_body_that_nobody_wants_keeps_no_connection(small: Node) -> None:
+    start = b"POST /api/connectors HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+    assert (await lasts(small, start, b"x", b"x")).startswith(b"HTTP/1.1 401")
+
+
+async def test_body_of_a_stranger_has_the_time_of_a_head(small: Node) -> None:
+    start = b"POST /Token HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+    answer = await lasts(small, start, b"x")
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"connection: close" in answer.lower()
+
+
+async def test_chunks_that_are_nearly_all_extension_are_refused(small: Node) -> None:
+    start = b"POST /Token HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    start += b"Transfer-Encoding: chunked\r\n\r\n"
+    chunk = b"1;" + b"x" * 10_000 + b"\r\na\r\n"
+    answer = await lasts(small, start, *[chunk] * 10)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 400")
+    crumbs = await lasts(small, start, *[b"1\r\na\r\n" * 1000] * 3, b"0\r\n\r\n")
+    assert crumbs.startswith(b"HTTP/1.1 4")
+
+
+async def test_answer_in_progress_is_cut_rather_than_mixed_with_a_refusal(small: Node) -> None:
+    start = b"POST /Token HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = await lasts(small, start + b"zz\r\n")
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+async def test_connections_without_a_request_are_few(tmp_path: Path) -> None:
+    async with running_node(tmp_path, api={"max_pending": 2}) as node:
+        port = node.addresses.port
+        waiting = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        third, writer = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.suppress(ConnectionResetError):
+            assert await third.read(1) == b""
+        writer.close()
+        waiting[0][1].write(REQUEST + b"\r\n")  # who says what it wants is no stranger any more
+        assert (await waiting[0][0].readuntil(b"}")).startswith(b"HTTP/1.1 200")
+        fourth, another = await asyncio.open_connection("127.0.0.1", port)
+        another.write(REQUEST + b"\r\n")
+        assert (await fourth.readuntil(b"}")).startswith(b"HTTP/1.1 200")
+        for _, one in (*waiting, (fourth, another)):
+            one.close()
+            await one.wait_closed()
