@@ -21,7 +21,7 @@ from cloud_connect_relay.credentials import (
 )
 from cloud_connect_relay.failure_brake import FailureBrake
 from cloud_connect_relay.ids import is_id
-from cloud_connect_relay.networks import admits
+from cloud_connect_relay.networks import admits, counted_as
 from cloud_connect_relay.passwords import MAX_PASSWORD, Passwords
 from cloud_connect_relay.storage.keys import Grants
 from cloud_connect_relay.storage.users import find_login
@@ -171,7 +171,7 @@ class Authenticator:
         """
         self._metrics.auth_failures.labels(kind).inc()
         if source is not None:
-            self._brake.failed(source)
+            self._brake.failed(counted_as(source))
         return UnauthorizedError(_NO_CREDENTIAL)
 
     async def principal_of(self, text: str) -> Principal | None:
@@ -278,9 +278,10 @@ class Authenticator:
             QuotaExceededError: Before anything is checked, if there were too many failures, or
                 too many sign in at once.
         """
+        place = counted_as(source)
 
         def permit() -> None:
-            self._password_brake.check(source)
+            self._password_brake.check(place)
 
         permit()
         if 0 < len(username) <= _MAX_USERNAME and 0 < len(password) <= MAX_PASSWORD:
@@ -291,7 +292,7 @@ class Authenticator:
                     await self._rehash(found, password)
                 return found
         self._metrics.auth_failures.labels("password").inc()
-        self._password_brake.failed(source)
+        self._password_brake.failed(place)
         return None
 
     async def _rehash(self, user: "User", password: str) -> None:

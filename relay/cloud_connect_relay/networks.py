@@ -3,8 +3,11 @@
 import ipaddress
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Final
 
-__all__ = ["admits", "checked_network"]
+__all__ = ["admits", "checked_network", "counted_as"]
+
+_HOUSEHOLD: Final = 64  # bits of an IPv6 prefix: whoever has one address of it has all
 
 
 def checked_network(text: str) -> str:
@@ -19,6 +22,19 @@ def checked_network(text: str) -> str:
         raise ValueError(
             f"'{text[:60]}' is no address or network, such as 192.0.2.7 or 10.1.0.0/16"
         ) from None
+
+
+def counted_as(source: str | None) -> str | None:
+    """Return what the failures of an address are counted under: its household, of IPv6."""
+    try:
+        address = ipaddress.ip_address((source or "").partition("%")[0])
+    except ValueError:
+        return source
+    if isinstance(address, ipaddress.IPv4Address):
+        return source
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, _HOUSEHOLD), strict=False))
 
 
 def admits(networks: Iterable[str], source: str | None) -> bool:

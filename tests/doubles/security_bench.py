@@ -61,6 +61,7 @@ OF_PARTNERS = {"tree", "query", "update", "list", "create", "show", "change", "d
 class Bench:
     relay: CallRelay
     agent: ScriptedAgent
+    agent_id: str
     source: str
 
     async def secure(self, **members: Any) -> None:
@@ -148,4 +149,5 @@ async def security_bench(folder: Path) -> AsyncIterator[Bench]:
     async with call_relay(folder, connector_wait=0.1) as relay:
         files = (Operation.CONTENT, Operation.ATTACHMENTS, Operation.ATTACH, Operation.UPLOAD)
         agent, source = await relay.ready(ScriptedAgent(script=dict.fromkeys(files, unable)))
-        yield Bench(relay=relay, agent=agent, source=source)
+        agent_id = relay.connected[0].live.connector_id
+        yield Bench(relay=relay, agent=agent, agent_id=agent_id, source=source)

@@ -42,7 +42,8 @@ __all__ = ["build_app", "build_fastapi"]
 _DESCRIPTION = """\
 Run Procore calls through the connector PCs of a subscription.
 
-Send an API key (`cck_…`) or a token of `POST /Token` as `Authorization: Bearer …`. Failures are
+Send an API key (`cck_…`) or a token of `POST /Token` as `Authorization: Bearer …`; a key that was
+made to may name the user it acts for in `Cloud-Connect-User`. Failures are
 `application/problem+json` (RFC 9457): `code` is stable, `outcome` says what is certain about the
 call's effect, `retry_safe` whether a repeat can do harm, `lookup` where its fate can be read.
 """

@@ -3,7 +3,14 @@
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+)
 from starlette.responses import Response
 
 from cloud_connect.errors import InsufficientScopeError, InvalidRequestError
@@ -41,7 +48,12 @@ async def _person(principal: Annotated[Principal, Depends(signed_in)]) -> str:
     return principal.user_id
 
 
-Username = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f\x80-\x9f]{1,100}$")]
+Username = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$"
+    ),
+]
 Role = Annotated[str, Field(max_length=64), AfterValidator(_role)]
 Password = Annotated[SecretStr, Field(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD)]
 Manages = Annotated[Principal, Depends(require("users:manage"))]
@@ -93,7 +105,7 @@ async def create_user(body: UserRequest, principal: Manages, services: Shared) -
     check_grant(principal, ROLES[body.role])
     password, shown = _password(body.password)
     made = await services.storage.of(principal.subscription_id).users.create(
-        body.username.strip(),
+        body.username,
         password_hash=await services.authenticator.hash_password(password),
         role=body.role,
         actor=principal.actor,
