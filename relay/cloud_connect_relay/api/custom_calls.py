@@ -269,6 +269,7 @@ def _spec(
     return CallSpec(
         subscription_id=visit.connector.subscription_id,
         key_id=visit.connector.id,
+        actor=f"custom-connector:{visit.connector.id}",
         target=target,
         operation=operation,
         resource=resource,

@@ -41,7 +41,7 @@ class AuditDraft:
     Attributes:
         at: UNIX seconds.
         actor: Who did it: ``user:usr_…``, ``key:key_…``, ``token:jt_…``, ``connector:con_…``,
-            ``relay``, ``command-line``.
+            ``custom-connector:reg_…``, ``relay``, ``command-line``.
         action: What was done, such as ``key.create``.
         target: The id of what it was done to.
         detail: Further facts; never a secret.

@@ -143,6 +143,10 @@ class CustomConnectors:
         async with self._storage.write() as connection:
             if not (await connection.execute(statement)).rowcount:
                 return False
+            # What was sealed with the former secret opens no more: it need not be known.
+            await connection.execute(
+                delete(custom_bags).where(custom_bags.c.registration_id == connector_id)
+            )
             await append(
                 connection,
                 subscription_id=self._subscription_id,

@@ -65,6 +65,16 @@ async def test_registration_and_its_end_stand_in_the_audit_log(store: Founded) -
     ]
 
 
+async def test_new_secret_makes_settings_under_the_former_one_forgotten(store: Founded) -> None:
+    registration = await register(store)
+    seen = requests(store, registration)
+    assert await admit(seen, "r1", BLOCK) is Admission.FRESH
+    mine = store.storage.of(store.subscription_id).custom_connectors
+    await mine.replace_secret(registration, b"new", actor="test", at=NOW)
+    assert await admit(seen, "r1", OTHER) is Admission.REPEATED
+    assert await admit(seen, "r2", BLOCK) is Admission.FRESH
+
+
 async def test_revoked_subscription_has_no_registration_to_present(store: Founded) -> None:
     other = await store.subscription("Other")
     registration = await register(store, other)
