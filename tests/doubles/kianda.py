@@ -43,6 +43,7 @@ class Kianda:
 
     Attributes:
         http: Sends no bearer token.
+        user: Whom the next requests are for.
         settings: What an administrator entered, or what the last answer brought back.
     """
 
@@ -53,6 +54,7 @@ class Kianda:
     metadata_url: str
     query_url: str
     settings: dict[str, Any]
+    user: str | None = "anna@example.com"
 
     @classmethod
     def of(
@@ -61,6 +63,19 @@ class Kianda:
         """Take what the relay answered to the registration."""
         names = ("dialect", "secret", "test_url", "metadata_url", "query_url")
         return cls(http=http, settings=settings, **{name: made[name] for name in names})
+
+    @classmethod
+    async def register(
+        cls,
+        api: httpx.AsyncClient,
+        http: httpx.AsyncClient,
+        settings: dict[str, Any],
+        **members: Any,
+    ) -> "Kianda":
+        """Register a custom connector at the relay that *api* is an administrator's client of."""
+        made = await api.post("/api/custom-connectors", json={"title": "Kianda", **members})
+        assert made.status_code == 201, made.text
+        return cls.of(http, made.json(), settings)
 
     @property
     def key(self) -> bytes:
@@ -80,7 +95,7 @@ class Kianda:
         """A request as the platform posts it."""
         return {
             "subscriptionId": "3e5a1c9e-kianda",
-            "userId": "anna@example.com",
+            "userId": self.user,
             "requestId": str(uuid.uuid4()),
             "action": action,
             "query": query,

@@ -29,9 +29,7 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 async def registered(
     relay: CallRelay, http: httpx.AsyncClient, settings: dict[str, Any], **members: Any
 ) -> Kianda:
-    made = await relay.api.post("/api/custom-connectors", json={"title": "Kianda", **members})
-    assert made.status_code == 201, made.text
-    return Kianda.of(http, made.json(), settings)
+    return await Kianda.register(relay.api, http, settings, **members)
 
 
 async def connected(
