@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from starlette.responses import Response
 
 from cloud_connect.errors import AgentOfflineError, InvalidRequestError
@@ -36,7 +36,9 @@ class ConnectorChange(BaseModel):
 
     name: str | None = Field(default=None, pattern=r"^[^\x00-\x1f\x7f]{1,200}$")
     group: GroupName | None = Field(default=None, description="`null` takes it out of its group.")
-    draining: bool | None = Field(default=None, description="Finish calls, take no further ones.")
+    draining: StrictBool | None = Field(
+        default=None, description="Finish calls, take no further ones."
+    )
 
 
 @router.get("", summary="List connectors", response_class=Response)

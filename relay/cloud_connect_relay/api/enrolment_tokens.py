@@ -46,7 +46,7 @@ class TokenRequest(BaseModel):
     policy_class: Literal["test-only", "read-only", "read-write"] = Field(
         default="read-write", description="The most that the agent's own policy may allow."
     )
-    approval: bool = Field(
+    approval: StrictBool = Field(
         default=False, description="What it enrols waits until an administrator lets it in."
     )
 
