@@ -25,9 +25,18 @@ _HEAD: Final = """\
 #                tells them all
 #   paths        of pass-through calls, such as ["rest/v1.0/projects/*/rfis"]; everything
 #                below the path is included, and * stands for one part between slashes
-#   max_records_per_call
-#                how many records one call may change, of an allow rule; it takes the place
-#                of the number for all rules below
+#   hours        when the rule holds: {{ days = ["mon", "tue"], from = "07:00", until = "19:00",
+#                zone = "Europe/Berlin" }}
+#
+# and, of allow rules, or here above the rules for all of them:
+#
+#   max_records_per_call    records that one call may change
+#   max_rows_per_call       rows that one call may return
+#   max_body_bytes          bytes that one call may send
+#   max_calls_per_minute    calls
+#   unwritable_fields       fields that no call writes, such as ["number", "cost_code"]
+#   approval = "first-use"  the first use of a verb with a resource waits until you run
+#                           `cloud-connect policy approve`
 #
 # A pass-through call is a raw Procore request. Only its path is known, so a deny rule
 # that names projects or resources refuses all pass-through calls that reach it.
@@ -45,6 +54,8 @@ _HEAD: Final = """\
 #   ]
 #
 # Try it out: cloud-connect policy check --operation create --resource rfis --company 1234
+# Ask why:    cloud-connect policy explain --operation create --resource rfis --company 1234
+# Try a new file on the last day's calls: cloud-connect policy simulate --file new.toml
 
 # "read-only" refuses every write, whatever the rules say: a switch for the worst case.
 mode = "normal"

@@ -41,21 +41,21 @@ for _command in (explain, simulate, pending, approve, deny):
 @pass_invocation
 def show(invocation: Invocation) -> int:
     """Show the rules in the order in which they are tried."""
+    from cloud_connect_agent.policy.followed import ownership_warning
+
     invocation.configure_logs()
     file = invocation.paths.policy_file
     current = current_policy(invocation)
     summary = current.summary()
     document = document_of(current)
-    warnings = warnings_of(invocation, document)
+    warnings, owner = warnings_of(document), ownership_warning(file)
     if invocation.json:
         rules = [
             rule.model_dump(mode="json", exclude_none=True, by_alias=True)
             for rule in rules_of(document)
         ]
-        strong = strong_facts(document)
-        print_json(
-            {"file": str(file), **summary, **strong, "rule_list": rules, "warnings": warnings}
-        )
+        told = {"file": str(file), "ownership": owner, **summary, **strong_facts(document)}
+        print_json({**told, "rule_list": rules, "warnings": warnings})
     else:
         fields(
             (
@@ -72,7 +72,7 @@ def show(invocation: Invocation) -> int:
         )
         if document is not None:
             _show_rules(document)
-        for warning in warnings:
+        for warning in [*warnings, *([] if owner is None else [owner])]:
             note(f"{mark('WARN')} {warning}")
     broken = summary["problem"] and file.exists()
     return ExitStatus.BAD_CONFIGURATION if broken else ExitStatus.DONE
@@ -101,7 +101,7 @@ def check(invocation: Invocation, *, records: int | None, asked: Asked) -> int:
     allowed, reason = decision.allowed and over is None, decision.reason
     if ceiling is not None and over is not None:
         reason = f"{over} (rule {ceiling.rule})"
-    warnings = warnings_of(invocation, document_of(question.policy))
+    warnings = warnings_of(document_of(question.policy))
     if invocation.json:
         most = ceiling.records if ceiling is not None else None
         told = {"allowed": allowed, "rule": decision.rule, "reason": reason}

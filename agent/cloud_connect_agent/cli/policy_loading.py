@@ -58,10 +58,9 @@ def unknown(name: str) -> str | None:
     return None
 
 
-def warnings_of(invocation: Invocation, document: "PolicyDocument | None") -> list[str]:
+def warnings_of(document: "PolicyDocument | None") -> list[str]:
     """Return what is allowed to be, and hardly meant."""
     from cloud_connect_agent.policy.explaining import overshadowed
-    from cloud_connect_agent.policy.followed import ownership_warning
 
     if document is None:
         return []
@@ -76,5 +75,4 @@ def warnings_of(invocation: Invocation, document: "PolicyDocument | None") -> li
         f"rule {rule} above."
         for rule, above in overshadowed(document)
     ]
-    owned = ownership_warning(invocation.paths.policy_file)
-    return found if owned is None or invocation.home is not None else [*found, owned]
+    return found
