@@ -9,6 +9,7 @@ from cloud_connect.errors import InvalidRequestError, Outcome, PolicyDeniedError
 from cloud_connect_agent.policy import Access, Verb
 from cloud_connect_agent.policy.gate import Granted
 from cloud_connect_agent.procore.failures import is_throttled
+from cloud_connect_agent.procore.forms_watched import FormWatch
 from cloud_connect_agent.procore.messages import READ_METHODS, clean_header
 from cloud_connect_agent.procore.raw_content import is_parsed, read_content
 from cloud_connect_agent.procore.target import Target, check_company, parse_target
@@ -111,6 +112,7 @@ class RawCall:
         access: For the policy.
         accesses: That, and the same in each project that is named deeper in the body.
         granted: What the policy let through.
+        watch: Has to see what comes after the start.
     """
 
     method: str
@@ -120,6 +122,7 @@ class RawCall:
     accesses: tuple[Access, ...]
     start: BodyStart
     granted: Granted = _UNLIMITED
+    watch: FormWatch | None = None
 
     @property
     def writes(self) -> bool:
@@ -136,7 +139,7 @@ class RawCall:
         """
         if self.start.complete:
             return self.start.data or None
-        return _flow(self.start, exchange, progress, self.granted)
+        return _flow(self, exchange, progress)
 
 
 def start_bytes(target: str, headers: Iterable[tuple[str, str]]) -> int:
@@ -243,6 +246,7 @@ def prepare(
         access=access,
         accesses=(access, *(replace(access, project_id=project) for project in within)),
         start=start,
+        watch=content.watch,
     )
 
 
@@ -300,8 +304,9 @@ def length_of(headers: Iterable[tuple[str, str]]) -> int | None:
 
 
 async def _flow(
-    start: BodyStart, exchange: Receiving, progress: Callable[[], None], granted: Granted
+    call: RawCall, exchange: Receiving, progress: Callable[[], None]
 ) -> AsyncIterator[bytes]:
+    start = call.start
     sent = len(start.data)
     yield start.data
     while chunk := await exchange.receive():
@@ -309,7 +314,9 @@ async def _flow(
         sent += len(chunk)
         if start.length is not None and sent > start.length:
             break
-        granted.check_body(sent)
+        call.granted.check_body(sent)
+        if call.watch is not None:
+            call.watch.take(chunk)
         yield chunk
     if start.length is not None and sent != start.length:
         raise InvalidRequestError(

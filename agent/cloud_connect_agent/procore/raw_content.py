@@ -1,6 +1,5 @@
 """Pure: what a raw call's body says of company, project and fields, as far as it is looked into."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -8,21 +7,19 @@ from typing import Final
 from cloud_connect import strict_json
 from cloud_connect.errors import InvalidRequestError, PolicyDeniedError
 from cloud_connect_agent.policy.fields import leaf_names
+from cloud_connect_agent.procore.forms_watched import (
+    MAX_PART_HEAD,
+    SCOPE,
+    FormWatch,
+    boundary_of,
+    part_of,
+)
 from cloud_connect_agent.procore.target import Pairs, dotted, named, split_pairs
 
 __all__ = ["RawContent", "is_parsed", "read_content"]
 
 _FORM: Final = "application/x-www-form-urlencoded"
-_SCOPE: Final = ("company_id", "project_id")
-_BOUNDARY: Final = re.compile(rb"--([0-9A-Za-z'()+_,./:=? -]{1,70})(?:\r\n|--)")
 _MAX_PARTS: Final = 4096
-_MAX_PART_HEAD: Final = 4096  # bytes
-# What every client writes; anything else could mean another name to Procore than to us.
-_DISPOSITION: Final = re.compile(
-    rb'content-disposition:[ \t]*form-data;[ \t]*name="([^"\\\r\n]*)"'
-    rb'(;[ \t]*filename="[^"\r\n]*")?(?:;[ \t]*filename\*=[^;"\r\n]*)?[ \t]*',
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +27,12 @@ class RawContent:
     """What a body names.
 
     Attributes:
-        understood: Whether all of it was looked into.
+        understood: Whether all of it was looked into, or will be as it passes.
         companies: Ids, as written, at whatever depth.
         projects: Likewise, but at its top only, where they say what the call is about.
         nested: Those deeper in it.
         fields: What it sets, with dots; ``None`` if it was not looked into.
+        watch: Has to see what comes after its start.
     """
 
     understood: bool = False
@@ -42,6 +40,7 @@ class RawContent:
     projects: frozenset[str] = frozenset()
     nested: frozenset[str] = frozenset()
     fields: frozenset[str] | None = None
+    watch: FormWatch | None = None
 
 
 def read_content(data: bytes, kind: str, *, complete: bool, placed: bool) -> RawContent:
@@ -60,7 +59,13 @@ def read_content(data: bytes, kind: str, *, complete: bool, placed: bool) -> Raw
     if not data and complete:
         return RawContent(understood=True, fields=frozenset())
     if media == "multipart/form-data":
-        return _of_form(data, complete=complete)
+        form = _of_form(data, kind, complete=complete)
+        if not (form.understood or placed):
+            raise PolicyDeniedError(
+                "The form is not one whose parts can be told apart, so that it may name another "
+                "company; name it or the project in the path. (rule body-binding)"
+            )
+        return form
     if complete:
         if "json" in media:
             return _of_json(data)
@@ -90,7 +95,7 @@ def _of_json(data: bytes) -> RawContent:
     except strict_json.StrictJsonError as error:
         # A parser that is more lenient than ours might find a company in it.
         raise InvalidRequestError(f"The body {error}.") from error
-    found: dict[str, set[str]] = {name: set() for name in _SCOPE}
+    found: dict[str, set[str]] = {name: set() for name in SCOPE}
     for name, value in _members(document):
         if name in found and value is not None:
             found[name].add(str(value))
@@ -136,26 +141,25 @@ def _of_pairs(pairs: Pairs) -> RawContent:
     )
 
 
-def _of_form(data: bytes, *, complete: bool) -> RawContent:
+def _of_form(data: bytes, kind: str, *, complete: bool) -> RawContent:
     """Read the names and short values of a form's parts, as far as they came."""
-    opening = _BOUNDARY.match(data)
-    if opening is None:
+    boundary = boundary_of(kind)
+    if boundary is None or not data.startswith(b"--" + boundary + b"\r\n"):
         return RawContent()
-    pairs, understood = [], complete
-    parts = data.split(b"\r\n--" + opening[1], _MAX_PARTS + 1)
+    parts = data.split(b"\r\n--" + boundary, _MAX_PARTS + 1)
     if len(parts) > _MAX_PARTS:
         raise InvalidRequestError(f"The form has more than {_MAX_PARTS} parts.")
-    for part in parts:
+    pairs = []
+    for place, part in enumerate(parts):
         head, separator, content = part.partition(b"\r\n\r\n")
-        if not separator or len(head) > _MAX_PART_HEAD:
-            understood = understood and part.strip() in {b"--", b""}
-            continue
-        lines = [line for line in head.split(b"\r\n") if line.lower().startswith(b"content-disp")]
-        found = _DISPOSITION.fullmatch(lines[0]) if len(lines) == 1 else None
+        if place and part[:2] == b"--":
+            break  # the end; what follows is no part
+        if not separator and not complete and place == len(parts) - 1:
+            break  # the watch reads it when it is whole
+        found = part_of(head) if separator and len(head) <= MAX_PART_HEAD else None
         if found is None:
-            understood = False
-            continue
-        value = "" if found[2] else content.decode("latin-1").strip()
-        pairs.append((found[1].decode("latin-1").strip().lower().removesuffix("[]"), value))
+            return RawContent()
+        name, is_file = found
+        pairs.append((name, "" if is_file else content.decode("latin-1").strip()))
     seen = _of_pairs(pairs)
-    return seen if understood else replace(seen, understood=False, fields=None)
+    return seen if complete else replace(seen, fields=None, watch=FormWatch(boundary, data))

@@ -31,6 +31,7 @@ def make(
 
 JSON = (("Content-Type", "application/json"),)
 TEXT = (("Content-Type", "text/plain"),)
+SUBJECT = b'Content-Disposition: form-data; name="rfi[subject]"\r\n\r\nx'
 PARTS = (("Content-Type", "multipart/form-data; boundary=b"),)
 FORM = (("Content-Type", "application/x-www-form-urlencoded"),)
 
@@ -93,7 +94,7 @@ def test_the_own_company_goes_through(
         ("rest/v1.0/rfis?project_id=12", JSON, b"{}", True, 12),
         ("rest/v1.0/rfis", JSON, b'{"project_id":12}', True, 12),
         ("rest/v1.0/rfis", FORM, b"project_id=12", True, 12),
-        ("rest/v1.0/rfis?project_id=12", PARTS, b"--multipart", True, None),
+        ("rest/v1.0/rfis?project_id=12", PARTS, b"--b\r\n" + SUBJECT, False, 12),
         ("rest/v1.0/rfis?project_id=12", TEXT, b"{", True, None),
         ("rest/v1.0/rfis?project_id=12", TEXT, b"{}", False, None),
         ("rest/v1.0/rfis", (), b"", True, None),
