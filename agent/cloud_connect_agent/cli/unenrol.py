@@ -156,7 +156,7 @@ def _remove(invocation: Invocation) -> list[str]:
         with contextlib.suppress(VaultLockedError):  # what nobody can name, nobody can open
             vault_of(paths, invocation.settings().vault).destroy()
         paths.vault_key_file.unlink(missing_ok=True)
-        for file in (paths.config_file, paths.policy_file):
+        for file in (paths.config_file, paths.policy_file, paths.approvals_file):
             file.unlink(missing_ok=True)
     except OSError as exc:
         return [f"{exc.filename} ({exc.strerror})"]
