@@ -129,7 +129,7 @@ def _files(places: Iterable[Path]) -> Iterator[Path]:
 
 def _grep(patterns: Path, files: Collection[Path]) -> list[Path]:
     done = subprocess.run(
-        ["grep", "-laFs", "-f", str(patterns), "--", *map(str, files)],
+        ["grep", "-laFs", "-D", "skip", "-f", str(patterns), "--", *map(str, files)],
         env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
         capture_output=True,
         check=False,
