@@ -18,7 +18,7 @@ from cloud_connect.call_signatures import (
     CallSignature,
     SignableCall,
 )
-from cloud_connect.calls import Operation, PassthroughParams, Source
+from cloud_connect.calls import Operation, Source
 from cloud_connect.errors import (
     CloudConnectError,
     InvalidRequestError,
@@ -40,19 +40,6 @@ __all__ = ["ClaimJournal", "StrongCalls"]
 
 _MAX_BODY: Final = 16 * 1024 * 1024  # of a signed call, which is held in memory
 _MAX_SEALED: Final = 2 * 1024 * 1024  # anybody can seal; an honest relay lets through half of it
-_READS: Final = frozenset(
-    {
-        Operation.TEST,
-        Operation.TREE,
-        Operation.DRIFT,
-        Operation.QUERY_DRY_RUN,
-        Operation.LIST,
-        Operation.GET,
-        Operation.DRY_RUN,
-        Operation.ATTACHMENTS,
-        Operation.CONTENT,
-    }
-)
 _REHEARSALS: Final = frozenset({Operation.QUERY_DRY_RUN, Operation.DRY_RUN})
 # A file that is uploaded comes piece by piece, for as long as it takes: nothing to be held here.
 _SEALABLE: Final = frozenset(CALL_PARAMS) - {Operation.UPLOAD}
@@ -70,6 +57,15 @@ class ClaimJournal(Protocol):
         ...
 
 
+@dataclass(slots=True, kw_only=True)
+class _Claim:
+    """A number used once, and whether its call has used it."""
+
+    nonce: str
+    call_id: str
+    made: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Strength:
     """How well the call that is being answered is protected.
@@ -77,14 +73,18 @@ class _Strength:
     Attributes:
         may_write: False for one that was sealed as a read.
         rehearses: It is a dry run, which writes nothing whatever it is about.
-        nonce: Its number used once, if it has one.
+        claim: On its number used once, if it has one.
     """
 
     signed: bool = False
     sealed: bool = False
     may_write: bool = True
     rehearses: bool = False
-    nonce: str | None = None
+    claim: _Claim | None = None
+
+    def writes(self, accesses: Sequence[Access]) -> bool:
+        """Whether the call would change something."""
+        return not self.rehearses and any(access.verb.writes for access in accesses)
 
 
 _PLAIN: Final = _Strength()
@@ -150,17 +150,18 @@ class StrongCalls:
         )
         seal = AnswerSeal(opened, connector_id=self._connector_id)
         exchange = SealedExchange(call.exchange, request, opened.body, seal.sealer())
-        number = hashlib.sha256(head.secret).digest()
-        _strength.set(_Strength(sealed=True, may_write=params.writes, nonce=to_text(number)))
+        number = to_text(hashlib.sha256(head.secret).digest())
+        claim = _Claim(nonce=number, call_id=call.call_id)
+        _strength.set(_Strength(sealed=True, may_write=params.writes, claim=claim))
         return Call(exchange, clock, seal=seal, outer=call.reply)
 
     @asynccontextmanager
     async def checked(self, call: Call, operation: Operation) -> AsyncIterator[None]:
-        """Check a call's signature, if it has one, and that it was not carried out before.
+        """Check a call's signature, if there is one; the number of a refused call is free again.
 
         Raises:
             InvalidRequestError: If the signature is malformed.
-            PolicyDeniedError: If it is not good for this call, here and now, or used up.
+            PolicyDeniedError: If it is not good for this call, here and now.
         """
         strength = replace(_strength.get(), rehearses=operation in _REHEARSALS)
         _strength.set(strength)
@@ -173,20 +174,30 @@ class StrongCalls:
             if note is not None:
                 note.signed_by = signature.key_id
             number = f"{signature.key_id}.{to_text(signature.nonce)}"
-            _strength.set(replace(_strength.get(), signed=True, nonce=number))
-        nonce = _strength.get().nonce
-        if nonce is None or not _may_write(call, operation):
-            yield
-            return
-        holder = await self._journal.claim(nonce, call.call_id)
-        if holder is not None:
-            raise _refused(f"it was presented before, as {holder}", "signature-replay")
+            claim = _Claim(nonce=number, call_id=call.call_id)
+            _strength.set(replace(strength, signed=True, claim=claim))
+        used = _strength.get().claim
         try:
             yield
         except CloudConnectError as error:
-            if error.outcome is Outcome.NOT_EXECUTED:
-                await self._journal.release(nonce, call.call_id)
+            if used is not None and used.made and error.outcome is Outcome.NOT_EXECUTED:
+                await self._journal.release(used.nonce, used.call_id)
             raise
+
+    async def claim(self, accesses: Sequence[Access]) -> None:
+        """Use up the number of the call that is being answered, if it is about to write.
+
+        Raises:
+            PolicyDeniedError: If another call that may have been carried out has used it.
+        """
+        strength = _strength.get()
+        claim = strength.claim
+        if claim is None or not strength.writes(accesses):
+            return
+        holder = await self._journal.claim(claim.nonce, claim.call_id)
+        if holder is not None:
+            raise _refused(f"it was presented before, as {holder}", "signature-replay", accesses)
+        claim.made = True
 
     def check(self, accesses: Sequence[Access]) -> None:
         """Hold the call that is being answered to what the policy insists on.
@@ -195,7 +206,7 @@ class StrongCalls:
             PolicyDeniedError: If it is not signed or sealed as it must be.
         """
         rules, strength = self._rules(), _strength.get()
-        writes = not strength.rehearses and any(access.verb.writes for access in accesses)
+        writes = strength.writes(accesses)
         if writes and not strength.may_write:
             raise _refused("it was sealed as a read, and would write", "sealed-read", accesses)
         if _insists(rules.signatures.require, writes=writes) and not strength.signed:
@@ -255,12 +266,6 @@ def _signature_of(call: Call) -> CallSignature | None:
     if len(found) > 1:
         raise InvalidRequestError("The call has two signatures.")
     return CallSignature.parse(found[0])
-
-
-def _may_write(call: Call, operation: Operation) -> bool:
-    if operation is Operation.PASSTHROUGH:
-        return params_of(PassthroughParams, call).method not in {"GET", "HEAD"}
-    return operation not in _READS
 
 
 def _insists(require: str, *, writes: bool) -> bool:

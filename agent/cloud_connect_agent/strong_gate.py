@@ -23,10 +23,13 @@ class StrongGate:
         """Let a call in that wants to touch all of *accesses*.
 
         Raises:
-            PolicyDeniedError: If it is not protected as it must be, or refused.
+            PolicyDeniedError: If it is not protected as it must be, carried out before, or refused.
         """
         self._strong.check(accesses)
-        return await self._gate.allow(accesses, deadline, executes=executes)
+        granted = await self._gate.allow(accesses, deadline, executes=executes)
+        if executes:
+            await self._strong.claim(accesses)
+        return granted
 
     def check(self, accesses: Sequence[Access]) -> Granted:
         """Say whether the policy allows all of *accesses*, of a call that is in already.

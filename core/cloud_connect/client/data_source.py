@@ -1,8 +1,8 @@
 """The calls of one data source."""
 
 import uuid
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,8 +11,8 @@ from pydantic import JsonValue
 
 from cloud_connect.calls import Filter, Operation
 from cloud_connect.client.failures import failure_of
-from cloud_connect.client.protection import Protection, Wanted
-from cloud_connect.client.wire import Wire, decoded
+from cloud_connect.client.protection import Protection, Request, Wanted
+from cloud_connect.client.wire import Answer, Wire, decoded
 from cloud_connect.client.writes import Writes
 from cloud_connect.errors import InvalidRequestError, RemoteProtocolError
 from cloud_connect.query import is_dry_run
@@ -213,21 +213,8 @@ class DataSource:
             answer, body = await self._wire.collect(request, seconds=self._timeout)
         else:
             answer, body = await self._writes.run(request, chosen, seconds=self._timeout)
-        if self._protection.seals:
-            rows = tuple(_record(decoded(line)) for line in body.splitlines())
-            return QueryResult(
-                items=rows,
-                total_items=answer.total_items,
-                paging=answer.paging,
-                message=answer.message,
-            )
-        told = _told(body)
-        return QueryResult(
-            items=_records(told.get("items")),
-            total_items=answer.total_items,
-            paging=_text(told.get("paging")),
-            message=_text(told.get("message")),
-        )
+        with _in_doubt(request):
+            return _result(answer, body, sealed=self._protection.seals)
 
     async def test(self) -> TestReport:
         """Test the connection, step by step.
@@ -292,10 +279,39 @@ class DataSource:
         )
         request = self._protection.request(wanted)
         _, body = await self._writes.run(request, chosen, seconds=self._timeout)
-        return _record(decoded(body))
+        with _in_doubt(request):
+            return _record(decoded(body))
 
 
 _METHODS: Final = {Operation.CREATE: "POST", Operation.UPDATE: "PATCH", Operation.DELETE: "DELETE"}
+
+
+def _result(answer: Answer, body: bytes, *, sealed: bool) -> QueryResult:
+    """Return a query's answer: rows as its connector sends them, or the platform's shape."""
+    if sealed:
+        return QueryResult(
+            items=tuple(_record(decoded(line)) for line in body.splitlines()),
+            total_items=answer.total_items,
+            paging=answer.paging,
+            message=answer.message,
+        )
+    told = _told(body)
+    return QueryResult(
+        items=_records(told.get("items")),
+        total_items=answer.total_items,
+        paging=_text(told.get("paging")),
+        message=_text(told.get("message")),
+    )
+
+
+@contextmanager
+def _in_doubt(request: Request) -> Iterator[None]:
+    """Say of an answer that makes no sense that what was asked may have been done."""
+    try:
+        yield
+    except RemoteProtocolError as error:
+        error.outcome = request.doubt
+        raise
 
 
 def _encoded(document: object) -> bytes:

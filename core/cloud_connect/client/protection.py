@@ -14,7 +14,7 @@ from cloud_connect.call_signatures import (
     sign_call,
 )
 from cloud_connect.calls import Environment, Operation, Source
-from cloud_connect.errors import ConfigurationError
+from cloud_connect.errors import ConfigurationError, Outcome
 from cloud_connect.sealing import (
     SEALED_TYPE,
     AnswerOpener,
@@ -89,6 +89,11 @@ class Request:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     opener: Callable[[], AnswerOpener] | None = None
+
+    @property
+    def doubt(self) -> Outcome:
+        """What is certain of it when its answer is lost: a read has no effect to be in doubt."""
+        return Outcome.UNKNOWN if "Idempotency-Key" in self.headers else Outcome.NOT_EXECUTED
 
 
 class Protection:

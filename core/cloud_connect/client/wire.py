@@ -63,7 +63,7 @@ class Wire:
             seconds: How long the relay has for it.
 
         Raises:
-            RelayUnreachableError: If there is none; its outcome is unknown.
+            RelayUnreachableError: If there is none.
             CloudConnectError: The failure that is the answer.
         """
         opening = self._http.stream(
@@ -89,8 +89,12 @@ class Wire:
                     yield answer
         except httpx.TransportError as exc:
             raise RelayUnreachableError(
-                f"The relay did not answer: {type(exc).__name__}.", outcome=Outcome.UNKNOWN
+                f"The relay did not answer: {type(exc).__name__}.", outcome=request.doubt
             ) from exc
+        except (RemoteProtocolError, SourceUnavailableError) as error:
+            if isinstance(error, RemoteProtocolError) or error.outcome is Outcome.UNKNOWN:
+                error.outcome = request.doubt
+            raise
 
     async def collect(self, request: Request, *, seconds: float) -> tuple[Answer, bytes]:
         """Send a request and read its whole answer; raises as :meth:`send`."""

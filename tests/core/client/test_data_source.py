@@ -212,4 +212,17 @@ async def test_a_relay_that_cannot_be_reached_is_said_to_be(
     relay.then(httpx.ConnectError("refused"))
     with pytest.raises(RelayUnreachableError, match="ConnectError") as gone:
         await source.get("rfis", 7)
-    assert gone.value.outcome is Outcome.UNKNOWN
+    assert gone.value.outcome is Outcome.NOT_EXECUTED  # a read
+
+
+async def test_a_write_whose_answer_makes_no_sense_may_have_been_done(
+    relay: ScriptedRelay, source: DataSource
+) -> None:
+    relay.then(httpx.Response(201, content=b"<html>"))
+    with pytest.raises(RemoteProtocolError) as odd:
+        await source.create("rfis", {})
+    assert odd.value.outcome is Outcome.UNKNOWN
+    relay.tells([])
+    with pytest.raises(RemoteProtocolError) as odd:
+        await source.query({"action": "insert", "info": {"name": "rfis"}})
+    assert not odd.value.retry_safe

@@ -181,6 +181,17 @@ async def test_an_answer_in_the_clear_is_not_taken_for_the_connectors(
         await sealed.get("rfis", 7)
 
 
+async def test_a_forged_answer_to_a_write_leaves_it_in_doubt(
+    relay: ScriptedRelay, sealed: DataSource
+) -> None:
+    completed = {"call_id": "call_1", "state": "x", "operation": "sealed", "final": True}
+    relay.tells({"id": 7}, **{"content-type": "application/json"})
+    relay.tells({**completed, "outcome": "unknown"})
+    with pytest.raises(RemoteProtocolError, match="not sealed") as forged:
+        await sealed.create("rfis", {})
+    assert forged.value.outcome is Outcome.UNKNOWN
+
+
 async def test_a_stored_answer_that_is_out_of_reach_is_said_to_be(
     relay: ScriptedRelay, sealed: DataSource
 ) -> None:
