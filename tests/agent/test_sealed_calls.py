@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from cloud_connect.calls import Operation
-from cloud_connect.errors import Outcome, SourceUnavailableError
+from cloud_connect.errors import JournalUnavailableError, Outcome, SourceUnavailableError
 from cloud_connect.sealing import (
     SEALED_TYPE,
     AnswerOpener,
@@ -147,6 +147,35 @@ async def test_a_write_is_answered_and_kept_so_that_the_relay_cannot_read_it(
     entry = await agent.journal.find("call-1")
     assert entry is not None
     assert b"door" not in (entry.head or b"") + (entry.body or b"")
+
+
+async def test_a_long_raw_answer_to_a_write_is_streamed_sealed_and_not_kept(
+    agent: Bench, caller: Caller
+) -> None:
+    agent.procore.api.then(Reply(status=201, body={"text": "x" * 600_000}))
+    params = {**PARAMS, "method": "POST", "target": "rest/v1.0/rfis"}
+    answer = await caller.call(Operation.PASSTHROUGH, BODY, writes=True, params=params)
+    assert len(caller.open(answer)[1]) > 600_000
+    assert b"xxxx" not in answer.body
+    entry = await agent.journal.find("call-1")
+    assert entry is not None
+    assert entry.body is None
+    assert b"xxxx" not in (entry.head or b"")
+
+
+async def test_reads_go_on_where_the_journal_takes_no_writes(
+    agent: Bench, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(_: Journal, nonce: str, call_id: str) -> None:
+        raise JournalUnavailableError(f"No room for {nonce} of {call_id}.")
+
+    monkeypatch.setattr(Journal, "claim", full)
+    query = b'{"action":"select","info":{"name":"rfis"}}'
+    answer = await caller.call(Operation.QUERY, query, writes=True, params=PARAMS)
+    assert caller.open(answer)[0]["status"] == 200
+    refused = await caller.call(Operation.CREATE, BODY, writes=True)
+    assert caller.problem(refused).code == "journal_unavailable"
+    assert executed(agent) == 0
 
 
 async def test_a_sealed_write_that_comes_again_is_not_carried_out_again(
