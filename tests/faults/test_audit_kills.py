@@ -136,12 +136,17 @@ async def test_each_executed_call_stands_once_in_both_logs_whatever_was_killed(
 
         writes = await until_each_once(executed, calls_at_agent, "writes in the agent's log")
         await until_each_once(executed, lambda: writes_at_relay(world), "writes in the relay's")
-        reads = await until_each_once(load.read_ones, calls_at_agent, "reads in the agent's log")
+        # A read that was on its way to an agent that died is asked for again: each time counts.
+        counts = calls_at_agent()
+        reads = {call_id: counts[call_id] for call_id in load.answered}
+        assert [call_id for call_id, times in reads.items() if not times] == []
+        assert max(reads.values()) <= 2
+        again = sum(times == 2 for times in reads.values())
         await until_each_once(load.read_ones, lambda: reads_at_relay(world), "reads in the relay's")
         late = sum(bool((one.get("detail") or {}).get("recovered")) for one in at_agent(world))
         print(  # noqa: T201
-            f"T124: {writes} executed writes and {reads} answered reads, each once in both logs; "
-            f"{late} of them recorded after a crash"
+            f"T124: {writes} executed writes and {len(reads)} answered reads, each in both logs; "
+            f"{late} recorded after a crash, {again} reads carried out twice"
         )
         await world.agent.program.stop()
         copy = tmp_path / "copy"
