@@ -290,7 +290,12 @@ class Dispatcher:
         Raises:
             PolicyDeniedError: If there are none.
         """
-        whole = Access(verb=Verb.READ, environment=source.environment, company_id=source.company_id)
+        whole = Access(
+            verb=Verb.READ,
+            environment=source.environment,
+            company_id=source.company_id,
+            project_id=source.project_id,
+        )
         try:
             await self._gate.allow([whole], call.deadline)
         except PolicyDeniedError:
@@ -301,6 +306,9 @@ class Dispatcher:
                     shown.add(name)
             if not shown:
                 raise
+            # In with it as any other call, which asks whose the project is, too.
+            some = replace(whole, resource=min(shown), described=True)
+            await self._gate.allow([some], call.deadline)
             return frozenset(shown)
         return None
 

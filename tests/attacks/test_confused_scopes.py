@@ -173,6 +173,7 @@ TYPED: list[tuple[Operation, dict[str, Any], object]] = [
         },
     ),
 ]
+ONE_TABLE = '[[rules]]\nid = "one"\neffect = "allow"\nresources = ["rfis"]\n'
 MALFORMED = ("-1", "1.5", "1e3", "9" * 30, "[5001]", "0x1389", "", "५")
 
 
@@ -186,6 +187,11 @@ async def test_no_typed_call_reaches_a_project_of_another_company(
             answer = await agent.call(operation, params, body)
             assert answer.failure.code == "policy_denied", (operation, answer.failure)
             assert "(rule project-binding)" in answer.failure.detail
+        for operation in (Operation.TREE, Operation.DRIFT):
+            answer = await agent.call(operation, project=FOREIGN)
+            assert "(rule project-binding)" in answer.failure.detail
+        listed = await agent.call(Operation.LIST, {"resource": "rfis"}, project=FOREIGN)
+        assert "(rule project-binding)" in listed.failure.detail
         for text in MALFORMED:  # no id at all: the planner refuses them before the policy is asked
             scope = {"resource": "rfis", "scope": {"project_id": text}}
             answer = await agent.call(Operation.CREATE, scope, RFI)
@@ -209,3 +215,13 @@ async def test_body_that_was_not_looked_into_is_none_of_the_allowed_companies(
         answer = await agent.raw("POST", "rest/v1.0/files", form, headers=PARTS)
         assert answer.head.problem is None
     assert simulator.ledger() == []
+
+
+@pytest.mark.catalogue("T103")
+async def test_no_description_is_read_of_a_project_of_another_company(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    async with policed_agent(tmp_path, simulator, ONE_TABLE) as agent:
+        answer = await agent.call(Operation.TREE, project=FOREIGN)
+        assert "(rule project-binding)" in answer.failure.detail
+        assert (await agent.call(Operation.TREE, project=PROJECT)).head.status == 200

@@ -71,11 +71,12 @@ class PolicedAgent:
         body: bytes | object = b"",
         *,
         company: int = COMPANY,
+        project: int | None = None,
         headers: tuple[tuple[str, str], ...] = (),
     ) -> Answered:
         """Make one call of a data source that is bound to *company*."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        source = Source(company_id=company, environment=SANDBOX)
+        source = Source(company_id=company, environment=SANDBOX, project_id=project)
         self._calls += 1
         head = RequestHead(
             operation=operation,

@@ -164,6 +164,8 @@ def _show(document: dict[str, Any]) -> None:
             "Policy",
             f"{policy['class']}, {policy['rules']} rules, pass-through {policy['pass_through']}",
         ),
+        ("", f"loaded at {policy['loaded_at']}" if policy.get("loaded_at") else ""),
+        ("", f"{policy['waiting']} first uses wait for you" if policy.get("waiting") else ""),
         ("Vault", f"{vault['description']} ({vault['key']})" if vault else ""),
         ("", (vault or {}).get("warning") or ""),
         ("Problem", policy.get("problem") or ""),
