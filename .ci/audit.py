@@ -48,10 +48,8 @@ def named(packages: Iterable[Mapping[str, Any]]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
-def main(arguments: list[str]) -> int:
+def verdict(packages: list[Mapping[str, Any]] | None, *, strict: bool) -> int:
     """Print what is known, and return the exit status."""
-    strict = "--strict" in arguments
-    packages = ask(ROOT / "requirements.lock")
     if packages is None:
         print("NOT AUDITED: the advisory service does not answer.")
         return int(strict)
@@ -75,4 +73,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(verdict(ask(ROOT / "requirements.lock"), strict="--strict" in sys.argv[1:]))

@@ -18,7 +18,7 @@ from doubles.relay_node import Node, running_node
 from doubles.seeds import chosen_seed
 
 MUTATIONS = 2_000
-ROUNDS = 300  # of one refusal for each reason
+ROUNDS = 120  # of one refusal for each reason
 DENIED = b'{"Message":"Authorization has been denied for this request."}'
 
 

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import runpy
 import subprocess
 import sys
 import threading
@@ -183,14 +184,33 @@ def test_known_vulnerability_that_a_newer_version_fixes_stops_a_change() -> None
         assert "VULNERABLE httpx" in told
         assert "fixed in 99.0" in told
         assert "vulnerable click" in told
-    with advisories({"click": None}) as server:
-        status, told = audit(server=server)
-        assert (status, "vulnerable click" in told) == (0, True)
 
 
 def test_advisory_service_that_does_not_answer_is_told_and_stops_a_release_only() -> None:
     nowhere = "http://127.0.0.1:9/v1/query"
-    for arguments, expected in (((), 0), (("--strict",), 1)):
-        status, told = audit(*arguments, server=nowhere)
-        assert status == expected
-        assert "NOT AUDITED: the advisory service does not answer" in told
+    status, told = audit("--strict", server=nowhere)
+    assert status == 1
+    assert "NOT AUDITED: the advisory service does not answer" in told
+
+
+def test_only_what_a_newer_version_fixes_stops_a_change_and_what_is_unknown_a_release(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gate = runpy.run_path(str(ROOT / ".ci" / "audit.py"))["verdict"]
+    unfixed = {"id": "PYSEC-1", "fix_versions": []}
+    fixed = {"id": "PYSEC-2", "fix_versions": ["2"]}
+    sound = {"name": "sound", "version": "1", "vulns": []}
+    flawed = {"name": "flawed", "version": "1", "vulns": [unfixed]}
+    dangerous = {"name": "dangerous", "version": "1", "vulns": [unfixed, fixed]}
+    unknown = {"name": "unknown", "skip_reason": "not found"}
+    for packages, change, release in (
+        ([sound], 0, 0),
+        ([sound, flawed], 0, 0),
+        ([sound, dangerous], 1, 1),
+        ([sound, unknown], 0, 1),
+        (None, 0, 1),
+    ):
+        assert (gate(packages, strict=False), gate(packages, strict=True)) == (change, release)
+    said = capsys.readouterr().out
+    assert "VULNERABLE dangerous 1: PYSEC-2, fixed in 2" in said
+    assert "does not tell: unknown." in said

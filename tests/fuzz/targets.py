@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import httpx
+from pydantic import ValidationError
 from websockets.client import ClientProtocol
 from websockets.protocol import State
 from websockets.uri import parse_uri
@@ -40,6 +41,8 @@ from cloud_connect_agent.procore.target import parse_target
 from cloud_connect_agent.procore.values import Calendar
 from cloud_connect_relay.api.link_header import rewrite_links
 from cloud_connect_relay.api.row_text import RowJoiner
+from cloud_connect_relay.custom_connector.dialects import Dialect, SharedSecret
+from cloud_connect_relay.custom_connector.envelope import BagSettings, Envelope
 from cloud_connect_relay.request_rules import objection
 from doubles.tunnel_pair import GET_PROJECTS, TunnelPair
 
@@ -48,6 +51,7 @@ CALENDAR: Final = Calendar(now=datetime(2026, 11, 26, tzinfo=UTC), zone=UTC)
 __all__ = ["SEEDS", "TARGETS", "Target"]
 
 Target = Callable[[bytes], None]
+CUSTOM_SECRETS: Final = [SharedSecret.new(dialect) for dialect in Dialect]
 
 
 def messages(data: bytes) -> Iterator[bytes]:
@@ -233,6 +237,16 @@ def raw_target(data: bytes) -> None:
     assert passed.raw.isascii()
 
 
+def custom_connector(data: bytes) -> None:
+    """The platform's request, its sealed settings, and what is in them."""
+    with contextlib.suppress(StrictJsonError, ValidationError):
+        Envelope.model_validate(parse(data))
+    BagSettings.read(data)
+    blocks = data + bytes(-len(data) % 16 or 16)
+    for secret in CUSTOM_SECRETS:
+        BagSettings.read(secret.decrypt(blocks, data[:16].ljust(16)).text)
+
+
 TARGETS: Final[dict[str, Target]] = {
     "frames": frames,
     "agents_end": agents_end,
@@ -251,6 +265,7 @@ TARGETS: Final[dict[str, Target]] = {
     "request_head": request_head,
     "policy": policy,
     "raw_target": raw_target,
+    "custom_connector": custom_connector,
 }
 
 
@@ -287,6 +302,10 @@ SEEDS: Final[dict[str, list[bytes]]] = {
     "procores_http": [
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n",
+    ],
+    "custom_connector": [
+        b'{"requestId":"r","encryptedSettingsPropertyBag":"GFfVYQP0hgW/msnyvsND+Q==","iv":""}',
+        b'{"companyId":"5","environment":"live","connectorId":["con_1"],"projectId":7}',
     ],
     "raw_target": [b"rest/v1.0/projects/1/rfis?company_id=2&filters[id]=3"],
     "link_header": [b'<https://api.procore.com/rest/v1.0/x?page=2>; rel="next"'],
