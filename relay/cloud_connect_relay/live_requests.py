@@ -56,7 +56,7 @@ class LiveRequests:
     def enter(self, scope: "Scope", principal: "Principal") -> None:
         """Note a request whose credential is good."""
         caller = caller_of(scope)
-        if caller is not None:
+        if caller is not None and principal.credential_id:
             self._running[caller] = principal.credential_id
 
     def leave(self, scope: "Scope") -> None:
