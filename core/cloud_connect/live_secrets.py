@@ -10,8 +10,9 @@ import json
 import re
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, Self
 from urllib.parse import quote
 
 from cloud_connect.redact import MASK
@@ -28,13 +29,29 @@ _RUN: Final = re.compile(rb"[A-Za-z0-9+/_=%.~-]{12,}")
 _MASK: Final = MASK.encode("ascii")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Spelled:
+    """How one secret may be written: what is looked for as a whole, and what in parts."""
+
+    whole: frozenset[bytes]
+    windows: frozenset[bytes]
+
+    @classmethod
+    def of(cls, raw: bytes, *, text: bool) -> Self:
+        forms = set(_forms(raw, text=text))
+        return cls(
+            whole=frozenset(form for form in forms if _indivisible(form)),
+            windows=frozenset(_windows(forms)),
+        )
+
+
 class LiveSecrets:
     """Secrets by value, and the text without them."""
 
     def __init__(self, *, most: int = _MOST) -> None:
         self._most: Final = most
         self._lock: Final = threading.Lock()
-        self._known: Final[OrderedDict[bytes, frozenset[bytes]]] = OrderedDict()
+        self._known: Final[OrderedDict[bytes, _Spelled]] = OrderedDict()
         self._whole: tuple[bytes, ...] = ()
         self._windows: Final[Counter[bytes]] = Counter()
 
@@ -48,16 +65,16 @@ class LiveSecrets:
             if raw in self._known:
                 self._known.move_to_end(raw)
                 return
-            self._known[raw] = forms = frozenset(_forms(raw, text=isinstance(secret, str)))
-            self._windows.update(_windows(forms))
+            self._known[raw] = spelled = _Spelled.of(raw, text=isinstance(secret, str))
+            self._windows.update(spelled.windows)
             while len(self._known) > self._most:
                 _, old = self._known.popitem(last=False)
-                for window in _windows(old):
+                for window in old.windows:
                     self._windows[window] -= 1
                     if not self._windows[window]:
                         del self._windows[window]
             # Longest first: a short form may be a part of a longer one.
-            whole = {form for forms in self._known.values() for form in forms if _indivisible(form)}
+            whole = {form for spelled in self._known.values() for form in spelled.whole}
             self._whole = tuple(sorted(whole, key=len, reverse=True))
 
     def mask(self, line: bytes) -> bytes:
@@ -82,7 +99,7 @@ class LiveSecrets:
         return line
 
 
-def _windows(forms: frozenset[bytes]) -> set[bytes]:
+def _windows(forms: Iterable[bytes]) -> set[bytes]:
     """Return every part that gives one of the forms away."""
     return {
         form[at : at + _WINDOW]

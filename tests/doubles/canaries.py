@@ -7,10 +7,11 @@ searches them, and all logs, journals and databases that it wrote, for each secr
 
 import base64
 import contextlib
+import fnmatch
 import json
 import os
-import subprocess
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +28,8 @@ SEARCHED: Final = (
     "*.txt", "*.tasks", "trace*",
 )  # fmt: skip
 LEFT_OUT: Final = ("simulator.log", "token.txt", "*needles*")  # who issues secrets knows them
-GREP_SECONDS: Final = 60.0
+HEAD: Final = 16  # characters by which a secret is recognised
+STRETCH: Final = re.compile(rb"[A-Za-z0-9+/_=%.~-]{16,}")
 
 # The members of our commands' and API's documents that are secrets.
 SECRET_MEMBERS: Final = frozenset(
@@ -99,51 +101,69 @@ def _append(name: str, text: str) -> None:
 
 def search(folder: Path, *places: Path) -> list[Finding]:
     """Look in a run's folder and in all logs, journals and databases below *places*."""
-    needles: dict[str, str] = {}
+    needles: dict[bytes, str] = {}
     for file in folder.glob("needles-*"):
         for line in file.read_text(errors="replace").splitlines():
             kind, _, spelled = line.partition("\t")
             if spelled:
-                needles[spelled] = kind
-    if not needles:
-        return []
-    patterns = folder / "needles.all"
-    patterns.write_text("".join(f"{one}\n" for one in sorted(needles)))
-    files = list(_files((folder, *places)))
-    found: list[Finding] = []
-    for start in range(0, len(files), 500):
-        for path in _grep(patterns, files[start : start + 500]):
-            found += _explain(path, needles)
-    return found
+                needles[spelled.encode()] = kind
+    searcher = _Searcher(needles)
+    return [
+        Finding(place=str(path), kind=kind)
+        for path in _files((folder, *places))
+        for kind in sorted(searcher.kinds_in(path))
+    ]
+
+
+class _Searcher:
+    """Finds any of thousands of secrets in a file.
+
+    A secret is a stretch of certain characters, so only such stretches are looked at, and each
+    of them once: what thousands of databases have alike costs nothing.
+    """
+
+    def __init__(self, needles: Mapping[bytes, str]) -> None:
+        self._heads: Final[dict[bytes, list[tuple[bytes, str]]]] = {}
+        self._whole: Final[list[tuple[bytes, str]]] = []
+        for needle, kind in needles.items():
+            if len(needle) >= HEAD and STRETCH.fullmatch(needle):
+                self._heads.setdefault(needle[:HEAD], []).append((needle, kind))
+            else:
+                self._whole.append((needle, kind))
+        self._clean: Final[set[bytes]] = set()
+
+    def kinds_in(self, path: Path) -> set[str]:
+        """Return the kinds of secrets that a file holds; one that is gone holds none."""
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return set()
+        found = {kind for needle, kind in self._whole if needle in content}
+        for stretch in set(STRETCH.findall(content)) - self._clean:
+            held = set(self._held(stretch))
+            if held:
+                found |= held
+            else:
+                self._clean.add(stretch)
+        return found
+
+    def _held(self, stretch: bytes) -> Iterator[str]:
+        heads = self._heads
+        for at in range(len(stretch) - HEAD + 1):
+            for needle, kind in heads.get(stretch[at : at + HEAD], ()):
+                if stretch.startswith(needle, at):
+                    yield kind
 
 
 def _files(places: Iterable[Path]) -> Iterator[Path]:
     for place in places:
         for root, _, names in os.walk(place):
             for name in names:
+                searched = any(fnmatch.fnmatch(name, pattern) for pattern in SEARCHED)
+                left_out = any(fnmatch.fnmatch(name, pattern) for pattern in LEFT_OUT)
                 path = Path(root) / name
-                searched = any(path.match(pattern) for pattern in SEARCHED)
-                if searched and not any(path.match(pattern) for pattern in LEFT_OUT):
-                    yield path
-
-
-def _grep(patterns: Path, files: Collection[Path]) -> list[Path]:
-    done = subprocess.run(
-        ["grep", "-laFs", "-D", "skip", "-f", str(patterns), "--", *map(str, files)],
-        env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
-        capture_output=True,
-        check=False,
-        timeout=GREP_SECONDS,
-    )
-    return [Path(os.fsdecode(line)) for line in done.stdout.splitlines()]
-
-
-def _explain(path: Path, needles: Mapping[str, str]) -> list[Finding]:
-    content = ""
-    with contextlib.suppress(OSError):
-        content = path.read_bytes().decode("utf-8", "replace")
-    kinds = {kind for spelled, kind in needles.items() if spelled in content}
-    return [Finding(place=str(path), kind=kind) for kind in sorted(kinds or {"?"})]
+                if searched and not left_out and path.is_file() and not path.is_symlink():
+                    yield path  # a pipe would be waited for
 
 
 def harvest_agent(home: Path) -> None:

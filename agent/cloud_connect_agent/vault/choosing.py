@@ -34,7 +34,7 @@ class KeyStores:
     paths: AgentPaths
     settings: VaultSettings
     platform: str = sys.platform
-    superuser: bool = os.name == "posix" and os.geteuid() == 0
+    superuser: bool = sys.platform != "win32" and os.geteuid() == 0
 
     def chosen(self) -> KeyStore:
         """Return the store of the vault that is there, or else the one for a new vault.

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from cloud_connect.errors import VaultLockedError
 from cloud_connect.file_lock import FileInUseError, file_lock
+from cloud_connect.live_secrets import learn_secret
 from cloud_connect_agent.durable import (
     make_private_dir,
     private_fault,
@@ -108,16 +109,19 @@ class EncryptedVault:
         nonce, body = sealed[start : start + _NONCE_BYTES], sealed[start + _NONCE_BYTES :]
         try:
             # The head is authenticated with the name: another version cannot be passed off.
-            return AESGCM(key).decrypt(nonce, body, sealed[:start] + name.encode())
+            value = AESGCM(key).decrypt(nonce, body, sealed[:start] + name.encode())
         except (InvalidTag, ValueError) as exc:
             raise DamagedSecretError(
                 f"The vault's file {path.name} is damaged or was sealed with another key; "
                 "delete it and enter that secret again."
             ) from exc
+        _keep_out_of_logs(value)
+        return value
 
     def write(self, name: str, value: bytes) -> None:
         """Do what :meth:`put` does, blocking."""
         path = self._path(name)
+        _keep_out_of_logs(value)
         if len(value) > _MAX_SECRET_BYTES:
             raise VaultLockedError(f"A secret has at most {_MAX_SECRET_BYTES} bytes.")
         try:
@@ -192,6 +196,12 @@ class EncryptedVault:
         if fresh:
             return self._keys.create()
         raise VaultLockedError(_missing(self._keys.kind))
+
+
+def _keep_out_of_logs(value: bytes) -> None:
+    """Have keys masked in each log; who reads a document knows what is secret in it."""
+    if not value.startswith(b"{"):
+        learn_secret(value)
 
 
 def _missing(kind: KeyKind) -> str:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from cloud_connect.errors import InvalidRequestError
+from cloud_connect.live_secrets import learn_secret
 
 __all__ = ["BLOCK_BYTES", "Decrypted", "Dialect", "SharedSecret", "from_base64"]
 
@@ -74,6 +75,7 @@ class SharedSecret:
             raise InvalidRequestError(
                 f"secret: a secret of dialect {dialect} is {wanted}; copy the whole of it."
             )
+        learn_secret(text)
         return cls(dialect=dialect, text=text, _key=key)
 
     def decrypt(self, bag: bytes, iv: bytes | None) -> Decrypted:

@@ -155,6 +155,7 @@ class _Enrolment:
         asked = {"expires_in": 600, "hosted": hosted}
         token = (await self.api.post("/api/enrolment-tokens", json=asked)).json()["token"]
         at_home = ("--home", str(home))
+        await asyncio.to_thread(_keep_out_of_keyrings, home)
         enrolled = await run_program(
             "cloud_connect_agent",
             *("enrol", *at_home, "--relay", self.relay_url, "--name", name),
@@ -180,6 +181,14 @@ class _Enrolment:
         )
         self.tell("Signed in to Procore", "credentials stay with the agent")
         return connector_id
+
+
+def _keep_out_of_keyrings(home: Path) -> None:
+    """Leave nothing of a rehearsal in the keyring of the person who tries it."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings = home / "agent.toml"
+    settings.touch(mode=0o600)
+    settings.write_text('[vault]\nkey = "key-file"\n')
 
 
 async def _listed(

@@ -122,7 +122,7 @@ def test_without_an_app_there_is_nothing_to_list(cli: Cli) -> None:
     ended = cli("procore", "list")
     assert ended.status == 0
     assert "procore app" in ended.errors
-    assert cli("procore", "list", "--json").document == {"items": []}
+    assert cli("procore", "list", "--json").document == {"items": [], "vault": None}
 
 
 def test_the_connection_test_shows_every_step(
