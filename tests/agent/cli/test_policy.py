@@ -138,7 +138,9 @@ def test_policy_without_a_ceiling_says_so(cli: Cli, file: Path) -> None:
     assert cli("policy", "check", "--operation", "create", "--records", "5000").status == 0
 
 
-def test_limits_and_hours_are_shown_and_late_refusals_pointed_out(cli: Cli, file: Path) -> None:
+@pytest.fixture
+def limited(file: Path) -> Path:
+    """A policy with all kinds of limits, and a refusal that comes too late."""
     file.write_text(
         'unwritable_fields = ["number"]\nmax_calls_per_minute = 60\napproval = "first-use"\n'
         'hours = { from = "07:00", until = "19:00", zone = "UTC" }\n'
@@ -146,6 +148,11 @@ def test_limits_and_hours_are_shown_and_late_refusals_pointed_out(cli: Cli, file
         '[[rules]]\nid = "late"\neffect = "deny"\nresources = ["rfis"]\n'
         'hours = { days = ["sun"], zone = "UTC" }\n'
     )
+    return file
+
+
+@pytest.mark.usefixtures("limited")
+def test_limits_and_hours_are_shown_and_late_refusals_pointed_out(cli: Cli) -> None:
     shown = cli("policy", "show")
     assert "at most 60 calls a minute; never writes number; first uses wait" in shown.output
     assert "at most 5 rows per call; at most 9 bytes per request" in shown.output
@@ -154,6 +161,10 @@ def test_limits_and_hours_are_shown_and_late_refusals_pointed_out(cli: Cli, file
     assert "Rule late refuses nothing: rule all, above it" in shown.errors
     document = cli("policy", "show", "--json").document
     assert document["rule_list"][1]["hours"]["zone"] == "UTC"
+
+
+@pytest.mark.usefixtures("limited")
+def test_check_is_made_for_another_time_and_for_fields(cli: Cli) -> None:
     check = ("policy", "check", "--operation", "create", "--resource", "rfis")
     asked = cli(*check, "--at", "2026-11-25T08:00+00:00")
     assert asked.status == 0
