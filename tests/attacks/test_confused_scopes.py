@@ -192,6 +192,9 @@ async def test_no_typed_call_reaches_a_project_of_another_company(
             assert "(rule project-binding)" in answer.failure.detail
         listed = await agent.call(Operation.LIST, {"resource": "rfis"}, project=FOREIGN)
         assert "(rule project-binding)" in listed.failure.detail
+        for record in ({"name": "No", "company_id": LARGE_COMPANY}, {"company_id": str(FOREIGN)}):
+            answer = await agent.call(Operation.CREATE, {"resource": "vendors"}, record)
+            assert "not the company of this data source" in answer.failure.detail
         for text in MALFORMED:  # no id at all: the planner refuses them before the policy is asked
             scope = {"resource": "rfis", "scope": {"project_id": text}}
             answer = await agent.call(Operation.CREATE, scope, RFI)
