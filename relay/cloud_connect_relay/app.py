@@ -87,6 +87,7 @@ async def run_relay(
         settings=settings.calls,
         node=settings.node,
         alone=settings.alone,
+        keyed=identity.pepper.digest,
         clock=clock,
     ) as calls:
         authenticator = Authenticator(

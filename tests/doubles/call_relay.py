@@ -176,6 +176,7 @@ async def call_relay(folder: Path, **calls: Any) -> AsyncIterator[CallRelay]:
             registry=registry,
             metrics=metrics,
             settings=settings.calls,
+            keyed=store.identity.pepper.digest,
             clock=clock,
         ) as service,
     ):

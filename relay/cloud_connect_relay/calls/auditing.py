@@ -1,7 +1,7 @@
 """What the audit log says of calls: of each write by itself, of reads a batch at a time."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from cloud_connect_relay.storage.audit import AuditDraft
 from cloud_connect_relay.storage.call_audits import draft_of_call
@@ -10,15 +10,25 @@ from cloud_connect_relay.storage.calls import CallRecord
 if TYPE_CHECKING:
     from cloud_connect_relay.calls.running import RunningCall
 
-__all__ = ["draft_of_write", "drafts_of_reads", "drafts_of_resolutions"]
+__all__ = ["Keyed", "draft_of_write", "drafts_of_reads", "drafts_of_resolutions"]
+
+Keyed: TypeAlias = Callable[[str], bytes]
+
+_DIGEST_CHARACTERS: Final = 32
 
 
-def draft_of_write(call: "RunningCall") -> AuditDraft | None:
-    """Return the record of a write that has ended, if it went to a connector."""
+def draft_of_write(call: "RunningCall", keyed: Keyed | None = None) -> AuditDraft | None:
+    """Return the record of a write that has ended, if it went to a connector.
+
+    Args:
+        keyed: Makes a digest by which nobody can guess what was asked for.
+    """
     if not (call.spec.writes and call.ended and call.dispatched_at is not None) or call.audited:
         return None
     action = "call.resolved" if call.resumed else "call.write"
-    return draft_of_call(call.record(), action=action, actor=call.spec.actor)
+    asked = call.spec.fingerprint
+    digest = None if asked is None or keyed is None else keyed(asked).hex()[:_DIGEST_CHARACTERS]
+    return draft_of_call(call.record(), action=action, actor=call.spec.actor, digest=digest)
 
 
 def drafts_of_resolutions(

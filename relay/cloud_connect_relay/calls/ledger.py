@@ -14,6 +14,7 @@ from cloud_connect_relay.storage.calls import CallRecord, CallsOfAll
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cloud_connect_relay.calls.auditing import Keyed
     from cloud_connect_relay.calls.running import RunningCall
     from cloud_connect_relay.calls.tenure import Tenure
     from cloud_connect_relay.storage.audit import AuditDraft
@@ -36,8 +37,11 @@ class Ledger:
     for the disk. A write's record is on disk before the agent hears of the write.
     """
 
-    def __init__(self, calls: CallsOfAll, tenure: "Tenure") -> None:
+    def __init__(
+        self, calls: CallsOfAll, tenure: "Tenure", *, keyed: "Keyed | None" = None
+    ) -> None:
         self._calls: Final = calls
+        self._keyed: Final = keyed
         self._tenure: Final = tenure
         self._waiting: Final[dict[str, RunningCall]] = {}
         self._arrived: Final = asyncio.Event()
@@ -119,7 +123,7 @@ class Ledger:
             self.note(call)
 
     async def _store(self, call: "RunningCall") -> None:
-        record, known, draft = call.record(), call.stored, draft_of_write(call)
+        record, known, draft = call.record(), call.stored, draft_of_write(call, self._keyed)
         call.changed = False
         store = self._calls.update if known else self._calls.insert
         try:
@@ -182,7 +186,9 @@ class Ledger:
         known = [call for call in batch if call.stored]
         try:
             await self._insert([call for call in batch if not call.stored])
-            await self._calls.update_all([call.record() for call in known], audit=_drafts_of(known))
+            await self._calls.update_all(
+                [call.record() for call in known], audit=self._drafts_of(known)
+            )
         except (SQLAlchemyError, OSError):
             log.exception("call_records_not_written", waiting=len(self._waiting))
             return False
@@ -198,13 +204,13 @@ class Ledger:
         try:
             if others:
                 await self._calls.insert_all(
-                    [call.record() for call in others], audit=_drafts_of(others)
+                    [call.record() for call in others], audit=self._drafts_of(others)
                 )
         except IntegrityError:
             # An insert that seemed to fail had been committed: find out one by one.
             doubtful = fresh
         for call in doubtful:
-            drafts = _drafts_of([call])
+            drafts = self._drafts_of([call])
             draft = drafts[0] if drafts else None
             try:
                 await self._calls.insert(call.record(), audit=draft)
@@ -214,8 +220,7 @@ class Ledger:
             call.stored = True
             call.audited = True
 
-
-def _drafts_of(calls: "Sequence[RunningCall]") -> "list[AuditDraft]":
-    """Return what the audit log is to say of calls that have ended."""
-    writes = [draft for draft in map(draft_of_write, calls) if draft is not None]
-    return [*writes, *drafts_of_reads(calls)]
+    def _drafts_of(self, calls: "Sequence[RunningCall]") -> "list[AuditDraft]":
+        """Return what the audit log is to say of calls that have ended."""
+        writes = (draft_of_write(call, self._keyed) for call in calls)
+        return [*(one for one in writes if one is not None), *drafts_of_reads(calls)]

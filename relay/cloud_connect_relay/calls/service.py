@@ -34,6 +34,7 @@ from cloud_connect_relay.waiting_lines import WaitingLines
 
 if TYPE_CHECKING:
     from cloud_connect.calls import ReportedResult
+    from cloud_connect_relay.calls.auditing import Keyed
     from cloud_connect_relay.calls.spec import CallSpec
     from cloud_connect_relay.gateway.registry import Registry
     from cloud_connect_relay.metrics import Metrics
@@ -126,6 +127,7 @@ class CallService:
         settings: "CallSettings",
         node: str = "node-1",
         alone: bool = True,
+        keyed: "Keyed | None" = None,
         clock: Callable[[], float] = time.time,
     ) -> AsyncIterator[Self]:
         """Run the service; first settle what a former process left running.
@@ -135,10 +137,11 @@ class CallService:
         Args:
             node: This process's name among those that share the store.
             alone: No other process can serve the store.
+            keyed: Makes digests for the audit log by which nobody can guess of what.
         """
         tenure = Tenure(Nodes(storage), node=node, alone=alone, wall_clock=clock)
         async with asyncio.TaskGroup() as recording:
-            ledger = Ledger(CallsOfAll(storage), tenure)
+            ledger = Ledger(CallsOfAll(storage), tenure, keyed=keyed)
             writing = recording.create_task(ledger.run(), name="call-ledger")
             try:
                 async with asyncio.TaskGroup() as tasks:

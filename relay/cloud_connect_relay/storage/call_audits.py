@@ -13,19 +13,21 @@ _FACTS: Final = (
     "resource",
     "datasource_id",
     "connector_id",
-    "fingerprint",
     "status",
     "code",
 )
 
 
-def draft_of_call(record: CallRecord, *, action: str, actor: str | None = None) -> AuditDraft:
+def draft_of_call(
+    record: CallRecord, *, action: str, actor: str | None = None, digest: str | None = None
+) -> AuditDraft:
     """Return what to append for *record*, which has ended.
 
     Args:
         actor: Who asked for it; the key that its record names, unless somebody knows better.
+        digest: Of what was asked for; keyed, since records are kept long and shown to many.
     """
-    facts = {name: getattr(record, name) for name in _FACTS}
+    facts = {name: getattr(record, name) for name in _FACTS} | {"digest": digest}
     return AuditDraft(
         subscription_id=record.subscription_id,
         at=record.finished_at or record.started_at,

@@ -43,6 +43,11 @@ async def test_write_is_recorded_once_with_its_end_and_who_asked(relay: CallRela
     assert detail["operation"] == "records.create"
     assert detail["connector_id"].startswith("con_")
     assert "Dent" not in str(record)
+    stored = await relay.record(record["target"])
+    assert stored.fingerprint is not None
+    pepper = relay.store.identity.pepper
+    assert detail["digest"] == pepper.digest(stored.fingerprint).hex()[:32]
+    assert stored.fingerprint not in str(record)  # who steals the log cannot try contents
     assert len(agent.executed) == 1
 
 
