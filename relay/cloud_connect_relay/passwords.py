@@ -37,6 +37,7 @@ class Passwords:
         self._slots: Final = asyncio.Semaphore(_AT_ONCE)
         self._waiting = 0
         self._nobody: str | None = None
+        self._first: Final = asyncio.Lock()
 
     async def hash(self, password: str) -> str:
         """Return what to store of *password*.
@@ -59,18 +60,23 @@ class Passwords:
         Raises:
             QuotaExceededError: If too many wait already.
         """
-        if self._nobody is None:
-            self._nobody = await self.hash(random_password())
+        nobody = await self._of_nobody()
         async with self._turn():
             permit()
             genuine = await asyncio.to_thread(
-                self._verify, self._nobody if stored is None else stored, password
+                self._verify, nobody if stored is None else stored, password
             )
         return genuine and stored is not None
 
     def is_outdated(self, stored: str) -> bool:
         """Whether *stored* was made with other parameters than are used today."""
         return self._hasher.check_needs_rehash(stored)
+
+    async def _of_nobody(self) -> str:
+        async with self._first:  # the first crowd of a day needs one hash, not one each
+            if self._nobody is None:
+                self._nobody = await self.hash(random_password())
+        return self._nobody
 
     def _verify(self, stored: str, password: str) -> bool:
         try:

@@ -7,7 +7,7 @@ import hmac
 import json
 import statistics
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,35 @@ async def test_passwords_that_are_guessed_at_once_are_not_looked_at_all(tmp_path
         (admin,) = await users.all()
         assert admin.password_hash != cheap, "hashed anew, as passwords are hashed today"
         assert "m=65536,t=3,p=4" in admin.password_hash
+
+
+@pytest.mark.catalogue("T81")
+async def test_right_password_is_no_use_once_its_address_has_failed_meanwhile() -> None:
+    passwords = Passwords()
+    stored = await passwords.hash(PASSWORD)
+    assert await passwords.matches(PASSWORD, stored)
+    failed = False
+
+    def permit() -> None:
+        if failed:
+            raise QuotaExceededError("too many")
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(2):  # both places are taken, so that the guess waits
+            tasks.create_task(passwords.hash("another"))
+        guess = tasks.create_task(_is_refused(passwords, stored, permit))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        failed = True
+    assert guess.result(), "it was looked at, though others had failed before its turn"
+
+
+async def _is_refused(passwords: Passwords, stored: str, permit: Callable[[], None]) -> bool:
+    try:
+        await passwords.matches(PASSWORD, stored, permit=permit)
+    except QuotaExceededError:
+        return True
+    return False
 
 
 @pytest.mark.catalogue("T81")

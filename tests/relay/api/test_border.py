@@ -229,7 +229,9 @@ async def _answer(raw: Raw) -> list[int]:
     async def receive() -> dict[str, object]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    services = SimpleNamespace(ready=lambda: True)
+    services = SimpleNamespace(
+        ready=lambda: True, requests=SimpleNamespace(leave=lambda _scope: None)
+    )
     border = Border(None, services, raw)  # type: ignore[arg-type]
     await border({"type": "http", "path": "/raw", "method": "GET", "headers": []}, receive, send)
     return sent
