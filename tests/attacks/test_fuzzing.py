@@ -186,7 +186,7 @@ async def test_no_reader_breaks_hangs_or_swells_while_it_is_fuzzed_by_coverage(
         async with turns:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "fuzz.coverage_guided", name, str(folder)),
-                *(f"-max_total_time={each}", "-timeout=1", "-rss_limit_mb=300"),
+                *(f"-max_total_time={each}", "-timeout=20", "-rss_limit_mb=300"),
                 *("-max_len=2000", f"-artifact_prefix={tmp_path}/{name}-", "-print_final_stats=1"),
                 env={**os.environ, "PYTHONPATH": str(TESTS)},
                 stdout=asyncio.subprocess.DEVNULL,
