@@ -192,6 +192,19 @@ async def test_peer_that_does_not_hang_up_after_its_farewell_is_cut_off(relay: R
         socket.transport.resume_reading()
 
 
+@pytest.mark.catalogue("T89")
+async def test_agent_leaves_a_relay_that_floods_it() -> None:
+    floods = {
+        "pings": ws_frame(PING, mask=False) * 2000,
+        "empty fragments": ws_frame(BINARY, mask=False, fin=False)
+        + ws_frame(CONT, mask=False, fin=False) * 2000,
+    }
+    for name, sent in floods.items():
+        async with dialled() as (_, far):
+            assert await end_of(far, sent) == 1002, name
+            assert (far.close_reason or "").startswith("rate_abuse"), name
+
+
 @pytest.mark.catalogue("T90")
 async def test_message_over_its_limit_is_refused_by_the_length_it_declares(relay: Relay) -> None:
     async with socket_to(relay) as stranger:

@@ -88,14 +88,15 @@ async def test_connection_is_kept_for_the_next_request_and_its_clock_starts_anew
     await writer.wait_closed()
 
 
-async def test_websocket_upgrade_finds_nothing_here(node: Node) -> None:
+@pytest.mark.catalogue("T97")
+async def test_websocket_upgrade_is_refused_here(node: Node) -> None:
     answer = await exchange(
         node,
         REQUEST
         + b"Connection: Upgrade, close\r\nUpgrade: websocket\r\n"
         + b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
     )
-    assert not answer.startswith(b"HTTP/1.1 101")
+    assert answer.startswith(b"HTTP/1.1 400")
 
 
 async def lasts(node: Node, *parts: bytes) -> bytes:
