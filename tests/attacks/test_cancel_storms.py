@@ -26,6 +26,9 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
 
 WITHIN: Final = 10.0  # seconds in which a storm must be called what it is
 READS: Final = 32  # that a connector has at Procore at once
+# An abandoned request's connection is closed before the next one begins, but Procore may read
+# the news of both in either order.
+UNNOTICED: Final = 2
 AT_ONCE: Final = 16
 SLOW_MS: Final = 300  # Procore's answers: what is begun is still running when it is abandoned
 
@@ -105,7 +108,7 @@ async def test_callers_storm_is_refused_and_other_keys_go_on(world: World) -> No
     most = await most_at_procore(world)
     print(f"T93: refused after {storm.refused:.2f} s and {storm.begun} calls;"  # noqa: T201
           f" at most {most} at Procore")  # fmt: skip
-    assert most <= READS
+    assert most <= READS + UNNOTICED
     assert world.agent.program.alive
     assert (await world.connector(world.agent))["status"] == "online"
     assert world.relay.usage.rss_bytes - before < 64 * 1024 * 1024
@@ -168,6 +171,6 @@ async def test_hostile_relays_storm_ends_its_session_and_procore_hears_as_much_a
         assert took <= WITHIN
         assert link.close_code == CloseCode.PROTOCOL_ERROR
         assert (link.close_reason or "").startswith("rate_abuse")
-        assert most <= READS
+        assert most <= READS + UNNOTICED
         await siege.relay.link()  # the agent is there again
         assert siege.agent.program.alive
