@@ -1,0 +1,131 @@
+"""A Debian of its own that systemd has booted, with the wheel installed, to try units for real."""
+
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from doubles.tools import tool
+
+__all__ = ["BootedMachine", "booted_machine"]
+
+ROOT: Final = Path(__file__).parent.parent.parent
+PACKAGES: Final = "systemd,systemd-sysv,dbus,python3,python3-venv,ca-certificates,iproute2"
+SUITE: Final = "bookworm"
+ENTER: Final = ("-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w")  # all namespaces, root, folder
+BOOT_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class BootedMachine:
+    """What runs in it, and its files.
+
+    Attributes:
+        root: Its file system, as this machine sees it.
+        init: The number of its systemd, as this machine counts.
+    """
+
+    root: Path
+    init: int
+
+    def run(self, *words: str, stdin: str = "", check: bool = True) -> str:
+        """Run a command in it as root; return what it printed.
+
+        Raises:
+            AssertionError: If it failed.
+        """
+        ran = subprocess.run(
+            [
+                *(tool("nsenter"), "-t", str(self.init), *ENTER),
+                *("/usr/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"),
+                *words,
+            ],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert not check or ran.returncode == 0, f"{words}: {ran.stderr or ran.stdout}"
+        return ran.stdout
+
+    def told(self, *words: str, stdin: str = "") -> dict[str, Any]:
+        """Run a command of ours with ``--json``."""
+        found: dict[str, Any] = json.loads(self.run(*words, "--json", stdin=stdin))
+        return found
+
+    def until(self, *words: str, says: str, within: float = 30.0) -> None:
+        """Wait until a command prints a text."""
+        until = time.monotonic() + within
+        while says not in (said := self.run(*words, check=False)):
+            assert time.monotonic() < until, f"{words}: {said}"
+            time.sleep(0.2)
+
+
+@contextmanager
+def booted_machine(folder: Path) -> Iterator[BootedMachine]:
+    """Make the machine in *folder* and boot it; its network is a loopback of its own."""
+    root = folder / "root"
+    mirror = _mirror()
+    _do(tool("debootstrap"), "--variant=minbase", f"--include={PACKAGES}", SUITE, root, mirror)
+    wheels = root / "wheels"
+    pip = (sys.executable, "-m", "pip", "-q")
+    _do(*pip, "wheel", "--no-deps", "-w", wheels, ROOT)
+    _do(*pip, "download", "--require-hashes", "-r", ROOT / "requirements.lock", "-d", wheels)
+    _do(tool("chroot"), root, "python3", "-m", "venv", "/opt/cloud-connect")
+    install = "/opt/cloud-connect/bin/pip install -q --no-index --find-links /wheels"
+    packages = "cloud-connect[relay,simulator]"
+    _do(tool("chroot"), root, *install.split(), packages)
+    shutil.copytree(ROOT / "service" / "systemd", root / "etc/systemd/system", dirs_exist_ok=True)
+    words = [tool("systemd-nspawn"), "-q", "-D", str(root), "-b", "--register=no"]
+    words += ["--keep-unit", "--private-network", "--console=pipe", "-M", f"test-{time.time_ns()}"]
+    container = subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+    )
+    try:
+        machine = BootedMachine(root=root, init=_init_of(container.pid))
+        machine.until("systemctl", "is-system-running", says="running", within=BOOT_SECONDS)
+        machine.run("ip", "link", "set", "lo", "up")
+        yield machine
+        machine.run("systemctl", "poweroff", check=False)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            container.wait(30)
+    finally:
+        if container.poll() is None:
+            container.kill()
+            container.wait(10)
+
+
+def _mirror() -> str:
+    """Return where this machine gets its own packages."""
+    for sources in sorted(Path("/etc/apt").glob("sources.list*")):
+        for file in [sources] if sources.is_file() else sorted(sources.iterdir()):
+            found = re.search(r"^(?:URIs:|deb(?: \[.*\])?)\s+(\S+)", file.read_text(), re.MULTILINE)
+            if found:
+                return found[1]
+    raise AssertionError("no source of packages is configured")
+
+
+def _init_of(container: int) -> int:
+    """Return the process that is the first one inside."""
+    until = time.monotonic() + BOOT_SECONDS
+    while time.monotonic() < until:
+        children = Path(f"/proc/{container}/task/{container}/children").read_text().split()
+        if children:
+            return int(children[0])
+        time.sleep(0.1)
+    raise AssertionError("the container has no first process")
+
+
+def _do(*words: object) -> None:
+    command: Sequence[str] = [str(word) for word in words]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert ran.returncode == 0, f"{command}: {ran.stderr or ran.stdout}"
