@@ -33,15 +33,24 @@ _MAX_BATCH: Final = 512  # statements that share one commit
 _MAX_WAITING: Final = 10_000  # statements that wait for a commit; more wait before they queue
 _PATIENCE: Final = 20.0  # seconds for a server's answer: one that vanished sends none, ever
 _LONGEST_WRITE: Final = 300.0  # seconds: deleting what is old takes longest
+_LONGEST_END: Final = 10.0  # seconds that a commit may keep a caller who was cancelled
 _BUSY_MILLISECONDS: Final = 10_000  # how long another process (the CLI) may hold the write lock
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Entry:
+    """A statement that waits for its commit.
+
+    Attributes:
+        done: Cancelled if it was withdrawn before it had begun.
+        begun: It is being executed: it can be waited for, and not be withdrawn.
+    """
+
     statement: "UpdateBase"
     parameters: Mapping[str, Any]
     done: "asyncio.Future[None]"
     audit: "AuditDraft | None" = None
+    begun: bool = False
 
 
 class Storage:
@@ -130,14 +139,23 @@ class Storage:
         one transaction may be reordered (equal ones run as one), so wait for a write before
         sending one that builds on it. Pass the same statement object each time.
 
+        Whoever is cancelled knows that it is over: what has not begun never will, and what has
+        is waited for. It can overtake nothing that is stored afterwards.
+
         Args:
             audit: What to append to the audit log with it, so that neither is without the other.
         """
         done = asyncio.get_running_loop().create_future()
-        await self._waiting.put(
-            _Entry(statement=statement, parameters=parameters, done=done, audit=audit)
-        )
-        await done
+        entry = _Entry(statement=statement, parameters=parameters, done=done, audit=audit)
+        await self._waiting.put(entry)
+        try:
+            await asyncio.shield(done)
+        except asyncio.CancelledError:
+            if entry.begun:
+                await asyncio.wait({done}, timeout=_LONGEST_END)
+            else:
+                done.cancel()
+            raise
 
     async def ping(self) -> None:
         """Ask the database for an answer, whatever it is.
@@ -168,12 +186,7 @@ class Storage:
     async def _commit(self, batch: list[_Entry]) -> None:
         """Commit *batch*; when one of it fails, commit each alone, so that only that one does."""
         try:
-            async with asyncio.timeout(self._patience), self.write() as connection:
-                for statement, rows in _grouped(batch):
-                    await connection.execute(statement, rows)
-                drafts = [entry.audit for entry in batch if entry.audit is not None]
-                if drafts:
-                    await append_all(connection, drafts)
+            await self._execute(batch)
         except TimeoutError as error:  # each alone would only take as long again
             _fail(batch, OperationalError(None, None, error))
         except Exception as error:  # noqa: BLE001  the error belongs to whoever waits for the entry
@@ -181,11 +194,23 @@ class Storage:
                 _fail(batch, error)
             else:
                 for entry in batch:
-                    await self._commit([entry])
+                    if not entry.done.done():
+                        await self._commit([entry])
         else:
             for entry in batch:
                 if not entry.done.done():
                     entry.done.set_result(None)
+
+    async def _execute(self, batch: list[_Entry]) -> None:
+        async with asyncio.timeout(self._patience), self.write() as connection:
+            wanted = [entry for entry in batch if not entry.done.cancelled()]
+            for entry in wanted:
+                entry.begun = True
+            for statement, rows in _grouped(wanted):
+                await connection.execute(statement, rows)
+            drafts = [entry.audit for entry in wanted if entry.audit is not None]
+            if drafts:
+                await append_all(connection, drafts)
 
 
 def _fail(batch: list[_Entry], error: Exception) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import bindparam, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from cloud_connect.errors import ConfigurationError
@@ -16,6 +16,11 @@ from doubles.postgres import PostgresServer
 from doubles.relay_node import Founded, founded
 
 ADD = insert(subscriptions)
+RENAME = (
+    update(subscriptions)
+    .where(subscriptions.c.id == bindparam("this_id"))
+    .values(name=bindparam("new_name"))
+)
 _ELSEWHERE = "INSERT INTO subscriptions (id, name, created_at) VALUES ('sub_x', 'x', 0)"
 
 
@@ -61,9 +66,7 @@ async def test_bad_record_fails_alone_and_its_neighbours_are_stored(store: Found
     assert await count(store) == before + 3
 
 
-async def test_record_that_nobody_waits_for_any_more_is_stored_all_the_same(
-    store: Founded,
-) -> None:
+async def test_record_that_is_withdrawn_before_it_began_is_never_stored(store: Founded) -> None:
     before = await count(store)
     async with store.storage.write():
         waiting = asyncio.create_task(store.storage.record(ADD, row(1)))
@@ -71,8 +74,40 @@ async def test_record_that_nobody_waits_for_any_more_is_stored_all_the_same(
         await asyncio.sleep(0)
         waiting.cancel()
         refused.cancel()
+        await asyncio.wait({waiting, refused})
     await store.storage.record(ADD, row(2))
-    assert await count(store) == before + 2
+    assert await count(store) == before + 1
+
+
+async def test_record_that_was_cancelled_overtakes_nothing_that_is_stored_later(
+    sqlite: Founded,
+) -> None:
+    async def store(name: str) -> None:
+        await sqlite.storage.record(RENAME, {"this_id": "sub_1", "new_name": name})
+
+    async def store_later() -> None:
+        async with sqlite.storage.write() as connection:
+            await connection.execute(RENAME, {"this_id": "sub_1", "new_name": "last"})
+
+    await sqlite.storage.record(ADD, row(1))
+    for cancelled_after in range(12):
+        async with asyncio.TaskGroup() as tasks:
+            async with sqlite.storage.write():
+                first = tasks.create_task(store("first"))  # its commit waits for the lock here
+                await asyncio.sleep(0.01)
+                second = tasks.create_task(store("second"))  # and this one for that commit
+                await asyncio.sleep(0.01)
+            for _ in range(cancelled_after):
+                await asyncio.sleep(0.0002)
+            second.cancel()
+            await asyncio.wait({second})
+            tasks.create_task(store_later())
+            await first
+        async with sqlite.storage.read() as connection:
+            found = await connection.execute(
+                select(subscriptions.c.name).where(subscriptions.c.id == "sub_1")
+            )
+            assert found.scalar() == "last", cancelled_after
 
 
 async def test_records_that_wait_are_stored_before_the_store_closes(tmp_path: Path) -> None:
