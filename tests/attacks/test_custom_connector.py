@@ -110,6 +110,7 @@ async def test_sealed_settings_cannot_be_tampered_with_and_all_refusals_are_one(
 @pytest.mark.catalogue("T82")
 @pytest.mark.slow
 @pytest.mark.timeout(120)
+@pytest.mark.usefixtures("untraced")
 async def test_time_of_a_refusal_does_not_tell_its_reason(tmp_path: Path) -> None:
     chance = random.Random(chosen_seed())
     async with (

@@ -87,6 +87,7 @@ class Bystander:
 
 @pytest.mark.catalogue("T96")
 @pytest.mark.timeout(120)
+@pytest.mark.usefixtures("untraced")
 async def test_poisoned_bodies_are_refused_in_no_time_and_hold_nobody_up(relay: Fleet) -> None:
     [agent] = await relay.enlist(1, handler=ScriptedAgent())
     await relay.until_online(within=20)

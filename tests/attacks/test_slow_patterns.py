@@ -28,6 +28,8 @@ from cloud_connect_agent.procore.raw_content import read_content
 from cloud_connect_agent.procore.target import parse_target
 from cloud_connect_agent.procore.values import Calendar
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 ROOT = Path(__file__).parents[2]
 SOURCES = ("core", "agent", "relay")
 LENGTH = 100_000  # characters

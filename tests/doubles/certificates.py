@@ -49,9 +49,12 @@ class Authority:
     ) -> tuple[Path, Path]:
         """Certificate and key of a host, as PEM files."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names: list[x509.GeneralName] = [x509.DNSName(host)]
-        if host == "localhost":
-            names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
+        names: list[x509.GeneralName] = []
+        for name in (host, "127.0.0.1") if host == "localhost" else (host,):
+            try:
+                names.append(x509.IPAddress(ipaddress.ip_address(name)))
+            except ValueError:
+                names.append(x509.DNSName(name))
         builder = _builder(host, issuer, key, expired=expired).add_extension(
             x509.SubjectAlternativeName(names), critical=False
         )

@@ -15,7 +15,7 @@ async def test_agent_finds_the_tunnel_on_another_port_without_a_new_enrolment(
         "CLOUD_CONNECT_RELAY__FOLLOW_TUNNEL": "true",
         "CLOUD_CONNECT_TUNNEL__BACKOFF_CAP": "1",
     }
-    async with open_pair(tmp_path, settings=settings) as pair:
+    async with open_pair(tmp_path, host="127.0.0.1", settings=settings) as pair:
         agent = pair.agent.program
         await agent.start()
         try:

@@ -47,11 +47,11 @@ def test(invocation: Invocation, *, company: int | None, environment: Environmen
     """Test the connection to Procore; needs no relay, and changes nothing."""
     import asyncio
 
-    from cloud_connect_agent.policy_file import PolicyFile
+    from cloud_connect_agent.cli.policy_loading import current_policy
 
     invocation.configure_logs()
     settings = invocation.settings()
-    policy = PolicyFile(invocation.paths.policy_file).current()
+    policy = current_policy(invocation)
     company_id = company if company is not None else _company_of(policy)
 
     async def run() -> "TestReport":
@@ -81,13 +81,13 @@ async def _run(client: "ProcoreClient", source: Source) -> "TestReport":
 
 def _company_of(policy: "Policy") -> int:
     """Return the one company that the policy allows, if it names one."""
-    from cloud_connect_agent.policy import Effect, PolicyDocument
+    from cloud_connect_agent.cli.policy_loading import document_of, rules_of
+    from cloud_connect_agent.policy import Effect
 
     named: set[int] = set()
-    if isinstance(policy, PolicyDocument):
-        for rule in policy.rules:
-            if rule.effect is Effect.ALLOW:
-                named |= rule.companies or set()
+    for rule in rules_of(document_of(policy)):
+        if rule.effect is Effect.ALLOW:
+            named |= rule.companies or set()
     if len(named) == 1:
         return named.pop()
     raise click.UsageError(

@@ -49,7 +49,7 @@ async def test_two_authorization_headers_are_none(node: Node) -> None:
     answer = await node.api.get(
         "/api/connectors", headers=[("Authorization", value), ("Authorization", value)]
     )
-    assert answer.status_code == 401
+    assert answer.status_code == 400  # which of the two counts is not for us to guess
 
 
 async def test_guesses_are_answered_429_and_a_valid_key_is_not(node: Node) -> None:
