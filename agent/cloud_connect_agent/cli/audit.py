@@ -84,27 +84,32 @@ def verify(invocation: Invocation, *, against: Path | None) -> int:
     invocation.configure_logs()
     folder = _folder(invocation)
     said, asked = _relay_says(invocation, folder)
-    held: list[tuple[Checkpoint, str]] = []
-    if said.held is not None:
-        held.append((said.held, "the relay"))
-    if against is not None:
-        held.extend((one, against.name) for one in _checkpoints_of(against))
-    mine = [(one, who) for one, who in held if one.log == folder.log_id()]
-    verdict = verify_folder(folder, held=mine, key=_public_key(invocation))
+    log, key = folder.log_id(), _public_key(invocation)
+    given = [] if against is None else [(one, against.name) for one in _checkpoints_of(against)]
+    # A relay writes the checkpoints of all its PCs into one file.
+    own = [(one, who) for one, who in given if one.log == log or one.key == key]
+    held = own if said.held is None else [(said.held, "the relay"), *own]
+    mine = [(one, who) for one, who in held if one.log == log]
+    verdict = verify_folder(folder, held=mine, key=key)
     document = {
         **verdict.document(),
-        "log": folder.log_id(),
+        "log": log,
         "compared_with": sorted({who for _, who in mine}),
         "relay_asked": asked,
     }
-    strangers = sorted({one.log for one, _ in held if one.log != folder.log_id()})
-    if strangers and document["ok"]:
-        document |= {
-            "ok": False,
-            "first_bad_seq": 1,
-            "reason": f"The relay knows another log of this PC, {', '.join(strangers)}: this one "
-            "was begun anew.",
-        }
+    strangers = sorted({one.log for one, _ in held if one.log != log})
+    reason = None
+    if strangers:
+        reason = (
+            f"The relay knows another log of this PC, {', '.join(strangers)}: this one was begun "
+            "anew."
+        )
+    elif given and not own:
+        reason = (
+            "The file holds no checkpoint of this PC: it is of others, or this log was begun anew."
+        )
+    if reason is not None and document["ok"]:
+        document |= {"ok": False, "first_bad_seq": 1, "reason": reason}
     if invocation.json:
         print_json(document)
     else:

@@ -69,6 +69,31 @@ def test_relay_that_knows_another_log_shows(cli: Cli, home: Path, folder: AuditF
     assert "no checkpoint" in cli("audit", "verify", "--against", str(held)).errors
 
 
+def test_file_of_all_checkpoints_of_a_relay_is_compared_as_to_this_pc(
+    cli: Cli, home: Path, folder: AuditFolder
+) -> None:
+    from cloud_connect.audit import ChainedRecord, Checkpoint
+    from cloud_connect.signing import SigningKey
+
+    def signed(log: str, line: bytes) -> str:
+        record = ChainedRecord.of_line(line)
+        signer = SigningKey.generate()
+        one = Checkpoint.sign(signer, log=log, seq=record.seq, digest=record.hash, at=0)
+        return one.model_dump_json() + "\n"
+
+    newest = list(folder.lines())[-1]
+    own, neighbours = signed(str(folder.log_id()), newest), signed("aud_neighbour", newest)
+    held = home / "held.ndjson"
+    held.write_text(neighbours + own)
+    found = cli("audit", "verify", "--against", str(held), "--json")
+    assert (found.status, found.document["reason"]) == (0, None)
+    assert found.document["compared_with"] == [held.name]
+    held.write_text(neighbours)
+    found = cli("audit", "verify", "--against", str(held), "--json")
+    assert (found.status, found.document["first_bad_seq"]) == (1, 1)
+    assert "no checkpoint of this PC" in found.document["reason"]
+
+
 def test_log_that_is_not_there_and_times_that_are_none_are_told(cli: Cli, home: Path) -> None:
     told = cli("audit", "verify")
     assert (told.status, "There is no audit log" in told.errors) == (1, True)
