@@ -34,6 +34,7 @@ _MAX_WAITING: Final = 10_000  # statements that wait for a commit; more wait bef
 _PATIENCE: Final = 20.0  # seconds for a server's answer: one that vanished sends none, ever
 _LONGEST_WRITE: Final = 300.0  # seconds: deleting what is old takes longest
 _LONGEST_END: Final = 10.0  # seconds that a commit may keep a caller who was cancelled
+_CACHE_KIBIBYTES: Final = 256
 _BUSY_MILLISECONDS: Final = 10_000  # how long another process (the CLI) may hold the write lock
 
 
@@ -282,6 +283,8 @@ def _on_sqlite_connect(connection: "DBAPIConnection", _entry: "ConnectionPoolEnt
             "journal_mode = WAL",
             "synchronous = FULL",  # a commit that was answered survives a power cut
             "foreign_keys = ON",
+            # Of pages, for each connection: the system keeps the file in memory once for all.
+            f"cache_size = -{_CACHE_KIBIBYTES}",
         ):
             cursor.execute(f"PRAGMA {pragma}")
     finally:

@@ -41,6 +41,12 @@ async def test_sqlite_is_opened_for_durability(sqlite: Founded) -> None:
             assert (await connection.execute(text(f"PRAGMA {pragma}"))).scalar() == value
 
 
+async def test_pages_that_connections_keep_do_not_grow_with_the_file(sqlite: Founded) -> None:
+    async with sqlite.storage.read() as connection:
+        kibibytes = -(await connection.execute(text("PRAGMA cache_size"))).scalar_one()
+    assert 0 < kibibytes <= 256
+
+
 async def test_many_records_share_commits_and_all_are_stored(store: Founded) -> None:
     before = await count(store)
     async with asyncio.TaskGroup() as tasks:
