@@ -73,10 +73,10 @@ class Writes:
         while True:
             try:
                 record = await self._look_up(key)
-            except RelayUnreachableError:
-                pass
             except NotFoundError:
                 return Outcome.UNKNOWN
+            except CloudConnectError:
+                pass  # What became of the lookup says nothing about the write.
             else:
                 if record.final and record.outcome is not None:
                     return record.outcome

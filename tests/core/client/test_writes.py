@@ -101,6 +101,26 @@ async def test_a_call_that_nobody_knows_stays_unknown(
         await carry_out(client, request_)
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        problem(403, "insufficient_scope", "not_executed"),
+        problem(429, "quota_exceeded", "not_executed"),
+        httpx.Response(200, content=b"no record"),
+    ],
+    ids=["scope", "quota", "nonsense"],
+)
+async def test_a_lookup_that_is_refused_does_not_make_the_write_certain(
+    relay: ScriptedRelay, client: CloudConnect, request_: Request, refusal: httpx.Response
+) -> None:
+    relay.then(UNKNOWN, refusal)
+    with pytest.raises(OutcomeUnknownError) as raised:
+        await carry_out(client, request_, ends_after=2)
+    assert raised.value.outcome is Outcome.UNKNOWN
+    relay.then(UNKNOWN, refusal, record("completed"), DONE)
+    assert await carry_out(client, request_) == (True, b'{"id":7}')
+
+
 async def test_a_failure_that_is_certain_is_raised_at_once(
     relay: ScriptedRelay, client: CloudConnect, request_: Request
 ) -> None:
