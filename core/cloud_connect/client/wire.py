@@ -13,6 +13,8 @@ from cloud_connect.client.failures import RelayUnreachableError, failure_of
 from cloud_connect.client.protection import Request
 from cloud_connect.errors import (
     BodyTooLargeError,
+    CloudConnectError,
+    ConfigurationError,
     NotFoundError,
     Outcome,
     RemoteProtocolError,
@@ -76,7 +78,12 @@ class Wire:
         )
         try:
             async with opening as response:
-                if response.status_code >= 400:
+                if not response.is_success:
+                    if response.status_code < 400:
+                        raise ConfigurationError(
+                            f"The relay's address answers {response.status_code} and sends "
+                            "elsewhere, where no API key is shown: give the relay's own address."
+                        )
                     body = await _bounded(response.aiter_bytes(), _MAX_FAILURE_BYTES)
                     raise failure_of(
                         body,
@@ -91,7 +98,7 @@ class Wire:
             raise RelayUnreachableError(
                 f"The relay did not answer: {type(exc).__name__}.", outcome=request.doubt
             ) from exc
-        except (RemoteProtocolError, SourceUnavailableError) as error:
+        except CloudConnectError as error:
             if isinstance(error, RemoteProtocolError) or error.outcome is Outcome.UNKNOWN:
                 error.outcome = request.doubt
             raise

@@ -6,6 +6,7 @@ import pytest
 from cloud_connect.client import CloudConnect, DataSource, Filter, Outcome, RelayUnreachableError
 from cloud_connect.errors import (
     BodyTooLargeError,
+    ConfigurationError,
     InternalError,
     InvalidRequestError,
     PolicyDeniedError,
@@ -181,6 +182,27 @@ async def test_a_failure_says_what_is_certain_and_when_to_come_back(
     error = refused.value
     assert (error.retry_safe, error.retry_after, error.call_id) == (True, 30.0, "call_9")
     assert error.connector_id == "conn_1"
+
+
+async def test_an_address_that_sends_elsewhere_is_no_resource_without_rows(
+    relay: ScriptedRelay, source: DataSource
+) -> None:
+    elsewhere = httpx.Response(302, headers={"location": "https://login.example"}, content=b"")
+    relay.then(elsewhere, elsewhere)
+    with pytest.raises(ConfigurationError, match="own address"):
+        [row async for row in source.list("rfis")]
+    with pytest.raises(ConfigurationError):
+        await source.create("rfis", {})
+    assert len(relay.requests) == 2
+
+
+async def test_a_read_has_no_effect_that_could_be_in_doubt(
+    relay: ScriptedRelay, source: DataSource
+) -> None:
+    relay.then(httpx.Response(502, content=b"<html>Bad gateway"))
+    with pytest.raises(InternalError, match="502") as raised:
+        await source.get("rfis", 7)
+    assert raised.value.retry_safe
 
 
 async def test_rows_that_break_off_raise_behind_those_that_came(

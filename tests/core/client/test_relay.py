@@ -80,7 +80,7 @@ async def test_calls_are_looked_up(relay: ScriptedRelay, client: CloudConnect) -
 
 async def test_no_redirect_is_followed(relay: ScriptedRelay, client: CloudConnect) -> None:
     relay.then(httpx.Response(307, headers={"location": "https://elsewhere.example"}))
-    with pytest.raises(RemoteProtocolError):
+    with pytest.raises(ConfigurationError, match="own address"):
         await client.data_sources()
     assert len(relay.requests) == 1
 
