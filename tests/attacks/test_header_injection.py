@@ -47,6 +47,7 @@ TEXTS: Final = st.one_of(
     st.lists(st.sampled_from(EVIL) | st.text(max_size=5), max_size=4).map("".join),
 )
 CONTROLS: Final = {*map(chr, range(32)), "\x7f"} - {"\t"}
+TERMINAL_CONTROLS: Final = {*CONTROLS, *map(chr, range(0x80, 0xA0))}
 
 
 @given(TEXTS, TEXTS)
@@ -155,6 +156,10 @@ async def test_nothing_that_a_caller_sends_comes_back_as_a_header(node: Node) ->
 async def test_evil_names_and_ids_are_refused_or_stay_what_they_are(node: Node) -> None:
     made = await node.api.post("/api/enrolment-tokens", json={})
     token = made.json()["token"]
+    needed: dict[str, dict[str, object]] = {
+        "/api/datasources": {"type": "procore"},
+        "/api/keys": {"scopes": ["calls:read"]},
+    }
     for evil in EVIL:
         body = {
             "token": token,
@@ -168,13 +173,15 @@ async def test_evil_names_and_ids_are_refused_or_stay_what_they_are(node: Node) 
         for place, member in (
             ("/api/enrolment-tokens", "group"),
             ("/api/datasources", "title"),
+            ("/api/keys", "name"),
+            ("/api/custom-connectors", "title"),
         ):
-            document = {"title": "x", "type": "procore"} if "data" in place else {}
+            document = needed.get(place, {})
             answer = await node.api.post(place, json={**document, member: f"a{evil}"})
             assert answer.status_code in {201, 400, 422}, answer.text
             assert FORGED not in answer.headers
-            if answer.status_code == 201 and CONTROLS & set(evil):
-                assert not CONTROLS & set(answer.json().get(member) or ""), (place, evil)
+            if answer.status_code == 201 and TERMINAL_CONTROLS & set(evil):
+                assert not TERMINAL_CONTROLS & set(answer.json().get(member) or ""), (place, evil)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from cloud_connect_relay.api.problems import not_found
 from cloud_connect_relay.api.security import Principal, require, services
 from cloud_connect_relay.gateway.echoes import echo
 from cloud_connect_relay.ids import is_id
+from cloud_connect_relay.names import PRINTABLE
 from cloud_connect_relay.services import Services
 from cloud_connect_relay.uptime import DAY
 
@@ -34,7 +35,7 @@ class ConnectorChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str | None = Field(default=None, pattern=r"^[^\x00-\x1f\x7f]{1,200}$")
+    name: str | None = Field(default=None, pattern=rf"^{PRINTABLE}{{1,200}}$")
     group: GroupName | None = Field(default=None, description="`null` takes it out of its group.")
     draining: StrictBool | None = Field(
         default=None, description="Finish calls, take no further ones."

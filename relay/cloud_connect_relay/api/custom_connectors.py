@@ -15,6 +15,7 @@ from cloud_connect_relay.custom_connector.desk import (
     set_custom_secret,
 )
 from cloud_connect_relay.custom_connector.dialects import Dialect
+from cloud_connect_relay.names import NAME
 from cloud_connect_relay.services import Services
 
 __all__ = ["router"]
@@ -24,7 +25,7 @@ router: Final = APIRouter(prefix="/api/custom-connectors", tags=["Custom connect
 # Its secret runs calls, as an API key does.
 Manages = Annotated[Principal, Depends(require("keys:manage"))]
 Shared = Annotated[Services, Depends(services)]
-Title = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,100}$")]
+Title = Annotated[str, Field(pattern=NAME)]
 
 
 class CustomConnectorRequest(BaseModel):

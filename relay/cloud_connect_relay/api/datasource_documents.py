@@ -16,6 +16,7 @@ from pydantic import (
 from cloud_connect.calls import MAX_ID, Environment
 from cloud_connect_relay.access import PartnerRules
 from cloud_connect_relay.access.security import Listed
+from cloud_connect_relay.names import PRINTABLE
 from cloud_connect_relay.storage.datasources import DataSource, DataSourceDetails
 from cloud_connect_relay.times import iso_time
 
@@ -52,7 +53,7 @@ def _checked_connectors(value: object) -> object:
 
 
 ProcoreId = Annotated[int | str | None, BeforeValidator(_checked_id)]
-Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Text = Annotated[str, StringConstraints(max_length=200, pattern=rf"^{PRINTABLE}*$")]
 ConnectorId = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_]*$")]
 
 

@@ -10,6 +10,7 @@ from cloud_connect.handshake_messages import enrol_certificates_transcript, tunn
 from cloud_connect.signing import Digest, Nonce, PublicKeyBytes, SignatureBytes, to_bytes, to_text
 from cloud_connect_relay.api.security import services
 from cloud_connect_relay.gateway.enrolment import Enrolment
+from cloud_connect_relay.names import PRINTABLE
 from cloud_connect_relay.services import Services
 from cloud_connect_relay.storage.connector_keys import ConnectorKeys
 from cloud_connect_relay.storage.connector_sessions import ConnectorSessions
@@ -20,7 +21,7 @@ __all__ = ["router"]
 
 router: Final = APIRouter(prefix="/api/enrol", tags=["enrolment"])
 
-_PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*$"  # no line breaks: names stand in logs and tables
+_PRINTABLE: Final = rf"^{PRINTABLE}*$"
 
 RelayNonce = Annotated[
     bytes,

@@ -13,6 +13,7 @@ from cloud_connect_relay.enrolment_desk import (
     issue_join_token,
     revoke_join_token,
 )
+from cloud_connect_relay.names import NAME
 from cloud_connect_relay.services import Services
 from cloud_connect_relay.times import parse_duration
 
@@ -27,7 +28,7 @@ def _seconds(value: object) -> object:
     return parse_duration(value) if isinstance(value, str) else value
 
 
-GroupName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,100}$")]
+GroupName = Annotated[str, Field(pattern=NAME)]
 Enrols = Annotated[Principal, Depends(require("connectors:enrol"))]
 
 

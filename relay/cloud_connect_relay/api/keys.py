@@ -25,6 +25,7 @@ from cloud_connect_relay.key_desk import (
     issue_key,
     rotate_key,
 )
+from cloud_connect_relay.names import NAME
 from cloud_connect_relay.networks import checked_network
 from cloud_connect_relay.services import Services
 from cloud_connect_relay.storage.keys import ApiKey
@@ -47,7 +48,7 @@ def _scope(value: str) -> str:
     return value
 
 
-Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,100}$")]
+Name = Annotated[str, Field(pattern=NAME)]
 Scope = Annotated[str, Field(max_length=64), AfterValidator(_scope)]
 Network = Annotated[str, Field(max_length=64), AfterValidator(checked_network)]
 Manages = Annotated[Principal, Depends(require("keys:manage"))]

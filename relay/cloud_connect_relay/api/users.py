@@ -25,6 +25,7 @@ from cloud_connect_relay.api.security import (
 )
 from cloud_connect_relay.credentials import ROLES
 from cloud_connect_relay.ids import is_id
+from cloud_connect_relay.names import NAME
 from cloud_connect_relay.passwords import MAX_PASSWORD, MIN_PASSWORD, random_password
 from cloud_connect_relay.services import Services
 from cloud_connect_relay.storage.users import User
@@ -48,12 +49,7 @@ async def _person(principal: Annotated[Principal, Depends(signed_in)]) -> str:
     return principal.user_id
 
 
-Username = Annotated[
-    str,
-    StringConstraints(
-        strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$"
-    ),
-]
+Username = Annotated[str, StringConstraints(strip_whitespace=True, pattern=NAME)]
 Role = Annotated[str, Field(max_length=64), AfterValidator(_role)]
 Password = Annotated[SecretStr, Field(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD)]
 Manages = Annotated[Principal, Depends(require("users:manage"))]

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from cloud_connect_relay.names import NAME as NAME_PATTERN
 from cloud_connect_relay.networks import checked_network
 from cloud_connect_relay.times import parse_duration
 
@@ -24,7 +25,6 @@ __all__ = [
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-_NAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,100}")
 _AMOUNT: Final = re.compile(r"([1-9][0-9]{0,14})\s*(|[kmgt]ib)", re.ASCII)
 _UNITS: Final = {"": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 _LIFTED: Final = "none"
@@ -54,8 +54,8 @@ class _Name(click.ParamType):  # type: ignore[type-arg]  # generic in newer clic
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the name without white space around it."""
         name = str(value).strip()
-        if not _NAME.fullmatch(name):
-            self.fail("a name has 1 to 100 characters and no line breaks", param, ctx)
+        if not re.fullmatch(NAME_PATTERN, name):
+            self.fail("a name has 1 to 100 characters and no control characters", param, ctx)
         return name
 
 
