@@ -101,6 +101,7 @@ async def test_field_that_nobody_may_write_is_not_written_by_any_way(
             await agent.raw("PATCH", f"{VENDORS}/sync", {"updates": [license_]}, headers=JSON),
             await agent.raw("POST", f"{VENDORS}?vendor[license_number]=1", {}, headers=JSON),
             await agent.raw("POST", VENDORS, b"vendor[license_number]=1", headers=form),
+            await agent.raw("POST", VENDORS, b"vendor]license_number=1", headers=form),
             await agent.raw("POST", f"rest/v1.0/companies/{COMPANY}/x", long, headers=JSON),
             await agent.raw("POST", VENDORS, b"<v/>", headers=(("content-type", "text/xml"),)),
         ]

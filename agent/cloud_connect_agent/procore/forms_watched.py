@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from cloud_connect.errors import Outcome, PolicyDeniedError
-from cloud_connect_agent.procore.target import dotted
+from cloud_connect_agent.procore.target import dotted, named
 
 __all__ = ["MAX_PART_HEAD", "SCOPE", "FormWatch", "boundary_of", "part_of"]
 
@@ -74,7 +74,7 @@ class FormWatch:
         if head[:2] == b"--":
             return  # the end; what follows is no part
         part = part_of(head) if len(head) <= MAX_PART_HEAD else None
-        if part is None or part[0] == "_method" or SCOPE & set(dotted(part[0]).split(".")):
+        if part is None or named(part[0]) == "_method" or SCOPE & set(dotted(part[0]).split(".")):
             raise _refusal()
 
 

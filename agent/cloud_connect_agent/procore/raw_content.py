@@ -124,7 +124,7 @@ def _members(document: object) -> Iterator[tuple[str, object]]:
 
 
 def _of_pairs(pairs: Pairs) -> RawContent:
-    if any(name == "_method" for name, _ in pairs):
+    if any(named(name) == "_method" for name, _ in pairs):
         raise InvalidRequestError("The form field _method is not passed on.")
     own = frozenset(value for name, value in pairs if named(name) == "project_id")
     inner = [(dotted(name).rpartition("."), value) for name, value in pairs]

@@ -1,6 +1,7 @@
 """The target of a raw call: what is refused, and what the rest says about company and project."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -22,6 +23,7 @@ _STRUCTURE: Final = frozenset(b"/\\.;@#?%:")
 _WORD: Final = re.compile(r"[A-Za-z_]{1,100}")
 _MAX_BYTES: Final = 8192
 _MAX_PAIRS: Final = 4096  # what Rack takes, too
+_BRACKETS: Final = re.compile(r"[\[\]]")
 _SEPARATORS: Final = re.compile(r"[&;]")  # old Rack versions split on both
 
 
@@ -107,7 +109,7 @@ def _ids_of_query(pairs: Pairs, companies: set[str], projects: set[str]) -> froz
     nested: set[str] = set()
     for name, value in pairs:
         above, _, last = dotted(name).rpartition(".")
-        if name == "_method":
+        if named(name) == "_method":
             raise InvalidRequestError("The query parameter _method is not passed on.")
         if named(name) == "company_id" or (above and last == "company_id"):
             companies.add(value)
@@ -120,12 +122,17 @@ def _ids_of_query(pairs: Pairs, companies: set[str], projects: set[str]) -> froz
 
 def named(name: str) -> str:
     """The parameter that *name* sets, or a part of it: ``company_id[0]`` sets ``company_id``."""
-    return name.partition("[")[0]
+    return next(_parts(name), "")
 
 
 def dotted(name: str) -> str:
     """The name of a form's field with dots: ``rfi[question][body]`` is ``rfi.question.body``."""
-    return ".".join(part for part in name.replace("]", "").split("[") if part)
+    return ".".join(_parts(name))
+
+
+def _parts(name: str) -> Iterator[str]:
+    """What stands between brackets, however they do: old Rack reads ``[a`` and ``a]`` as ``a``."""
+    return filter(None, _BRACKETS.split(name))
 
 
 def _plain_segment(segment: str) -> str:

@@ -16,7 +16,10 @@ def part(name: str, value: bytes = b"x") -> bytes:
 
 
 GOOD = part("a", b"\r\n--b" * 30) + part("file", b"\r\n\r\n--b1\r\n" * 9) + b"--b0--\r\nafter"
-HIDDEN = ("company_id", "project_id", "rfi[project_id]", "company_id[0]", "Company_Id", "_method")
+HIDDEN = (
+    *("company_id", "project_id", "rfi[project_id]", "company_id[0]", "Company_Id", "_method"),
+    *("[company_id]", "rfi]project_id", "_method]"),
+)
 
 
 def watched(body: bytes, first: int, size: int) -> None:

@@ -87,6 +87,7 @@ TRICKS = [
     "rest/v1.0/me?a=%zz",
     "rest/v1.0/me?_method=delete",
     "rest/v1.0/me?%5fmethod=delete",
+    "rest/v1.0/me?[_method]=delete",
     "rest/v1.0/me?a=b;_METHOD=delete",
     "rest/v1.0/" + "a" * 9000,
 ]
