@@ -20,6 +20,7 @@ from cloud_connect.tunnel.heads import encode_head
 from doubles.hostile_relay import open_siege
 from doubles.observing import until
 from doubles.program import told
+from doubles.raw_agent import INTRODUCTION
 from doubles.world import World, open_world
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
@@ -139,9 +140,7 @@ async def test_hostile_relays_storm_ends_its_session_and_procore_hears_as_much_a
         behaviour = {"behaviour": {"latency_ms": SLOW_MS}}
         (await admin.post(f"{url}/state", json=behaviour)).raise_for_status()
         link = await siege.relay.link()
-        settings = ((1, 1), (2, 1), (3, 1024), (4, 262_144), (5, 4_194_304))
-        payload = b"".join(number.to_bytes(2) + value.to_bytes(4) for number, value in settings)
-        await link.send(Frame(kind=FrameType.SETTINGS, payload=payload).encode())
+        await link.send(INTRODUCTION)
         ids = iter(range(1, 1_000_001, 2))
         patient = [next(ids) for _ in range(200)]
         for stream_id in patient:  # more at once than Procore may hear, and some abandoned

@@ -21,7 +21,7 @@ from cloud_connect.tunnel import RequestHead, ResponseHead
 from doubles.fleet import Fleet, Member, fleet
 from doubles.link_bench import answer_at_once
 from doubles.observing import until
-from doubles.raw_agent import closed_with, connected
+from doubles.raw_agent import INTRODUCTION, closed_with, connected
 from doubles.scripted_agent import ScriptedAgent
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
@@ -143,7 +143,7 @@ async def test_answer_on_a_stream_that_is_not_its_own_ends_the_session(scene: Sc
             hostile = await scene.enrolled(key)
             async with scene.socket(hostile, key) as socket:
                 head = json.dumps({"status": 200, "outcome": "completed"}).encode()
-                await socket.send(SETTINGS + frame(1, 1, stream_id, head))
+                await socket.send(INTRODUCTION + frame(1, 1, stream_id, head))
                 assert await closed_with(socket) == CloseCode.PROTOCOL_ERROR
             await scene.until_audited(hostile, "connector.protocol_broken")
         scene.proceed.set()
@@ -153,14 +153,3 @@ async def test_answer_on_a_stream_that_is_not_its_own_ends_the_session(scene: Sc
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes) -> bytes:
     return len(payload).to_bytes(3) + bytes([kind, flags]) + stream_id.to_bytes(4) + payload
-
-
-SETTINGS = frame(
-    4,
-    0,
-    0,
-    b"".join(
-        number.to_bytes(2) + value.to_bytes(4)
-        for number, value in ((1, 1), (2, 1), (3, 1024), (4, 262_144), (5, 4_194_304))
-    ),
-)

@@ -22,7 +22,7 @@ from doubles.fleet import Fleet, fleet
 from doubles.hammer import hammer
 from doubles.link_bench import run_agent, serve_relay
 from doubles.program import cpu_seconds
-from doubles.raw_agent import agent_side, closed_with, greet, socket_to
+from doubles.raw_agent import INTRODUCTION, agent_side, closed_with, greet, session_at, socket_to
 from doubles.scripted_agent import ScriptedAgent
 
 MEBIBYTE: Final = 1024 * 1024
@@ -165,17 +165,11 @@ async def test_poisoned_heads_end_the_session_and_poisoned_reports_are_refused(
     async with serve_relay(tmp_path) as relay, run_agent(relay, tmp_path / "good") as good:
         live = await relay.session_of(good.connector_id)
         for name, value in SMALL.items():
-            key = SigningKey.generate()
-            connector = await relay.enrol(key)
-            async with socket_to(relay) as socket:
-                agent = agent_side(relay, connector.id, key)
-                await greet(socket, agent)
-                await socket.send(agent.confirm())
-                await relay.session_of(connector.id)
+            async with session_at(relay) as socket:
                 head = b'{"operation":"report","call_id":"c","deadline_ms":1,"params":{"a":'
                 payload = head + value + b"}}"
                 await socket.send(
-                    _settings()
+                    INTRODUCTION
                     + Frame(kind=FrameType.HEADERS, stream_id=2, payload=payload).encode()
                 )
                 assert await closed_with(socket) == CloseCode.PROTOCOL_ERROR, name
@@ -187,12 +181,6 @@ async def test_poisoned_heads_end_the_session_and_poisoned_reports_are_refused(
                 await exchange.send(b'{"results":[],"more":' + value + b"}", end_stream=True)
                 assert (await exchange.receive_head()).status == 400, name
         assert relay.registry.get(good.connector_id) is live
-
-
-def _settings() -> bytes:
-    settings = ((1, 1), (2, 1), (3, 1024), (4, 262_144), (5, 4_194_304))
-    payload = b"".join(number.to_bytes(2) + value.to_bytes(4) for number, value in settings)
-    return Frame(kind=FrameType.SETTINGS, payload=payload).encode()
 
 
 @pytest.mark.catalogue("T96")

@@ -13,8 +13,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from cloud_connect.errors import CloudConnectError, Outcome, SourceUnavailableError
-from cloud_connect.signing import SigningKey
-from cloud_connect.tunnel import Frame, FrameType
+from cloud_connect.tunnel import FrameType
 from cloud_connect_agent.dialling import DialError, dial
 from cloud_connect_agent.procore.client import ApiRequest, ProcoreClient
 from cloud_connect_agent.relay_api import RelayApi, RelayUnreachableError
@@ -22,7 +21,7 @@ from cloud_connect_agent.settings import TunnelSettings
 from doubles.fake_procore import SANDBOX, SOURCE, FakeHost, FakeProcore, MemoryVault, Reply
 from doubles.fleet import Fleet, fleet
 from doubles.link_bench import run_agent, serve_relay
-from doubles.raw_agent import SUBPROTOCOLS, agent_side, closed_with, greet, socket_to
+from doubles.raw_agent import INTRODUCTION, SUBPROTOCOLS, closed_with, session_at
 
 COUNT: Final = 10_000
 MORE_BYTES: Final = 5 * 1024 * 1024
@@ -93,29 +92,17 @@ async def test_agents_heads_with_too_many_headers_end_its_session(tmp_path: Path
     async with serve_relay(tmp_path) as relay, run_agent(relay, tmp_path / "good") as good:
         live = await relay.session_of(good.connector_id)
         for headers in (some, many):
-            key = SigningKey.generate()
-            connector = await relay.enrol(key)
-            async with socket_to(relay) as socket:
-                agent = agent_side(relay, connector.id, key)
-                await greet(socket, agent)
-                await socket.send(agent.confirm())
-                await relay.session_of(connector.id)
+            async with session_at(relay) as socket:
                 head = (
                     f'{{"operation":"report","call_id":"c","deadline_ms":1,"headers":[{headers}]}}'
                 )
                 with little_memory():
-                    await socket.send(_introduced())
+                    await socket.send(INTRODUCTION)
                     payload = head.encode()
                     frame = (len(payload) << 8 | FrameType.HEADERS).to_bytes(4) + b"\0\0\0\0\2"
                     await socket.send(frame + payload)
                     assert await closed_with(socket) in {1002, 1009}
         assert relay.registry.get(good.connector_id) is live
-
-
-def _introduced() -> bytes:
-    settings = ((1, 1), (2, 1), (3, 1024), (4, 262_144), (5, 4_194_304))
-    payload = b"".join(number.to_bytes(2) + value.to_bytes(4) for number, value in settings)
-    return Frame(kind=FrameType.SETTINGS, payload=payload).encode()
 
 
 @pytest.mark.catalogue("T99")

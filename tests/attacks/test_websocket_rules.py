@@ -15,12 +15,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.typing import Subprotocol
 
-from cloud_connect.signing import SigningKey
 from cloud_connect.tunnel import Frame, FrameType
 from cloud_connect_agent.dialling import DialError, allow_frames, dial
 from cloud_connect_agent.settings import TunnelSettings
 from doubles.link_bench import Relay, run_agent, serve_relay
-from doubles.raw_agent import SUBPROTOCOLS, agent_side, closed_with, greet, socket_to
+from doubles.raw_agent import SUBPROTOCOLS, closed_with, session_at, socket_to
 from doubles.raw_frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, ws_frame
 
 Make = Callable[[bool], bytes]
@@ -92,19 +91,6 @@ async def end_of(connection: ClientConnection | ServerConnection, sent: bytes) -
                 await connection.recv()
         await connection.wait_closed()
     return connection.close_code
-
-
-@contextlib.asynccontextmanager
-async def session_at(relay: Relay) -> AsyncIterator[ClientConnection]:
-    """An agent's socket that has authenticated."""
-    key = SigningKey.generate()
-    connector = await relay.enrol(key)
-    async with socket_to(relay) as socket:
-        agent = agent_side(relay, connector.id, key)
-        await greet(socket, agent)
-        await socket.send(agent.confirm())
-        await relay.session_of(connector.id)
-        yield socket
 
 
 @contextlib.asynccontextmanager

@@ -3,18 +3,23 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from cloud_connect.handshake import AgentCredentials, AgentHandshake
 from cloud_connect.signing import SigningKey
+from cloud_connect.tunnel.frames import Setting, encode_settings
 from cloud_connect_relay.identity import RelayIdentity
 from doubles.link_bench import Relay
 from doubles.relay_node import Founded
 
 SUBPROTOCOLS = [Subprotocol("cloud-connect.v1")]
+INTRODUCTION: Final = encode_settings(
+    dict(zip(Setting, (1, 1, 1024, 262_144, 4_194_304), strict=True))
+)
+"""What either end must say first in a session."""
 
 
 @contextlib.asynccontextmanager
@@ -37,6 +42,19 @@ async def connected(
         side = _side(identity, connector_id, key)
         await greet(socket, side)
         await socket.send(side.confirm())
+        yield socket
+
+
+@contextlib.asynccontextmanager
+async def session_at(relay: Relay) -> AsyncIterator[ClientConnection]:
+    """The socket of a new connector, past the handshake."""
+    key = SigningKey.generate()
+    connector = await relay.enrol(key)
+    async with socket_to(relay) as socket:
+        agent = agent_side(relay, connector.id, key)
+        await greet(socket, agent)
+        await socket.send(agent.confirm())
+        await relay.session_of(connector.id)
         yield socket
 
 

@@ -17,7 +17,15 @@ from cloud_connect_relay.gateway import listener
 from cloud_connect_relay.gateway.registry import ConnectorStatus, status_of
 from cloud_connect_relay.storage.connectors import ConnectorFlag
 from doubles.link_bench import Relay, run_agent, serve_relay
-from doubles.raw_agent import SUBPROTOCOLS, agent_side, closed_with, greet, refused_with, socket_to
+from doubles.raw_agent import (
+    SUBPROTOCOLS,
+    agent_side,
+    closed_with,
+    greet,
+    refused_with,
+    session_at,
+    socket_to,
+)
 
 
 @pytest.fixture
@@ -170,13 +178,7 @@ async def test_strangers_of_one_address_are_few(tmp_path: Path) -> None:
             with pytest.raises((OSError, InvalidMessage)):
                 async with socket_to(relay, open_timeout=1):
                     pass
-        key = SigningKey.generate()
-        connector = await relay.enrol(key)
-        async with socket_to(relay) as socket:
-            agent = agent_side(relay, connector.id, key)
-            await greet(socket, agent)
-            await socket.send(agent.confirm())
-            await relay.session_of(connector.id)
+        async with session_at(relay):
             assert relay.gateway is not None
             assert relay.gateway.admission.pending == 0
 
