@@ -4,6 +4,7 @@ Plain lines of JSON: an auditor needs nothing of ours to read them.
 """
 
 import contextlib
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 from cloud_connect.audit import AuditExchange, Checkpoint
 from cloud_connect_agent.durable import make_private_dir, sync_dir, write_durably
 
-__all__ = ["APPENDING", "AuditFolder", "Segment"]
+__all__ = ["APPENDING", "AuditFolder", "Segment", "append_whole"]
 
 _SEGMENT: Final = re.compile(r"(\d{12})\.ndjson", re.ASCII)
 _LOG_ID: Final = re.compile(r"aud_[0-9a-f]{32}", re.ASCII)
@@ -109,9 +110,13 @@ class AuditFolder:
             OSError: If the disk does not take it.
         """
         fresh = not self.checkpoint_file.exists()
+        line = checkpoint.model_dump_json().encode() + b"\n"
         descriptor = os.open(self.checkpoint_file, APPENDING | os.O_CREAT, 0o600)
         try:
-            os.write(descriptor, checkpoint.model_dump_json().encode() + b"\n")
+            size = os.fstat(descriptor).st_size
+            if _is_torn(self.checkpoint_file):
+                line = b"\n" + line  # a crash left half of one, which must not spoil this one
+            append_whole(descriptor, line, size=size)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -150,3 +155,31 @@ class AuditFolder:
     @property
     def _relay_file(self) -> Path:
         return self.path / "relay"
+
+
+def append_whole(file: int, line: bytes, *, size: int) -> None:
+    """Append *line* to a file of *size* bytes, or nothing: half a line would hide the next one.
+
+    Raises:
+        OSError: If the disk does not take it.
+    """
+    try:
+        _write_whole(file, line)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(file, size)
+        raise
+
+
+def _write_whole(file: int, line: bytes) -> None:
+    if os.write(file, line) != len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _is_torn(path: Path) -> bool:
+    """Whether the file's last line has no end."""
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return False
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"

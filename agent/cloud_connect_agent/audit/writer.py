@@ -24,7 +24,7 @@ from cloud_connect.audit import (
     genesis,
 )
 from cloud_connect.file_lock import file_lock
-from cloud_connect_agent.audit.folder import APPENDING, AuditFolder
+from cloud_connect_agent.audit.folder import APPENDING, AuditFolder, append_whole
 from cloud_connect_agent.durable import sync_dir
 
 __all__ = ["AuditWriter", "Head"]
@@ -102,12 +102,7 @@ class AuditWriter:
         record = chained(seq, canonical({**fields, "seq": seq}), self._hash)
         line = record.line() + b"\n"
         file = self._file if self._file is not None else self._begin_segment(seq)
-        try:
-            _write_whole(file, line)
-        except OSError:
-            with contextlib.suppress(OSError):  # half a line would hide the next one
-                os.ftruncate(file, self._size)
-            raise
+        append_whole(file, line, size=self._size)
         self._size += len(line)
         self._seq, self._hash = seq, record.hash
         return seq
@@ -181,11 +176,6 @@ class AuditWriter:
     def _note(self, what: str) -> None:
         self.recovered = what
         log.error("audit_log_end", reason=what)
-
-
-def _write_whole(file: int, line: bytes) -> None:
-    if os.write(file, line) != len(line):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _end_of(data: bytes, *, first: int) -> tuple[int, bytes]:

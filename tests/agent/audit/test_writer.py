@@ -147,6 +147,14 @@ def test_what_is_no_log_or_checkpoint_is_overlooked(folder: AuditFolder) -> None
     assert AuditFolder(folder.path / "none").segments() == []
 
 
+def test_half_a_checkpoint_spoils_no_other_one(folder: AuditFolder) -> None:
+    fill(folder, 1)
+    with folder.checkpoint_file.open("ab") as torn:
+        torn.write(b'{"log":"half')
+    fill(folder, 2)
+    assert [one.seq for one in folder.checkpoints()] == [1, 2, 3]
+
+
 def test_disk_that_takes_no_more_leaves_no_half_record(folder: AuditFolder) -> None:
     with AuditWriter.open(folder) as writer:
         writer.append({"action": "test.done"})
