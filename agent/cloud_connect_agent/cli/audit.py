@@ -1,14 +1,13 @@
 """``cloud-connect audit``: who had this PC do what; verified, listed, exported."""
 
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
 
+from cloud_connect.audit_commands import export_to, read_checkpoints, time_range
 from cloud_connect.command_line import ExitStatus
 from cloud_connect.errors import CloudConnectError
 from cloud_connect.terminal import fields, print_json
@@ -16,40 +15,10 @@ from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shar
 from cloud_connect_agent.cli.terminal import note
 
 if TYPE_CHECKING:
-    from cloud_connect.audit import AuditExchange, Checkpoint
+    from cloud_connect.audit import AuditExchange
     from cloud_connect_agent.audit import AuditFolder
 
 __all__ = ["audit"]
-
-
-class _Moment(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks only
-    """A date, or how long ago."""
-
-    name = "time"
-
-    def convert(
-        self,
-        value: str | float,
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> float:
-        """Return it as UNIX seconds."""
-        from cloud_connect.audit import parse_moment
-
-        if isinstance(value, int | float):
-            return float(value)
-        try:
-            return parse_moment(value, now=time.time())
-        except ValueError as exc:
-            self.fail(f"{value!r}: {exc}.", param, ctx)
-
-
-def _time_range(command: Callable[..., Any]) -> Callable[..., Any]:
-    since = click.option(
-        "--since", type=_Moment(), metavar="TIME", help="From then on: 24h, 2026-11-24, …"
-    )
-    until = click.option("--until", type=_Moment(), metavar="TIME", help="Before then.")
-    return since(until(command))
 
 
 @click.group()
@@ -85,7 +54,7 @@ def verify(invocation: Invocation, *, against: Path | None) -> int:
     folder = _folder(invocation)
     said, asked = _relay_says(invocation, folder)
     log, key = folder.log_id(), _public_key(invocation)
-    given = [] if against is None else [(one, against.name) for one in _checkpoints_of(against)]
+    given = [] if against is None else [(one, against.name) for one in read_checkpoints(against)]
     # A relay writes the checkpoints of all its PCs into one file.
     own = [(one, who) for one, who in given if one.log == log or one.key == key]
     held = own if said.held is None else [(said.held, "the relay"), *own]
@@ -118,7 +87,7 @@ def verify(invocation: Invocation, *, against: Path | None) -> int:
 
 
 @audit.command("list", epilog="\b\nExamples:\n  cloud-connect audit list --since 24h")
-@_time_range
+@time_range
 @click.option("--action", metavar="ACTION", help="Only these, such as call or procore.signed_in.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @shared_options
@@ -153,24 +122,21 @@ def list_(
 @audit.command(
     epilog="\b\nExamples:\n  cloud-connect audit export --since 2026-11-01 -o november.ndjson"
 )
-@_time_range
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
+@time_range
+@click.option("-o", "--output", type=click.Path(dir_okay=False), default="-", metavar="FILE")
 @shared_options
 @pass_invocation
 def export(
-    invocation: Invocation, *, since: float | None, until: float | None, output: Path | None
+    invocation: Invocation, *, since: float | None, until: float | None, output: str
 ) -> None:
     """Write records as NDJSON, with their hashes, to standard output or FILE."""
     from cloud_connect_agent.audit.reading import records
 
     count = 0
-    try:
-        with click.open_file("-" if output is None else str(output), "wb") as file:
-            for record in records(_folder(invocation), since=since, until=until):
-                file.write(record.line() + b"\n")
-                count += 1
-    except OSError as exc:
-        raise CloudConnectError(f"{output or 'The output'} cannot be written: {exc}.") from exc
+    with export_to(output) as write:
+        for record in records(_folder(invocation), since=since, until=until):
+            write(record)
+            count += 1
     note(f"{count} records.")
 
 
@@ -209,20 +175,6 @@ def _relay_says(invocation: Invocation, folder: "AuditFolder") -> "tuple[AuditEx
     if answer.get("said") is None:
         return folder.relay(), False
     return AuditExchange.model_validate_json(orjson.dumps(answer["said"])), True
-
-
-def _checkpoints_of(file: Path) -> "list[Checkpoint]":
-    from pydantic import ValidationError
-
-    from cloud_connect.audit import Checkpoint
-
-    try:
-        lines = [line for line in file.read_bytes().splitlines() if line.strip()]
-        return [Checkpoint.model_validate_json(line) for line in lines]
-    except OSError as exc:
-        raise CloudConnectError(f"{file} cannot be read: {exc.strerror}.") from exc
-    except ValidationError as exc:
-        raise CloudConnectError(f"{file} holds something that is no checkpoint.") from exc
 
 
 def _public_key(invocation: Invocation) -> bytes | None:

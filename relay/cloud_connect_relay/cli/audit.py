@@ -1,12 +1,11 @@
 """``cloud-connect-relay audit``: who did what; verified, listed, exported."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cloud_connect.audit_commands import export_to, read_checkpoints, time_range
 from cloud_connect.command_line import ExitStatus
 from cloud_connect.terminal import print_json
 from cloud_connect_relay.cli.invocation import Invocation, pass_invocation, shared_options
@@ -14,36 +13,11 @@ from cloud_connect_relay.cli.parameters import subscription_option
 from cloud_connect_relay.cli.terminal import print_items
 
 if TYPE_CHECKING:
-    from cloud_connect.audit import Checkpoint
+    from collections.abc import Callable
+
+    from cloud_connect.audit import ChainedRecord
 
 __all__ = ["audit"]
-
-
-class _Moment(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks only
-    """A date, or how long ago."""
-
-    name = "time"
-
-    def convert(
-        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return it as UNIX seconds."""
-        from cloud_connect.audit import parse_moment
-
-        if isinstance(value, int | float):
-            return float(value)
-        try:
-            return parse_moment(value, now=time.time())
-        except ValueError as exc:
-            self.fail(f"{value!r}: {exc}.", param, ctx)
-
-
-def _time_range(command: Callable[..., Any]) -> Callable[..., Any]:
-    since = click.option(
-        "--since", type=_Moment(), metavar="TIME", help="From then on: 24h, 2026-11-24, …"
-    )
-    until = click.option("--until", type=_Moment(), metavar="TIME", help="Before then.")
-    return since(until(command))
 
 
 @click.group()
@@ -81,7 +55,7 @@ def verify(invocation: Invocation, *, against: Path | None, subscription: str | 
 
 
 @audit.command("list", epilog="\b\nExamples:\n  cloud-connect-relay audit list --since 24h")
-@_time_range
+@time_range
 @click.option("--action", metavar="ACTION", help="Only these: key.create, or key for all of them.")
 @click.option("--actor", metavar="ACTOR", help="Only of this one, such as user:usr_…")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
@@ -124,7 +98,7 @@ def list_(
         "\b\nExamples:\n  cloud-connect-relay audit export --since 2026-11-01 -o november.ndjson"
     )
 )
-@_time_range
+@time_range
 @click.option("-o", "--output", type=click.Path(dir_okay=False), default="-", metavar="FILE")
 @subscription_option
 @shared_options
@@ -141,8 +115,8 @@ def export(
     from cloud_connect_relay.storage.audit import AuditFilter
 
     wanted = AuditFilter(since=since, until=until)
-    with click.open_file(output, "wb") as file:
-        count = invocation.run(_export(invocation, wanted, file.write, subscription))
+    with export_to(output) as write:
+        count = invocation.run(_export(invocation, wanted, write, subscription))
     click.echo(f"{count} records.", err=True)
 
 
@@ -163,7 +137,7 @@ async def _verify(
     from cloud_connect_relay.storage.audit_checkpoints import AuditPeers
     from cloud_connect_relay.storage.audit_checkpoints import verify as verify_log
 
-    given = _checkpoints_of(against)
+    given = [] if against is None else read_checkpoints(against)
     found = []
     async with open_workplace(invocation) as work:
         for tenant in await work.chosen(subscription):
@@ -183,23 +157,6 @@ async def _verify(
                 }
             )
     return found
-
-
-def _checkpoints_of(file: Path | None) -> "list[Checkpoint]":
-    from pydantic import ValidationError
-
-    from cloud_connect.audit import Checkpoint
-    from cloud_connect_relay.cli.store import StoreError
-
-    if file is None:
-        return []
-    try:
-        lines = [line for line in file.read_bytes().splitlines() if line.strip()]
-        return [Checkpoint.model_validate_json(line) for line in lines]
-    except OSError as exc:
-        raise StoreError(f"{file} cannot be read: {exc.strerror}.") from exc
-    except ValidationError as exc:
-        raise StoreError(f"{file} holds something that is no checkpoint.") from exc
 
 
 async def _list(
@@ -224,7 +181,7 @@ async def _list(
 async def _export(
     invocation: Invocation,
     wanted: Any,
-    write: Callable[[bytes], object],
+    write: "Callable[[ChainedRecord], None]",
     subscription: str | None,
 ) -> int:
     from cloud_connect_relay.cli.store import open_workplace
@@ -233,7 +190,7 @@ async def _export(
     async with open_workplace(invocation) as work:
         tenant = await work.subscription(subscription)
         async for entry in work.storage.of(tenant.id).audit.all(wanted):
-            write(entry.chained.line() + b"\n")
+            write(entry.chained)
             count += 1
     return count
 

@@ -15,6 +15,8 @@ def test_records_of_commands_are_listed_exported_and_verified(initialised: Comma
     assert initialised("audit", "export", "-o", str(file)).status == 0
     lines = [json.loads(line) for line in file.read_bytes().splitlines()]
     assert [one["seq"] for one in lines] == list(range(1, len(lines) + 1))
+    told = initialised("audit", "export", "-o", str(file / "below"))
+    assert (told.status, "cannot be written: Not a directory" in told.err) == (1, True)
     told = initialised("audit", "verify")
     assert (told.status, "whole" in told.out) == (0, True)
     assert initialised.json("audit", "verify")["ok"] is True
