@@ -1,7 +1,6 @@
 """The outbox: results of writes, told to the relay until it has each of them on its disk."""
 
 import asyncio
-import uuid
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -16,7 +15,8 @@ from cloud_connect.calls import (
     ResultsAnswer,
 )
 from cloud_connect.errors import CloudConnectError, Outcome, TunnelClosedError
-from cloud_connect.tunnel import RequestHead, ResetCode, ResponseHead
+from cloud_connect.tunnel import ResponseHead
+from cloud_connect_agent.asking_relay import ask_relay
 from cloud_connect_agent.journal import JournalEntry
 
 if TYPE_CHECKING:
@@ -104,32 +104,17 @@ class Outbox:
     async def _tell(
         self, session: "Session", results: list[ReportedResult]
     ) -> frozenset[str] | None:
-        async with asyncio.timeout(_DEADLINE_SECONDS):
-            exchange = await session.open(
-                RequestHead(
-                    operation=Operation.RESULTS,
-                    call_id=f"results_{uuid.uuid4().hex}",
-                    deadline_ms=int(_DEADLINE_SECONDS * 1000),
-                )
-            )
-            try:
-                body = ReportedResults(results=tuple(results)).model_dump_json()
-                await exchange.send(body.encode(), end_stream=True)
-                head = await exchange.receive_head()
-                answer = bytearray()
-                async for chunk in exchange:
-                    answer += chunk
-                    if len(answer) > _MAX_ANSWER_BYTES:
-                        raise CloudConnectError("The relay's answer to results is too long.")
-            finally:
-                if not exchange.all_received:
-                    exchange.reset(ResetCode.CANCEL)
-        if head.status == 405:
+        answer = await ask_relay(
+            session,
+            Operation.RESULTS,
+            ReportedResults(results=tuple(results)).model_dump_json(),
+            seconds=_DEADLINE_SECONDS,
+            max_bytes=_MAX_ANSWER_BYTES,
+        )
+        if answer is None:
             return None
-        if head.status != 200:
-            raise CloudConnectError(f"The relay answered {head.status} to results.")
         told = {result.call_id for result in results}
-        return frozenset(ResultsAnswer.model_validate_json(bytes(answer)).acknowledged) & told
+        return frozenset(ResultsAnswer.model_validate_json(answer).acknowledged) & told
 
 
 def _result(entry: JournalEntry) -> ReportedResult:

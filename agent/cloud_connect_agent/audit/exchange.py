@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +11,7 @@ from cloud_connect import strict_json
 from cloud_connect.audit import AuditExchange, Checkpoint, supersedes
 from cloud_connect.calls import Operation
 from cloud_connect.errors import CloudConnectError, TunnelClosedError
-from cloud_connect.tunnel import RequestHead, ResetCode
+from cloud_connect_agent.asking_relay import ask_relay
 from cloud_connect_agent.audit.reading import hash_at
 from cloud_connect_agent.audit.trail import AuditTrail
 
@@ -144,27 +143,11 @@ class CheckpointExchange:
 
 
 async def _ask(session: "Session", told: AuditExchange) -> AuditExchange | None:
-    async with asyncio.timeout(_DEADLINE_SECONDS):
-        exchange = await session.open(
-            RequestHead(
-                operation=Operation.AUDIT,
-                call_id=f"audit_{uuid.uuid4().hex}",
-                deadline_ms=int(_DEADLINE_SECONDS * 1000),
-            )
-        )
-        try:
-            await exchange.send(told.model_dump_json().encode(), end_stream=True)
-            head = await exchange.receive_head()
-            answer = bytearray()
-            async for chunk in exchange:
-                answer += chunk
-                if len(answer) > _MAX_ANSWER_BYTES:
-                    raise CloudConnectError("The relay's answer to checkpoints is too long.")
-        finally:
-            if not exchange.all_received:
-                exchange.reset(ResetCode.CANCEL)
-    if head.status == 405:
-        return None
-    if head.status != 200:
-        raise CloudConnectError(f"The relay answered {head.status} to checkpoints.")
-    return strict_json.read(AuditExchange, bytes(answer))
+    answer = await ask_relay(
+        session,
+        Operation.AUDIT,
+        told.model_dump_json(),
+        seconds=_DEADLINE_SECONDS,
+        max_bytes=_MAX_ANSWER_BYTES,
+    )
+    return None if answer is None else strict_json.read(AuditExchange, answer)
