@@ -1,11 +1,13 @@
 """What every test shares: in continuous integration no test may be skipped."""
 
+import logging
 import os
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from doubles.canary_plugin import (  # noqa: F401 - pytest finds its hooks here
@@ -54,6 +56,20 @@ def untraced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     sys.settrace(None)
     yield
     sys.settrace(tracer)
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    """Undo what a test, or a command that it runs, configures for its process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers = []
+    yield
+    for handler in root.handlers:
+        handler.close()
+    root.handlers, root.level = handlers, level
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import logging
 import shutil
 import sqlite3
 import time
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import structlog
 
 from cloud_connect.audit import Checkpoint
 from cloud_connect.signing import SigningKey
@@ -31,21 +29,31 @@ RECORDS: Final = 250
 SIGNED: Final = 200
 KEY: Final = SigningKey.generate()
 
+pytestmark = pytest.mark.usefixtures("restored_logging")
 
-class Tampered:
-    """One end's log, and the five ways to change it."""
 
-    def verify(self, capsys: pytest.CaptureFixture[str], *against: Checkpoint) -> dict[str, Any]:
-        raise NotImplementedError
-
-    def run(self, main: Callable[[list[str]], None], *arguments: str) -> int:
-        with pytest.raises(SystemExit) as ended:
-            main([*arguments])
-        return int(str(ended.value.code or 0))
+def judged(
+    main: Callable[[list[str]], None],
+    where: tuple[str, Path],
+    against: tuple[Checkpoint, ...],
+    capsys: pytest.CaptureFixture[str],
+) -> dict[str, Any]:
+    """What a program's own check says of the log at *where*."""
+    option, folder = where
+    held = folder / "held.ndjson"
+    held.write_text("".join(f"{one.model_dump_json()}\n" for one in against))
+    with pytest.raises(SystemExit) as ended:
+        main(["audit", "verify", "--json", option, str(folder), "--against", str(held)])
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    document = document.get("items", [document])[0]
+    assert int(str(ended.value.code or 0)) == (0 if document["ok"] else 1)
+    return document
 
 
 @dataclass
-class AgentLog(Tampered):
+class AgentLog:
+    """The agent's log, and the ways to change it."""
+
     home: Path
 
     @property
@@ -105,25 +113,13 @@ class AgentLog(Tampered):
         self._change(change)
 
     def verify(self, capsys: pytest.CaptureFixture[str], *against: Checkpoint) -> dict[str, Any]:
-        held = self.home / "held.ndjson"
-        held.write_text("".join(f"{one.model_dump_json()}\n" for one in against))
-        status = self.run(
-            agent_main,
-            "audit",
-            "verify",
-            "--json",
-            "--home",
-            str(self.home),
-            "--against",
-            str(held),
-        )
-        document: dict[str, Any] = json.loads(capsys.readouterr().out)
-        assert status == (0 if document["ok"] else 1)
-        return document
+        return judged(agent_main, ("--home", self.home), against, capsys)
 
 
 @dataclass
-class RelayLog(Tampered):
+class RelayLog:
+    """The same of the relay's."""
+
     data_dir: Path
     log: str = ""
 
@@ -192,41 +188,21 @@ class RelayLog(Tampered):
             database.execute("DELETE FROM audit WHERE seq > ?", (keep,))
 
     def verify(self, capsys: pytest.CaptureFixture[str], *against: Checkpoint) -> dict[str, Any]:
-        held = self.data_dir / "held.ndjson"
-        held.write_text("".join(f"{one.model_dump_json()}\n" for one in against))
-        status = self.run(
-            relay_main,
-            *("audit", "verify", "--json", "--data-dir", str(self.data_dir)),
-            *("--against", str(held)),
-        )
-        document: dict[str, Any] = json.loads(capsys.readouterr().out)["items"][0]
-        assert status == (0 if document["ok"] else 1)
-        return document
+        return judged(relay_main, ("--data-dir", self.data_dir), against, capsys)
 
 
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    """Undo what a command configures for its process."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    logging.captureWarnings(capture=False)
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+Log = AgentLog | RelayLog
 
 
 @pytest.fixture(scope="module", params=[AgentLog, RelayLog])
-def built(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AgentLog | RelayLog:
-    log: AgentLog | RelayLog = request.param(tmp_path_factory.mktemp("audit"))
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Log:
+    log: Log = request.param(tmp_path_factory.mktemp("audit"))
     log.build()
     return log
 
 
 @pytest.fixture
-def log(built: AgentLog | RelayLog, tmp_path: Path) -> AgentLog | RelayLog:
+def log(built: Log, tmp_path: Path) -> Log:
     """A copy, for one test to tamper with."""
     where = built.home if isinstance(built, AgentLog) else built.data_dir
     shutil.copytree(where, tmp_path / "copy")
@@ -235,40 +211,23 @@ def log(built: AgentLog | RelayLog, tmp_path: Path) -> AgentLog | RelayLog:
     return RelayLog(tmp_path / "copy", log=built.log)
 
 
-def test_untouched_log_is_whole(
-    log: AgentLog | RelayLog, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_untouched_log_is_whole(log: Log, capsys: pytest.CaptureFixture[str]) -> None:
     found = log.verify(capsys, log.checkpoint())
     assert (found["ok"], found["records"], found["signed_seq"]) == (True, RECORDS, RECORDS)
 
 
 @pytest.mark.catalogue("T123")
-def test_flipped_byte_is_found_at_its_record(
-    log: AgentLog | RelayLog, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("change", ["flip", "delete", "swap"])
+def test_change_is_found_at_its_record(
+    log: Log, change: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    log.flip(120)
-    assert log.verify(capsys)["first_bad_seq"] == 120
-
-
-@pytest.mark.catalogue("T123")
-def test_deleted_record_is_found(
-    log: AgentLog | RelayLog, capsys: pytest.CaptureFixture[str]
-) -> None:
-    log.delete(120)
-    assert log.verify(capsys)["first_bad_seq"] == 120
-
-
-@pytest.mark.catalogue("T123")
-def test_records_in_another_order_are_found(
-    log: AgentLog | RelayLog, capsys: pytest.CaptureFixture[str]
-) -> None:
-    log.swap(120)
+    getattr(log, change)(120)
     assert log.verify(capsys)["first_bad_seq"] == 120
 
 
 @pytest.mark.catalogue("T123")
 def test_cut_end_is_found_even_with_its_checkpoints(
-    log: AgentLog | RelayLog, capsys: pytest.CaptureFixture[str]
+    log: Log, capsys: pytest.CaptureFixture[str]
 ) -> None:
     held = log.checkpoint()
     log.truncate(230)
@@ -280,7 +239,7 @@ def test_cut_end_is_found_even_with_its_checkpoints(
 
 @pytest.mark.catalogue("T123")
 def test_older_copy_is_found_by_what_the_peer_holds(
-    log: AgentLog | RelayLog, capsys: pytest.CaptureFixture[str]
+    log: Log, capsys: pytest.CaptureFixture[str]
 ) -> None:
     held = log.checkpoint()
     log.truncate(SIGNED)

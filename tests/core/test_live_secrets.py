@@ -5,7 +5,6 @@ import io
 import json
 import logging
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -28,19 +27,6 @@ RAW = bytes(range(200, 232))
 @pytest.fixture(autouse=True)
 def _own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_secrets, "_LIVE", LiveSecrets())
-
-
-@pytest.fixture
-def _restored_logging() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    root.handlers = []
-    yield
-    for handler in root.handlers:
-        handler.close()
-    root.handlers, root.level = handlers, level
-    logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
 
 
 def spellings(secret: bytes) -> dict[str, str]:
@@ -138,7 +124,7 @@ def test_old_secrets_give_way_to_new_ones_and_leave_nothing() -> None:
     assert known.mask(first.encode()) == first.encode()
 
 
-@pytest.mark.usefixtures("_restored_logging")
+@pytest.mark.usefixtures("restored_logging")
 @pytest.mark.parametrize("style", ["json", "console"])
 def test_no_sink_writes_a_secret_that_the_process_knows(style: str, tmp_path: Path) -> None:
     learn_secret(CANARY, RAW)

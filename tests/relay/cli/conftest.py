@@ -1,23 +1,13 @@
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from doubles.relay_commands import Commands
 
 
 @pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    """Undo what a command configures for its process."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    logging.captureWarnings(capture=False)
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+def _logging_as_before(restored_logging: None) -> None:
+    """Let no command's logging outlast its test."""
 
 
 @pytest.fixture(autouse=True)
