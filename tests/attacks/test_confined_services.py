@@ -80,7 +80,7 @@ def test_confined_units_start_work_and_come_back(tmp_path: Path) -> None:
         machine.run(*agent("procore", "login", *here, "--grant", "client-credentials"))
         # The policy is root's: the unit refuses one that its own account could change.
         machine.run("chown", "root:cloud-connect", AGENT_HOME, f"{AGENT_HOME}/policy.toml")
-        machine.run("chmod", "0750", AGENT_HOME)
+        machine.run("chmod", "1770", AGENT_HOME)
         machine.run("chmod", "0640", f"{AGENT_HOME}/policy.toml")
 
         machine.run("systemctl", "start", "cloud-connect")  # until it says that it takes calls

@@ -128,6 +128,72 @@ async def test_another_account_reads_writes_asks_and_traces_nothing(world: World
     assert agent.program.alive
 
 
+# Run by root, which becomes the service's account: what it can do in a folder that is root's.
+SERVICE = """
+import json, os, sys
+from pathlib import Path
+from cloud_connect_agent.paths import AgentPaths
+from cloud_connect_agent.config_file import change_settings
+from cloud_connect_agent.policy_file import PolicyFile
+paths = AgentPaths.of(Path(sys.argv[1]))
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+
+def tried(action):
+    try:
+        action()
+        return True
+    except OSError:
+        return False
+
+def replace():
+    mine = paths.config_dir / "mine"
+    mine.write_text("")
+    try:
+        mine.replace(paths.policy_file)
+    finally:
+        mine.unlink(missing_ok=True)
+
+change_settings(paths, {("name",): "changed"})
+print(json.dumps({
+    "name": paths.config_file.read_text(),
+    "problem": PolicyFile(paths.policy_file, administered=True).summary()["problem"],
+    "write": tried(lambda: paths.policy_file.write_text("")),
+    "remove": tried(paths.policy_file.unlink),
+    "replace": tried(replace),
+}))
+"""
+
+
+@pytest.mark.parametrize("mode", [0o1770, 0o770])
+def test_service_changes_its_settings_but_not_the_policy_beside_them(
+    open_place: Path, mode: int
+) -> None:
+    home = open_place / "home"
+    for folder in (home, home / "state", home / "logs"):
+        folder.mkdir()
+        os.chown(folder, NOBODY, NOBODY)
+    (home / "policy.toml").write_text('[[rules]]\nid = "a"\neffect = "deny"\n')
+    os.chown(home / "policy.toml", 0, NOBODY)
+    (home / "policy.toml").chmod(0o640)
+    os.chown(home, 0, NOBODY)
+    home.chmod(mode)
+    ran = subprocess.run(
+        [sys.executable, "-c", SERVICE, home],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    told = json.loads(ran.stdout.splitlines()[-1])
+    assert 'name = "changed"' in told["name"]
+    if mode == 0o1770:  # as the documentation says
+        assert told["problem"] is None
+        assert not told["write"] | told["remove"] | told["replace"]
+    else:
+        assert "another file in its place" in told["problem"]
+        assert told["replace"]
+
+
 def made_before(home: Path) -> None:
     (home / "state").mkdir(parents=True)
     os.chown(home / "state", NOBODY, NOBODY)

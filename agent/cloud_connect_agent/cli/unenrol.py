@@ -64,7 +64,10 @@ def unenrol(invocation: Invocation, *, yes: bool, keep_audit: Path | None) -> No
         _sign_out(invocation)
         left = _remove(invocation)
     if left:
-        raise CloudConnectError(f"Not everything could be removed: {', '.join(left)}.")
+        raise CloudConnectError(
+            f"All else is gone, but these could not be removed: {', '.join(left)}. Remove them as "
+            "an administrator."
+        )
     if invocation.json:
         print_json({"connector_id": connector, "revoked": revoked, "removed": True})
         return
@@ -156,13 +159,17 @@ def _remove(invocation: Invocation) -> list[str]:
         with contextlib.suppress(VaultLockedError):  # what nobody can name, nobody can open
             vault_of(paths, invocation.settings().vault).destroy()
         paths.vault_key_file.unlink(missing_ok=True)
-        for file in (paths.config_file, paths.policy_file, paths.approvals_file):
-            file.unlink(missing_ok=True)
     except OSError as exc:
         return [f"{exc.filename} ({exc.strerror})"]
     left: list[str] = []
+    for file in (paths.config_file, paths.policy_file, paths.approvals_file):
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as exc:  # a service's policy is the administrator's
+            left.append(f"{file} ({exc.strerror})")
     for folder in (paths.log_dir, paths.state_dir):
         shutil.rmtree(folder, onerror=lambda _, name, error: left.append(f"{name} ({error[1]})"))
     if not any(paths.config_dir.iterdir()):
-        paths.config_dir.rmdir()
+        with contextlib.suppress(OSError):  # its parent belongs to the administrator
+            paths.config_dir.rmdir()
     return left

@@ -146,7 +146,7 @@ class FollowedFile(Generic[_ContentT]):
         if self._administered and _replaceable(self._path.parent):
             return (
                 "lies in a folder in which the service's account can put another file in its "
-                f"place; run `chown root {self._path.parent}`."
+                f"place; run `chown root {self._path.parent} && chmod +t {self._path.parent}`."
             )
         return None
 
@@ -167,8 +167,10 @@ def ownership_warning(path: Path) -> str | None:
 
 
 def _replaceable(folder: Path) -> bool:
-    if os.geteuid() == 0:
-        return False  # root may do everything anyway
+    """Whether this account can put another file in the place of root's in *folder*."""
+    facts = folder.stat()
+    if os.geteuid() == 0 or (facts.st_uid == 0 and facts.st_mode & stat.S_ISVTX):
+        return False  # root may do everything anyway; a sticky folder keeps each one's files
     return os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
