@@ -89,10 +89,13 @@ class DataSource:
         params = _place(resource, None, scope)
         query = list(_query(scope))
         if conditions:
-            params["filters"] = [one.model_dump(mode="json") for one in conditions]
-            query += [
-                (f"filter[{one.field}][{one.operator}]", one.value or "") for one in conditions
+            # No value travels as an empty one: what is signed has to be what the relay passes on.
+            values = [(one, one.value or "") for one in conditions]
+            params["filters"] = [
+                {"field": one.field, "operator": one.operator, "value": value}
+                for one, value in values
             ]
+            query += [(f"filter[{one.field}][{one.operator}]", value) for one, value in values]
         for name, names in (("sort", sort), ("fields", fields)):
             if names:
                 params[name] = [*names]

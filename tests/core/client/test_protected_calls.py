@@ -6,7 +6,7 @@ import pytest
 
 from cloud_connect.call_signatures import SIGNATURE_HEADER, CallSignature, SignableCall
 from cloud_connect.calls import Environment
-from cloud_connect.client import CloudConnect, DataSource, Outcome, Pin, SigningKey
+from cloud_connect.client import CloudConnect, DataSource, Filter, Outcome, Pin, SigningKey
 from cloud_connect.errors import (
     ConfigurationError,
     NotFoundError,
@@ -16,6 +16,7 @@ from cloud_connect.errors import (
 )
 from cloud_connect.sealing import SEALED_TYPE, Part
 from cloud_connect.signing import to_text
+from cloud_connect_relay.api.record_parameters import list_params
 from doubles.scripted_relay import CONNECTOR, ScriptedRelay, problem
 
 KEY = SigningKey.generate()
@@ -91,6 +92,23 @@ async def test_reads_are_signed_under_numbers_of_their_own(
         await signed.get("rfis", 7)
     numbers = {CallSignature.parse(one.headers[SIGNATURE_HEADER]).nonce for one in relay.requests}
     assert len(numbers) == 2
+
+
+async def test_a_condition_without_a_value_is_signed_as_the_relay_passes_it_on(
+    relay: ScriptedRelay, signed: DataSource
+) -> None:
+    relay.then(httpx.Response(200, content=b""))
+    conditions = [Filter(field="name", operator="isblank"), Filter(field="id", value="7")]
+    assert [row async for row in signed.list("rfis", filters=conditions, limit=2)] == []
+    call = SignableCall(
+        operation="records.list",
+        params={
+            "source": SOURCE,
+            **list_params("rfis", relay.last.url.params.multi_items()),
+        },
+    )
+    signature = CallSignature.parse(relay.last.headers[SIGNATURE_HEADER])
+    assert signature.fits(call, connector_id=CONNECTOR, public_key=KEY.public_key)
 
 
 async def test_a_pin_alone_names_the_connector(relay: ScriptedRelay, client: CloudConnect) -> None:
