@@ -138,7 +138,7 @@ class StrongCalls:
             # Each would have the call go somewhere else; the policy is not asked to choose.
             raise InvalidRequestError(
                 "The sealed call is for another company, environment or project than the relay's "
-                "data source."
+                "data source: compare what its caller pinned."
             )
         asked = {key: value for key, value in head.params.items() if key not in _BY_THE_RELAY}
         request = RequestHead(
@@ -230,7 +230,9 @@ class StrongCalls:
         )
         if not signature.fits(signed, connector_id=self._connector_id, public_key=key):
             raise _refused(
-                "its signature is not under this call for this connector: something was changed",
+                "its signature is not under this call for this connector: it was changed on the "
+                "way, or its caller pinned another company, environment or project than the data "
+                "source has",
                 "signatures",
             )
 
