@@ -113,13 +113,9 @@ async def change_secret(
     registration_id: str, request: SecretRequest, principal: Manages, services: Shared
 ) -> Response:
     """Take the secret that the platform gave out; the former one opens nothing any more."""
-    tenant = services.storage.of(principal.subscription_id)
-    found = await tenant.custom_connectors.find(registration_id)
-    if found is None:
-        raise not_found()
     changed = await set_custom_secret(
-        tenant,
-        found,
+        services.storage.of(principal.subscription_id),
+        registration_id,
         request.secret.get_secret_value(),
         pepper=services.identity.pepper,
         actor=principal.actor,

@@ -217,13 +217,15 @@ async def _set_secret(
 
     async with open_workplace(invocation) as work:
         for tenant in await work.chosen(subscription):
-            repositories = work.storage.of(tenant.id)
-            found = await repositories.custom_connectors.find(registration_id)
-            if found is not None:
-                pepper = work.identity.pepper
-                await set_custom_secret(
-                    repositories, found, given, pepper=pepper, actor=ACTOR, now=work.now
-                )
+            changed = await set_custom_secret(
+                work.storage.of(tenant.id),
+                registration_id,
+                given,
+                pepper=work.identity.pepper,
+                actor=ACTOR,
+                now=work.now,
+            )
+            if changed:
                 return
     raise _unknown(registration_id)
 

@@ -60,21 +60,23 @@ async def register_custom_connector(
 
 async def set_custom_secret(
     tenant: "Tenant",
-    connector: "CustomConnector",
+    connector_id: str,
     secret: str,
     *,
     pepper: "Pepper",
     actor: str,
     now: float,
 ) -> bool:
-    """Take the secret that the platform gave out; whether the registration is still there.
+    """Take the secret that the platform gave out; whether there is such a registration.
 
     Raises:
         InvalidRequestError: If it is no key of the registration's dialect.
     """
-    shared = SharedSecret.parse(Dialect(connector.dialect), secret)
-    sealed = _sealed(pepper, connector.id, shared)
-    return await tenant.custom_connectors.replace_secret(connector.id, sealed, actor=actor, at=now)
+    found = await tenant.custom_connectors.find(connector_id)
+    if found is None:
+        return False
+    sealed = _sealed(pepper, found.id, SharedSecret.parse(Dialect(found.dialect), secret))
+    return await tenant.custom_connectors.replace_secret(found.id, sealed, actor=actor, at=now)
 
 
 def describe_custom_connector(connector: "CustomConnector", *, base_url: str) -> dict[str, Any]:
