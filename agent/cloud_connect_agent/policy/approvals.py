@@ -186,8 +186,9 @@ class Approvals:
 
     @property
     def waiting(self) -> int:
-        """How many first uses wait."""
-        return len(self._waiting)
+        """How many first uses wait; what was decided since does no more."""
+        known = self._verdicts.current().by_use
+        return sum(key not in known for key in self._waiting)
 
     def verdict(self, use: Use) -> Verdict | None:
         """What was decided on *use*, ``None`` if nothing was."""

@@ -90,6 +90,7 @@ def test_what_waits_outlives_the_process_and_what_is_decided_leaves_the_list(
     decide(tmp_path, CREATE, Verdict.APPROVED)
     again.reload()
     assert again.verdict(CREATE) is Verdict.APPROVED
+    assert again.waiting == 0
     assert again.wait(Use(verb=Verb.DELETE, what="rfis"))
     assert again.waiting == 1
 
