@@ -58,22 +58,17 @@ class Explanation:
 
 def explain(document: PolicyDocument, access: Access, at: datetime) -> Explanation:
     """Say which rule decides on *access*, and what each of the others lacks."""
-    decision = document.decide(access, at)
-    by_rules = decision.rule not in {"mode", "hours"}  # these come before all rules
-    verdicts: list[Verdict] = []
-    decided = not by_rules
-    for rule in document.rules:
-        misses = tuple(rule.misses(access, at))
-        verdicts.append(
-            Verdict(
-                rule=rule.id,
-                effect=rule.effect,
-                misses=misses,
-                decides=not misses and not decided,
-            )
+    deciding = document.deciding(access, at)
+    verdicts = tuple(
+        Verdict(
+            rule=rule.id,
+            effect=rule.effect,
+            misses=tuple(rule.misses(access, at)),
+            decides=rule is deciding,
         )
-        decided = decided or not misses
-    return Explanation(decision=decision, verdicts=tuple(verdicts))
+        for rule in document.rules
+    )
+    return Explanation(decision=document.decide(access, at), verdicts=verdicts)
 
 
 def overshadowed(document: PolicyDocument) -> Iterator[tuple[str, str]]:

@@ -225,6 +225,10 @@ class PolicyDocument(Limits):
             approval=(rule.approval or self.approval) == "first-use",
         )
 
+    def deciding(self, access: Access, at: datetime | None = None) -> Rule | None:
+        """Return the rule that decides on *access*; ``None`` if something before them all does."""
+        return self._find(access, at).rule
+
     def _find(self, access: Access, at: datetime | None) -> _Found:
         if self.mode == "read-only" and access.verb.writes:
             said = 'The policy on this PC says mode = "read-only", which refuses every write.'

@@ -69,6 +69,12 @@ def test_mode_comes_before_all_rules() -> None:
     assert [one.decides for one in found.verdicts] == [False]
 
 
+def test_rule_that_is_called_like_the_mode_or_the_hours_decides_like_any_other() -> None:
+    for name in ("mode", "hours", "default"):
+        found = explain(rules(f'id = "{name}"\neffect = "allow"'), access(), NOON)
+        assert [one.decides for one in found.verdicts] == [True]
+
+
 @pytest.mark.parametrize(
     ("wanted", "missing"),
     [
