@@ -30,10 +30,10 @@ from cloud_connect.errors import (
     PolicyDeniedError,
     QuotaExceededError,
 )
+from cloud_connect.loopback import is_loopback
 from cloud_connect_agent.policy import Access, Verb
 from cloud_connect_agent.policy.gate import Gate
 from cloud_connect_agent.procore.client import ProcoreClient
-from cloud_connect_agent.procore.environments import is_loopback
 from cloud_connect_agent.procore.grants.authorization import Authorization
 from cloud_connect_agent.procore.tokens import AUTHORIZATION_CODE
 from cloud_connect_agent.reply import JSON_HEADERS, Call, completed, params_of, read_all

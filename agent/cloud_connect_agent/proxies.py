@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from cloud_connect.errors import ConfigurationError
 from cloud_connect.live_secrets import learn_secret
+from cloud_connect.loopback import is_loopback
 
-__all__ = ["Proxies", "Proxy", "ProxySettings", "explain_refusal", "is_loopback"]
+__all__ = ["Proxies", "Proxy", "ProxySettings", "explain_refusal"]
 
 _NO_PROXY: Final = "none"  # what proxy.url says to use none, whatever the system names
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
@@ -163,16 +164,6 @@ class Proxies:
         """Say for people which proxy is on the way to *url*, and what names it."""
         proxy = None if url is None else self.choose(url)
         return None if proxy is None else {"url": proxy.url, "source": proxy.source}
-
-
-def is_loopback(host: str) -> bool:
-    """Whether *host* is this machine and nothing else."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def explain_refusal(status: int, proxy: Proxy) -> str:

@@ -12,7 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from cloud_connect.calls import MAX_ID, Environment
 from cloud_connect.errors import ConfigurationError
-from cloud_connect_agent.proxies import ProxySettings, is_loopback
+from cloud_connect.loopback import is_loopback
+from cloud_connect_agent.proxies import ProxySettings
 
 __all__ = [
     "ACCOUNT_NAME",
@@ -34,7 +35,6 @@ __all__ = [
 
 # Below the ports that systems hand out for outgoing connections, and nobody's registered one.
 DEFAULT_REDIRECT_URI: Final = "http://localhost:17633/callback"
-
 ACCOUNT_NAME: Final = r"^[a-z0-9][a-z0-9-]{0,31}$"  # a part of names in the vault, too
 
 _PREFIX: Final = "CLOUD_CONNECT_"

@@ -1,7 +1,6 @@
 """The relay's settings: a frozen tree, read once by the command line."""
 
 import contextlib
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import unquote, urlsplit
@@ -9,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from cloud_connect.live_secrets import learn_secret
+from cloud_connect.loopback import is_loopback
 from cloud_connect_relay.paths import RelayPaths
 
 __all__ = [
@@ -19,23 +19,12 @@ __all__ = [
     "LogSettings",
     "RelaySettings",
     "TunnelSettings",
-    "is_loopback",
 ]
 
 MEBIBYTE: Final = 1024 * 1024
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether *host* means this machine and nothing else."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 class _Section(BaseModel):

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from cloud_connect.calls import Environment
 from cloud_connect.errors import ConfigurationError
+from cloud_connect.loopback import is_loopback
 
-__all__ = ["EndpointOverride", "Endpoints", "endpoints_of", "is_loopback"]
+__all__ = ["EndpointOverride", "Endpoints", "endpoints_of"]
 
 
 class EndpointOverride(Protocol):
@@ -98,16 +98,6 @@ def endpoints_of(
         ca_file=override.ca_file,
         storage_hosts=tuple(host.lower() for host in override.storage_hosts),
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether *host* is this machine by its name alone, without asking DNS."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _base_url(text: str, *, name: str) -> str:

@@ -1,6 +1,5 @@
 """The relay as its callers see it."""
 
-import ipaddress
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from cloud_connect.client.protection import Pin, Protection, Request
 from cloud_connect.client.wire import Wire
 from cloud_connect.client.writes import Writes
 from cloud_connect.errors import ConfigurationError, RemoteProtocolError
+from cloud_connect.loopback import is_loopback
 from cloud_connect.signing import SigningKey
 
 __all__ = ["CloudConnect", "DataSourceFacts"]
@@ -149,13 +149,6 @@ def _checked(url: str) -> httpx.URL:
         raise ConfigurationError("The relay's address is no URL.") from exc
     if parsed.scheme == "https" and parsed.host:
         return parsed
-    if parsed.scheme == "http" and _is_loopback(parsed.host):
+    if parsed.scheme == "http" and is_loopback(parsed.host):
         return parsed
     raise ConfigurationError("The relay's address must be https://…; http is for loopback only.")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

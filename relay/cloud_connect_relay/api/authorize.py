@@ -22,13 +22,13 @@ from cloud_connect.errors import (
     QuotaExceededError,
     SourceUnavailableError,
 )
+from cloud_connect.loopback import is_loopback
 from cloud_connect_relay.access import Use
 from cloud_connect_relay.api.agent_words import understood
 from cloud_connect_relay.api.call_specs import spec_for, target_for
 from cloud_connect_relay.api.security import Principal, require, services, source_of
 from cloud_connect_relay.calls.spec import CallSpec, Target
 from cloud_connect_relay.services import Services
-from cloud_connect_relay.settings import is_loopback
 from cloud_connect_relay.storage.authorizations import AuthorizationsOfAll, BegunAuthorization
 from cloud_connect_relay.times import iso_time
 

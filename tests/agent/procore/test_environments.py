@@ -6,7 +6,7 @@ import pytest
 
 from cloud_connect.calls import Environment
 from cloud_connect.errors import ConfigurationError
-from cloud_connect_agent.procore.environments import endpoints_of, is_loopback
+from cloud_connect_agent.procore.environments import endpoints_of
 
 
 class Override:
@@ -81,18 +81,3 @@ def test_each_url_is_set_for_itself() -> None:
 def test_a_url_that_cannot_be_used_is_named(url: str) -> None:
     with pytest.raises(ConfigurationError, match=r"procore\.environments\.live\.api_url"):
         endpoints_of(Environment.LIVE, {"live": Override(api_url=url)})
-
-
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [
-        ("localhost", True),
-        ("127.0.0.1", True),
-        ("127.9.9.9", True),
-        ("::1", True),
-        ("192.168.0.1", False),
-        ("example.com", False),
-    ],
-)
-def test_loopback_is_told_by_the_name_alone(host: str, loopback: bool) -> None:  # noqa: FBT001 - parameter of the table
-    assert is_loopback(host) is loopback

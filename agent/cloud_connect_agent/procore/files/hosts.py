@@ -7,7 +7,8 @@ from typing import Final, Self
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from cloud_connect.errors import PolicyDeniedError
-from cloud_connect_agent.procore.environments import Endpoints, is_loopback
+from cloud_connect.loopback import is_loopback
+from cloud_connect_agent.procore.environments import Endpoints
 
 __all__ = ["FileUrl", "HostRefusedError", "HostRules"]
 
