@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from pydantic import ValidationError
 
 from cloud_connect.call_signatures import (
+    ADDED_BY_RELAY,
     CALL_PARAMS,
     LEEWAY_SECONDS,
     LIFETIME_SECONDS,
@@ -140,7 +141,8 @@ class StrongCalls:
                 "The sealed call is for another company, environment or project than the relay's "
                 "data source: compare what its caller pinned."
             )
-        asked = {key: value for key, value in head.params.items() if key not in _BY_THE_RELAY}
+        # What the relay says about a sealed call stands outside, or nowhere.
+        asked = {key: value for key, value in head.params.items() if key not in ADDED_BY_RELAY}
         request = RequestHead(
             operation=head.operation,
             call_id=call.call_id,
@@ -248,10 +250,6 @@ class StrongCalls:
                 f"{LIFETIME_SECONDS}",
                 "expired",
             )
-
-
-# What the relay says about a call; inside a sealed one it stands outside, or nowhere.
-_BY_THE_RELAY: Final = frozenset({"again", "interactive", "replay_only", "seed"})
 
 
 def _is_for(source: Source, named: object) -> bool:

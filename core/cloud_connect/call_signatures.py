@@ -32,6 +32,8 @@ from cloud_connect.signing import SIGNATURE_BYTES, SigningKey, pack_fields, to_b
 from cloud_connect.signing import verify_signature as _verify
 
 __all__ = [
+    "ADDED_BY_RELAY",
+    "CALL_NONCE_BYTES",
     "CALL_PARAMS",
     "LEEWAY_SECONDS",
     "LIFETIME_SECONDS",
@@ -46,11 +48,11 @@ LIFETIME_SECONDS: Final = 300  # the longest that a signature may be good for
 LEEWAY_SECONDS: Final = 60  # by which the clocks of caller and connector may differ
 _LABEL: Final = "cc/call/v1"
 _VERSION: Final = "v1"
-_CALL_NONCE_BYTES: Final = 16
+CALL_NONCE_BYTES: Final = 16
 _MAX_CHARACTERS: Final = 512
 
-# What the relay adds on the way, and what changes nothing about the effect.
-_NOT_SIGNED: Final = frozenset({"again", "interactive", "replay_only", "seed"})
+# What the relay says about a call and changes nothing about its effect: not the caller's to sign.
+ADDED_BY_RELAY: Final = frozenset({"again", "interactive", "replay_only", "seed"})
 # Those of a pass-through that decide what Procore does with it; the others only describe.
 _SIGNED_HEADERS: Final = frozenset(
     {
@@ -112,7 +114,7 @@ class SignableCall:
             raise InvalidRequestError(
                 f"The {where} of this call cannot be signed: {self.operation[:64]!r}."
             ) from exc
-        params = asked.model_dump(mode="json", exclude_defaults=True, exclude=set(_NOT_SIGNED))
+        params = asked.model_dump(mode="json", exclude_defaults=True, exclude=set(ADDED_BY_RELAY))
         headers: list[tuple[str, str]] = []
         if self.operation == Operation.PASSTHROUGH:
             headers = sorted(
@@ -160,7 +162,7 @@ class CallSignature:
             )
         except ValueError as exc:
             raise _malformed() from exc
-        whole = (len(parsed.nonce), len(parsed.signature)) == (_CALL_NONCE_BYTES, SIGNATURE_BYTES)
+        whole = (len(parsed.nonce), len(parsed.signature)) == (CALL_NONCE_BYTES, SIGNATURE_BYTES)
         if version != _VERSION or not whole or parsed.header() != header:
             raise _malformed()
         return parsed
@@ -193,7 +195,7 @@ def sign_call(
     Raises:
         InvalidRequestError: If it is no call that can be signed.
     """
-    number = secrets.token_bytes(_CALL_NONCE_BYTES) if nonce is None else nonce
+    number = secrets.token_bytes(CALL_NONCE_BYTES) if nonce is None else nonce
     expires_at = int(wall_clock()) + min(lifetime, LIFETIME_SECONDS)
     message = _message(call, connector_id, number, expires_at)
     return CallSignature(

@@ -20,6 +20,7 @@ __all__ = [
     "MAX_MEMBERS",
     "MAX_VALUES",
     "StrictJsonError",
+    "is_deep",
     "parse",
     "read",
 ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cloud_connect.call_signatures import (
+    CALL_NONCE_BYTES,
     LIFETIME_SECONDS,
     SIGNATURE_HEADER,
     SignableCall,
@@ -25,8 +26,6 @@ from cloud_connect.sealing import (
 from cloud_connect.signing import KEY_BYTES, NONCE_BYTES, SigningKey, pack_fields, to_bytes
 
 __all__ = ["Pin", "Protection", "Request", "Wanted"]
-
-_CALL_NONCE_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +203,7 @@ class Protection:
             # The connector carries no two calls out with one number: a repeat under the same key
             # is safe even from a relay that forgot the first.
             packed = pack_fields("cc/call-nonce/v1", self._datasource_id, wanted.key)
-            nonce = hashlib.sha256(packed).digest()[:_CALL_NONCE_BYTES]
+            nonce = hashlib.sha256(packed).digest()[:CALL_NONCE_BYTES]
         return sign_call(
             self._signing_key,
             call,
