@@ -7,7 +7,7 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,7 @@ _SEGMENT: Final = re.compile(r"(\d{12})\.ndjson", re.ASCII)
 _LOG_ID: Final = re.compile(r"aud_[0-9a-f]{32}", re.ASCII)
 # Windows would write two bytes for the end of a line.
 APPENDING: Final = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
+_TAIL_BYTES: Final = 16 * 1024  # of checkpoints: some of them, unless they are damaged
 _MAX_EXCHANGE: Final = 16 * 1024  # bytes of two checkpoints, with room
 
 
@@ -96,12 +97,25 @@ class AuditFolder:
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return the checkpoints of this log that can be read, the oldest first."""
-        found = []
-        with contextlib.suppress(FileNotFoundError):
-            for line in self.checkpoint_file.read_bytes().splitlines():
-                with contextlib.suppress(ValidationError):
-                    found.append(Checkpoint.model_validate_json(line))
-        return found
+        return list(self.each_checkpoint())
+
+    def each_checkpoint(self) -> Iterator[Checkpoint]:
+        """Yield them one by one: a year of them is more than one wants to hold."""
+        with contextlib.suppress(FileNotFoundError), self.checkpoint_file.open("rb") as file:
+            for line in file:
+                found = _checkpoint_of(line)
+                if found is not None:
+                    yield found
+
+    def newest_checkpoint(self) -> Checkpoint | None:
+        """Return the last of them, from the end of the file; ``None`` if there is none."""
+        with contextlib.suppress(FileNotFoundError), self.checkpoint_file.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            for line in reversed(file.read().splitlines()):
+                found = _checkpoint_of(line)
+                if found is not None:
+                    return found
+        return next(reversed(self.checkpoints()), None)
 
     def add_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Append a checkpoint, durably.
@@ -123,7 +137,7 @@ class AuditFolder:
         if fresh:
             sync_dir(self.path)
 
-    def keep_checkpoints(self, kept: list[Checkpoint]) -> None:
+    def keep_checkpoints(self, kept: Iterable[Checkpoint]) -> None:
         """Replace the checkpoints by those that are still needed.
 
         Raises:
@@ -155,6 +169,13 @@ class AuditFolder:
     @property
     def _relay_file(self) -> Path:
         return self.path / "relay"
+
+
+def _checkpoint_of(line: bytes) -> Checkpoint | None:
+    try:
+        return Checkpoint.model_validate_json(line)
+    except ValidationError:
+        return None
 
 
 def append_whole(file: int, line: bytes, *, size: int) -> None:

@@ -240,8 +240,7 @@ class AuditTrail:
                 await self._dirty.wait()
 
     def _begin(self, writer: AuditWriter) -> None:
-        signed = self.folder.checkpoints()
-        self._signed = signed[-1] if signed else None
+        self._signed = self.folder.newest_checkpoint()
         if writer.head.seq > (self._signed.seq if self._signed else 0):
             self._unsigned_since = self._monotonic()
         if writer.recovered is not None:

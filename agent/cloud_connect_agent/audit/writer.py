@@ -142,7 +142,7 @@ class AuditWriter:
     def _find_head(self) -> None:
         """Go on where the log ends; what a crash tore off its end is kept aside."""
         segments = self.folder.segments()
-        signed = self.folder.checkpoints()
+        signed = self.folder.newest_checkpoint()
         while segments:
             last = segments.pop()
             data = self._whole_lines(last.path)
@@ -153,11 +153,11 @@ class AuditWriter:
             self._file = os.open(last.path, APPENDING)
             self._size = len(data)
             break
-        if signed and signed[-1].seq > self._seq:
+        if signed is not None and signed.seq > self._seq:
             # Somebody cut it: going on behind what was signed keeps the gap in sight.
-            self._note(f"records after {self._seq} are missing, up to {signed[-1].seq}")
+            self._note(f"records after {self._seq} are missing, up to {signed.seq}")
             self.close()
-            self._seq, self._hash = signed[-1].seq, signed[-1].digest
+            self._seq, self._hash = signed.seq, signed.digest
 
     def _whole_lines(self, path: Path) -> bytes:
         with path.open("rb+") as file:

@@ -8,10 +8,18 @@ from typing import Any
 
 import pytest
 
+from cloud_connect.audit import Checkpoint
 from cloud_connect.calls import Operation
 from cloud_connect.errors import ErrorCode, JournalUnavailableError, Outcome
 from cloud_connect.signing import SigningKey
-from cloud_connect_agent.audit import AuditFolder, AuditTrail, CallNote, Retention, reconcile
+from cloud_connect_agent.audit import (
+    AuditFolder,
+    AuditTrail,
+    AuditWriter,
+    CallNote,
+    Retention,
+    reconcile,
+)
 from cloud_connect_agent.audit.reading import records, verify
 from cloud_connect_agent.policy import Verb
 from doubles.agent_bench import Bench, bench
@@ -231,6 +239,27 @@ async def test_old_segments_go_at_a_checkpoint_and_a_record_says_so(tmp_path: Pa
         assert found[0]["detail"] == {"day": 2}
     assert verify(trail.folder).fault is None
     assert keeping.plan(trail.folder, now=now) is None
+
+
+async def test_file_that_ends_behind_no_checkpoint_goes_with_the_next_that_does(
+    tmp_path: Path,
+) -> None:
+    folder = AuditFolder(tmp_path / "audit")
+    with AuditWriter.open(folder) as writer:
+        for seq in range(1, 6):
+            writer.append({"action": "test.done"})
+            writer.close()
+            if seq != 2:
+                head = writer.head
+                folder.add_checkpoint(
+                    Checkpoint.sign(KEY, log=writer.log, seq=seq, digest=head.hash, at=seq)
+                )
+    large = Retention(max_bytes=1).plan(folder, now=0.0)
+    assert large is not None
+    assert (large.up_to, [one.first for one in large.segments]) == (4, [1, 2, 3, 4])
+    old = Retention(days=1).plan(folder, now=86_400.0 + 4)
+    assert old is not None
+    assert old.up_to == 1
 
 
 async def test_file_ends_at_a_checkpoint_however_much_goes_on(tmp_path: Path) -> None:

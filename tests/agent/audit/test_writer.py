@@ -155,6 +155,15 @@ def test_half_a_checkpoint_spoils_no_other_one(folder: AuditFolder) -> None:
     assert [one.seq for one in folder.checkpoints()] == [1, 2, 3]
 
 
+def test_newest_checkpoint_is_found_behind_any_rubbish(folder: AuditFolder) -> None:
+    assert folder.newest_checkpoint() is None
+    fill(folder, 2)
+    assert folder.newest_checkpoint() == folder.checkpoints()[-1]
+    with folder.checkpoint_file.open("ab") as file:
+        file.write(b"rubbish\n" * 10_000)
+    assert folder.newest_checkpoint() == folder.checkpoints()[-1]
+
+
 def test_disk_that_takes_no_more_leaves_no_half_record(folder: AuditFolder) -> None:
     with AuditWriter.open(folder) as writer:
         writer.append({"action": "test.done"})
