@@ -13,7 +13,6 @@ from cloud_connect.errors import (
     InvalidRequestError,
 )
 from cloud_connect_relay.access import Use
-from cloud_connect_relay.api.agent_words import understood
 from cloud_connect_relay.api.bodies import to_json
 from cloud_connect_relay.api.call_response import (
     CallResponse,
@@ -26,17 +25,13 @@ from cloud_connect_relay.api.call_response import (
 from cloud_connect_relay.api.call_specs import on_behalf, signed_in, spec_for, target_for
 from cloud_connect_relay.api.problems import describe, error_response
 from cloud_connect_relay.api.query_calls import (
-    MAX_TEST_BYTES,
-    MAX_TREE_BYTES,
     OURS,
-    TEST_SUCCEEDED,
-    TestAnswer,
-    Tree,
     action_of,
     check_action,
     is_write,
-    keep_test_result,
     query_spec,
+    run_test,
+    run_tree,
     table_of,
 )
 from cloud_connect_relay.api.query_reply import write_query_answer
@@ -133,16 +128,8 @@ async def test_connection(
     spec = spec_for(services, principal, request, target=target, operation=Operation.TEST)
 
     async def run(reply: Reply) -> None:
-        try:
-            async with services.calls.read(spec) as answer:
-                told = understood(TestAnswer, await answer.collect(max_bytes=MAX_TEST_BYTES))
-        except CloudConnectError as error:
-            if error.code not in OURS:
-                await keep_test_result(services, source, success=False, message=error.message)
-            raise
-        message = TEST_SUCCEEDED if told.success else told.message
-        await keep_test_result(services, source, success=told.success, message=message)
-        document = {"success": told.success, "message": message, "steps": told.steps}
+        told, answer = await run_test(services, spec, source)
+        document = {"success": told.success, "message": told.message, "steps": told.steps}
         headers = answer_headers(answer, media_type="application/json")
         await reply.whole(200, headers, to_json(document))
 
@@ -176,10 +163,7 @@ async def tree(
     )
 
     async def run(reply: Reply) -> None:
-        async with services.calls.read(spec) as answer:
-            told = understood(Tree, await answer.collect(max_bytes=MAX_TREE_BYTES))
-        rules = target.partner_rules
-        items = told.items if rules is None else rules.tree(told.items)
+        items, answer = await run_tree(services, spec, target.partner_rules)
         document = {"success": True, "message": "", "items": items}
         headers = answer_headers(answer, media_type="application/json")
         await reply.whole(200, headers, to_json(document))

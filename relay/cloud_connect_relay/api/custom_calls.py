@@ -14,27 +14,21 @@ from cloud_connect.errors import (
     NotFoundError,
 )
 from cloud_connect_relay.access import Subject, Unknown, Use
-from cloud_connect_relay.api.agent_words import understood
 from cloud_connect_relay.api.bodies import to_json
 from cloud_connect_relay.api.call_response import lookup_of
 from cloud_connect_relay.api.problems import describe
 from cloud_connect_relay.api.query_calls import (
-    MAX_TEST_BYTES,
-    MAX_TREE_BYTES,
-    OURS,
-    TEST_SUCCEEDED,
-    TestAnswer,
-    Tree,
     action_of,
     check_action,
     is_write,
-    keep_test_result,
     query_spec,
+    run_test,
+    run_tree,
     table_of,
 )
 from cloud_connect_relay.api.row_text import RowJoiner
 from cloud_connect_relay.calls.idempotency import fingerprint
-from cloud_connect_relay.calls.spec import CallSpec
+from cloud_connect_relay.calls.spec import CallSpec, target_of
 from cloud_connect_relay.credentials import STRANGER_SCOPES
 
 if TYPE_CHECKING:
@@ -91,23 +85,15 @@ async def test_of(services: "Services", visit: "Visit") -> QueryResult:
     Raises:
         CloudConnectError: Why it could not be tested.
     """
-    source = await _source_of(services, visit)
-    target = await _target_of(
-        services, visit, await _subject_of(services, visit, "calls:test"), Use.TEST
-    )
-    spec = _spec(services, visit, target, Operation.TEST)
-    try:
-        async with services.calls.read(spec) as answer:
-            told = understood(TestAnswer, await answer.collect(max_bytes=MAX_TEST_BYTES))
-    except CloudConnectError as error:
-        if source is not None and error.code not in OURS:
-            await keep_test_result(services, source, success=False, message=error.message)
-        raise
-    message = TEST_SUCCEEDED if told.success else told.message
-    if source is not None:
-        await keep_test_result(services, source, success=told.success, message=message)
+    subject = await _subject_of(services, visit, "calls:test")
+    source = await _source_of(services, visit, subject)
+    if source is None:
+        target = await _target_of(services, visit, subject, Use.TEST)
+    else:
+        target = target_of(source)
+    told, answer = await run_test(services, _spec(services, visit, target, Operation.TEST), source)
     data = {"call_id": answer.call_id, "steps": told.steps}
-    return QueryResult(success=told.success, message=message, data=data)
+    return QueryResult(success=told.success, message=told.message, data=data)
 
 
 async def metadata_of(services: "Services", visit: "Visit") -> QueryResult:
@@ -120,10 +106,7 @@ async def metadata_of(services: "Services", visit: "Visit") -> QueryResult:
         services, visit, await _subject_of(services, visit, "calls:read"), Use.TREE
     )
     spec = _spec(services, visit, target.confined(), Operation.TREE)
-    async with services.calls.read(spec) as answer:
-        told = understood(Tree, await answer.collect(max_bytes=MAX_TREE_BYTES))
-    rules = target.partner_rules
-    items = told.items if rules is None else rules.tree(told.items)
+    items, answer = await run_tree(services, spec, target.partner_rules)
     return QueryResult(
         success=True,
         message="",
@@ -193,13 +176,20 @@ async def _rows(answer: "Answer", *, dry_run: bool) -> QueryResult:
     )
 
 
-async def _source_of(services: "Services", visit: "Visit") -> "DataSource | None":
-    """Return the data source that the settings name, if they name one."""
+async def _source_of(services: "Services", visit: "Visit", subject: Subject) -> "DataSource | None":
+    """Return the data source that the settings name, as it is stored, if they name one.
+
+    Raises:
+        DataSourceIncompleteError: If it is gone.
+        InsufficientScopeError: If its security settings do not let the user test it.
+    """
     datasource_id = visit.settings.datasourceId
     if not datasource_id:
         return None
     try:
-        return await services.calls.sources.find(visit.connector.subscription_id, datasource_id)
+        return await services.calls.sources.checked(
+            visit.connector.subscription_id, datasource_id, subject=subject, use=Use.TEST
+        )
     except NotFoundError as error:
         raise _gone() from error
 

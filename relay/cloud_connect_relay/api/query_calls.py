@@ -6,32 +6,32 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, ConfigDict
 
 from cloud_connect.calls import Operation
-from cloud_connect.errors import ErrorCode, InvalidRequestError
+from cloud_connect.errors import CloudConnectError, ErrorCode, InvalidRequestError
 from cloud_connect.query import is_dry_run
+from cloud_connect_relay.api.agent_words import understood
 from cloud_connect_relay.calls.idempotency import canonical, fingerprint, seed_of
 from cloud_connect_relay.storage.datasources import DataSourceStatus
 
 if TYPE_CHECKING:
+    from cloud_connect_relay.access import PartnerRules
+    from cloud_connect_relay.calls.answer import Answer
     from cloud_connect_relay.calls.spec import CallSpec
     from cloud_connect_relay.services import Services
     from cloud_connect_relay.storage.datasources import DataSource
 
 __all__ = [
-    "MAX_TEST_BYTES",
-    "MAX_TREE_BYTES",
     "OURS",
-    "TEST_SUCCEEDED",
     "TestAnswer",
-    "Tree",
     "action_of",
     "check_action",
     "is_write",
-    "keep_test_result",
     "query_spec",
+    "run_test",
+    "run_tree",
     "table_of",
 ]
 
-TEST_SUCCEEDED: Final = "Connection test succeeded"  # the platform shows exactly this
+_TEST_SUCCEEDED: Final = "Connection test succeeded"  # the platform shows exactly this
 # These are the relay's own to tell, not the source's or the agent's.
 OURS: Final = frozenset(
     {
@@ -41,8 +41,8 @@ OURS: Final = frozenset(
         ErrorCode.QUOTA_EXCEEDED,
     }
 )
-MAX_TEST_BYTES: Final = 1024 * 1024
-MAX_TREE_BYTES: Final = 4 * 1024 * 1024  # more would hold everybody else up
+_MAX_TEST_BYTES: Final = 1024 * 1024
+_MAX_TREE_BYTES: Final = 4 * 1024 * 1024  # more would hold everybody else up
 
 _READS: Final = frozenset({"select", "read"})
 _INSERTS: Final = frozenset({"insert", "create"})
@@ -61,7 +61,7 @@ class TestAnswer(BaseModel):
     steps: list[dict[str, Any]] = []
 
 
-class Tree(BaseModel):
+class _Tree(BaseModel):
     """What an agent tells there is to pick from."""
 
     model_config = ConfigDict(extra="ignore")
@@ -141,10 +141,51 @@ def query_spec(
     ), False
 
 
-async def keep_test_result(
-    services: "Services", source: "DataSource", *, success: bool, message: str
+async def run_test(
+    services: "Services", spec: "CallSpec", source: "DataSource | None"
+) -> "tuple[TestAnswer, Answer]":
+    """Test a connection, and keep the result as the status of *source*, if it is of one.
+
+    Args:
+        source: The data source that *spec* was made of, as it is stored.
+
+    Raises:
+        CloudConnectError: Why it could not be tested.
+    """
+    try:
+        async with services.calls.read(spec) as answer:
+            told = understood(TestAnswer, await answer.collect(max_bytes=_MAX_TEST_BYTES))
+    except CloudConnectError as error:
+        if error.code not in OURS:
+            await _keep_test_result(services, source, success=False, message=error.message)
+        raise
+    if told.success:
+        told = told.model_copy(update={"message": _TEST_SUCCEEDED})
+    await _keep_test_result(services, source, success=told.success, message=told.message)
+    return told, answer
+
+
+async def run_tree(
+    services: "Services", spec: "CallSpec", rules: "PartnerRules | None"
+) -> "tuple[list[Any], Answer]":
+    """Return the tables and fields that there are to pick from.
+
+    Args:
+        rules: What a partner may see of them.
+
+    Raises:
+        CloudConnectError: Why there are none.
+    """
+    async with services.calls.read(spec) as answer:
+        told = understood(_Tree, await answer.collect(max_bytes=_MAX_TREE_BYTES))
+    return told.items if rules is None else rules.tree(told.items), answer
+
+
+async def _keep_test_result(
+    services: "Services", source: "DataSource | None", *, success: bool, message: str
 ) -> None:
-    """Keep a test's result as the data source's status."""
+    if source is None:
+        return
     status = DataSourceStatus.READY if success else DataSourceStatus.TEST_FAILED
     datasources = services.storage.of(source.subscription_id).datasources
     await datasources.tested(source, status=status, message=message)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -66,6 +67,22 @@ async def test_platform_tests_describes_and_queries(
     assert json.loads(agent.heard[-1].body) == SELECT
     base = f"/api/datasources/{settings['datasourceId']}"
     assert (await relay.api.get(base)).json()["status"] == "ready"
+
+
+async def test_what_is_tested_is_what_another_node_has_just_stored(
+    relay: CallRelay, http: httpx.AsyncClient
+) -> None:
+    agent, kianda = await connected(relay, http)
+    await kianda.query(**SELECT)  # from here on this node knows where calls go, for seconds
+    datasources = relay.store.storage.of(relay.store.subscription_id).datasources
+    source = await datasources.find(kianda.settings["datasourceId"])
+    assert source is not None
+    edited = replace(source.details, settings={**source.details.settings, "companyId": 77})
+    await datasources.replace(
+        source, edited, status=source.status, message="", modified_by=source.modified_by
+    )
+    assert (await kianda.test())["success"] is True
+    assert agent.heard[-1].params["source"]["company_id"] == 77
 
 
 async def test_settings_may_carry_company_environment_and_connector(
