@@ -10,6 +10,7 @@ import httpx
 import psutil
 import pytest
 
+from doubles.hammer import hammer
 from system.conftest import Running
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(180)]
@@ -85,25 +86,16 @@ def test_long_upload_passes_without_staying_in_memory(api: httpx.Client, running
 
 
 async def _many(running: Running, calls: int) -> list[int]:
-    limits = httpx.Limits(max_connections=calls)
-    statuses: list[int] = []
+    ensemble = running.ensemble
+    headers = {"Authorization": f"Bearer {ensemble.api_key}"}
 
-    async with httpx.AsyncClient(
-        base_url=running.ensemble.api_url,
-        headers={"Authorization": f"Bearer {running.ensemble.api_key}"},
-        limits=limits,
-        timeout=httpx.Timeout(60, connect=30, pool=60),
-        trust_env=False,
-    ) as client:
+    async def one() -> int:
+        async with asyncio.timeout(60), hammer(ensemble.api_url, headers) as asking:
+            return (await asking.get(f"{running.base}/procore/rest/v1.0/me")).status
 
-        async def one() -> None:
-            answer = await client.get(f"{running.base}/procore/rest/v1.0/me")
-            statuses.append(answer.status_code)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(calls):
-                group.create_task(one())
-    return statuses
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(one()) for _ in range(calls)]
+    return [task.result() for task in asked]
 
 
 async def test_thousand_calls_at_once_end_without_an_error(running: Running) -> None:
