@@ -222,10 +222,6 @@ class World:
             caller.deliveries.clear()
         self._forgotten = time.time()
 
-    async def restart_relay(self) -> None:
-        """Kill the relay and start it again on the same ports and store."""
-        await self.relay.restart()
-
 
 @asynccontextmanager
 async def open_world(
@@ -335,8 +331,10 @@ async def open_world(
             yield world
         finally:
             harvest_relay(data_dir)
-            for agent in world.agents.values():
-                harvest_agent(agent.home)
+            async with asyncio.TaskGroup() as tasks:  # each takes a while to stop
+                for agent in world.agents.values():
+                    harvest_agent(agent.home)
+                    tasks.create_task(agent.program.stop())
 
 
 async def _enrol(

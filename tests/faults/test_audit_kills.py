@@ -122,7 +122,7 @@ async def test_each_executed_call_stands_once_in_both_logs_whatever_was_killed(
                 await asyncio.wait(reading)
                 # Of reads a relay forgets the last moments, as docs/audit.md says; of writes none.
                 await until_each_once(load.read_ones, lambda: reads_at_relay(world), "its reads")
-                await world.restart_relay()
+                await world.relay.restart()
         await world.until_status("online", within=60)
 
         async def executed() -> set[str]:

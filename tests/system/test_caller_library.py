@@ -147,7 +147,7 @@ async def test_a_relay_that_dies_under_a_write_costs_no_second_one(
             )
             while await executions(world, marker) == 0 and not writing.done():
                 await asyncio.sleep(0.05)
-            await world.restart_relay()
+            await world.relay.restart()
     finally:
         await world.behave(latency_ms=0)
     assert writing.result()["name"] == marker

@@ -115,7 +115,7 @@ async def test_captured_write_is_not_carried_out_again(
             assert answer.status_code == 401
         other_iv = {**captured, "requestId": "another", "iv": "EBESExQVFhcYGRobHB0eHw=="}
         assert (await kianda.post(kianda.query_url, other_iv)).status_code == 401
-    await world.restart_relay()
+    await world.relay.restart()
     await world.until_status("online", within=60)
     restarted = await kianda.post(kianda.query_url, captured)
     assert kianda.opened(restarted, captured) == first

@@ -55,12 +55,11 @@ async def test_stopped_agent_is_offline_and_comes_back(tmp_path: Path) -> None:
         )
         assert status.returncode == 4
         assert json.loads(status.stdout)["state"] == "stopped"
-        refused = await ensemble.api.get(
-            f"{base}/records/companies", headers={"Cloud-Connect-Deadline-Ms": "1500"}
-        )
+        briefly = {"Cloud-Connect-Deadline-Ms": "1500"}
+        refused = await ensemble.api.get(f"{base}/records/companies", headers=briefly)
         assert (refused.status_code, refused.json()["code"]) == (503, "connector_offline")
         assert refused.json()["outcome"] == "not_executed"
-        platform = (await ensemble.api.post(f"{base}/test")).json()
+        platform = (await ensemble.api.post(f"{base}/test", headers=briefly)).json()
         assert platform["success"] is False
         async with program(
             "cloud_connect_agent",
