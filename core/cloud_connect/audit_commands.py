@@ -48,7 +48,7 @@ def read_checkpoints(file: Path) -> "list[Checkpoint]":
     """Return the checkpoints that the other end printed into a file.
 
     Raises:
-        CloudConnectError: If the file cannot be read, or holds anything else.
+        CloudConnectError: If the file cannot be read, is empty, or holds anything else.
     """
     from pydantic import ValidationError
 
@@ -56,11 +56,17 @@ def read_checkpoints(file: Path) -> "list[Checkpoint]":
 
     try:
         lines = [line for line in file.read_bytes().splitlines() if line.strip()]
-        return [Checkpoint.model_validate_json(line) for line in lines]
+        found = [Checkpoint.model_validate_json(line) for line in lines]
     except OSError as exc:
         raise CloudConnectError(f"{file} cannot be read: {exc.strerror}.") from exc
     except ValidationError as exc:
         raise CloudConnectError(f"{file} holds something that is no checkpoint.") from exc
+    if not found:
+        raise CloudConnectError(
+            f"{file} is empty, so nothing can be compared: the other end held no checkpoint when "
+            "it was written. Write it again once both have been connected for a minute."
+        )
+    return found
 
 
 @contextmanager

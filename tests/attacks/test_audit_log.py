@@ -42,8 +42,9 @@ def judged(
     option, folder = where
     held = folder / "held.ndjson"
     held.write_text("".join(f"{one.model_dump_json()}\n" for one in against))
+    compared = ["--against", str(held)] if against else []
     with pytest.raises(SystemExit) as ended:
-        main(["audit", "verify", "--json", option, str(folder), "--against", str(held)])
+        main(["audit", "verify", "--json", option, str(folder), *compared])
     document: dict[str, Any] = json.loads(capsys.readouterr().out)
     document = document.get("items", [document])[0]
     assert int(str(ended.value.code or 0)) == (0 if document["ok"] else 1)

@@ -67,6 +67,9 @@ def test_relay_that_knows_another_log_shows(cli: Cli, home: Path, folder: AuditF
     assert json.loads(held.read_text())["log"] == "aud_other"
     held.write_text("{}\n")
     assert "no checkpoint" in cli("audit", "verify", "--against", str(held)).errors
+    held.write_text("\n")
+    told = cli("audit", "verify", "--against", str(held))
+    assert (told.status, "nothing can be compared" in told.errors) == (1, True)
 
 
 def test_file_of_all_checkpoints_of_a_relay_is_compared_as_to_this_pc(
