@@ -1,7 +1,7 @@
 """Reading the audit log: verified, listed, exported; beside a running agent or without one."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from cloud_connect.audit import (
     BrokenRecordError,
@@ -13,7 +13,7 @@ from cloud_connect.audit import (
 )
 from cloud_connect_agent.audit.folder import AuditFolder
 
-__all__ = ["hash_at", "records", "verify"]
+__all__ = ["hash_at", "newest_records", "records", "verify"]
 
 
 def verify(
@@ -53,9 +53,25 @@ def records(
     Args:
         since: UNIX seconds; as `until`, it bounds when records were made.
     """
+    return _made_within(folder.lines(), since, until)
+
+
+def newest_records(
+    folder: AuditFolder, *, since: float | None = None, until: float | None = None
+) -> Iterator[ChainedRecord]:
+    """Yield what :func:`records` does, the newest first: who wants few reads few files."""
+    lines = (
+        line for segment in reversed(folder.segments()) for line in reversed(list(segment.lines()))
+    )
+    return _made_within(lines, since, until)
+
+
+def _made_within(
+    lines: Iterable[bytes], since: float | None, until: float | None
+) -> Iterator[ChainedRecord]:
     first = None if since is None else record_time(since)
     last = None if until is None else record_time(until)
-    for line in folder.lines():
+    for line in lines:
         with contextlib.suppress(BrokenRecordError):
             record = ChainedRecord.of_line(line)
             at = str(record.fields().get("time", ""))

@@ -15,6 +15,8 @@ from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shar
 from cloud_connect_agent.cli.terminal import note
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cloud_connect.audit import AuditExchange
     from cloud_connect_agent.audit import AuditFolder
 
@@ -101,17 +103,18 @@ def list_(
     limit: int,
 ) -> None:
     """List the newest records, the oldest of them first."""
-    from collections import deque
+    from itertools import islice
 
-    from cloud_connect_agent.audit.reading import records
+    from cloud_connect_agent.audit.reading import newest_records
 
-    newest: deque[dict[str, Any]] = deque(maxlen=limit)
-    for record in records(_folder(invocation), since=since, until=until):
-        facts: dict[str, Any] = record.fields()
-        if action is None or facts.get("action") == action:
-            newest.append({**facts, "prev": record.prev.hex(), "hash": record.hash.hex()})
+    found: Iterator[dict[str, Any]] = (
+        {**record.fields(), "prev": record.prev.hex(), "hash": record.hash.hex()}
+        for record in newest_records(_folder(invocation), since=since, until=until)
+        if action is None or record.fields().get("action") == action
+    )
+    newest = list(islice(found, limit))[::-1]
     if invocation.json:
-        print_json({"items": list(newest)})
+        print_json({"items": newest})
         return
     if not newest:
         note("There is no such record.")

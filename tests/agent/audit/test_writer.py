@@ -7,7 +7,7 @@ from cloud_connect.audit import Checkpoint
 from cloud_connect.file_lock import FileInUseError
 from cloud_connect.signing import SigningKey
 from cloud_connect_agent.audit import AuditFolder, AuditWriter
-from cloud_connect_agent.audit.reading import hash_at, records, verify
+from cloud_connect_agent.audit.reading import hash_at, newest_records, records, verify
 
 KEY = SigningKey.generate()
 
@@ -55,6 +55,7 @@ def test_segments_follow_each_other_at_checkpoints(folder: AuditFolder) -> None:
     third = list(records(folder))[2]
     assert hash_at(folder, 3) == third.hash
     assert hash_at(folder, 6) is None
+    assert list(newest_records(folder)) == list(records(folder))[::-1]
 
 
 def test_only_one_process_appends(folder: AuditFolder) -> None:

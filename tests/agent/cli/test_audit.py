@@ -29,6 +29,8 @@ def test_events_without_an_agent_are_listed_exported_and_verified(
     assert [one["action"] for one in listed] == ["agent.enrolled", "procore.signed_in"]
     assert listed[1]["prev"] == listed[0]["hash"]
     assert listed[1]["detail"] == {"account": "default"}
+    last = cli("audit", "list", "--limit", "1", "--json").document["items"]
+    assert last == listed[1:]
     only = cli("audit", "list", "--action", "agent.enrolled", "--since", "1h")
     assert "relay=https://relay.example.com" in only.output
     assert "procore" not in only.output
