@@ -30,6 +30,7 @@ _MAX_FAILURE_BYTES: Final = 1024 * 1024
 _MAX_WHOLE_BYTES: Final = 64 * 1024 * 1024  # of an answer that is not streamed
 _ANSWER_SECONDS: Final = 5.0  # that the relay has beyond the deadline to say that it passed
 _CONNECT_SECONDS: Final = 10.0
+_NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,6 +95,11 @@ class Wire:
                 answer = await _answer_of(response, opener)
                 async with aclosing(answer.body):
                     yield answer
+        except _NEVER_SENT as exc:
+            raise RelayUnreachableError(
+                f"The relay cannot be reached ({type(exc).__name__}): check its address, its "
+                "certificate and the network."
+            ) from exc
         except httpx.TransportError as exc:
             raise RelayUnreachableError(
                 f"The relay did not answer: {type(exc).__name__}.", outcome=request.doubt

@@ -47,6 +47,7 @@ class Writes:
                 time is up says so.
         """
         ends = self._clock() + seconds
+        in_doubt = False  # whether an attempt may have been carried out: no later one denies that
         while True:
             left = max(_LEAST_SECONDS, ends - self._clock())
             try:
@@ -54,15 +55,17 @@ class Writes:
             except (RelayUnreachableError, IdempotencyConflictError) as error:
                 # It may be running. The same key gets the same call, whatever became of it.
                 doubt: CloudConnectError = error
-                if isinstance(error, IdempotencyConflictError):
+                running = isinstance(error, IdempotencyConflictError)
+                in_doubt |= running or error.outcome is Outcome.UNKNOWN
+                if in_doubt:
                     doubt.outcome = Outcome.UNKNOWN  # of this write, if not of this attempt
             except CloudConnectError as error:
-                if error.outcome is not Outcome.UNKNOWN:
+                in_doubt |= error.outcome is Outcome.UNKNOWN
+                if error.outcome is Outcome.COMPLETED or not in_doubt:
                     raise
                 doubt = error
-                outcome = await self._settled(key, ends)
-                if outcome is not Outcome.COMPLETED:
-                    error.outcome = outcome
+                doubt.outcome = await self._settled(key, ends)
+                if doubt.outcome is not Outcome.COMPLETED:
                     raise
             if self._clock() + self._pause >= ends:
                 raise doubt

@@ -10,6 +10,7 @@ from cloud_connect.client.writes import Writes
 from cloud_connect.errors import (
     IdempotencyConflictError,
     OutcomeUnknownError,
+    QuotaExceededError,
     SourceUnavailableError,
 )
 from doubles.scripted_relay import ScriptedRelay, problem
@@ -119,6 +120,45 @@ async def test_a_lookup_that_is_refused_does_not_make_the_write_certain(
     assert raised.value.outcome is Outcome.UNKNOWN
     relay.then(UNKNOWN, refusal, record("completed"), DONE)
     assert await carry_out(client, request_) == (True, b'{"id":7}')
+
+
+QUOTA = problem(429, "quota_exceeded", "not_executed")
+
+
+@pytest.mark.parametrize(
+    ("found", "outcome"),
+    [
+        (MISSING, Outcome.UNKNOWN),
+        (record("unknown"), Outcome.UNKNOWN),
+        (record("not_executed"), Outcome.NOT_EXECUTED),
+    ],
+)
+async def test_a_later_attempt_that_is_refused_does_not_make_an_earlier_one_certain(
+    relay: ScriptedRelay,
+    client: CloudConnect,
+    request_: Request,
+    found: httpx.Response,
+    outcome: Outcome,
+) -> None:
+    relay.then(GONE, QUOTA, found)
+    with pytest.raises(QuotaExceededError) as raised:
+        await carry_out(client, request_)
+    assert raised.value.outcome is outcome
+    relay.then(GONE, httpx.ConnectError("down"), QUOTA, record("completed"), DONE)
+    assert await carry_out(client, request_) == (True, b'{"id":7}')
+
+
+async def test_a_relay_that_was_never_reached_has_done_nothing(
+    relay: ScriptedRelay, client: CloudConnect, request_: Request
+) -> None:
+    relay.then(httpx.ConnectError("down"))
+    with pytest.raises(RelayUnreachableError, match="address") as raised:
+        await carry_out(client, request_, ends_after=2)
+    assert raised.value.retry_safe
+    relay.then(GONE, httpx.ConnectError("down"))
+    with pytest.raises(RelayUnreachableError, match="address") as raised:
+        await carry_out(client, request_, ends_after=4)
+    assert raised.value.outcome is Outcome.UNKNOWN
 
 
 async def test_a_failure_that_is_certain_is_raised_at_once(
