@@ -89,7 +89,10 @@ class Dpapi:
         key = os.urandom(KEY_BYTES)
         write_durably(self._file, b"")
         self._protect(self._file)
-        self._file.write_bytes(self._seal(key))
+        with self._file.open("r+b") as file:  # in place: another file would have another list
+            file.write(self._seal(key))
+            file.flush()
+            os.fsync(file.fileno())
         return key
 
     def destroy(self) -> None:
