@@ -22,7 +22,7 @@ from cloud_connect_agent.vault.credential import CREDENTIAL_NAME
 from doubles.fake_procore import FakeProcore
 from doubles.program import TESTS
 from doubles.rotating_login import RotatingLogin
-from doubles.tools import tool
+from doubles.tools import as_root, tool
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -101,8 +101,7 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.mark.catalogue("T121")
 def test_another_account_cannot_even_read_the_vault(open_folder: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("another account is used with setpriv, as root")
+    as_root("another account")
     switch = (tool("setpriv"), "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups")
     home = open_folder / "home"
     write = READ.replace(

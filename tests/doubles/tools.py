@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["tool"]
+__all__ = ["as_root", "tool"]
+
+
+def as_root(what: str) -> None:
+    """Skip the test unless it runs as root, which *what* takes."""
+    if os.geteuid() != 0:
+        pytest.skip(f"{what} takes root")
 
 
 def tool(name: str, *, folders: Iterable[Path] = ()) -> str:

@@ -1,12 +1,11 @@
 """What fault tests share."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
 from doubles.namespaces import PrivateNetwork, private_network
-from doubles.tools import tool
+from doubles.tools import as_root, tool
 
 
 @pytest.fixture
@@ -22,8 +21,7 @@ def module_network() -> Iterator[PrivateNetwork]:
 
 
 def _own_network() -> Iterator[PrivateNetwork]:
-    if os.geteuid() != 0:
-        pytest.skip("a network of its own takes root")
+    as_root("a network of its own")
     for name in ("ip", "nft", "tc"):
         tool(name)
     with private_network() as network:

@@ -1,11 +1,8 @@
 """Journals that a disk has damaged, and disks that are full: writes end, reads go on."""
 
 import asyncio
-import contextlib
 import os
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ from doubles.caller import Caller
 from doubles.checker import check
 from doubles.history import History
 from doubles.program import said
+from doubles.small_disk import fill, small_disk
 from doubles.world import Agent, World, open_world, until
 
 pytestmark = pytest.mark.timeout(150)
@@ -153,38 +151,12 @@ async def test_damaged_journal_ends_writes_until_a_person_accepts_the_loss(tmp_p
         assert not check(await world.history())
 
 
-@contextlib.contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """Put what is in *folder* on a disk of its own with little room."""
-    if os.geteuid() != 0:
-        pytest.skip("a disk of its own takes root")
-    aside = folder.with_name(f"{folder.name}-before")
-    folder.rename(aside)
-    folder.mkdir(mode=0o700)
-    size = f"size={DISK_BYTES},mode=0700"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)], check=True)
-    try:
-        shutil.copytree(aside, folder, dirs_exist_ok=True)
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Leave not a byte on the disk."""
-    ballast = disk / "ballast"
-    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(b"\0" * 4096)
-    return ballast
-
-
 @pytest.mark.catalogue("T18")
 async def test_full_disk_refuses_writes_and_room_brings_them_back(tmp_path: Path) -> None:
     async with open_world(tmp_path, tunnel_proxies=False) as world:
         agent, caller = world.agent, await world.caller()
         await agent.program.stop()
-        with small_disk(agent.home / "state"):
+        with small_disk(agent.home / "state", size=DISK_BYTES):
             try:
                 await agent.program.start()
                 await world.until_status("online", within=30)

@@ -1,8 +1,6 @@
 import asyncio
 import contextlib
-import os
-import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from cloud_connect_agent.audit import (
 from cloud_connect_agent.audit.reading import records, verify
 from cloud_connect_agent.policy import Verb
 from doubles.agent_bench import Bench, bench
+from doubles.small_disk import fill, small_disk
 from doubles.waiting import until
 
 KEY = SigningKey.generate()
@@ -146,27 +145,6 @@ async def test_single_record_is_signed_after_a_minute(tmp_path: Path) -> None:
         now = 60.0
         await trail._settle()
         assert signed(trail) == 1
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    if os.geteuid() != 0:
-        pytest.skip("a disk of its own takes root")
-    folder.mkdir()
-    options = ("-t", "tmpfs", "-o", "size=1m,mode=0700")
-    subprocess.run(["mount", *options, "tmpfs", str(folder)], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    ballast = folder / "ballast"
-    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(b"\0" * 512)
-    return ballast
 
 
 async def test_full_disk_refuses_writes_and_counts_reads(tmp_path: Path) -> None:
