@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cloud_connect.errors import CloudConnectError
+from cloud_connect.signing import SigningKey, to_text
 from cloud_connect_agent.control import ask
 from doubles.chaos_proxy import ChaosProxy
 from doubles.observing import rows
@@ -54,6 +55,12 @@ class Agent:
         """Have its next start be the product as it is."""
         self.program.module = "cloud_connect_agent"
         self.program.arguments = ("run", "--home", str(self.home))
+
+    def pin(self, key: SigningKey) -> None:
+        """Have its policy name the key that a caller signs with."""
+        policy = self.home / "policy.toml"
+        keys = f'\n[signatures]\nkeys = ["{to_text(key.public_key)}"]\n'
+        policy.write_text(policy.read_text() + keys)
 
     @property
     def journal_file(self) -> Path:

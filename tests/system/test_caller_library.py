@@ -13,9 +13,8 @@ import pytest_asyncio
 
 from cloud_connect.client import CloudConnect, DataSource, Environment, Outcome, Pin, SigningKey
 from cloud_connect.errors import OutcomeUnknownError, SourceRejectedError
-from cloud_connect.signing import to_text
 from doubles.program import said
-from doubles.world import ENVIRONMENT, Agent, World, open_world
+from doubles.world import ENVIRONMENT, World, open_world
 
 pytestmark = [
     pytest.mark.system,
@@ -28,16 +27,12 @@ KEY = SigningKey.generate()
 README = Path(__file__).parents[2] / "README.md"
 
 
-def pin_the_key(agent: Agent) -> None:
-    policy = agent.home / "policy.toml"
-    keys = f'\n[signatures]\nkeys = ["{to_text(KEY.public_key)}"]\n'
-    policy.write_text(policy.read_text() + keys)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     folder = tmp_path_factory.mktemp("library")
-    async with open_world(folder, tunnel_proxies=False, prepare=pin_the_key) as made:
+    async with open_world(
+        folder, tunnel_proxies=False, prepare=lambda agent: agent.pin(KEY)
+    ) as made:
         yield made
 
 
