@@ -47,6 +47,19 @@ def pytest_runtest_makereport(
     return report
 
 
+def log_plainly() -> None:
+    """Log as structlog does by default, but for tracebacks that cost seconds each."""
+    structlog.reset_defaults()
+    *steps, _ = structlog.get_config()["processors"]
+    plain = structlog.dev.ConsoleRenderer(
+        colors=False, exception_formatter=structlog.dev.plain_traceback
+    )
+    structlog.configure(processors=[*steps, plain])
+
+
+log_plainly()
+
+
 @pytest.fixture
 def untraced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Time the product, here and in processes, and not the tool that counts its lines."""
@@ -69,7 +82,7 @@ def restored_logging() -> Iterator[None]:
         handler.close()
     root.handlers, root.level = handlers, level
     logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
+    log_plainly()
 
 
 @pytest.fixture(scope="session")

@@ -27,24 +27,13 @@ async def issue_join_token(
     """Make a join token and return it with its secret, which is nowhere else."""
     issued, token = await tenant.join_tokens.issue(
         relay_public_key=relay_public_key,
+        actor=actor,
         now=now,
         expires_in=expires_in,
         group=group,
         hosted=hosted,
         policy_class=policy_class,
         approval=approval,
-    )
-    await tenant.audit.add(
-        at=now,
-        actor=actor,
-        action="join_token.create",
-        target=issued.id,
-        detail={
-            "group": group,
-            "hosted": hosted,
-            "policy_class": policy_class,
-            "approval": approval,
-        },
     )
     return {
         "id": issued.id,
@@ -59,10 +48,7 @@ async def issue_join_token(
 
 async def revoke_join_token(tenant: "Tenant", token_id: str, *, actor: str, now: float) -> bool:
     """Refuse a join token from now on; whether the subscription has it."""
-    if not is_id("jt", token_id) or not await tenant.join_tokens.revoke(token_id, now=now):
-        return False
-    await tenant.audit.add(at=now, actor=actor, action="join_token.revoke", target=token_id)
-    return True
+    return is_id("jt", token_id) and await tenant.join_tokens.revoke(token_id, actor=actor, now=now)
 
 
 def describe_join_token(token: "IssuedToken", *, now: float) -> dict[str, Any]:

@@ -84,6 +84,7 @@ class Relay:
     async def token(self, *, expires_in: float = 3600, **more: Any) -> JoinToken:
         _, token = await self.tenant.join_tokens.issue(
             relay_public_key=self.identity.public_key,
+            actor="test",
             now=self.services.clock(),
             expires_in=expires_in,
             **more,

@@ -123,14 +123,8 @@ async def authorize(
         connector_id=connector_id,
         source=target.source,
         actor=principal.actor,
-        expires_at=now + _LIFETIME,
-    )
-    await tenant.audit.add(
         at=now,
-        actor=principal.actor,
-        action="datasource.authorize",
-        target=datasource_id,
-        detail={"connector_id": connector_id},
+        expires_at=now + _LIFETIME,
     )
     return AuthorizeReply(authorize_url=url, expires_at=iso_time(now + _LIFETIME) or "")
 

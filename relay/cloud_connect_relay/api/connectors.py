@@ -72,24 +72,18 @@ async def change_connector(
     """Rename a connector, move it between groups, or drain it."""
     if not is_id("con", connector_id):
         raise not_found()
-    given = change.model_dump(exclude_unset=True)
     tenant = services.storage.of(principal.subscription_id)
     connector = await tenant.connectors.change(
         connector_id,
         name=change.name,
-        group=(change.group or "") if "group" in given else None,
+        group=(change.group or "") if "group" in change.model_fields_set else None,
         draining=change.draining,
+        actor=principal.actor,
+        at=services.clock(),
     )
     if connector is None:
         raise not_found()
     services.registry.refresh(connector)
-    await tenant.audit.add(
-        at=services.clock(),
-        actor=principal.actor,
-        action="connector.change",
-        target=connector_id,
-        detail=given,
-    )
     return await _shown(services, principal.subscription_id, connector)
 
 

@@ -56,14 +56,7 @@ async def create_datasource(
     status, message = _status_of(details, None)
     tenant = services.storage.of(principal.subscription_id)
     source = await tenant.datasources.create(
-        details, status=status, message=message, modified_by=principal.actor
-    )
-    await tenant.audit.add(
-        at=services.clock(),
-        actor=principal.actor,
-        action="datasource.create",
-        target=source.id,
-        detail={"title": details.title},
+        details, status=status, message=message, actor=principal.actor, at=services.clock()
     )
     return document_of(source)
 
@@ -108,16 +101,9 @@ async def delete_datasource(datasource_id: str, principal: Changes, services: Sh
     """Delete a data source; the records of its calls stay."""
     source = await _editable(services, principal, datasource_id)
     tenant = services.storage.of(principal.subscription_id)
-    if not await tenant.datasources.delete(datasource_id):
+    if not await tenant.datasources.delete(source, actor=principal.actor, at=services.clock()):
         raise not_found()
     services.calls.sources.forget(principal.subscription_id, datasource_id)
-    await tenant.audit.add(
-        at=services.clock(),
-        actor=principal.actor,
-        action="datasource.delete",
-        target=datasource_id,
-        detail={"title": source.details.title},
-    )
     return Response(status_code=204)
 
 
@@ -143,18 +129,17 @@ async def _save(
     status, message = _status_of(details, source)
     tenant = services.storage.of(principal.subscription_id)
     saved = await tenant.datasources.replace(
-        source, details, status=status, message=message, modified_by=principal.actor
+        source,
+        details,
+        status=status,
+        message=message,
+        action=action,
+        actor=principal.actor,
+        at=services.clock(),
     )
     services.calls.sources.forget(principal.subscription_id, source.id)
     if saved is None:
         raise not_found()
-    await tenant.audit.add(
-        at=services.clock(),
-        actor=principal.actor,
-        action=action,
-        target=source.id,
-        detail={"title": details.title},
-    )
     return document_of(saved)
 
 

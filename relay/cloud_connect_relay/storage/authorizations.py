@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import delete, insert, select, update
 
+from cloud_connect_relay.storage.audit import append
 from cloud_connect_relay.storage.tables import authorizations
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Authorizations:
         connector_id: str,
         source: Mapping[str, Any],
         actor: str,
+        at: float,
         expires_at: float,
     ) -> None:
         """Expect a browser to come back with *state*, of which only a digest is kept."""
@@ -60,6 +62,15 @@ class Authorizations:
         )
         async with self._storage.write() as connection:
             await connection.execute(statement)
+            await append(
+                connection,
+                subscription_id=self._subscription_id,
+                at=at,
+                actor=actor,
+                action="datasource.authorize",
+                target=datasource_id,
+                detail={"connector_id": connector_id},
+            )
 
 
 class AuthorizationsOfAll:

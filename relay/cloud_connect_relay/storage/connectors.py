@@ -140,6 +140,8 @@ class Connectors:
         name: str | None = None,
         group: str | None = None,
         draining: bool | None = None,
+        actor: str,
+        at: float,
     ) -> Connector | None:
         """Change what is given and return the result, if this subscription has it.
 
@@ -152,6 +154,7 @@ class Connectors:
             values["name"] = name
         if group is not None:
             values["group"] = group or None
+        detail = values if draining is None else {**values, "draining": draining}
         async with self._storage.write() as connection:
             if values:
                 await connection.execute(
@@ -169,7 +172,18 @@ class Connectors:
             row = (
                 await connection.execute(select(connectors).where(self._is(connector_id)))
             ).first()
-        return None if row is None else connector_of(row)
+            if row is None:
+                return None
+            await append(
+                connection,
+                subscription_id=self._subscription_id,
+                at=at,
+                actor=actor,
+                action="connector.change",
+                target=connector_id,
+                detail=detail,
+            )
+        return connector_of(row)
 
     async def revoke(self, connector_id: str, *, actor: str, at: float) -> bool:
         """Refuse the connector from now on; whether this subscription has it.

@@ -1,7 +1,6 @@
 """The data sources of one subscription."""
 
 import dataclasses
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import and_, delete, insert, select, update
 
 from cloud_connect_relay.ids import is_id, new_id
+from cloud_connect_relay.storage.audit import append
 from cloud_connect_relay.storage.tables import datasources
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Row
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
     from cloud_connect_relay.storage.engine import Storage
 
@@ -73,29 +74,30 @@ class DataSources:
         *,
         status: DataSourceStatus,
         message: str,
-        modified_by: str,
+        actor: str,
+        at: float,
     ) -> DataSource:
         """Store a new data source and return it with its id."""
-        now = time.time()
         source = DataSource(
             id=new_id("ds"),
             subscription_id=self._subscription_id,
             details=details,
             status=status,
             message=message,
-            created_at=now,
-            modified_at=now,
-            modified_by=modified_by,
+            created_at=at,
+            modified_at=at,
+            modified_by=actor,
         )
         columns = {
             "id": source.id,
             "subscription_id": self._subscription_id,
-            "created_at": now,
+            "created_at": at,
             **_columns(details),
-            **_stamp(status, message, now, modified_by),
+            **_stamp(status, message, at, actor),
         }
         async with self._storage.write() as connection:
             await connection.execute(insert(datasources), columns)
+            await self._note(connection, source, "datasource.create", actor=actor, at=at)
         return source
 
     async def find(self, datasource_id: str) -> DataSource | None:
@@ -126,26 +128,29 @@ class DataSources:
         *,
         status: DataSourceStatus,
         message: str,
-        modified_by: str,
+        action: str,
+        actor: str,
+        at: float,
     ) -> DataSource | None:
         """Store new details of *source* and return it, unless it has been deleted."""
-        now = time.time()
-        statement = (
-            update(datasources)
-            .where(self._is(source.id))
-            .values(**_columns(details), **_stamp(status, message, now, modified_by))
-        )
-        async with self._storage.write() as connection:
-            if not (await connection.execute(statement)).rowcount:
-                return None
-        return dataclasses.replace(
+        saved = dataclasses.replace(
             source,
             details=details,
             status=status,
             message=message,
-            modified_at=now,
-            modified_by=modified_by,
+            modified_at=at,
+            modified_by=actor,
         )
+        statement = (
+            update(datasources)
+            .where(self._is(source.id))
+            .values(**_columns(details), **_stamp(status, message, at, actor))
+        )
+        async with self._storage.write() as connection:
+            if not (await connection.execute(statement)).rowcount:
+                return None
+            await self._note(connection, saved, action, actor=actor, at=at)
+        return saved
 
     async def tested(self, source: DataSource, *, status: DataSourceStatus, message: str) -> None:
         """Store a test's result, unless the details were edited while the test ran."""
@@ -157,11 +162,33 @@ class DataSources:
         async with self._storage.write() as connection:
             await connection.execute(statement)
 
-    async def delete(self, datasource_id: str) -> bool:
-        """Delete the data source; return whether there was such a one."""
-        statement = delete(datasources).where(self._is(datasource_id))
+    async def delete(self, source: DataSource, *, actor: str, at: float) -> bool:
+        """Delete the data source; return whether it was still there."""
+        statement = delete(datasources).where(self._is(source.id))
         async with self._storage.write() as connection:
-            return (await connection.execute(statement)).rowcount == 1
+            if not (await connection.execute(statement)).rowcount:
+                return False
+            await self._note(connection, source, "datasource.delete", actor=actor, at=at)
+        return True
+
+    async def _note(
+        self,
+        connection: "AsyncConnection",
+        source: DataSource,
+        action: str,
+        *,
+        actor: str,
+        at: float,
+    ) -> None:
+        await append(
+            connection,
+            subscription_id=self._subscription_id,
+            at=at,
+            actor=actor,
+            action=action,
+            target=source.id,
+            detail={"title": source.details.title},
+        )
 
     def _is(self, datasource_id: str) -> "ColumnElement[bool]":
         return and_(

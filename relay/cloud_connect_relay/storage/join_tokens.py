@@ -7,6 +7,7 @@ from sqlalchemy import Row, insert, select, update
 
 from cloud_connect.join_token import JoinToken
 from cloud_connect_relay.ids import new_id
+from cloud_connect_relay.storage.audit import append
 from cloud_connect_relay.storage.tables import join_tokens
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class JoinTokens:
         self,
         *,
         relay_public_key: bytes,
+        actor: str,
         now: float,
         expires_in: float,
         group: str | None = None,
@@ -102,6 +104,20 @@ class JoinTokens:
         )
         async with self._storage.write() as connection:
             await connection.execute(statement)
+            await append(
+                connection,
+                subscription_id=self._subscription_id,
+                at=now,
+                actor=actor,
+                action="join_token.create",
+                target=issued.id,
+                detail={
+                    "group": group,
+                    "hosted": hosted,
+                    "policy_class": policy_class,
+                    "approval": approval,
+                },
+            )
         return issued, token
 
     async def list(self) -> tuple[IssuedToken, ...]:
@@ -114,16 +130,26 @@ class JoinTokens:
         async with self._storage.read() as connection:
             return tuple(_token_of(row) for row in await connection.execute(query))
 
-    async def revoke(self, token_id: str, *, now: float) -> bool:
+    async def revoke(self, token_id: str, *, actor: str, now: float) -> bool:
         """Refuse the token from now on; whether this subscription has it."""
         mine = (join_tokens.c.id == token_id) & (
             join_tokens.c.subscription_id == self._subscription_id
         )
         async with self._storage.write() as connection:
             found = (await connection.execute(select(join_tokens.c.id).where(mine))).first()
+            if found is None:
+                return False
             await connection.execute(
                 update(join_tokens)
                 .where(mine, join_tokens.c.revoked_at.is_(None))
                 .values(revoked_at=now)
             )
-        return found is not None
+            await append(
+                connection,
+                subscription_id=self._subscription_id,
+                at=now,
+                actor=actor,
+                action="join_token.revoke",
+                target=token_id,
+            )
+        return True

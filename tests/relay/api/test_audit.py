@@ -2,6 +2,7 @@ import itertools
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from doubles.relay_node import Node
 
@@ -51,3 +52,38 @@ async def test_checkpoints_are_shown_with_what_connectors_hold(node: Node) -> No
     answer = await node.api.get("/api/audit/checkpoints")
     assert answer.status_code == 200
     assert answer.json() == {"checkpoint": None, "connectors": []}
+
+
+async def test_nothing_is_changed_that_cannot_be_recorded(node: Node) -> None:
+    connector_id = await node.store.connector()
+    token = (await node.api.post("/api/enrolment-tokens", json={})).json()["id"]
+    source = (
+        await node.api.post("/api/datasources", json={"title": "A", "type": "procore"})
+    ).json()
+    place = f"/api/datasources/{source['id']}"
+    before = await state(node)
+    async with node.store.storage.write() as connection:
+        await connection.execute(
+            text("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(FAIL, 'full'); END")
+        )
+    for answer in (
+        await node.api.post("/api/enrolment-tokens", json={}),
+        await node.api.delete(f"/api/enrolment-tokens/{token}"),
+        await node.api.post("/api/datasources", json={"title": "B", "type": "procore"}),
+        await node.api.put(place, json={"title": "C"}),
+        await node.api.put(f"{place}/security", json={"enableB2B": True}),
+        await node.api.delete(place),
+        await node.api.patch(f"/api/connectors/{connector_id}", json={"name": "D"}),
+    ):
+        assert answer.status_code >= 500, (answer.request.url, answer.text)
+        assert await state(node) == before, answer.request.url
+
+
+async def state(node: Node) -> list[Any]:
+    """What an administrator changes; a connector's age and statistics change by themselves."""
+    places = ("/api/enrolment-tokens", "/api/datasources")
+    connectors = (await node.api.get("/api/connectors")).json()["items"]
+    return [
+        *[(await node.api.get(place)).json() for place in places],
+        [(one["id"], one["name"], one["group"], one["status"]) for one in connectors],
+    ]

@@ -63,7 +63,7 @@ async def test_wrong_lifetime_is_refused(node: Node, expires_in: object) -> None
 
 async def test_token_that_ended_is_shown_as_expired(node: Node) -> None:
     issued, _ = await node.store.storage.of(node.store.subscription_id).join_tokens.issue(
-        relay_public_key=bytes(32), now=time.time() - 100, expires_in=50
+        relay_public_key=bytes(32), actor="test", now=time.time() - 100, expires_in=50
     )
     (item,) = (await node.api.get(TOKENS)).json()["items"]
     assert (item["id"], item["status"]) == (issued.id, "expired")

@@ -79,7 +79,13 @@ async def test_what_is_tested_is_what_another_node_has_just_stored(
     assert source is not None
     edited = replace(source.details, settings={**source.details.settings, "companyId": 77})
     await datasources.replace(
-        source, edited, status=source.status, message="", modified_by=source.modified_by
+        source,
+        edited,
+        status=source.status,
+        message="",
+        action="datasource.change",
+        actor=source.modified_by,
+        at=source.modified_at + 1,
     )
     assert (await kianda.test())["success"] is True
     assert agent.heard[-1].params["source"]["company_id"] == 77

@@ -135,7 +135,9 @@ async def test_settings_that_cannot_be_read_close_the_source(bench: Bench) -> No
         replace(found.details, security={"exclusionUsers": [{"who": "ann"}]}),
         status=found.status,
         message="",
-        modified_by="an older version",
+        action="datasource.change",
+        actor="an older version",
+        at=found.modified_at + 1,
     )
     _, key = await bench.key("calls:read", "datasources:write")
     answer = await bench.ask(key, *USES["query"])

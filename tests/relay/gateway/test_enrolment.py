@@ -88,7 +88,7 @@ async def test_token_becomes_a_connector(bench: Bench) -> None:
     assert (connector.name, connector.machine, connector.group) == ("site office", "pc-1", "east")
     assert connector.public_key == key.public_key
     actions = [entry.action for entry in await bench.relay.tenant.audit.newest(limit=5)]
-    assert actions == ["connector.enrol"]
+    assert actions == ["connector.enrol", "join_token.create"]
 
 
 async def test_lost_answer_can_be_asked_for_again(bench: Bench) -> None:
@@ -121,12 +121,13 @@ async def test_every_bad_token_gets_the_same_answer(bench: Bench) -> None:
         await connection.execute(insert(subscriptions).values(id="sub_b", name="b", created_at=0.0))
     theirs, _ = await bench.relay.storage.of("sub_b").join_tokens.issue(
         relay_public_key=bench.relay.identity.public_key,
+        actor="test",
         now=bench.relay.services.clock(),
         expires_in=3600,
     )
     expired = await bench.relay.token(expires_in=-1)
     revoked = await bench.relay.token()
-    await bench.relay.tenant.join_tokens.revoke(revoked.token_id, now=1.0)
+    await bench.relay.tenant.join_tokens.revoke(revoked.token_id, actor="test", now=1.0)
     genuine = await bench.relay.token()
     foreign = JoinToken.make(
         token_id="jt_0123456789abcdef", relay_public_key=SigningKey.generate().public_key
@@ -277,9 +278,9 @@ async def test_tokens_are_listed_and_revoked_by_their_own_subscription_only(benc
     assert listed.id == token.token_id
     stranger = bench.relay.storage.of("sub_b").join_tokens
     assert await stranger.list() == ()
-    assert not await stranger.revoke(token.token_id, now=1.0)
-    assert await bench.relay.tenant.join_tokens.revoke(token.token_id, now=1.0)
-    assert await bench.relay.tenant.join_tokens.revoke(token.token_id, now=2.0)
+    assert not await stranger.revoke(token.token_id, actor="test", now=1.0)
+    assert await bench.relay.tenant.join_tokens.revoke(token.token_id, actor="test", now=1.0)
+    assert await bench.relay.tenant.join_tokens.revoke(token.token_id, actor="test", now=2.0)
     (listed,) = await bench.relay.tenant.join_tokens.list()
     assert listed.revoked_at == 1.0
 

@@ -55,11 +55,15 @@ async def test_draining_by_another_process_reaches_the_session(
 ) -> None:
     async with run_agent(relay, tmp_path / "a") as agent:
         live = await relay.session_of(agent.connector_id)
-        await relay.tenant.connectors.change(agent.connector_id, draining=True)
+        await relay.tenant.connectors.change(
+            agent.connector_id, draining=True, actor="test", at=1.0
+        )
         async with asyncio.timeout(5):
             while not live.draining:
                 await asyncio.sleep(0.01)
-        await relay.tenant.connectors.change(agent.connector_id, draining=False)
+        await relay.tenant.connectors.change(
+            agent.connector_id, draining=False, actor="test", at=2.0
+        )
         async with asyncio.timeout(5):
             while live.draining:
                 await asyncio.sleep(0.01)

@@ -11,6 +11,7 @@ async def begin(store: Founded, state: str, *, expires_at: float = NOW + 600) ->
         connector_id="con_1",
         source={"company_id": 1},
         actor="key:key_1",
+        at=NOW,
         expires_at=expires_at,
     )
 

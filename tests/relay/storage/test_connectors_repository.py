@@ -28,7 +28,10 @@ async def test_other_subscription_sees_and_changes_nothing(relay: Relay) -> None
     stranger = relay.storage.of("sub_b").connectors
     assert await stranger.list() == ()
     assert await stranger.get(connector.id) is None
-    assert await stranger.change(connector.id, name="mine", draining=True) is None
+    assert (
+        await stranger.change(connector.id, name="mine", draining=True, actor="test", at=1.0)
+        is None
+    )
     assert not await stranger.revoke(connector.id, actor="test", at=1.0)
     assert await relay.connector(connector.id) == connector
 
@@ -36,15 +39,15 @@ async def test_other_subscription_sees_and_changes_nothing(relay: Relay) -> None
 async def test_only_what_is_given_changes(relay: Relay) -> None:
     mine = relay.tenant.connectors
     connector = await relay.enrol(SigningKey.generate())
-    changed = await mine.change(connector.id, name="renamed", group="east")
+    changed = await mine.change(connector.id, name="renamed", group="east", actor="test", at=1.0)
     assert changed is not None
     assert (changed.name, changed.group, changed.flag) == ("renamed", "east", ConnectorFlag.ACTIVE)
-    changed = await mine.change(connector.id, group="", draining=True)
+    changed = await mine.change(connector.id, group="", draining=True, actor="test", at=1.0)
     assert changed is not None
     assert (changed.name, changed.group) == ("renamed", None)
     assert changed.flag is ConnectorFlag.DRAINING
-    assert await mine.change(connector.id) == changed
-    changed = await mine.change(connector.id, draining=False)
+    assert await mine.change(connector.id, actor="test", at=1.0) == changed
+    changed = await mine.change(connector.id, draining=False, actor="test", at=1.0)
     assert changed is not None
     assert changed.flag is ConnectorFlag.ACTIVE
 
@@ -54,12 +57,18 @@ async def test_revoked_connector_stays_revoked(relay: Relay) -> None:
     connector = await relay.enrol(SigningKey.generate())
     assert await mine.revoke(connector.id, actor="test", at=1.0)
     assert await mine.revoke(connector.id, actor="test", at=1.0)
-    await mine.change(connector.id, draining=True)
+    await mine.change(connector.id, draining=True, actor="test", at=1.0)
     sessions = ConnectorSessions(relay.storage)
     await sessions.suspect(connector, sign="generation", now=1.0)
     assert (await relay.connector(connector.id)).flag is ConnectorFlag.REVOKED
     actions = [entry.action for entry in await relay.tenant.audit.newest(limit=9)]
-    assert actions == ["connector.revoke", "connector.revoke", "connector.enrol"]
+    assert actions == [
+        "connector.change",
+        "connector.revoke",
+        "connector.revoke",
+        "connector.enrol",
+        "join_token.create",
+    ]
 
 
 async def test_generation_never_goes_back(relay: Relay) -> None:
