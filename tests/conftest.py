@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from doubles.canary_plugin import (  # noqa: F401 - pytest finds its hooks here
 )
 from doubles.leak_rule import no_descriptor_left, no_task_left
 from doubles.postgres import PostgresServer, postgres_server
+from doubles.untraced import untraced
 
 # Hypothesis judges what is true, not how busy the machine is.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -60,15 +60,11 @@ def log_plainly() -> None:
 log_plainly()
 
 
-@pytest.fixture
-def untraced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture(name="untraced")
+def _untraced() -> Iterator[None]:
     """Time the product, here and in processes, and not the tool that counts its lines."""
-    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
-        monkeypatch.delenv(name, raising=False)
-    tracer = sys.gettrace()
-    sys.settrace(None)
-    yield
-    sys.settrace(tracer)
+    with untraced():
+        yield
 
 
 @pytest.fixture
