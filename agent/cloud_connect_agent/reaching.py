@@ -21,7 +21,13 @@ _USER_TIMEOUT_MS: Final = 20_000  # unacknowledged bytes for so long mean that t
 
 
 class DialError(TunnelError):
-    """The relay could not be reached, or does not speak as a relay does."""
+    """The relay could not be reached, or does not speak as a relay does.
+
+    Attributes:
+        proxy_status: What a proxy answered that opened no tunnel.
+    """
+
+    proxy_status: int | None = None
 
 
 async def reach(
@@ -113,7 +119,9 @@ async def _open_tunnel(sock: socket.socket, host: str, port: int, proxy: Proxy) 
     if not protocol.startswith(b"HTTP/1.") or not status.isdigit():
         raise DialError(f"What answers at {proxy.url} is no proxy.")
     if not 200 <= int(status) < 300:
-        raise DialError(explain_refusal(int(status), proxy))
+        refused = DialError(explain_refusal(int(status), proxy))
+        refused.proxy_status = int(status)
+        raise refused
     # In TLS and in HTTP it is us who speak first.
     if not head.endswith(b"\r\n\r\n"):
         raise DialError(f"The proxy {proxy.url} sent bytes that nobody asked for.")

@@ -5,9 +5,11 @@ import hashlib
 import secrets
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Final, Self, TypeVar
 
 import httpx
@@ -93,13 +95,19 @@ class RelayProof:
 
 
 class RelayApi:
-    """Requests to a relay; each answers within a minute, whatever the relay does."""
+    """Requests to a relay; each answers within a minute, whatever the relay does.
+
+    Attributes:
+        clock_ahead: Seconds that this PC's clock is ahead of the relay's by its last answer;
+            ``None`` if that had no date.
+    """
 
     def __init__(self, url: str, client: httpx.AsyncClient, proxy: Proxy | None) -> None:
         self._url: Final = url
         self._proxy: Final = proxy
         self._certificate: bytes | None = None  # what the last connection showed
         self._client: Final = client
+        self.clock_ahead: float | None = None
 
     @classmethod
     @asynccontextmanager
@@ -169,6 +177,16 @@ class RelayApi:
             RelayUnreachableError: If no relay answers at the address.
             RelayRefusedError: If the answer is not that relay's.
         """
+        hashes = await self.certificates(proof)
+        return bool(hashes) and self._certificate not in hashes
+
+    async def certificates(self, proof: RelayProof) -> tuple[bytes, ...]:
+        """Ask the relay, which has proven itself, for SHA-256 of each of its certificates.
+
+        Raises:
+            RelayUnreachableError: If no relay answers at the address.
+            RelayRefusedError: If the answer is not that relay's.
+        """
         nonce = secrets.token_bytes(NONCE_BYTES)
         answer = await self.post("/api/enrol/certificates", json={"agent_nonce": to_text(nonce)})
         if answer.status_code != 200:
@@ -179,7 +197,7 @@ class RelayApi:
         )
         if not verify_signature(proof.public_key, told.signature, transcript):
             raise RelayRefusedError(f"Somebody in between changes what {self._url} says.")
-        return bool(told.hashes) and self._certificate not in told.hashes
+        return told.hashes
 
     async def post(
         self,
@@ -201,6 +219,7 @@ class RelayApi:
                 self._client.stream("POST", path, json=json, data=form, headers=headers) as answer,
             ):
                 self._certificate = _certificate_of(answer)
+                self.clock_ahead = _clock_ahead(answer)
                 body = bytearray()
                 async for chunk in answer.aiter_bytes():
                     body += chunk
@@ -286,6 +305,14 @@ def _certificate_of(answer: httpx.Response) -> bytes | None:
     tls = answer.extensions["network_stream"].get_extra_info("ssl_object")
     shown = tls.getpeercert(binary_form=True) if tls is not None else None
     return None if shown is None else hashlib.sha256(shown).digest()
+
+
+def _clock_ahead(answer: httpx.Response) -> float | None:
+    try:
+        told = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+    except ValueError:
+        return None
+    return time.time() - told
 
 
 def _plain(answer: httpx.Response) -> dict[str, str]:

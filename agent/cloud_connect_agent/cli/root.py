@@ -16,6 +16,7 @@ _MODULES: Final = {
     "enrol": "enrol",
     "run": "run",
     "status": "status",
+    "doctor": "doctor",
     "procore": "procore",
     "test": "connection",
     "policy": "policy",

@@ -43,7 +43,10 @@ def status(invocation: Invocation) -> int:
         hint = invocation.hint()
         note(f"This PC is not enrolled; run `cloud-connect{hint} enrol --relay URL`.")
         return ExitStatus.NOT_ENROLLED
-    return ExitStatus.DONE if document["connected"] else ExitStatus.NOT_CONNECTED
+    if document["connected"]:
+        return ExitStatus.DONE
+    note(f"`cloud-connect{invocation.hint()} doctor` finds out why.")
+    return ExitStatus.NOT_CONNECTED
 
 
 def _document(invocation: Invocation) -> dict[str, Any]:
