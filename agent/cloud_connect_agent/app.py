@@ -13,6 +13,7 @@ import structlog
 
 from cloud_connect.calls import Report
 from cloud_connect.sealing import SealingKey
+from cloud_connect.services.notifying import ServiceManager
 from cloud_connect.signing import to_text
 from cloud_connect_agent.audit import (
     AuditFolder,
@@ -27,7 +28,6 @@ from cloud_connect_agent.connection import connect_forever
 from cloud_connect_agent.control_server import serve_control
 from cloud_connect_agent.dispatch import WRITE_LINGER, Dispatcher
 from cloud_connect_agent.health import Health
-from cloud_connect_agent.hosting.systemd import ServiceManager
 from cloud_connect_agent.identity import AgentKeys, Generation
 from cloud_connect_agent.journal import Journal
 from cloud_connect_agent.key_rotation import KeyAge, KeyRotation

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from cloud_connect.services.notifying import ServiceManager
 from cloud_connect_relay.addresses import Addresses
 from cloud_connect_relay.api.factory import build_app
 from cloud_connect_relay.audit_keeper import AuditKeeper
@@ -56,6 +57,21 @@ class _Readiness:
         return self.is_ready
 
 
+class _Vitality:
+    """What the service manager is told: as long as the event loop moves, the relay does."""
+
+    is_stuck = False
+
+    def __init__(self, services: Services) -> None:
+        self._services: Final = services
+
+    @property
+    def summary(self) -> str:
+        """How many connectors and calls there are."""
+        connectors, calls = len(self._services.registry), self._services.calls.running
+        return f"{connectors} connectors online, {calls} calls running"
+
+
 async def run_relay(
     settings: "RelaySettings",
     *,
@@ -63,12 +79,14 @@ async def run_relay(
     identity: "RelayIdentity",
     stop: asyncio.Event,
     on_ready: Callable[[Addresses], None],
+    manager: ServiceManager | None = None,
     clock: Callable[[], float] = time.time,
 ) -> None:
     """Serve until *stop* is set, then let the running calls end.
 
     Args:
         on_ready: Called once, when both listeners take connections.
+        manager: What runs the relay as a service, if anything does.
 
     Raises:
         ConfigurationError: If a certificate or a setting cannot be used.
@@ -114,7 +132,9 @@ async def run_relay(
             clock=clock,
             ready=readiness,
         )
-        await _serve(services, readiness, stop=stop, on_ready=on_ready)
+        await _serve(
+            services, readiness, stop=stop, on_ready=on_ready, manager=manager or ServiceManager()
+        )
 
 
 async def _serve(
@@ -123,6 +143,7 @@ async def _serve(
     *,
     stop: asyncio.Event,
     on_ready: Callable[[Addresses], None],
+    manager: ServiceManager,
 ) -> None:
     settings = services.settings
     with bind(settings.host, settings.port) as listener:
@@ -138,14 +159,20 @@ async def _serve(
             readiness.is_ready = True
             log.info("relay_ready", api=services.addresses.api_url, node=settings.node)
             on_ready(services.addresses)
+            manager.ready()
+            attending = tasks.create_task(
+                manager.attend(_Vitality(services)), name="service-manager"
+            )
             await stop.wait()
             readiness.is_ready = False
+            manager.stopping()
             await _drain(services, server, gateway)
             await api
             await gateway.drain(_GATEWAY_SECONDS)
             housekeeping.cancel()
             following.cancel()
             signing.cancel()
+            attending.cancel()
             await _sign_the_rest(keeper)
     log.info("relay_stopped")
 

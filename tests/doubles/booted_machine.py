@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,10 +31,12 @@ class BootedMachine:
     Attributes:
         root: Its file system, as this machine sees it.
         init: The number of its systemd, as this machine counts.
+        container: The process that holds it.
     """
 
     root: Path
     init: int
+    container: int
 
     def run(self, *words: str, stdin: str = "", check: bool = True) -> str:
         """Run a command in it as root; return what it printed.
@@ -69,6 +71,21 @@ class BootedMachine:
             assert time.monotonic() < until, f"{words}: {said}"
             time.sleep(0.2)
 
+    def rebooted(self) -> "BootedMachine":
+        """Restart the whole machine; return it as it is then."""
+        self.run("systemctl", "--no-block", "reboot")
+        until = time.monotonic() + BOOT_SECONDS
+        while (init := _init_of(self.container)) == self.init:
+            assert time.monotonic() < until, "the machine did not go down"
+            time.sleep(0.1)
+        return replace(self, init=init).up()
+
+    def up(self) -> "BootedMachine":
+        """Wait until it has started, and give it its loopback network."""
+        self.until("systemctl", "is-system-running", "--wait", says="running", within=BOOT_SECONDS)
+        self.run("ip", "link", "set", "lo", "up")
+        return self
+
 
 @contextmanager
 def booted_machine(folder: Path) -> Iterator[BootedMachine]:
@@ -91,11 +108,10 @@ def booted_machine(folder: Path) -> Iterator[BootedMachine]:
         words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
     )
     try:
-        machine = BootedMachine(root=root, init=_init_of(container.pid))
-        machine.until("systemctl", "is-system-running", says="running", within=BOOT_SECONDS)
-        machine.run("ip", "link", "set", "lo", "up")
-        yield machine
-        machine.run("systemctl", "poweroff", check=False)
+        init = _init_of(container.pid)
+        machine = BootedMachine(root=root, init=init, container=container.pid)
+        yield machine.up()
+        replace(machine, init=_init_of(container.pid)).run("systemctl", "poweroff", check=False)
         with contextlib.suppress(subprocess.TimeoutExpired):
             container.wait(30)
     finally:

@@ -30,6 +30,7 @@ _MODULES: Final = {
     "rotate-key": "rotate_key",
     "reset": "reset",
     "unenrol": "unenrol",
+    "service": "service",
 }
 
 

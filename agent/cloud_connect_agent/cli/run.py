@@ -27,8 +27,8 @@ def run(invocation: Invocation) -> int:
     import asyncio
     import os
 
+    from cloud_connect.services.notifying import ServiceManager
     from cloud_connect_agent.app import run_agent
-    from cloud_connect_agent.hosting.systemd import ServiceManager
     from cloud_connect_agent.logs import configure_logs
     from cloud_connect_agent.run_lock import run_lock
 

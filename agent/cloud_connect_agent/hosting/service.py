@@ -46,9 +46,7 @@ def service_of(wish: ServiceWish, *, platform: str = sys.platform) -> ServiceBac
         ConfigurationError: If this platform has no services that we know.
     """
     if platform == "win32":
-        from cloud_connect_agent.hosting.windows_service import windows_service
-
-        return windows_service(wish)
+        raise ConfigurationError("This version has no `service install` for Windows.")
     if platform.startswith("linux"):
         from cloud_connect_agent.hosting.systemd_service import systemd_service
 

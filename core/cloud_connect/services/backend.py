@@ -85,8 +85,8 @@ class ServiceBackend(Protocol):
         """
         ...
 
-    def control(self, verb: Verb) -> None:
-        """Start, stop or restart it; return when that is done.
+    def control(self, verb: Verb) -> Sequence[str]:
+        """Start, stop or restart it; return, when that is done, what else had to be done for it.
 
         Raises:
             CloudConnectError: If it is not installed or cannot do so.

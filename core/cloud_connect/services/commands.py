@@ -1,6 +1,5 @@
 """What ``service install`` and its like of both ends print; each end finds its own service."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -10,6 +9,8 @@ from cloud_connect.errors import ConfigurationError
 from cloud_connect.terminal import fields, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cloud_connect.services import Finding, Plan, ServiceBackend, ServiceStatus, Verb
 
 __all__ = ["carry_out", "command_service", "show_findings", "show_plan", "show_status"]
@@ -43,7 +44,9 @@ def show_plan(plan: "Plan", *, as_json: bool) -> ExitStatus:
     for refusal in plan.refusals:
         click.echo(f"{click.style('refused', fg='red')}  {refusal}")
     for step in plan.steps:
-        word = click.style("to do  ", fg="yellow") if step.needed else click.style("done   ", dim=True)
+        word = (
+            click.style("to do  ", fg="yellow") if step.needed else click.style("done   ", dim=True)
+        )
         click.echo(f"{word}  {step.sentence}")
         if step.needed and step.content is not None:
             for line in step.content.splitlines():
@@ -87,10 +90,12 @@ def command_service(backend: "ServiceBackend", verb: "Verb", *, as_json: bool) -
     Raises:
         CloudConnectError: If it cannot be done.
     """
-    backend.control(verb)
+    besides = backend.control(verb)
     if as_json:
-        print_json(_document(backend.status()))
+        print_json({**_document(backend.status()), "changes": list(besides)})
     else:
+        for sentence in besides:
+            click.echo(f"{click.style('done', fg='green')}  {sentence}")
         click.echo(f"The service {backend.name} is {verb.past}.")
     return ExitStatus.DONE
 

@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "token": "Create, list and revoke join tokens for agents.",
     "custom-connector": "Create, list and delete ways for Kianda to call the relay.",
     "audit": "Verify, list and export the record of who did what.",
+    "service": "Install, remove, start and stop the relay as a service.",
     "demo": "Try the whole way on this machine, without an account.",
 }
 

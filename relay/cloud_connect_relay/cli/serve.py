@@ -65,6 +65,9 @@ def _sole_server(settings: "RelaySettings") -> contextlib.AbstractContextManager
 
 
 async def _serve(invocation: Invocation, settings: "RelaySettings") -> None:
+    import os
+
+    from cloud_connect.services.notifying import ServiceManager
     from cloud_connect_relay.app import run_relay
     from cloud_connect_relay.cli.signals import stop_signals
     from cloud_connect_relay.cli.store import open_store
@@ -76,7 +79,12 @@ async def _serve(invocation: Invocation, settings: "RelaySettings") -> None:
     with stop_signals() as stop:
         async with open_store(invocation, settings) as (storage, identity):
             await run_relay(
-                settings, storage=storage, identity=identity, stop=stop, on_ready=say_ready
+                settings,
+                storage=storage,
+                identity=identity,
+                stop=stop,
+                on_ready=say_ready,
+                manager=ServiceManager.of(os.environ),  # noqa: TID251 - not a setting of ours
             )
 
 

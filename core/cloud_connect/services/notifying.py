@@ -1,4 +1,4 @@
-"""The service manager is told that the agent is up, how it fares, and that it has not hung."""
+"""The service manager is told that a program is up, how it fares, and that it has not hung."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ _PER_PERIOD: Final = 3  # signs of life in the watchdog's time: a busy machine m
 
 
 class Vitality(Protocol):
-    """How the agent fares."""
+    """How the program fares."""
 
     @property
     def summary(self) -> str:
@@ -61,19 +61,19 @@ class ServiceManager:
         return cls(address, watchdog_seconds=seconds if mine and seconds > 0 else None)
 
     def ready(self) -> None:
-        """Say that the agent has started."""
+        """Say that the program has started."""
         self._say("READY=1")
 
     def stopping(self) -> None:
         """Say that it ends, in order."""
         self._say("STOPPING=1", "STATUS=Finishing the running calls.")
 
-    async def attend(self, agent: Vitality) -> None:
-        """Give signs of life, until cancelled, for as long as the event loop and *agent* move."""
+    async def attend(self, program: Vitality) -> None:
+        """Give signs of life, until cancelled, for as long as the event loop and *program* move."""
         while self._address is not None:
-            words = [f"STATUS={agent.summary}"]
-            if agent.is_stuck:
-                log.error("agent_stuck", summary=agent.summary)
+            words = [f"STATUS={program.summary}"]
+            if program.is_stuck:
+                log.error("program_stuck", summary=program.summary)
             elif self._watched:
                 words.append("WATCHDOG=1")
             self._say(*words)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_connect_agent.hosting.systemd import ServiceManager
+from cloud_connect.services.notifying import ServiceManager
 
 
 class Agent:

@@ -1,0 +1,1 @@
+"""The relay as a service of its machine."""

@@ -1,0 +1,151 @@
+"""Agents and a relay that one command installed, in a real systemd."""
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from doubles.booted_machine import ROOT, BootedMachine, booted_machine
+
+PROGRAMS = "/opt/cloud-connect/bin"
+AGENT = "/usr/local/bin/cloud-connect"
+SECOND = "/usr/local/bin/cloud-connect-two"
+RELAY = "/usr/local/bin/cloud-connect-relay"
+NEWER = "99.0.0"
+# What other programs write while the machine runs, and what useradd and systemd keep of their own.
+OF_OTHERS = (
+    r"^/(proc|sys|dev|run|tmp|wheels|newer)(/|$)|^/var/(log|tmp|cache)/|^/root/|__pycache__"
+    r"|^/etc/(passwd|shadow|group|gshadow|subuid|subgid)-?$|^/etc/\.pwd\.lock$"
+    r"|^/var/lib/systemd/|^/opt/cloud-connect/lib/.*/cloud_connect-.*dist-info"
+)
+
+
+def files(machine: BootedMachine) -> set[str]:
+    """Return all files of the machine, without those of others."""
+    found = machine.run("find", "/", "-xdev", "-not", "-path", "/proc/*").splitlines()
+    return {path for path in found if not re.search(OF_OTHERS, path)}
+
+
+def newer_wheel(folder: Path) -> Path:
+    """Build a wheel of the same program that is newer."""
+    source = folder / "source"
+    ignored = shutil.ignore_patterns(".git", ".venv", "node_modules", "build", ".*_cache", "tests")
+    shutil.copytree(ROOT, source, ignore=ignored)
+    project = source / "pyproject.toml"
+    text, changed = re.subn(
+        r'(?m)^version = "[^"]+"', f'version = "{NEWER}"', project.read_text(), count=1
+    )
+    assert changed == 1
+    project.write_text(text)
+    pip = [sys.executable, "-m", "pip", "-q", "wheel", "--no-deps", "-w", str(folder / "newer")]
+    subprocess.run([*pip, str(source)], check=True, timeout=300, capture_output=True)
+    (wheel,) = (folder / "newer").iterdir()
+    return wheel
+
+
+def connected(machine: BootedMachine, command: str = AGENT) -> None:
+    machine.until(command, "status", says="connected, since", within=60)
+
+
+def token(machine: BootedMachine) -> str:
+    made = machine.told(RELAY, "token", "create", "--subscription", "Default")
+    return str(made["token"])
+
+
+def main_process(machine: BootedMachine) -> str:
+    found = machine.told(AGENT, "service", "status")
+    return str(found["pid"])
+
+
+@pytest.mark.nightly
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_services_are_installed_come_back_are_upgraded_and_leave_nothing(tmp_path: Path) -> None:
+    with booted_machine(tmp_path) as booted:
+        machine = booted
+        for unit in (machine.root / "etc/systemd/system").glob("cloud-connect*"):
+            unit.unlink()  # put there for those who install by hand
+        before = files(machine)
+
+        # The relay.
+        machine.run(f"{PROGRAMS}/cloud-connect-relay", "service", "install")
+        machine.told(RELAY, "init")
+        machine.run(RELAY, "service", "start")
+        assert machine.told(RELAY, "service", "status")["says"].startswith("0 connectors")
+
+        # An agent: two commands from the wheel to a connected agent.
+        begun = time.monotonic()
+        installed = machine.told(f"{PROGRAMS}/cloud-connect", "service", "install")
+        again = machine.told(f"{PROGRAMS}/cloud-connect", "service", "install")
+        assert installed["changes"]
+        assert again["changes"] == []
+        join = ("enrol", "--relay", "http://127.0.0.1:8080", "--policy", "read-only")
+        machine.run(AGENT, *join, stdin=token(machine))
+        connected(machine)
+        print(f"from `service install` to connected: {time.monotonic() - begun:.1f} s")  # noqa: T201 - the measured result
+        assert machine.told(AGENT, "status")["vault"]["key"] == "systemd-credential"
+        checks = machine.told(AGENT, "service", "verify")["checks"]
+        assert [check for check in checks if check["status"] != "PASS"] == []
+        policy = machine.run("stat", "-c", "%U:%G %a", "/var/lib/cloud-connect/policy.toml")
+        assert policy.strip() == "root:cloud-connect 640"
+        assert "read-only" in machine.run(AGENT, "policy", "show")
+
+        # Killed, and hung: both times it comes back.
+        machine.run("systemctl", "kill", "-s", "KILL", "cloud-connect")
+        machine.until(AGENT, "service", "status", "--json", says='"restarts": 1')
+        connected(machine)
+        drop_in = machine.root / "etc/systemd/system/cloud-connect.service.d"
+        drop_in.mkdir()
+        (drop_in / "soon.conf").write_text("[Service]\nWatchdogSec=4\nTimeoutAbortSec=2\n")
+        machine.run("systemctl", "daemon-reload")
+        machine.run(AGENT, "service", "restart")
+        connected(machine)
+        hung = time.monotonic()
+        machine.run("kill", "-STOP", main_process(machine))
+        machine.until(AGENT, "service", "status", "--json", says='"restarts": 1', within=60)
+        connected(machine)
+        print(f"hung, found, restarted and connected: {time.monotonic() - hung:.1f} s")  # noqa: T201
+        log = machine.run("journalctl", "-u", "cloud-connect", "-o", "cat", "--no-pager")
+        assert "Watchdog timeout" in log
+
+        # A second one, which shares nothing with the first.
+        machine.run(f"{PROGRAMS}/cloud-connect", "service", "install", "--name", "two")
+        machine.run(SECOND, *join, "--name", "second", stdin=token(machine))
+        connected(machine, SECOND)
+        owner = machine.run("stat", "-c", "%U", "/var/lib/cloud-connect-two/state")
+        assert owner.strip() == "cloud-connect-two"
+        ids = {machine.told(command, "status")["connector_id"] for command in (AGENT, SECOND)}
+        assert len(ids) == 2
+
+        # An upgrade in place.
+        shutil.copytree(newer_wheel(tmp_path / "build").parent, machine.root / "newer")
+        install = (f"{PROGRAMS}/pip", "install", "-q", "--no-index", "--no-deps", "--upgrade")
+        machine.run(*install, "--find-links", "/newer", "cloud-connect")
+        for command in (RELAY, AGENT, SECOND):
+            machine.run(command, "service", "restart")
+        connected(machine)
+        connected(machine, SECOND)
+        assert machine.told(AGENT, "status")["version"] == NEWER
+        assert machine.told(f"{PROGRAMS}/cloud-connect", "service", "install")["changes"] == []
+
+        # The machine restarts, and all of them are back.
+        machine = machine.rebooted()
+        connected(machine)
+        connected(machine, SECOND)
+
+        # Nothing is left.
+        machine.run(SECOND, "unenrol", "--yes")
+        kept = machine.told(AGENT, "service", "uninstall")
+        assert "/var/lib/cloud-connect" in " ".join(kept["notes"])
+        machine.run(f"{PROGRAMS}/cloud-connect", "service", "uninstall", "--purge", "--yes")
+        machine.run(SECOND, "service", "uninstall", "--purge", "--yes")
+        machine.run(RELAY, "service", "uninstall", "--purge", "--yes")
+        assert files(machine) - before == set()
+        for database in ("passwd", "group"):
+            assert "cloud-connect" not in machine.run("getent", database)
+        failed = machine.run("systemctl", "list-units", "--failed", "--no-legend")
+        assert failed.strip() == ""
