@@ -10,7 +10,7 @@ from typing import Final, Self
 import httpx
 from pydantic import Field
 
-from cloud_connect.errors import ConfigurationError
+from cloud_connect.errors import CloudConnectError, ConfigurationError
 from cloud_connect.handshake_messages import enrol_transcript
 from cloud_connect.join_token import JoinToken
 from cloud_connect.live_secrets import learn_secret
@@ -30,6 +30,8 @@ from cloud_connect_agent.relay_api import (
 from cloud_connect_agent.settings import check_url
 
 __all__ = ["Enroller", "Enrolment", "Machine"]
+
+_SIGN_IN: Final = "sign-in"  # stands for a join token where none is there yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,21 +133,51 @@ class Enroller:
     async def request_token(self, username: str, password: str, *, group: str | None) -> str:
         """Get a join token with an administrator's password, which is kept nowhere.
 
+        What does not answer as a relay does, and an inspecting proxy in between, never see the
+        password. Unlike a join token it does not say which key is the right relay's, so the
+        certificate has to: whoever holds one that this PC trusts could pose as the relay.
+
         Raises:
             RelayUnreachableError: If no relay answers at the address.
-            RelayRefusedError: If the relay does not accept the sign-in.
+            RelayRefusedError: If the relay does not accept the sign-in, or the user may not enrol.
         """
         learn_secret(password)
         form = {"grant_type": "password", "username": username, "password": password}
         async with self._open() as relay:
+            await self._refuse_readers(relay, await relay.challenge(_SIGN_IN), what="password")
             answer = await relay.post("/Token", form=form)
+            if answer.status_code in {400, 401}:
+                raise RelayRefusedError("The relay does not accept this user name and password.")
             if answer.status_code != 200:
-                raise RelayRefusedError("The relay does not accept this user and password.")
+                raise self._failed(answer, "The relay refuses the sign-in.")
             bearer = read_answer(_Bearer, answer).access_token
+            learn_secret(bearer)
             answer = await relay.post("/api/enrolment-tokens", json={"group": group}, bearer=bearer)
+            if answer.status_code == 403:
+                raise RelayRefusedError(
+                    f"{username} may not enrol connectors: the relay's administrators and"
+                    " operators may."
+                )
             if answer.status_code != 201:
-                raise refusal_in(answer, "This user may not enrol connectors.")
+                raise self._failed(answer, "The relay gives no join token.")
             return read_answer(_Issued, answer).token
+
+    def _failed(self, answer: httpx.Response, otherwise: str) -> CloudConnectError:
+        if answer.status_code >= 500:
+            return RelayUnreachableError(
+                f"The relay at {self._url} failed (status {answer.status_code}): try again."
+            )
+        return refusal_in(answer, otherwise)
+
+    async def _refuse_readers(self, relay: RelayApi, proof: RelayProof, *, what: str) -> None:
+        """Refuse to go on past a proxy that reads along, before it sees *what*."""
+        secure = self._url.startswith("https:")
+        if secure and await relay.is_intercepted(proof) and not self._allow_intercepted:
+            raise RelayRefusedError(
+                f"A proxy between this PC and {self._url} reads the traffic; the {what} was not"
+                " sent. If your company's IT runs it and you accept that, set allow_intercepted ="
+                " true under [relay] in agent.toml first."
+            )
 
     def _open(self) -> AbstractAsyncContextManager[RelayApi]:
         return RelayApi.open(
@@ -168,13 +200,7 @@ class Enroller:
                 f"{self._url} could not prove that it is the relay that issued the join token:"
                 " somebody may be in between; the token was not sent."
             )
-        secure = self._url.startswith("https:")
-        if secure and await relay.is_intercepted(proof) and not self._allow_intercepted:
-            raise RelayRefusedError(
-                f"A proxy between this PC and {self._url} reads the traffic; the token was not"
-                " sent. If your company's IT runs it and you accept that, set allow_intercepted ="
-                " true under [relay] in agent.toml first."
-            )
+        await self._refuse_readers(relay, proof, what="token")
         return proof
 
     async def _redeem(

@@ -99,40 +99,57 @@ async def test_other_web_server_is_no_relay(
 
 
 @pytest.mark.parametrize(
-    ("sign_in", "issue", "what"),
+    ("sign_in", "issue", "kind", "what"),
     [
-        ((200, {"access_token": "t"}), (201, {"token": "ccj1.made"}), "ccj1.made"),
-        ((400, {"error": "invalid_grant"}), (201, {}), "user and password"),
-        ((200, {"access_token": "t"}), (403, {"detail": "No such right."}), "No such right."),
-        ((200, {}), (201, {}), "does not understand"),
+        ((400, {"error": "invalid_grant"}), (201, {}), RelayRefusedError, "user name and password"),
+        ((401, {}), (201, {}), RelayRefusedError, "user name and password"),
+        ((429, {"detail": "Wait a minute."}), (201, {}), RelayRefusedError, "Wait a minute."),
+        ((503, "<html>"), (201, {}), RelayUnreachableError, "status 503"),
+        ((200, {}), (201, {}), RelayRefusedError, "does not understand"),
+        ((200, {"access_token": "t"}), (403, {"detail": "scope"}), RelayRefusedError, "admin may"),
+        ((200, {"access_token": "t"}), (429, {"detail": "Later."}), RelayRefusedError, "Later."),
+        ((200, {"access_token": "t"}), (500, ""), RelayUnreachableError, "status 500"),
     ],
 )
-async def test_administrator_gets_a_join_token_with_a_password(
-    pc: Pc, sign_in: tuple[int, Any], issue: tuple[int, Any], what: str
+async def test_refused_administrator_is_told_why(
+    pc: Pc,
+    fake: FakeRelay,
+    *,
+    sign_in: tuple[int, Any],
+    issue: tuple[int, Any],
+    kind: type[Exception],
+    what: str,
 ) -> None:
-    app = FastAPI()
-    saw: list[Any] = []
+    fake.sign_in, fake.issue = sign_in, issue
+    async with serve_app(fake.app) as url:
+        with pytest.raises(kind, match=what) as caught:
+            await pc.enroller(url).request_token("admin", "pass word", group=None)
+    assert "pass word" not in str(caught.value)
+
+
+async def test_administrator_gets_a_join_token_with_a_password(pc: Pc, fake: FakeRelay) -> None:
+    async with serve_app(fake.app) as url:
+        token = await pc.enroller(url).request_token("admin", "pass word", group="east")
+    assert token == fake.token.reveal()
+    assert fake.saw == [
+        "grant_type=password&username=admin&password=pass+word",
+        "Bearer signed-in",
+        '{"group":"east"}',
+    ]
+
+
+async def test_web_server_that_is_no_relay_never_sees_the_password(pc: Pc) -> None:
+    app, saw = FastAPI(), []
 
     @app.post("/Token")
-    async def token(request: Request) -> Response:
-        saw.append((await request.body()).decode())
-        return Response(json.dumps(sign_in[1]), status_code=sign_in[0])
-
-    @app.post("/api/enrolment-tokens")
-    async def made(request: Request) -> Response:
-        saw.append((request.headers["authorization"], await request.json()))
-        return Response(json.dumps(issue[1]), status_code=issue[0])
+    async def token(request: Request) -> dict[str, str]:
+        saw.append(await request.body())
+        return {"access_token": "t"}
 
     async with serve_app(app) as url:
-        enroller = pc.enroller(url)
-        try:
-            said = await enroller.request_token("admin", "pass word", group="east")
-        except RelayRefusedError as exc:
-            said = exc.message
-    assert what in said
-    assert "pass word" not in said
-    assert saw[0] == "grant_type=password&username=admin&password=pass+word"
-    assert saw[1:] in ([], [("Bearer t", {"group": "east"})])
+        with pytest.raises(RelayUnreachableError, match="no relay"):
+            await pc.enroller(url).request_token("admin", "pass word", group=None)
+    assert saw == []
 
 
 def test_machine_describes_itself() -> None:

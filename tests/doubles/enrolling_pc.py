@@ -64,9 +64,13 @@ class FakeRelay:
         self.answer: tuple[int, Any] = (201, {})
         self.enrolment: dict[str, Any] = {}
         self.token = JoinToken.make(token_id="jt_a", relay_public_key=RELAY_KEY.public_key)
+        self.sign_in: tuple[int, Any] = (200, {"access_token": "signed-in"})
+        self.issue: tuple[int, Any] = (201, {"token": self.token.reveal()})
         self.saw: list[str] = []
         self.app.post("/api/enrol/challenge")(self.challenge)
         self.app.post("/api/enrol")(self.enrol)
+        self.app.post("/Token")(self.token_of_password)
+        self.app.post("/api/enrolment-tokens")(self.join_token)
 
     async def challenge(self, request: Request) -> dict[str, str]:
         body = await request.json()
@@ -100,6 +104,16 @@ class FakeRelay:
             }
         content = answer if isinstance(answer, str) else json.dumps(answer)
         return Response(content, status_code=status, media_type="application/json")
+
+    async def token_of_password(self, request: Request) -> Response:
+        self.saw.append((await request.body()).decode())
+        status, answer = self.sign_in
+        return Response(json.dumps(answer), status_code=status)
+
+    async def join_token(self, request: Request) -> Response:
+        self.saw += [request.headers["authorization"], (await request.body()).decode()]
+        status, answer = self.issue
+        return Response(json.dumps(answer), status_code=status)
 
 
 async def says(pc: Pc, url: str, token: JoinToken | str, **more: Any) -> CloudConnectError:

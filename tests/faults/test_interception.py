@@ -160,6 +160,9 @@ async def test_join_token_is_not_shown_to_who_reads_along_unless_the_administrat
             await pc.enroller(between, tls=trust).enrol(token.reveal(), MACHINE)
         assert b"/api/enrol/certificates" in proxy.seen
         assert token.secret.encode() not in proxy.seen
+        with pytest.raises(RelayRefusedError, match="the password was not sent"):
+            await pc.enroller(between, tls=trust).request_token("anna", "s3cret-word", group=None)
+        assert b"s3cret-word" not in proxy.seen
         direct = await pc.enroller(url, tls=trust).enrol(token.reveal(), MACHINE)
         assert await relay.connector(direct.connector_id)
 

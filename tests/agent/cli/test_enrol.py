@@ -84,6 +84,17 @@ def test_a_wrong_password_is_refused(cli: Cli, relay: Relay) -> None:
     assert_sentence(ended)
 
 
+def test_a_user_who_may_not_enrol_is_told_so(cli: Cli, relay: Relay, home: Path) -> None:
+    body = {"username": "viewer", "role": "viewer", "password": "only-for-looking"}
+    assert relay.api.post("/api/users", json=body).status_code == 201
+    ended = cli("enrol", "--relay", relay.url, "--username", "viewer", stdin="only-for-looking")
+    assert ended.status == 1
+    assert_sentence(ended)
+    assert "viewer may not enrol connectors" in ended.errors
+    assert "only-for-looking" not in ended.errors
+    assert not (home / "policy.toml").exists()
+
+
 def test_user_and_token_together_are_wrong_usage(cli: Cli, relay: Relay, tmp_path: Path) -> None:
     (tmp_path / "t").write_text("x")
     more = ("--username", "a", "--token-file", str(tmp_path / "t"))
