@@ -24,6 +24,7 @@ _MODULES: Final = {
     "journal": "journal",
     "keys": "keys",
     "audit": "audit",
+    "monitor": "monitor",
     "logs": "logs",
     "pause": "pause",
     "resume": "pause",

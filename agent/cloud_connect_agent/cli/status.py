@@ -213,18 +213,13 @@ def rows_of(grant: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def describe_grant(grant: dict[str, Any]) -> tuple[str, list[str]]:
     """Return how one Procore account stands, and what it is, a line each."""
     from cloud_connect.calls import Environment
-    from cloud_connect_agent.procore.grants.accounts import DEFAULT_ACCOUNT, Account
+    from cloud_connect_agent.procore.grants.accounts import DEFAULT_ACCOUNT, STATE_WORDS, Account
 
     account = Account(
         environment=Environment(grant["environment"]),
         name=str(grant.get("account") or DEFAULT_ACCOUNT),
     )
-    state = {
-        "ready": "signed in",
-        "sign_in_required": "sign-in needed",
-        "no_grant": "app stored, not signed in",
-        "at_risk": "signed in, but renewal fails",
-    }.get(str(grant["state"]), str(grant["state"]))
+    state = STATE_WORDS.get(str(grant["state"]), str(grant["state"]))
     login = f" as {grant['login']}" if grant.get("login") else ""
     facts = [f"{grant['grant']}{login}", f"app {grant['client_id'] or 'none'}"]
     if grant.get("expires_at") and grant["state"] != "no_grant":

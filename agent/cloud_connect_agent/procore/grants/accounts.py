@@ -7,8 +7,22 @@ from typing import Final, Protocol
 from cloud_connect.calls import Environment
 from cloud_connect.errors import ConfigurationError
 
-__all__ = ["DEFAULT_ACCOUNT", "Account", "AccountBook", "AccountSection", "AccountSettings"]
+__all__ = [
+    "DEFAULT_ACCOUNT",
+    "STATE_WORDS",
+    "Account",
+    "AccountBook",
+    "AccountSection",
+    "AccountSettings",
+]
 
+# How an account stands, as people read it.
+STATE_WORDS: Final = {
+    "ready": "signed in",
+    "sign_in_required": "sign-in needed",
+    "no_grant": "app stored, not signed in",
+    "at_risk": "signed in, but renewal fails",
+}
 DEFAULT_ACCOUNT: Final = "default"  # there without being set up, and used where no other is bound
 
 

@@ -1,0 +1,1 @@
+"""The agent as a window in the terminal: what it is, how it fares, what it does."""
