@@ -32,6 +32,7 @@ from cloud_connect_agent.identity import AgentKeys, Generation
 from cloud_connect_agent.journal import Journal
 from cloud_connect_agent.key_rotation import KeyAge, KeyRotation
 from cloud_connect_agent.keyring import Keyring
+from cloud_connect_agent.live_calls import LiveCalls
 from cloud_connect_agent.operation import CurrentProcore, Operator
 from cloud_connect_agent.outbox import Outbox
 from cloud_connect_agent.paths import AgentPaths
@@ -53,7 +54,7 @@ from cloud_connect_agent.relay_address import RelayAddress
 from cloud_connect_agent.reports import ReportBoard
 from cloud_connect_agent.sealing_keys import SealingKeys
 from cloud_connect_agent.session_work import Together
-from cloud_connect_agent.settings import AgentSettings
+from cloud_connect_agent.settings import AgentSettings, LogSettings
 from cloud_connect_agent.stopping import StopSignal
 from cloud_connect_agent.strong_calls import StrongCalls
 from cloud_connect_agent.tls import client_context
@@ -73,12 +74,14 @@ async def run_agent(
     load: Callable[[], AgentSettings],
     stop: StopSignal | None = None,
     manager: ServiceManager | None = None,
+    log_as: Callable[[LogSettings], None] = lambda _: None,
 ) -> int:
     """Serve calls until told to stop; return the exit status.
 
     Args:
         load: Reads the settings, at the start and at each reload.
         manager: What runs the agent as a service, if anything does.
+        log_as: Has the log be written as its section says, when a reload changes that.
 
     Raises:
         ConfigurationError: If the settings cannot be used.
@@ -138,7 +141,7 @@ async def run_agent(
         gate = PolicyGate(policy, approvals=approvals, projects=ProjectBinding(client), past=past)
         catalog = load_catalog().with_upserts(settings.procore.upserts)
         board = ReportBoard(_first_report(policy, catalog, sealing_key))
-        health = Health(pause=Pause.load(paths.pause_file))
+        health, live = Health(pause=Pause.load(paths.pause_file)), LiveCalls()
         operator = Operator(
             load=load,
             settings=settings,
@@ -153,9 +156,12 @@ async def run_agent(
             board=board,
             stop=stop,
             rotation=rotation,
+            live=live,
+            log_as=log_as,
         )
         control = RecordedControl(operator.answer, trail, checkpoints)
         await stack.enter_async_context(serve_control(paths.control_socket, control.answer))
+        stack.callback(live.close)  # or who looks on would hold up the end
         stack.enter_context(_signals(stop, operator))
         store = SnapshotStore(paths.metadata_dir)
         executor = RecordExecutor(
@@ -209,6 +215,7 @@ async def run_agent(
                         key=sealing_key,
                     ),
                     audit=trail,
+                    live=live,
                     paused=lambda: health.paused,
                     echoed=health.echoed,
                     linger=lambda: 0.0 if stop.urgent else WRITE_LINGER,

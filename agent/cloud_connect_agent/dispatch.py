@@ -36,6 +36,7 @@ from cloud_connect_agent.audit.notes import CallAudit, CallNote, call_note
 from cloud_connect_agent.authorize_calls import AuthorizeCalls
 from cloud_connect_agent.descriptions import drift_within, tree_within
 from cloud_connect_agent.file_calls import FileCalls
+from cloud_connect_agent.live_calls import LiveCalls
 from cloud_connect_agent.policy import Access, Verb
 from cloud_connect_agent.policy.gate import Gate
 from cloud_connect_agent.procore.client import ProcoreClient
@@ -87,6 +88,7 @@ class Dispatcher:
         files: ProcoreFiles,
         strong: StrongCalls,
         audit: CallAudit | None,
+        live: LiveCalls | None,
         paused: Callable[[], bool],
         echoed: Callable[[], None],
         max_open: int,
@@ -104,6 +106,7 @@ class Dispatcher:
         )
         self._authorizing: Final = AuthorizeCalls(client, gate=gate, clock=clock)
         self._audit: Final = audit
+        self._live: Final = live
         self._paused: Final = paused
         self._echoed: Final = echoed
         self._max_open: Final = max_open
@@ -124,6 +127,7 @@ class Dispatcher:
         files: ProcoreFiles,
         strong: StrongCalls | None = None,
         audit: CallAudit | None = None,
+        live: LiveCalls | None = None,
         paused: Callable[[], bool] = lambda: False,
         echoed: Callable[[], None] = lambda: None,
         linger: Callable[[], float] = lambda: WRITE_LINGER,
@@ -139,6 +143,7 @@ class Dispatcher:
             files: What moves the bytes of files.
             strong: Opens sealed calls and checks signed ones; without, none is taken.
             audit: Where each call is recorded; without one, none is.
+            live: Where people look on.
             paused: Whether the PC's administrator has paused the connector.
             echoed: Told when the relay asked whether calls come through.
             linger: How many seconds to wait at the end.
@@ -154,6 +159,7 @@ class Dispatcher:
                 files=files,
                 strong=strong or StrongCalls(journal),
                 audit=audit,
+                live=live,
                 paused=paused,
                 echoed=echoed,
                 max_open=max_open,
@@ -199,22 +205,42 @@ class Dispatcher:
             await self._serve(call)
             head = call.reply.head
             status = head.status if head else None
-            self._record(note, status, (head and head.outcome) or Outcome.COMPLETED)
-            self._log(call, "request_finished", status=status)
+            outcome = (head and head.outcome) or Outcome.COMPLETED
+            self._ended(call, note, "request_finished", status=status, outcome=outcome)
         except CloudConnectError as error:
             if isinstance(error, PolicyDeniedError):
                 note.refused(error.message)
-            self._record(note, error.status, error.outcome, code=error.code.value)
-            self._log(call, "request_failed", status=error.status, code=error.code.value)
+            code = error.code.value
+            self._ended(
+                call, note, "request_failed", status=error.status, outcome=error.outcome, code=code
+            )
             await self._fail(call, error)
         except asyncio.CancelledError:
-            self._record(note, None, Outcome.NOT_EXECUTED, code="cancelled")
-            self._log(call, "request_cancelled")
+            # A write that was begun goes on: how it ends is the journal's to say.
+            outcome = Outcome.UNKNOWN if note.journaled else Outcome.NOT_EXECUTED
+            event, code = "request_cancelled", "cancelled"
+            self._ended(call, note, event, status=None, outcome=outcome, code=code)
             raise
         except Exception:
             self._record(note, 500, Outcome.UNKNOWN)
+            self._show(call, note, 500, Outcome.UNKNOWN, code=ErrorCode.INTERNAL_ERROR.value)
             log.exception("request_broke", call_id=call.call_id, operation=call.operation)
             await self._fail(call, InternalError(INTERNAL_FAILURE, outcome=Outcome.UNKNOWN))
+
+    def _ended(
+        self,
+        call: Call,
+        note: CallNote,
+        event: str,
+        *,
+        status: int | None,
+        outcome: Outcome,
+        code: str | None = None,
+    ) -> None:
+        self._record(note, status, outcome, code=code)
+        self._show(call, note, status, outcome, code=code)
+        told = {} if code is None else {"code": code}
+        self._log(call, event, status=status, **told)
 
     async def _serve(self, call: Call) -> None:
         self._check_room()
@@ -329,6 +355,20 @@ class Dispatcher:
             return
         digest = None if note.asked is None else self._audit.digest_of(note.asked)
         self._audit.call(note, status=status, outcome=outcome, digest=digest, code=code)
+
+    def _show(
+        self,
+        call: Call,
+        note: CallNote,
+        status: int | None,
+        outcome: Outcome,
+        *,
+        code: str | None = None,
+    ) -> None:
+        """Let people see that the call ended; what it carried sealed is shown by itself."""
+        opened = call.operation == Operation.SEALED and code is None
+        if self._live is not None and not opened and call.operation != Operation.JOURNAL:
+            self._live.ended(note, status=status, outcome=outcome, code=code, hops=call.hops)
 
     def _log(self, call: Call, event: str, **facts: object) -> None:
         log.info(

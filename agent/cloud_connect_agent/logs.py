@@ -5,17 +5,30 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Generator
-from itertools import islice
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, BinaryIO, Final, Self
 
 from cloud_connect.log import configure, render_console
+from cloud_connect.log_sinks import Keep
 from cloud_connect_agent.settings import LogSettings
 
-__all__ = ["configure_logs", "follow_lines", "last_lines", "readable"]
+__all__ = [
+    "Mark",
+    "Wanted",
+    "configure_logs",
+    "event_of",
+    "follow_lines",
+    "last_lines",
+    "readable",
+]
 
-_POLL_SECONDS = 0.2
-_MAX_FILES = 100  # as many as LogSettings.files allows
+_POLL_SECONDS: Final = 0.2
+_MAX_FILES: Final = 100  # as many as LogSettings.files allows
+_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 
 def configure_logs(settings: LogSettings, *, file: Path | None = None, debug: bool = False) -> None:
@@ -24,63 +37,239 @@ def configure_logs(settings: LogSettings, *, file: Path | None = None, debug: bo
         level="debug" if debug else settings.level,
         style="console" if sys.stderr.isatty() else "json",
         file=file,
-        max_file_bytes=settings.max_file_bytes,
-        files=settings.files,
+        keep=Keep(
+            max_file_bytes=settings.max_file_bytes,
+            max_file_seconds=settings.max_file_hours * 3600,
+            files=settings.files,
+            max_total_bytes=settings.max_total_bytes,
+            seconds=settings.keep_days * 86400,
+        ),
     )
 
 
-def last_lines(file: Path, count: int) -> list[str]:
-    """Return the last *count* lines, oldest first, of the file and its predecessors."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which lines somebody wants to see; without a wish, each of them.
+
+    Attributes:
+        since: UNIX seconds.
+        level: The least one.
+        call_id: Only what was logged for that call.
+    """
+
+    since: float | None = None
+    level: str | None = None
+    call_id: str | None = None
+
+    def __call__(self, line: str) -> bool:
+        """Whether a line is wanted; what is no event only is where everything is."""
+        if self.since is None and self.level is None and self.call_id is None:
+            return True
+        event = event_of(line)
+        if event is None:
+            return False
+        if self.since is not None and str(event.get("time", "")) < _moment(self.since):
+            return False
+        if self.call_id is not None and event.get("call_id") != self.call_id:
+            return False
+        return self.level is None or _rank(event.get("level")) >= _rank(self.level)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A place in the log: up to there it was read, from there it is followed."""
+
+    identity: tuple[int, int] | None = None
+    size: int = 0
+
+    @classmethod
+    def end_of(cls, file: Path) -> Self:
+        """Return the end that the log has at this moment."""
+        try:
+            facts = file.stat()
+        except OSError:
+            return cls()
+        return cls(identity=(facts.st_dev, facts.st_ino), size=facts.st_size)
+
+
+def last_lines(
+    file: Path, count: int, *, wanted: Wanted | None = None, until: Mark | None = None
+) -> list[str]:
+    """Return the last *count* lines that are wanted, oldest first, of all files."""
+    wanted = wanted or Wanted()
     lines: deque[str] = deque()
-    predecessors = (file.with_name(f"{file.name}.{n}") for n in range(1, _MAX_FILES))
-    for path in (file, *predecessors):
-        if len(lines) >= count or not path.exists():
+    begun = until is None
+    for path in _files(file):
+        left = count - len(lines)
+        if left <= 0 or (wanted.since is not None and _written_before(path, wanted.since)):
             break
-        with path.open(encoding="utf-8", errors="replace") as opened:
-            newest = deque(opened, maxlen=count - len(lines))
-        lines.extendleft(reversed(newest))
-    return [line.rstrip("\n") for line in islice(lines, count)]
+        is_marked = until is not None and _identity(path) == until.identity
+        begun = begun or is_marked
+        if begun:
+            found = _lines_of(path, until.size if until is not None and is_marked else None)
+            lines.extendleft(reversed(deque(filter(wanted, found), maxlen=left)))
+    return list(lines)
 
 
-def follow_lines(file: Path, *, poll: float = _POLL_SECONDS) -> Generator[str, None, None]:
-    """Yield lines as they are written, across a change of file, without end."""
-    opened = file.open(encoding="utf-8", errors="replace") if file.exists() else None
+def follow_lines(
+    file: Path, *, after: Mark | None = None, poll: float = _POLL_SECONDS
+) -> Generator[str, None, None]:
+    """Yield lines as they are written, without end, whatever becomes of the file meanwhile.
+
+    A file that took another's place, some of them while nobody looked, and one that a restart
+    or a person cut are all read from where the last line ended.
+    """
+    tail = _Tail.at(after or Mark.end_of(file), file)
     try:
-        if opened is not None:
-            opened.seek(0, 2)
-        rest = ""
         while True:
-            if opened is None:
-                if file.exists():
-                    opened = file.open(encoding="utf-8", errors="replace")
-            else:
-                rest += opened.read()
-                *lines, rest = rest.split("\n")
-                yield from lines
-                if not _same(file, opened.fileno()):
-                    opened.close()
-                    opened = None
+            if tail is None:
+                tail = _Tail.at_start(file)
+            if tail is not None:
+                yield from tail.lines()
+                if not tail.is_still(file):
+                    yield from tail.lines()  # what was written between the two looks
+                    for path in _younger_than(tail, file):
+                        yield from _lines_of(path)
+                    tail.close()
+                    tail = _Tail.at_start(file)
+                    continue
+                if tail.is_cut():
+                    tail.rewind()
                     continue
             time.sleep(poll)
     finally:
-        if opened is not None:
-            opened.close()
+        if tail is not None:
+            tail.close()
 
 
 def readable(line: str, *, colors: bool) -> str:
     """Return a line of a log file as people read it; what is no event stays as it is."""
+    event = event_of(line)
+    return line if event is None else render_console(event, colors=colors)
+
+
+def event_of(line: str) -> dict[str, Any] | None:
+    """Return the event that a line holds, if it holds one."""
     try:
         event = json.loads(line)
     except ValueError:
-        return line
-    if not isinstance(event, dict) or "event" not in event:
-        return line
-    return render_console(event, colors=colors)
+        return None
+    return event if isinstance(event, dict) and "event" in event else None
 
 
-def _same(file: Path, descriptor: int) -> bool:
+class _Tail:
+    """A log file that is read as it grows."""
+
+    def __init__(self, opened: BinaryIO, *, at: int = 0) -> None:
+        self._opened: Final = opened
+        self._opened.seek(at)
+        self._rest = b""
+        facts = os.fstat(opened.fileno())
+        self.identity: Final = (facts.st_dev, facts.st_ino)
+
+    @classmethod
+    def at_start(cls, file: Path) -> "_Tail | None":
+        """Open the newest file, if there is one."""
+        try:
+            return cls(file.open("rb"))
+        except FileNotFoundError:
+            return None
+
+    @classmethod
+    def at(cls, mark: Mark, file: Path) -> "_Tail | None":
+        """Open the file that the mark is in, whatever it is called by now."""
+        for path in _files(file):
+            if _identity(path) == mark.identity:
+                with suppress(FileNotFoundError):
+                    return cls(path.open("rb"), at=mark.size)
+        return None
+
+    def lines(self) -> Iterator[str]:
+        """Yield what was added."""
+        self._rest += self._opened.read()
+        *lines, self._rest = self._rest.split(b"\n")
+        yield from map(_text, lines)
+
+    def is_cut(self) -> bool:
+        """Whether the file is shorter than what was read of it."""
+        return os.fstat(self._opened.fileno()).st_size < self._opened.tell()
+
+    def rewind(self) -> None:
+        """Begin at its beginning."""
+        self._opened.seek(0)
+        self._rest = b""
+
+    def is_still(self, file: Path) -> bool:
+        """Whether this is the file that has the name."""
+        return _identity(file) == self.identity
+
+    def close(self) -> None:
+        """Close it."""
+        self._opened.close()
+
+
+def _younger_than(tail: _Tail, file: Path) -> list[Path]:
+    """Return the files between the one that was read and the newest, oldest first.
+
+    They were begun and ended between two looks. If the one that was read is gone itself, all
+    others may be: better nothing twice than a log from its beginning.
+    """
+    younger: list[Path] = []
+    for path in _files(file):
+        if path == file:
+            continue
+        if _identity(path) == tail.identity:
+            return younger[::-1]
+        younger.append(path)
+    return []
+
+
+def _files(file: Path) -> Iterator[Path]:
+    """Yield the log's files that there are, the newest first."""
+    names = (file, *(file.with_name(f"{file.name}.{n}") for n in range(1, _MAX_FILES)))
+    for number, path in enumerate(names):
+        if path.exists():
+            yield path
+        elif number:
+            return
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        here, open_one = file.stat(), os.fstat(descriptor)
+        facts = path.stat()
     except OSError:
-        return False
-    return (here.st_dev, here.st_ino) == (open_one.st_dev, open_one.st_ino)
+        return None
+    return (facts.st_dev, facts.st_ino)
+
+
+def _lines_of(path: Path, size: int | None = None) -> Iterator[str]:
+    """Yield the lines of a file, of one that is gone none."""
+    try:
+        opened = path.open("rb")
+    except FileNotFoundError:
+        return
+    with opened:
+        for line in opened:
+            if size is not None and (size := size - len(line)) < 0:
+                return
+            yield _text(line)
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", "replace").rstrip("\n")
+
+
+def _written_before(path: Path, moment: float) -> bool:
+    try:
+        return path.stat().st_mtime < moment
+    except OSError:
+        return True
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def _rank(level: object) -> int:
+    """Return how grave a level is; one that nobody knows is shown."""
+    return _LEVELS.index(level) if level in _LEVELS else len(_LEVELS)

@@ -13,9 +13,16 @@ from cloud_connect.calls import ReportedGrant
 from cloud_connect.errors import CloudConnectError, ConfigurationError
 from cloud_connect_agent.control import Answer
 from cloud_connect_agent.health import SKEW_SECONDS, Health
+from cloud_connect_agent.live_calls import LiveCalls
 from cloud_connect_agent.proxies import Proxies
+from cloud_connect_agent.reloading import Reloaded, Reloader
 from cloud_connect_agent.reports import ReportBoard
-from cloud_connect_agent.settings import AgentSettings, EnvironmentSettings, ProcoreSettings
+from cloud_connect_agent.settings import (
+    AgentSettings,
+    EnvironmentSettings,
+    LogSettings,
+    ProcoreSettings,
+)
 from cloud_connect_agent.steadiness import SteadyGrants
 from cloud_connect_agent.stopping import StopSignal
 from cloud_connect_agent.version import VERSION
@@ -131,13 +138,16 @@ class Operator:
         board: ReportBoard,
         stop: StopSignal,
         rotation: _Rotation | None = None,
+        live: LiveCalls | None = None,
+        log_as: Callable[[LogSettings], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._load: Final = load
         self._settings: Final = settings
-        self._procore: Final = procore
         self._client: Final = client
         self._proxies: Final = proxies or Proxies()
+        self._reloader: Final = Reloader(
+            load, settings, procore=procore, proxies=self._proxies, log_as=log_as
+        )
         self._policy: Final = policy
         self._approvals: Final = approvals
         self._journal: Final = journal
@@ -146,10 +156,12 @@ class Operator:
         self._board: Final = board
         self._stop: Final = stop
         self._rotation: Final = rotation
+        self._live: Final = live
         self._clock: Final = clock
         self._steady: Final = SteadyGrants()
         self._look: Final = asyncio.Event()
         self._problem: str | None = None
+        self._restart: tuple[str, ...] = ()
 
     async def answer(self, request: Mapping[str, Any]) -> Answer:
         """Do what one request of the control socket asks for.
@@ -161,10 +173,15 @@ class Operator:
             case "status":
                 return {"status": await self._status()}
             case "reload":
-                self.reload()
-                if self._problem is not None:
-                    raise ConfigurationError(self._problem)
+                done = self._reload()
                 await self._publish()
+                return {
+                    "applied": list(done.applied),
+                    "restart": list(done.restart),
+                    "policy": self._policy.summary(),
+                }
+            case "requests" if self._live is not None:
+                return await self._live.answer(request)
             case "pause":
                 seconds = _seconds(request.get("seconds"))
                 await self._keep(lambda: self._health.pause(seconds))
@@ -189,20 +206,29 @@ class Operator:
             ) from exc
 
     def reload(self) -> None:
-        """Read settings, policy and vault again; settings that are wrong change nothing."""
+        """Read settings, policy and vault again, as SIGHUP asks; what is wrong is logged."""
+        with contextlib.suppress(ConfigurationError):
+            self._reload()
+
+    def _reload(self) -> Reloaded:
+        """Read settings, policy and vault again; settings that are wrong change nothing.
+
+        Raises:
+            ConfigurationError: If they are; it says why.
+        """
+        try:
+            done = self._reloader.reload()
+        except ConfigurationError as exc:
+            self._problem = exc.message
+            log.warning("reload_failed", reason=exc.message)
+            raise
+        self._problem, self._restart = None, done.restart
         self._policy.reload()
         if self._approvals is not None:
             self._approvals.reload()
         self._client.reload()
-        try:
-            self._procore.settings = self._load().procore
-        except ConfigurationError as exc:
-            self._problem = exc.message
-            log.warning("reload_failed", reason=exc.message)
-        else:
-            self._problem = None
-            log.info("reloaded")
         self._look.set()
+        return done
 
     async def watch(self) -> None:
         """Keep the report true, until cancelled."""
@@ -270,6 +296,7 @@ class Operator:
         allowed = snapshot.connected and snapshot.certificate == "intercepted"
         found = (
             self._problem,
+            _restart_problem(self._restart),
             _READ_ALONG if allowed else None,
             *self._recording_problems(),
             None if self._approvals is None else self._approvals.problem,
@@ -303,6 +330,12 @@ class Operator:
             "procore": [grant.model_dump(mode="json") for grant in grants],
             "policy": self._policy.summary() | self._waiting(),
         }
+
+
+def _restart_problem(names: tuple[str, ...]) -> str | None:
+    if not names:
+        return None
+    return f"{', '.join(names[:5])}: changed, and used from the next start of the agent on."
 
 
 def _skew_problem(seconds: float | None) -> str | None:

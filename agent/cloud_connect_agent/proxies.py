@@ -125,8 +125,8 @@ class Proxies:
     """Chooses the proxy for a URL, anew at each call: the system's settings may change."""
 
     def __init__(self, settings: ProxySettings | None = None, *, password: str = "") -> None:
-        self._settings: Final = settings or ProxySettings()
-        self._password: Final = password
+        self._settings = settings or ProxySettings()
+        self._password = password
 
     @classmethod
     def of(cls, settings: ProxySettings) -> Self:
@@ -135,11 +135,16 @@ class Proxies:
         Raises:
             ConfigurationError: If the file with the password cannot be used.
         """
-        password = settings.password.get_secret_value()
-        if settings.password_file is not None:
-            password = _read_password(settings.password_file)
-        learn_secret(password)
-        return cls(settings, password=password)
+        return cls(settings, password=_password_of(settings))
+
+    def follow(self, settings: ProxySettings) -> None:
+        """Go by other settings from now on; connections that are open stay as they are.
+
+        Raises:
+            ConfigurationError: If the file with the password cannot be used; nothing changes.
+        """
+        self._password = _password_of(settings)
+        self._settings = settings
 
     def choose(self, url: str) -> Proxy | None:
         """Return the proxy for *url*; ``None`` if its host is reached directly."""
@@ -179,6 +184,14 @@ def explain_refusal(status: int, proxy: Proxy) -> str:
     if status == 403:
         return f"{name} does not allow this connection (status 403): ask who runs it."
     return f"{name} could not connect (status {status})."
+
+
+def _password_of(settings: ProxySettings) -> str:
+    password = settings.password.get_secret_value()
+    if settings.password_file is not None:
+        password = _read_password(settings.password_file)
+    learn_secret(password)
+    return password
 
 
 def _of_system(scheme: str, host: str) -> Proxy | None:

@@ -1,7 +1,5 @@
 """The agent's settings: one frozen tree, read once from file and environment."""
 
-import os
-import tomllib
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -14,6 +12,8 @@ from cloud_connect.calls import MAX_ID, Environment
 from cloud_connect.errors import ConfigurationError
 from cloud_connect.loopback import is_loopback
 from cloud_connect_agent.proxies import ProxySettings
+from cloud_connect_agent.settings_faults import SettingsFault, faults_of
+from cloud_connect_agent.settings_sources import SettingsSources
 
 __all__ = [
     "ACCOUNT_NAME",
@@ -30,16 +30,14 @@ __all__ = [
     "VaultSettings",
     "check_redirect_uri",
     "check_url",
+    "judge_settings",
     "load_settings",
+    "read_sources",
 ]
 
 # Below the ports that systems hand out for outgoing connections, and nobody's registered one.
 DEFAULT_REDIRECT_URI: Final = "http://localhost:17633/callback"
 ACCOUNT_NAME: Final = r"^[a-z0-9][a-z0-9-]{0,31}$"  # a part of names in the vault, too
-
-_PREFIX: Final = "CLOUD_CONNECT_"
-_CREDENTIALS_VARIABLE: Final = "CREDENTIALS_DIRECTORY"  # systemd's name
-_RELAY_PREFIX: Final = "CLOUD_CONNECT_RELAY_"  # the relay's own; ours has two underscores
 
 
 def check_url(url: str, *, schemes: tuple[str, str] = ("http", "https")) -> str:
@@ -240,11 +238,23 @@ class TunnelSettings(_Section):
 
 
 class LogSettings(_Section):
-    """How much is logged, and how much of it is kept."""
+    """How much is logged, and how much of it is kept.
+
+    Attributes:
+        max_file_bytes: After that a new file begins.
+        max_file_hours: So old does a file become before a new one begins; 24 is one for each
+            day (UTC).
+        files: How many files are kept, the newest included.
+        keep_days: Files that were written last before that are deleted.
+        max_total_bytes: Of all files; the oldest go first.
+    """
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     max_file_bytes: int = Field(default=5 * 1024 * 1024, ge=1024)
-    files: int = Field(default=4, ge=1, le=100)
+    max_file_hours: float = Field(default=24.0, ge=1, le=8760)
+    files: int = Field(default=31, ge=1, le=100)
+    keep_days: float = Field(default=30.0, ge=1, le=3650)
+    max_total_bytes: int = Field(default=20 * 1024 * 1024, ge=1024)
 
 
 class VaultSettings(_Section):
@@ -311,90 +321,38 @@ def load_settings(
     Raises:
         ConfigurationError: If something is unknown or wrong; the message names it.
     """
-    tree = _read_toml(file)
-    if isinstance(tree.get("proxy"), dict) and "password" in tree["proxy"]:
+    settings, faults = judge_settings(read_sources(file, environ=environ, flags=flags))
+    if settings is None:
+        raise ConfigurationError(faults[0].sentence)
+    return settings
+
+
+def read_sources(
+    file: Path,
+    *,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> SettingsSources:
+    """Read what each source says.
+
+    Raises:
+        ConfigurationError: If the file cannot be used, or holds what it must not.
+    """
+    sources = SettingsSources.read(
+        file, environ=environ or {}, flags=flags or {}, sections=AgentSettings.model_fields
+    )
+    proxy = sources.from_file.get("proxy")
+    if isinstance(proxy, dict) and "password" in proxy:
         raise ConfigurationError(
             f"{file.name} is no place for proxy.password: set proxy.password_file, or the"
             " variable CLOUD_CONNECT_PROXY__PASSWORD."
         )
-    variables = _read_environ(environ or {})
-    handed_over = (environ or {}).get(_CREDENTIALS_VARIABLE)
-    if handed_over:
-        _overlay(variables, {"vault": {"credentials_dir": handed_over}})
-    _overlay(tree, variables)
-    _overlay(tree, flags or {})
+    return sources
+
+
+def judge_settings(sources: SettingsSources) -> tuple[AgentSettings | None, list[SettingsFault]]:
+    """Return the settings, or all that is wrong with them."""
     try:
-        return AgentSettings.model_validate(tree)
+        return AgentSettings.model_validate(sources.merged()), []
     except ValidationError as exc:
-        first = exc.errors(include_url=False, include_context=False)[0]
-        path = [str(part) for part in first["loc"]]
-        name = ".".join(path)
-        place = _variable(path) if _holds(variables, path) else f"{name} in {file.name}"
-        if first["type"] == "extra_forbidden":
-            raise ConfigurationError(f"There is no setting {place}; remove it.") from exc
-        problem = first["msg"].removeprefix("Value error, ")
-        raise ConfigurationError(f"The setting {place} is wrong: {problem}.") from exc
-
-
-def _read_toml(file: Path) -> dict[str, Any]:
-    try:
-        if os.name == "posix" and file.stat().st_mode & 0o022:
-            raise ConfigurationError(
-                f"{file.name} can be changed by other accounts; "
-                f"run `chmod go-w {file.name}` after checking its content."
-            )
-        return tomllib.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except OSError as exc:
-        raise ConfigurationError(f"{file} cannot be read: {exc.strerror}.") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigurationError(f"{file.name} is not valid TOML: {exc}.") from exc
-
-
-def _read_environ(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return the variables as a tree; ``__`` goes one level down."""
-    tree: dict[str, Any] = {}
-    for name, value in environ.items():
-        if not name.startswith(_PREFIX):
-            continue
-        if name.startswith(_RELAY_PREFIX) and not name.startswith(f"{_RELAY_PREFIX}_"):
-            continue
-        path = name.removeprefix(_PREFIX).lower().split("__")
-        if len(path) == 1 and path[0] not in AgentSettings.model_fields:
-            continue  # CLOUD_CONNECT_HOME and the like
-        if path[:2] == ["procore", "environments"] and len(path) > 2:
-            path[2] = path[2].replace("_", "-")
-        node = tree
-        for part in path[:-1]:
-            node = node.setdefault(part, {})
-            if not isinstance(node, dict):
-                raise ConfigurationError(f"The variable {name} contradicts another one.")
-        node[path[-1]] = value
-    return tree
-
-
-def _overlay(tree: dict[str, Any], over: Mapping[str, Any]) -> None:
-    for key, value in over.items():
-        below = tree.get(key)
-        if isinstance(value, Mapping) and isinstance(below, dict):
-            _overlay(below, value)
-        elif isinstance(value, Mapping):
-            fresh: dict[str, Any] = {}
-            _overlay(fresh, value)
-            tree[key] = fresh
-        else:
-            tree[key] = value
-
-
-def _holds(tree: Mapping[str, Any], path: list[str]) -> bool:
-    node: Any = tree
-    for part in path:
-        if not isinstance(node, Mapping) or part not in node:
-            return False
-        node = node[part]
-    return True
-
-
-def _variable(path: list[str]) -> str:
-    return _PREFIX + "__".join(part.replace("-", "_").upper() for part in path)
+        return None, faults_of(exc, sources, AgentSettings)

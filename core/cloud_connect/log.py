@@ -21,7 +21,7 @@ import structlog
 from structlog.typing import EventDict
 
 from cloud_connect.live_secrets import mask_live, mask_live_text
-from cloud_connect.log_sinks import FileSink, StreamSink
+from cloud_connect.log_sinks import FileSink, Keep, StreamSink
 from cloud_connect.redact import is_secret_name, may_hold_secret, redact_facts
 
 __all__ = ["configure", "render_console"]
@@ -54,21 +54,19 @@ def configure(
     style: Format = "json",
     stream: TextIO | None = None,
     file: Path | None = None,
-    max_file_bytes: int = 5 * 1024 * 1024,
-    files: int = 4,
+    keep: Keep | None = None,
 ) -> None:
     """Send all log events to *stream*, and as JSON lines to *file*.
 
     Args:
         stream: Standard error by default; standard output is for results.
         file: Its folder must exist; only the running account can read it.
-        max_file_bytes: After that, a new file begins.
-        files: How many files are kept, the newest included.
+        keep: How much of the file and its predecessors is kept.
     """
     output = stream or sys.stderr
     handler = _Handler(
         StreamSink(output),
-        None if file is None else FileSink(file, max_bytes=max_file_bytes, files=files),
+        None if file is None else FileSink(file, keep or Keep()),
         console=_console(colors=output.isatty()) if style == "console" else None,
     )
     number = logging.getLevelNamesMapping()[level.upper()]

@@ -3,11 +3,36 @@
 import contextlib
 import os
 import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, TextIO
 
-__all__ = ["FileSink", "StreamSink"]
+__all__ = ["FileSink", "Keep", "StreamSink"]
+
+_MOST_FILES: Final = 100  # that were ever kept: numbers above are nobody's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """How much of a log is kept.
+
+    Attributes:
+        max_file_bytes: Before a line would exceed that, a new file begins.
+        max_file_seconds: A new file begins with each such period of the clock; ``None`` for
+            size alone.
+        files: How many files are kept, the newest included.
+        max_total_bytes: Of all files together; the oldest go first.
+        seconds: Files that were written last before that go.
+    """
+
+    max_file_bytes: int = 5 * 1024 * 1024
+    max_file_seconds: float | None = None
+    files: int = 4
+    max_total_bytes: int | None = None
+    seconds: float | None = None
 
 
 class StreamSink:
@@ -30,17 +55,17 @@ class FileSink:
 
     Args:
         path: Its folder must exist; the file is made with the first line.
-        max_bytes: Before a line would exceed that, a new file begins.
-        files: How many files are kept, the newest included.
+        clock: UNIX seconds.
     """
 
-    def __init__(self, path: Path, *, max_bytes: int, files: int) -> None:
+    def __init__(self, path: Path, keep: Keep, *, clock: Callable[[], float] = time.time) -> None:
         self._path: Final = path
-        self._max_bytes: Final = max_bytes
-        self._files: Final = files
+        self._keep: Final = keep
+        self._clock: Final = clock
         self._lock: Final = threading.Lock()
         self._descriptor: int | None = None
         self._size = 0
+        self._period = 0
         self._closed = False
 
     def write(self, line: bytes) -> None:
@@ -61,25 +86,56 @@ class FileSink:
             return None
         if self._descriptor is None:
             self._open()
-        if self._size and self._size + size > self._max_bytes:
+            self._forget()  # what grew too old while nothing was logged
+        if self._size and (self._size + size > self._keep.max_file_bytes or self._is_over()):
             self._rotate()
             self._open()
+            self._forget()
         return self._descriptor
+
+    def _is_over(self) -> bool:
+        """Whether the file's period is; a clock that was set back begins no new one."""
+        return self._period_of(self._clock()) > self._period
+
+    def _period_of(self, at: float) -> int:
+        seconds = self._keep.max_file_seconds
+        return 0 if seconds is None else int(at // seconds)
 
     def _open(self) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
         self._descriptor = os.open(self._path, flags, 0o600)
-        self._size = os.fstat(self._descriptor).st_size
+        facts = os.fstat(self._descriptor)
+        self._size = facts.st_size
+        self._period = self._period_of(facts.st_mtime if facts.st_size else self._clock())
+
+    def _names(self) -> list[Path]:
+        """Return the files that may be kept, the newest first."""
+        older = (self._path.with_name(f"{self._path.name}.{n}") for n in range(1, self._keep.files))
+        return [self._path, *older]
 
     def _rotate(self) -> None:
         self._release()  # Windows renames no file that is open
-        names = [self._path]
-        names += [self._path.with_name(f"{self._path.name}.{n}") for n in range(1, self._files)]
+        names = self._names()
         if len(names) == 1:
             self._path.unlink()
         for newer, older in reversed(list(pairwise(names))):
             if newer.exists():
                 newer.replace(older)
+
+    def _forget(self) -> None:
+        """Delete what is too old or too much, and files that fewer are kept of than before."""
+        oldest = None if self._keep.seconds is None else self._clock() - self._keep.seconds
+        total = self._keep.max_file_bytes  # for the newest may grow so far
+        names = self._names()
+        for number in range(1, _MOST_FILES):
+            file = self._path.with_name(f"{self._path.name}.{number}")
+            with contextlib.suppress(OSError):
+                facts = file.stat()
+                total += facts.st_size
+                most = self._keep.max_total_bytes
+                too_old = oldest is not None and facts.st_mtime < oldest
+                if number >= len(names) or too_old or (most is not None and total > most):
+                    file.unlink()
 
     def _release(self) -> None:
         descriptor, self._descriptor = self._descriptor, None

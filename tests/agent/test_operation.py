@@ -8,9 +8,10 @@ import pytest
 from cloud_connect.calls import Environment, Report, ReportedBudget, ReportedGrant
 from cloud_connect.errors import CloudConnectError, ConfigurationError, VaultLockedError
 from cloud_connect_agent.health import Health
+from cloud_connect_agent.live_calls import LiveCalls
 from cloud_connect_agent.operation import CurrentProcore, Operator
 from cloud_connect_agent.reports import ReportBoard
-from cloud_connect_agent.settings import AgentSettings
+from cloud_connect_agent.settings import AgentSettings, LogSettings
 from cloud_connect_agent.stopping import StopSignal
 
 GRANT = ReportedGrant(environment=Environment.LIVE, grant="client-credentials", client_id="app")
@@ -71,6 +72,9 @@ class Bench:
             {"name": "pc", "relay": {"url": "https://relay.example.com", "connector_id": "con_1"}}
         )
         self.fault: ConfigurationError | None = None
+        self.changes: dict[str, Any] = {}
+        self.logged: list[LogSettings] = []
+        self.live = LiveCalls()
         self.client, self.policy, self.journal = FakeClient(), FakePolicy(), FakeJournal()
         self.health, self.stop = Health(), StopSignal()
         self.board = ReportBoard(Report(machine="pc"))
@@ -85,13 +89,19 @@ class Bench:
             health=self.health,
             board=self.board,
             stop=self.stop,
+            live=self.live,
+            log_as=self.logged.append,
         )
 
     def load(self) -> AgentSettings:
         if self.fault is not None:
             raise self.fault
         return AgentSettings.model_validate(
-            {"procore": {"environments": {"live": {"api_url": "http://127.0.0.1:1"}}}}
+            {
+                **self.settings.model_dump(),
+                "procore": {"environments": {"live": {"api_url": "http://127.0.0.1:1"}}},
+                **self.changes,
+            }
         )
 
     async def ask(self, command: str, **more: Any) -> dict[str, Any]:
@@ -159,7 +169,11 @@ async def test_status_names_a_clock_that_is_wrong(
 
 async def test_reload_uses_settings_policy_and_vault_at_once(bench: Bench) -> None:
     bench.client.found = [GRANT]
-    assert await bench.ask("reload") == {}
+    assert await bench.ask("reload") == {
+        "applied": ["procore.environments.live.api_url"],
+        "restart": [],
+        "policy": {"class": "read-only"},
+    }
     assert bench.procore.environments["live"].api_url == "http://127.0.0.1:1"
     assert (bench.client.reloads, bench.policy.reloads) == (1, 1)
     assert bench.board.report.procore == (GRANT,)
@@ -171,10 +185,30 @@ async def test_settings_that_are_wrong_change_nothing_and_are_said(bench: Bench)
     with pytest.raises(ConfigurationError, match="name is wrong"):
         await bench.ask("reload")
     assert bench.procore.environments == {}
+    assert (bench.client.reloads, bench.policy.reloads) == (0, 0)
     assert "name is wrong" in (await bench.ask("status"))["status"]["problems"][0]
     bench.fault = None
     await bench.ask("reload")
     assert (await bench.ask("status"))["status"]["problems"] == []
+
+
+async def test_a_reload_says_what_waits_for_a_restart_until_there_was_one(bench: Bench) -> None:
+    bench.changes = {"tunnel": {"backoff_cap": 5}, "log": {"level": "debug"}}
+    answer = await bench.ask("reload")
+    assert answer["restart"] == ["tunnel.backoff_cap"]
+    assert "log.level" in answer["applied"]
+    assert [one.level for one in bench.logged] == ["debug"]
+    (problem,) = (await bench.ask("status"))["status"]["problems"]
+    assert "tunnel.backoff_cap" in problem
+    assert (await bench.ask("reload"))["restart"] == ["tunnel.backoff_cap"]
+    assert len(bench.logged) == 1  # nothing of it has changed since
+    bench.changes = {}
+    assert (await bench.ask("reload"))["restart"] == []
+    assert (await bench.ask("status"))["status"]["problems"] == []
+
+
+async def test_the_control_socket_shows_calls(bench: Bench) -> None:
+    assert (await bench.ask("requests"))["items"] == []
 
 
 async def test_pause_and_resume_reach_the_relay_at_once(bench: Bench) -> None:

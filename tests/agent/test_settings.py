@@ -65,7 +65,7 @@ def test_storage_hosts_are_names_and_domains(file: Path) -> None:
         "*.b.example",
     )
     for wrong in ("https://a.example", "*", "a.*.example", "", "a.example/x", "a:1"):
-        with pytest.raises(ConfigurationError, match="storage_hosts"):
+        with pytest.raises(ConfigurationError, match=r"storage_hosts|STORAGE_HOSTS"):
             load_settings(file, environ={variable: wrong})
 
 

@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from cloud_connect.log import configure, render_console
+from cloud_connect.log_sinks import Keep
 
 pytestmark = pytest.mark.usefixtures("restored_logging")
 
@@ -102,7 +103,7 @@ def test_a_traceback_on_the_console_keeps_its_lines() -> None:
 
 def test_the_log_file_is_private_and_bounded(tmp_path: Path) -> None:
     file = tmp_path / "agent.log"
-    configure(stream=io.StringIO(), file=file, max_file_bytes=2000, files=3)
+    configure(stream=io.StringIO(), file=file, keep=Keep(max_file_bytes=2000, files=3))
     for number in range(100):
         structlog.get_logger().info("event", number=number, padding="x" * 50)
     kept = sorted(tmp_path.iterdir())

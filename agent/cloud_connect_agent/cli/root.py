@@ -25,13 +25,19 @@ _MODULES: Final = {
     "keys": "keys",
     "audit": "audit",
     "monitor": "monitor",
+    "config": "config",
+    "reload": "reload",
+    "wait": "wait",
     "logs": "logs",
+    "requests": "requests",
+    "support-bundle": "support_bundle",
     "pause": "pause",
     "resume": "pause",
     "rotate-key": "rotate_key",
     "reset": "reset",
     "unenrol": "unenrol",
     "service": "service",
+    "completion": "completion",
 }
 
 

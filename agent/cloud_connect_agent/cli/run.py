@@ -26,6 +26,7 @@ def run(invocation: Invocation) -> int:
     """Connect to the relay and serve calls until told to stop."""
     import asyncio
     import os
+    from functools import partial
 
     from cloud_connect.services.notifying import ServiceManager
     from cloud_connect_agent.app import run_agent
@@ -35,10 +36,13 @@ def run(invocation: Invocation) -> int:
     settings = invocation.enrolled()
     paths = invocation.paths
     with run_lock(paths):
-        configure_logs(settings.log, file=paths.log_file, debug=invocation.debug)
+        log_as = partial(configure_logs, file=paths.log_file, debug=invocation.debug)
+        log_as(settings.log)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             manager = ServiceManager.of(os.environ)  # noqa: TID251 - not a setting of ours
-            return runner.run(run_agent(paths, load=invocation.settings, manager=manager))
+            return runner.run(
+                run_agent(paths, load=invocation.settings, manager=manager, log_as=log_as)
+            )
 
 
 def loop_factory() -> "Callable[[], AbstractEventLoop] | None":

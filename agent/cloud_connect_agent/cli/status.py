@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cloud_connect_agent.paths import AgentPaths
     from cloud_connect_agent.settings import AgentSettings
 
-__all__ = ["describe_grant", "rows_of", "status", "stored_grants"]
+__all__ = ["describe_grant", "rows_of", "status", "status_document", "stored_grants"]
 
 _COLOURS = {"connected": "green", "connecting": "yellow", "stopped": "yellow"}
 
@@ -34,7 +34,7 @@ _PATIENCE = 5.0  # seconds for an answer from the agent, which needs millisecond
 @pass_invocation
 def status(invocation: Invocation) -> int:
     """Show whether calls can come through, and when the last round trip was."""
-    document = _document(invocation) | {"vault": _vault(invocation)}
+    document = status_document(invocation) | {"vault": _vault(invocation)}
     if invocation.json:
         print_json(document)
     else:
@@ -49,7 +49,8 @@ def status(invocation: Invocation) -> int:
     return ExitStatus.NOT_CONNECTED
 
 
-def _document(invocation: Invocation) -> dict[str, Any]:
+def status_document(invocation: Invocation) -> dict[str, Any]:
+    """Return what the agent says of itself or, if none runs, what its files say."""
     try:
         answer = ask(invocation.paths.control_socket, {"command": "status"}, timeout=_PATIENCE)
     except AgentNotAnsweringError as exc:

@@ -155,8 +155,12 @@ class ProcoreClient:
         return self._settings.remote_authorize
 
     def reload(self) -> None:
-        """Use what the vault holds from the next request on."""
+        """Use what vault and settings hold from the next request on."""
         self.authenticator.reload()
+        self.scheduler.resize(
+            read_concurrency=self._settings.read_concurrency,
+            write_concurrency=self._settings.write_concurrency,
+        )
         self.circuits.reset()
 
     async def grants(self) -> list[ReportedGrant]:

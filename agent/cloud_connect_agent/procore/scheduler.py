@@ -139,6 +139,11 @@ class RateScheduler:
         """Requests under way."""
         return self._reads.running + self._writes.running
 
+    def resize(self, *, read_concurrency: int, write_concurrency: int) -> None:
+        """Let so many requests go at once; of those under way none is broken off."""
+        self._reads.limit, self._writes.limit = read_concurrency, write_concurrency
+        self._pump()
+
     async def acquire(
         self, grant: Grant, *, write: bool, deadline: float, interactive: bool = True
     ) -> Slot:

@@ -274,3 +274,22 @@ async def test_a_burst_against_a_small_window_is_never_refused() -> None:
             tasks.create_task(call(number))
     assert refused == 0
     assert len(sent) == 30
+
+
+async def test_more_may_go_at_once_as_soon_as_that_is_said() -> None:
+    held = Held(RateScheduler(read_concurrency=1))
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        await held.take("first")
+        waiting = tasks.create_task(held.take("second"))
+        await asyncio.sleep(0)
+        assert held.order == ["first"]
+        held.scheduler.resize(read_concurrency=2, write_concurrency=1)
+        await waiting
+        held.scheduler.resize(read_concurrency=1, write_concurrency=1)
+        late = tasks.create_task(held.take("third"))
+        held.give_back()  # one is still under way, as many as may be
+        await asyncio.sleep(0)
+        assert held.order == ["first", "second"]
+        held.give_back()
+        await late
+        held.give_back()

@@ -1,0 +1,249 @@
+"""``cloud-connect support-bundle``: one file for whoever is asked for help."""
+
+import os
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from cloud_connect.errors import CloudConnectError
+from cloud_connect.terminal import print_json, table
+from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
+from cloud_connect_agent.cli.terminal import note
+from cloud_connect_agent.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cloud_connect_agent.support import Bundle, Part, Scrubber
+
+__all__ = ["support_bundle"]
+
+_DOCTOR_SECONDS: Final = 120.0
+_MAX_DAYS: Final = 30
+_WHO: Final = ("username", "login")  # settings that name a person
+_LEFT_OUT: Final = (
+    "No secrets, keys or tokens; no bodies, records, query values or file contents of calls.",
+    "Sign-in names and e-mail addresses are ***, the folder of this account is ~.",
+)
+
+
+@click.command(
+    epilog=(
+        "The file is yours alone to read (0600). Look into it before you send it: all of it is "
+        "text.\n\n"
+        "\b\nExamples:\n  cloud-connect support-bundle --preview\n"
+        "  cloud-connect support-bundle -o bundle.zip --days 1"
+    )
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where to write it.  [default: cloud-connect-support-TIME.zip in this folder]",
+)
+@click.option("--preview", is_flag=True, help="Write nothing; list what would be inside.")
+@click.option(
+    "--days",
+    type=click.FloatRange(0, _MAX_DAYS),
+    default=3.0,
+    show_default=True,
+    help="How much of the log.",
+)
+@shared_options
+@pass_invocation
+def support_bundle(
+    invocation: Invocation, *, output: Path | None, preview: bool, days: float
+) -> None:
+    """Collect what helps others to help: status, checks, settings, logs; no secrets, no data."""
+    file = output or Path(time.strftime("cloud-connect-support-%Y%m%dT%H%M%SZ.zip", time.gmtime()))
+    if not preview and os.path.lexists(file):
+        raise CloudConnectError(f"{file} is there already; name another file with -o FILE.")
+    invocation.configure_logs()
+    bundle = _collect(invocation, days)
+    size = None
+    if not preview:
+        from cloud_connect_agent.cli.recording import record_event
+
+        size = bundle.write(file)
+        if invocation.paths.audit_dir.is_dir():
+            record_event(invocation.paths, "support.bundle_made", bytes=size)
+    if invocation.json:
+        written = None if preview else str(file.absolute())
+        print_json({"file": written, "bytes": size, "manifest": bundle.manifest()})
+        return
+    _show(bundle)
+    if size is None:
+        note("Nothing was written; run it without --preview for the file.")
+    else:
+        click.echo(f"\nWritten to {file} ({_kilobytes(size)}). Look into it before you send it.")
+
+
+def _show(bundle: "Bundle") -> None:
+    rows = [
+        (part.name, _kilobytes(len(part.data)), part.purpose, ", ".join(part.holds))
+        for part in bundle.parts
+    ]
+    table(("File", "Size", "What for", "Names in it"), rows)
+    click.echo()
+    for remark in bundle.remarks:
+        click.echo(remark)
+
+
+def _collect(invocation: Invocation, days: float) -> "Bundle":
+    from cloud_connect_agent.support import Bundle, Scrubber, learn_vault
+
+    closed = learn_vault(invocation.paths)
+    remarks = list(_LEFT_OUT)
+    if closed is not None:
+        remarks.append(
+            f"The vault could not be opened, so secrets are told by name and shape only: {closed}"
+        )
+    parts: list[Part] = []
+    for part in _parts(invocation, Scrubber(_home()), days, remarks):
+        parts.append(part)  # noqa: PERF402 - remarks come along while parts are made
+    made_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return Bundle(parts=parts, version=VERSION, made_at=made_at, remarks=remarks)
+
+
+def _parts(
+    invocation: Invocation, scrubber: "Scrubber", days: float, remarks: list[str]
+) -> "Iterator[Part]":
+    from cloud_connect_agent.support import Part
+    from cloud_connect_agent.support.log_extract import log_extract
+    from cloud_connect_agent.support.statistics import audit_statistics, journal_statistics
+    from cloud_connect_agent.support.surroundings import file_list, machine
+
+    paths = invocation.paths
+    yield Part(
+        name="status.json",
+        purpose="is it connected, and if not, why",
+        data=scrubber.dump(_status(invocation)),
+        holds=("relay", "name of this connector", "Procore companies"),
+    )
+    yield Part(
+        name="doctor.json",
+        purpose="what was checked, and what failed",
+        data=scrubber.dump(_doctor(invocation)),
+        holds=("hosts and proxies",),
+    )
+    yield Part(
+        name="config.json",
+        purpose="every setting and who set it",
+        data=scrubber.dump(_config(invocation)),
+        holds=("hosts and proxies", "Procore companies"),
+    )
+    yield Part(
+        name="policy.json",
+        purpose="what this PC lets through",
+        data=scrubber.dump(_policy(invocation)),
+        holds=("Procore companies and projects",),
+    )
+    yield Part(
+        name="journal.json",
+        purpose="how many writes are in which state",
+        data=scrubber.dump(journal_statistics(paths.journal_file)),
+    )
+    yield Part(
+        name="audit.json",
+        purpose="how often what was done and refused",
+        data=scrubber.dump(audit_statistics(paths.audit_dir)),
+        holds=("names of policy rules",),
+    )
+    yield Part(
+        name="machine.json",
+        purpose="kind of machine, versions",
+        data=scrubber.dump(machine()),
+    )
+    yield Part(
+        name="files.json",
+        purpose="whose the agent's files are",
+        data=scrubber.dump(file_list(paths)),
+        holds=("numbers of accounts",),
+    )
+    data, cut = log_extract(paths.log_file, scrubber, days=days)
+    if cut:
+        remarks.append("Of the log only the newest part fits.")
+    yield Part(
+        name="logs/agent.log",
+        purpose=f"the log of the last {days:g} days",
+        data=data,
+        holds=("hosts and proxies", "numbers of calls, companies and projects"),
+    )
+
+
+def _status(invocation: Invocation) -> object:
+    from cloud_connect_agent.cli.status import status_document
+
+    try:
+        return status_document(invocation)
+    except CloudConnectError as exc:
+        return {"problem": exc.message}
+
+
+def _doctor(invocation: Invocation) -> object:
+    """Return what `doctor` finds, in a process of its own: it may hang where this must not."""
+    import json
+
+    command = [sys.executable, "-m", "cloud_connect_agent"]
+    if invocation.home is not None:
+        command += ["--home", str(invocation.home)]
+    try:
+        ended = subprocess.run(
+            [*command, "doctor", "--json"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_DOCTOR_SECONDS,
+            check=False,
+        )
+        return json.loads(ended.stdout)
+    except subprocess.TimeoutExpired:
+        return {"problem": f"It did not end within {_DOCTOR_SECONDS:.0f} s."}
+    except (OSError, ValueError):
+        return {"problem": "It could not be run."}
+
+
+def _config(invocation: Invocation) -> object:
+    from cloud_connect.redact import MASK
+    from cloud_connect_agent.cli.config import settings_document
+
+    try:
+        rows = settings_document(invocation)
+    except CloudConnectError as exc:
+        return {"problem": exc.message}
+    for row in rows:
+        if row["value"] and str(row["name"]).rpartition(".")[2] in _WHO:
+            row["value"] = MASK
+    return {"settings": rows}
+
+
+def _policy(invocation: Invocation) -> dict[str, Any]:
+    """Return the rules without their remarks, which may say anything."""
+    from cloud_connect_agent.cli.policy_loading import current_policy
+
+    document: dict[str, Any] = {}
+    try:
+        document["summary"] = current_policy(invocation).summary()
+        text = invocation.paths.policy_file.read_text("utf-8")
+        document["rules"] = tomllib.loads(text)
+    except FileNotFoundError:
+        document["problem"] = "There is no policy.toml."
+    except (OSError, ValueError) as exc:
+        document["problem"] = f"It cannot be read ({type(exc).__name__})."
+    return document
+
+
+def _home() -> Path | None:
+    try:
+        return Path.home()
+    except RuntimeError:  # an account without one
+        return None
+
+
+def _kilobytes(size: int) -> str:
+    return f"{size} B" if size < 1024 else f"{size / 1024:.0f} KB"
