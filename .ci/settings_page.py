@@ -70,8 +70,6 @@ MORE: Final = {
         "tunnel.drain_timeout": "For running calls to end when the agent stops.",
         "tunnel.round_trip_interval": "Between two measurements of the round trip to the relay.",
         "log.level": "The least important events that are logged.",
-        "log.max_file_bytes": "After that a new file begins.",
-        "log.files": "How many files are kept, the newest included.",
         "audit.retention_days": "Records older than that are deleted.",
         "audit.max_bytes": "Of all records; the oldest go first.",
     },
