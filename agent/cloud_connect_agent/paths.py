@@ -110,6 +110,15 @@ class AgentPaths:
         return self.state_dir / "pause.json"
 
     @property
+    def format_file(self) -> Path:
+        """Which format the files here have."""
+        return self.state_dir / "format"
+
+    def kept_dir(self, number: int) -> Path:
+        """What a migration from format *number* changed, as it was before."""
+        return self.state_dir / f"kept-format-{number}"
+
+    @property
     def run_lock_file(self) -> Path:
         """Held while an agent runs on these folders."""
         return self.state_dir / "run.lock"

@@ -33,6 +33,7 @@ __all__ = [
     "malformed",
     "rotate_transcript",
     "tunnel_url_transcript",
+    "update_transcript",
     "welcome_transcript",
 ]
 
@@ -105,6 +106,11 @@ def rotate_transcript(
 def tunnel_url_transcript(*, relay_id: str, agent_nonce: bytes, tunnel_url: str) -> bytes:
     """What a relay signs to tell an agent that asks where its tunnel is by now."""
     return pack_fields("cc/tunnel-url/v1", relay_id, agent_nonce, tunnel_url)
+
+
+def update_transcript(*, relay_id: str, agent_nonce: bytes, latest: str, notes: str) -> bytes:
+    """What a relay signs to tell an agent which version its operator recommends, if any."""
+    return pack_fields("cc/update/v1", relay_id, agent_nonce, latest, notes)
 
 
 def connect_transcript(

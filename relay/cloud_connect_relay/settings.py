@@ -19,6 +19,7 @@ __all__ = [
     "LogSettings",
     "RelaySettings",
     "TunnelSettings",
+    "UpdateSettings",
 ]
 
 MEBIBYTE: Final = 1024 * 1024
@@ -142,6 +143,18 @@ class AuditSettings(_Section):
     retention: Annotated[float, Field(ge=86_400)] = 400 * 86_400
 
 
+class UpdateSettings(_Section):
+    """What agents are told that ask for a newer version; nobody installs anything by it.
+
+    Attributes:
+        latest: The version that the operator recommends; without one, agents are told of none.
+        notes: Where a person reads about it, and finds it.
+    """
+
+    latest: Annotated[str, Field(pattern=r"^\d{1,6}(\.\d{1,6}){1,3}$")] | None = None
+    notes: Annotated[str, Field(pattern=r"^https://[!-~]{1,500}$")] | None = None
+
+
 class LogSettings(_Section):
     """What goes to stderr."""
 
@@ -177,6 +190,7 @@ class RelaySettings(_Section):
     tunnel: TunnelSettings = TunnelSettings()
     calls: CallSettings = CallSettings()
     audit: AuditSettings = AuditSettings()
+    update: UpdateSettings = UpdateSettings()
     log: LogSettings = LogSettings()
 
     @field_validator("public_url")

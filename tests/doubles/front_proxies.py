@@ -10,7 +10,7 @@ from typing import Final
 
 from doubles.tools import tool
 
-__all__ = ["FrontProxy", "haproxy", "nginx"]
+__all__ = ["FrontProxy", "free_port", "haproxy", "nginx", "running_front"]
 
 START_TIMEOUT: Final = 10.0
 
@@ -28,7 +28,8 @@ class FrontProxy:
     requested: Callable[[], list[str]]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nothing listens on; somebody else may be quicker to take it."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]
@@ -39,7 +40,7 @@ def _free_port() -> int:
 async def nginx(folder: Path, upstream: int) -> AsyncIterator[FrontProxy]:
     """nginx, which keeps its connections to the relay for anybody's next request."""
     program = tool("nginx")
-    port, log = _free_port(), folder / "nginx-requests.log"
+    port, log = free_port(), folder / "nginx-requests.log"
     log.touch()
     config = folder / "nginx.conf"
     config.write_text(f"""
@@ -61,7 +62,7 @@ async def nginx(folder: Path, upstream: int) -> AsyncIterator[FrontProxy]:
           }}
         }}""")
     command = (program, "-p", str(folder), "-c", str(config))
-    async with _running(command, folder / "nginx.out", port):
+    async with running_front(command, folder / "nginx.out", port):
         yield FrontProxy(name="nginx", port=port, requested=lambda: log.read_text().splitlines())
 
 
@@ -69,7 +70,7 @@ async def nginx(folder: Path, upstream: int) -> AsyncIterator[FrontProxy]:
 async def haproxy(folder: Path, upstream: int) -> AsyncIterator[FrontProxy]:
     """HAProxy, which does the same."""
     program = tool("haproxy")
-    port, log = _free_port(), folder / "haproxy.out"
+    port, log = free_port(), folder / "haproxy.out"
     config = folder / "haproxy.cfg"
     config.write_text(f"""
 global
@@ -95,7 +96,7 @@ backend relay
         lines = log.read_text(errors="replace").splitlines()
         return [line.removeprefix("asked ") for line in lines if line.startswith("asked ")]
 
-    async with _running((program, "-db", "-f", str(config)), log, port):
+    async with running_front((program, "-db", "-f", str(config)), log, port):
         yield FrontProxy(name="haproxy", port=port, requested=requested)
 
 
@@ -104,7 +105,8 @@ def _last_words(output: Path) -> str:
 
 
 @asynccontextmanager
-async def _running(command: tuple[str, ...], output: Path, port: int) -> AsyncIterator[None]:
+async def running_front(command: tuple[str, ...], output: Path, port: int) -> AsyncIterator[None]:
+    """Run a proxy until the block ends; it listens on *port* when the block begins."""
     with output.open("wb") as sink:
         process = await asyncio.create_subprocess_exec(*command, stdout=sink, stderr=sink)
     try:

@@ -12,7 +12,7 @@ from cloud_connect.audit import AuditExchange, Checkpoint, supersedes
 from cloud_connect.calls import Operation
 from cloud_connect.errors import CloudConnectError, TunnelClosedError
 from cloud_connect_agent.asking_relay import ask_relay
-from cloud_connect_agent.audit.reading import hash_at
+from cloud_connect_agent.audit.reading import accepted_places, hash_at
 from cloud_connect_agent.audit.trail import AuditTrail
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class CheckpointExchange:
         self._relay_key: Final = relay_key
         self._uniform: Final = uniform
         self._session: Session | None = None
+        self._gone_back: Checkpoint | None = None  # of the relay's log, which does not go on there
+        self._accepted: Final[set[tuple[str, int, str]]] = set()
         self._turn: Final = asyncio.Lock()
 
     async def run(self, session: "Session") -> None:
@@ -88,6 +90,38 @@ class CheckpointExchange:
             log.info("checkpoints_not_exchanged", reason=str(exc))
             return None
 
+    async def accept(self, reason: str) -> tuple[Checkpoint, ...]:
+        """Accept, in the log, that what the relay knows by now does not fit.
+
+        Returns:
+            The checkpoints from which one of the two logs does not go on.
+
+        Raises:
+            TunnelClosedError: If the relay cannot be asked: only what is known can be accepted.
+            CloudConnectError: If all fits.
+        """
+        said = await self.now()
+        if said is None:
+            raise TunnelClosedError(
+                "The agent is not connected, so that nobody can say what does not fit: accept it "
+                "once `cloud-connect status` says connected."
+            )
+        trail = self._trail
+        lost = None if said.held is None or await self._has(said.held) else said.held
+        disputed = tuple(one for one in (lost, self._gone_back) if one is not None)
+        if not disputed:
+            raise CloudConnectError(
+                "What the relay holds and the audit log of this PC fit: there is nothing to accept."
+            )
+        trail.accept(disputed, reason)
+        if self._gone_back is not None:
+            async with self._turn:  # what the relay shows next is held from then on
+                kept = AuditExchange(held=said.held)
+                await asyncio.to_thread(trail.folder.keep_relay, kept)
+                self._gone_back = None
+        await self.now()
+        return disputed
+
     async def _trade(self, session: "Session") -> AuditExchange | None:
         async with self._turn:
             folder = self._trail.folder
@@ -109,9 +143,11 @@ class CheckpointExchange:
         if now is not None and (now.key != self._relay_key or not now.is_genuine()):
             self._trail.disagree("The relay's checkpoint is not signed with its key.")
             return before
+        self._gone_back = None
         if before is None:
             return now
         if now is None or not supersedes(now, before):
+            self._gone_back = before
             at = "has none" if now is None else f"is at record {now.seq}"
             self._trail.disagree(
                 f"The relay's audit log does not go on from its record {before.seq}, which it had"
@@ -125,21 +161,36 @@ class CheckpointExchange:
         if held is None:
             return
         trail = self._trail
+        if await self._has(held) or await self._is_accepted(held):
+            return
         if held.log != trail.log:
             trail.disagree(
                 f"The relay holds checkpoints of another audit log of this connector ({held.log}): "
                 "the one on this PC was begun anew."
             )
             return
+        trail.disagree(
+            f"The relay holds a checkpoint of record {held.seq} that the audit log on this PC "
+            "does not have: records were removed or changed. Run `cloud-connect audit verify`."
+        )
+
+    async def _has(self, held: Checkpoint) -> bool:
+        """Whether this log is still so at the record that a checkpoint of it is of."""
+        trail = self._trail
+        if held.log != trail.log:
+            return False
         newest = trail.checkpoint
         if newest is not None and (newest.seq, newest.hash) == (held.seq, held.hash):
-            return
+            return True
         found = await asyncio.to_thread(hash_at, trail.folder, held.seq)
-        if found is None or found.hex() != held.hash:
-            trail.disagree(
-                f"The relay holds a checkpoint of record {held.seq} that the audit log on this PC "
-                "does not have: records were removed or changed. Run `cloud-connect audit verify`."
-            )
+        return found is not None and found.hex() == held.hash
+
+    async def _is_accepted(self, held: Checkpoint) -> bool:
+        """Whether the log says that this one need not fit; it is read once for each such one."""
+        place = (held.log, held.seq, held.hash)
+        if place not in self._accepted:
+            self._accepted.update(await asyncio.to_thread(accepted_places, self._trail.folder))
+        return place in self._accepted
 
 
 async def _ask(session: "Session", told: AuditExchange) -> AuditExchange | None:

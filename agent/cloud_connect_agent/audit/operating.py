@@ -55,6 +55,8 @@ class RecordedControl:
         if command == "audit-exchange":
             said = await self._exchange.now()
             return {"said": None if said is None else said.model_dump(mode="json")}
+        if command == "audit-accept":
+            return await self._accept(request)
         done = await self._answer(request)
         if command == "status" and isinstance(done.get("status"), dict):
             done["status"]["audit"] = self._trail.document()
@@ -63,6 +65,13 @@ class RecordedControl:
             length = int(seconds) if isinstance(seconds, int | float) else None
             self._trail.event(_RECORDED[command], {"seconds": length}, actor=_PERSON)
         return done
+
+    async def _accept(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        reason = request.get("reason")
+        if not isinstance(reason, str) or not reason.strip():
+            raise CloudConnectError("Say why, in a sentence.")
+        accepted = await self._exchange.accept(reason.strip()[:_MAX_FACT_CHARACTERS])
+        return {"accepted": [one.model_dump(mode="json") for one in accepted]}
 
     def _note(self, request: Mapping[str, Any]) -> None:
         """Record what a command did that works without the agent."""

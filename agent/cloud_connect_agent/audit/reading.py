@@ -2,18 +2,23 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from cloud_connect.audit import (
+    ACCEPTED,
     BrokenRecordError,
     ChainedRecord,
     ChainVerifier,
     Checkpoint,
     Verdict,
+    accepted_in,
     record_time,
 )
 from cloud_connect_agent.audit.folder import AuditFolder
 
-__all__ = ["hash_at", "newest_records", "records", "verify"]
+__all__ = ["accepted_places", "hash_at", "newest_records", "records", "verify"]
+
+_ACCEPTED: Final = ACCEPTED.encode()
 
 
 def verify(
@@ -64,6 +69,19 @@ def newest_records(
         line for segment in reversed(folder.segments()) for line in reversed(list(segment.lines()))
     )
     return _made_within(lines, since, until)
+
+
+def accepted_places(folder: AuditFolder) -> set[tuple[str, int, str]]:
+    """Return log, record and hash of each checkpoint that people accepted as one that is lost."""
+    found: set[tuple[str, int, str]] = set()
+    for line in folder.lines():
+        if _ACCEPTED not in line:
+            continue
+        with contextlib.suppress(BrokenRecordError):
+            accepted = accepted_in(ChainedRecord.of_line(line).fields())
+            if accepted is not None:
+                found |= accepted.checkpoints
+    return found
 
 
 def _made_within(

@@ -8,13 +8,13 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
 import structlog
 
-from cloud_connect.audit import CUT, Checkpoint, Signer, record_time
+from cloud_connect.audit import ACCEPTED, CUT, Checkpoint, Signer, record_time
 from cloud_connect.errors import JournalUnavailableError, Outcome
 from cloud_connect.file_lock import FileInUseError
 from cloud_connect_agent.audit.folder import AuditFolder
@@ -207,6 +207,13 @@ class AuditTrail:
             self.mismatch = sentence
             log.error("audit_mismatch", reason=sentence)
             self.event("audit.mismatch", {"reason": sentence})
+
+    def accept(self, checkpoints: Iterable[Checkpoint], reason: str) -> None:
+        """Record that an administrator accepts that a log does not go on from checkpoints."""
+        places = [{"log": one.log, "seq": one.seq, "hash": one.hash} for one in checkpoints]
+        detail = {"reason": reason, "checkpoints": places}
+        self._append(self._record(ACCEPTED, "administrator", detail=detail), is_owed=True)
+        self.mismatch = None
 
     async def checkpointed(self) -> None:
         """Wait until there is another checkpoint than the last time."""

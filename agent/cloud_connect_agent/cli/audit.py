@@ -68,7 +68,14 @@ def verify(invocation: Invocation, *, against: Path | None) -> int:
         "compared_with": sorted({who for _, who in mine}),
         "relay_asked": asked,
     }
-    strangers = sorted({one.log for one, _ in held if one.log != log})
+    accepted = {place for one in verdict.accepted for place in one.checkpoints}
+    strangers = sorted(
+        {
+            one.log
+            for one, _ in held
+            if one.log != log and (one.log, one.seq, one.hash) not in accepted
+        }
+    )
     reason = None
     if strangers:
         reason = (
@@ -86,6 +93,36 @@ def verify(invocation: Invocation, *, against: Path | None) -> int:
     else:
         _tell(document, verdict.records)
     return ExitStatus.DONE if document["ok"] else ExitStatus.FAILED
+
+
+@audit.command(
+    epilog=(
+        "\b\nExample:\n  cloud-connect audit accept --reason 'Disk failed; backup of 2026-11-20'"
+    )
+)
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it stands in the log.")
+@shared_options
+@pass_invocation
+def accept(invocation: Invocation, *, reason: str) -> None:
+    """Accept that this log and what the relay holds of it do not fit, as after a restored backup.
+
+    The agent has to be connected. What is accepted becomes a record of the log, with the reason;
+    `audit verify` shows it from then on, and complains about the rest as before. The relay has a
+    command of the same name for its side.
+    """
+    from cloud_connect.audit import Checkpoint
+    from cloud_connect_agent.control import ask
+
+    answer = ask(
+        invocation.paths.control_socket, {"command": "audit-accept", "reason": reason}, timeout=75.0
+    )
+    found = [Checkpoint.model_validate_json(orjson.dumps(one)) for one in answer["accepted"]]
+    if invocation.json:
+        print_json({"accepted": [{"log": one.log, "seq": one.seq} for one in found]})
+        return
+    for one in found:
+        click.echo(f"Accepted: {one.log} does not go on from its record {one.seq}.")
+    note("Where the relay complains as well: cloud-connect-relay audit accept --reason …")
 
 
 @audit.command("list", epilog="\b\nExamples:\n  cloud-connect audit list --since 24h")
@@ -218,6 +255,10 @@ def _tell(document: dict[str, Any], count: int) -> None:
             ("Compared with", compared),
         ]
     )
+    for one in document["accepted"]:
+        where = ", ".join(f"record {at['seq']} of {at['log']}" for at in one["checkpoints"])
+        note(f"Accepted in record {one['record']} ({one['time']}): lost since {where}.")
+        note(f"  Reason: {one['reason']}")
     if not document["relay_asked"] and sys.stdout.isatty():
         note("The agent is not connected: what the relay holds by now was not compared.")
 

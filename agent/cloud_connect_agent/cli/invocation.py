@@ -36,18 +36,26 @@ class Invocation(SharedOptions):
 
     def settings(self, flags: Mapping[str, Any] | None = None) -> "AgentSettings":
         """Read the settings."""
+        return self.settings_in(self.paths.config_file, flags)
+
+    def settings_in(self, file: Path, flags: Mapping[str, Any] | None = None) -> "AgentSettings":
+        """Read the settings as if *file* were ``agent.toml``."""
         from cloud_connect_agent.settings import load_settings
 
         environ = os.environ  # noqa: TID251 - this is the one place where it is read
-        return load_settings(self.paths.config_file, environ=environ, flags=flags)
+        return load_settings(file, environ=environ, flags=flags)
 
     def enrolled(self) -> "AgentSettings":
         """Read the settings of an agent that is enrolled.
 
         Raises:
             NotEnrolledError: If it is not.
+            ConfigurationError: If a newer version has changed its files.
         """
+        from cloud_connect_agent.upkeep.state_format import check_format
+
         settings = self.settings()
+        check_format(self.paths)
         if not settings.relay.enrolled:
             raise NotEnrolledError(
                 "This PC is not enrolled; create a join token at the relay and run "

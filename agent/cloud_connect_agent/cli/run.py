@@ -32,12 +32,14 @@ def run(invocation: Invocation) -> int:
     from cloud_connect_agent.app import run_agent
     from cloud_connect_agent.logs import configure_logs
     from cloud_connect_agent.run_lock import run_lock
+    from cloud_connect_agent.upkeep.migrating import migrate
 
     settings = invocation.enrolled()
     paths = invocation.paths
     with run_lock(paths):
         log_as = partial(configure_logs, file=paths.log_file, debug=invocation.debug)
         log_as(settings.log)
+        migrate(paths)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             manager = ServiceManager.of(os.environ)  # noqa: TID251 - not a setting of ours
             return runner.run(

@@ -91,6 +91,10 @@ class EncryptedVault:
                 raise VaultLockedError(f"The vault cannot be written: {exc.strerror}.") from exc
             yield
 
+    def names(self) -> list[str]:
+        """Return the names of all secrets, in their order."""
+        return sorted(path.stem.replace("@", "/") for path in self._folder.glob("*.sealed"))
+
     def read(self, name: str) -> bytes | None:
         """Do what :meth:`get` does, blocking."""
         path = self._path(name)

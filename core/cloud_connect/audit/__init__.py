@@ -11,11 +11,21 @@ from cloud_connect.audit.chain import (
 )
 from cloud_connect.audit.checkpoints import AuditExchange, Checkpoint, Signer, supersedes
 from cloud_connect.audit.moments import parse_moment
-from cloud_connect.audit.verifying import CUT, ChainVerifier, Fault, Verdict
+from cloud_connect.audit.verifying import (
+    ACCEPTED,
+    CUT,
+    Accepted,
+    ChainVerifier,
+    Fault,
+    Verdict,
+    accepted_in,
+)
 
 __all__ = [
+    "ACCEPTED",
     "CUT",
     "GENESIS_SEQ",
+    "Accepted",
     "AuditExchange",
     "BrokenRecordError",
     "ChainVerifier",
@@ -24,6 +34,7 @@ __all__ = [
     "Fault",
     "Signer",
     "Verdict",
+    "accepted_in",
     "canonical",
     "chained",
     "genesis",

@@ -1,4 +1,8 @@
-"""Is an audit log what was written? The first record that is not has a number."""
+"""Is an audit log what was written? The first record that is not has a number.
+
+An administrator may accept that a log does not go on from a checkpoint, as after a restored
+backup. A record of the log says so; the checkpoint is no fault then, and is shown instead.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,8 +11,9 @@ from typing import Final
 from cloud_connect.audit.chain import GENESIS_SEQ, BrokenRecordError, ChainedRecord, genesis
 from cloud_connect.audit.checkpoints import Checkpoint
 
-__all__ = ["CUT", "ChainVerifier", "Fault", "Verdict"]
+__all__ = ["ACCEPTED", "CUT", "Accepted", "ChainVerifier", "Fault", "Verdict", "accepted_in"]
 
+ACCEPTED: Final = "audit.accepted"  # the record that says which checkpoints need not fit
 CUT: Final = "audit.cut"  # the record that says which ones were deleted for their age
 
 
@@ -26,12 +31,62 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """What an administrator accepted.
+
+    Attributes:
+        record: The number of the record that says so.
+        checkpoints: Name, last record and its hash, of each checkpoint that need not fit.
+    """
+
+    record: int
+    time: str
+    actor: str
+    reason: str
+    checkpoints: frozenset[tuple[str, int, str]]
+
+    def document(self) -> dict[str, object]:
+        """Return it as the command line prints it."""
+        return {
+            "record": self.record,
+            "time": self.time,
+            "actor": self.actor,
+            "reason": self.reason,
+            "checkpoints": [
+                {"log": log, "seq": seq, "hash": digest}
+                for log, seq, digest in sorted(self.checkpoints)
+            ],
+        }
+
+
+def accepted_in(fields: Mapping[str, object]) -> Accepted | None:
+    """Return what a record accepts; ``None`` if it is of another kind."""
+    detail = fields.get("detail")
+    if fields.get("action") != ACCEPTED or not isinstance(detail, dict):
+        return None
+    seq, listed = fields.get("seq"), detail.get("checkpoints")
+    places = listed if isinstance(listed, list) else []
+    return Accepted(
+        record=seq if isinstance(seq, int) else 0,
+        time=str(fields.get("time", "")),
+        actor=str(fields.get("actor", "")),
+        reason=str(detail.get("reason", "")),
+        checkpoints=frozenset(
+            (str(one.get("log")), one["seq"], str(one.get("hash")))
+            for one in places
+            if isinstance(one, dict) and isinstance(one.get("seq"), int)
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What was found.
 
     Attributes:
         first: The number of the first record; ``None`` without records.
         signed: The last record that a genuine checkpoint covers; 0 if none does.
+        accepted: What the log says that people accepted.
     """
 
     records: int
@@ -39,6 +94,7 @@ class Verdict:
     last: int | None
     signed: int
     fault: Fault | None
+    accepted: tuple[Accepted, ...] = ()
 
     def document(self) -> dict[str, object]:
         """Return it as the command line prints it."""
@@ -50,6 +106,7 @@ class Verdict:
             "signed_seq": self.signed,
             "first_bad_seq": None if self.fault is None else self.fault.seq,
             "reason": None if self.fault is None else self.fault.reason,
+            "accepted": [one.document() for one in self.accepted],
         }
 
 
@@ -70,6 +127,9 @@ class ChainVerifier:
         self._hash = genesis(log)
         self._signed = GENESIS_SEQ
         self._cut = GENESIS_SEQ
+        self._accepted: Final[list[Accepted]] = []
+        # A later record may accept these, so that they are judged at the end.
+        self._disputed: Final[list[tuple[Checkpoint, Fault]]] = []
         for checkpoint, holder in checkpoints:
             self._checkpoints.setdefault(checkpoint.seq, []).append((checkpoint, holder))
 
@@ -123,6 +183,9 @@ class ChainVerifier:
             self._records += 1
             self._last, self._hash = record.seq, record.hash
             self._note_cut(fields)
+            accepted = accepted_in(fields)
+            if accepted is not None:
+                self._accepted.append(accepted)
             self._compare()
 
     def finish(self) -> Verdict:
@@ -134,13 +197,26 @@ class ChainVerifier:
                 "that they were deleted for their age.",
             )
         self._look_beyond()
+        self._judge()
         return Verdict(
             records=self._records,
             first=self._first,
             last=self._last if self._records else None,
             signed=self._signed,
             fault=self._fault,
+            accepted=tuple(self._accepted),
         )
+
+    def _judge(self) -> None:
+        """Blame what does not fit and nobody accepted, if it comes first."""
+        accepted = {place for one in self._accepted for place in one.checkpoints}
+        for checkpoint, fault in self._disputed:
+            known = (checkpoint.log, checkpoint.seq, checkpoint.hash) in accepted
+            if not known and (self._fault is None or fault.seq < self._fault.seq):
+                self._fault = fault
+
+    def _dispute(self, checkpoint: Checkpoint, seq: int, reason: str) -> None:
+        self._disputed.append((checkpoint, Fault(seq=seq, reason=reason)))
 
     def _begin(self, record: ChainedRecord) -> None:
         """Begin a log whose old records were deleted: behind a checkpoint that was signed."""
@@ -168,7 +244,8 @@ class ChainVerifier:
                     self._last, f"The checkpoint at record {self._last} ({holder}) is forged."
                 )
             elif checkpoint.digest != self._hash:
-                self.blame(
+                self._dispute(
+                    checkpoint,
                     self._signed + 1,
                     f"Records {self._signed + 1} to {self._last} are not those that were signed "
                     f"({holder}).",
@@ -181,7 +258,8 @@ class ChainVerifier:
         for seq in sorted(self._checkpoints):
             for checkpoint, holder in self._checkpoints[seq]:
                 if seq > self._last and self._trusts(checkpoint):
-                    self.blame(
+                    self._dispute(
+                        checkpoint,
                         self._last + 1,
                         f"The log ends at record {self._last}; {holder} holds a signed checkpoint "
                         f"of record {seq}.",

@@ -27,6 +27,7 @@ from cloud_connect_relay.api import (
     reference,
     sealed,
     token,
+    update,
     users,
 )
 from cloud_connect_relay.api.border import Border
@@ -79,6 +80,7 @@ def build_fastapi(services: "Services") -> FastAPI:
         token,
         oauth_token,
         enrol,
+        update,
         enrolment_tokens,
         connectors,
         datasources,

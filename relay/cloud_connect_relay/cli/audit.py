@@ -54,6 +54,32 @@ def verify(invocation: Invocation, *, against: Path | None, subscription: str | 
     return ExitStatus.DONE if ok else ExitStatus.FAILED
 
 
+@audit.command(
+    epilog=(
+        "\b\nExample:\n  cloud-connect-relay audit accept --reason 'Restored the backup of Monday'"
+    )
+)
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it stands in the log.")
+@subscription_option
+@shared_options
+@pass_invocation
+def accept(invocation: Invocation, *, reason: str, subscription: str | None) -> None:
+    """Accept what does not fit between these logs and the connectors', as after a restored backup.
+
+    Each connector whose log, or whose copy of our signatures, does not fit is named in a record
+    of the log, with the reason; `audit verify` shows it from then on. The PCs have a command of
+    the same name for their side. Repeat it when more of them have connected.
+    """
+    found = invocation.run(_accept(invocation, reason.strip(), subscription))
+    if invocation.json:
+        print_json({"items": found})
+        return
+    for one in found:
+        click.echo(f"{one['subscription']}: accepted for {', '.join(one['connectors'])}.")
+    if not found:
+        click.echo("All logs fit: there is nothing to accept.")
+
+
 @audit.command("list", epilog="\b\nExamples:\n  cloud-connect-relay audit list --since 24h")
 @time_range
 @click.option("--action", metavar="ACTION", help="Only these: key.create, or key for all of them.")
@@ -159,6 +185,34 @@ async def _verify(
     return found
 
 
+async def _accept(
+    invocation: Invocation, reason: str, subscription: str | None
+) -> list[dict[str, Any]]:
+    from cloud_connect_relay.cli.store import ACTOR, open_workplace
+    from cloud_connect_relay.storage.audit_checkpoints import AuditPeers, disputed
+
+    if not reason:
+        raise click.UsageError("Say why with --reason, in a sentence.")
+    found = []
+    async with open_workplace(invocation) as work:
+        for tenant in await work.chosen(subscription):
+            lost = await disputed(work.storage, tenant.id)
+            if not lost:
+                continue
+            await AuditPeers(work.storage).accept(
+                tenant.id, lost, reason=reason[:500], actor=ACTOR, at=work.now
+            )
+            found.append(
+                {
+                    "subscription": tenant.name,
+                    "subscription_id": tenant.id,
+                    "connectors": [peer.connector_id for peer, _ in lost],
+                    "checkpoints": sum(len(checkpoints) for _, checkpoints in lost),
+                }
+            )
+    return found
+
+
 async def _list(
     invocation: Invocation, wanted: Any, *, limit: int, subscription: str | None
 ) -> list[dict[str, Any]]:
@@ -219,6 +273,12 @@ def _tell(one: dict[str, Any]) -> None:
         bad = f"{name}: record {one['first_bad_seq']} is the first bad one."
         click.echo(click.style(bad, fg="red", bold=True))
         click.echo(one["reason"])
+    for accepted in one["accepted"]:
+        count = len(accepted["checkpoints"])
+        click.echo(
+            f"{name}: record {accepted['record']} ({accepted['time']}) accepts {count} checkpoint"
+            f"{'' if count == 1 else 's'} that do not fit: {accepted['reason']}"
+        )
     for connector in one["suspect_connectors"]:
         click.echo(
             f"{name}: the audit log of {connector} does not go on from what it had signed; run"

@@ -23,6 +23,9 @@ _COMMANDS: Final = {
     "custom-connector": "Create, list and delete ways for Kianda to call the relay.",
     "audit": "Verify, list and export the record of who did what.",
     "service": "Install, remove, start and stop the relay as a service.",
+    "backup": "Save the relay into one sealed file, also while it runs.",
+    "restore": "Make this machine the relay that a backup holds.",
+    "recover": "After a restored backup: let every connector connect once.",
     "demo": "Try the whole way on this machine, without an account.",
 }
 

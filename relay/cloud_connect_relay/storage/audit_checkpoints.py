@@ -1,13 +1,13 @@
 """Signed checkpoints of the audit logs, ours and the connectors', and how long records are kept."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from cloud_connect.audit import CUT, ChainVerifier, Checkpoint, Verdict
+from cloud_connect.audit import ACCEPTED, CUT, ChainVerifier, Checkpoint, Verdict
 from cloud_connect_relay.storage.audit import AuditLog, append, head_of
 from cloud_connect_relay.storage.tables import (
     audit,
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from cloud_connect.signing import SigningKey
     from cloud_connect_relay.storage.engine import Storage
 
-__all__ = ["AuditCheckpoints", "AuditPeer", "AuditPeers", "Unsigned", "verify"]
+__all__ = ["AuditCheckpoints", "AuditPeer", "AuditPeers", "Unsigned", "disputed", "verify"]
+
+_ACCEPTED_AT_ONCE: Final = 200  # connectors in one record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +201,49 @@ class AuditPeers:
             found: bytes | None = (await connection.execute(statement)).scalar_one_or_none()
             return found
 
+    async def accept(
+        self,
+        subscription_id: str,
+        disputed: Sequence[tuple[AuditPeer, Sequence[Checkpoint]]],
+        *,
+        reason: str,
+        actor: str,
+        at: float,
+    ) -> None:
+        """Record that logs need not go on from checkpoints, and forget these as evidence.
+
+        Args:
+            disputed: Connectors, each with the checkpoints that do not fit: its own log's and ours.
+        """
+        async with self._storage.write() as connection:
+            for peer, checkpoints in disputed:
+                values = {"evidence": None} | ({"held": None} if peer.held in checkpoints else {})
+                await connection.execute(
+                    update(audit_peers)
+                    .where(audit_peers.c.connector_id == peer.connector_id)
+                    .values(values)
+                )
+            for start in range(0, len(disputed), _ACCEPTED_AT_ONCE):
+                places = [
+                    {
+                        "log": one.log,
+                        "seq": one.seq,
+                        "hash": one.hash,
+                        "connector": peer.connector_id,
+                    }
+                    for peer, checkpoints in disputed[start : start + _ACCEPTED_AT_ONCE]
+                    for one in checkpoints
+                ]
+                await append(
+                    connection,
+                    subscription_id=subscription_id,
+                    at=at,
+                    actor=actor,
+                    action=ACCEPTED,
+                    target=subscription_id,
+                    detail={"reason": reason, "checkpoints": places},
+                )
+
     async def keep(
         self, peer: AuditPeer, *, at: float, mismatches: list[dict[str, object]]
     ) -> None:
@@ -222,6 +267,29 @@ class AuditPeers:
                     target=peer.connector_id,
                     detail=detail,
                 )
+
+
+async def disputed(
+    storage: "Storage", subscription_id: str
+) -> list[tuple[AuditPeer, list[Checkpoint]]]:
+    """Return the connectors with checkpoints that a log does not go on from: its own, or ours."""
+    found = []
+    for peer, _ in await AuditPeers(storage).of(subscription_id):
+        lost = [] if peer.evidence is None else [peer.evidence]
+        if peer.held is not None and not await _goes_on_from(storage, peer.held):
+            lost.append(peer.held)
+        if lost:
+            found.append((peer, lost))
+    return found
+
+
+async def _goes_on_from(storage: "Storage", held: Checkpoint) -> bool:
+    """Whether a log of ours is still what it was at a checkpoint that somebody else holds."""
+    found = await AuditLog(storage, held.log).hash_at(held.seq)
+    if found is not None:
+        return found == held.digest
+    newest = await AuditCheckpoints(storage).newest(held.log)
+    return newest is not None and newest.seq >= held.seq  # else it was deleted for its age
 
 
 async def verify(

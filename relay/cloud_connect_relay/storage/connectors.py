@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import ColumnElement, Row, select, update
+from sqlalchemy import ColumnElement, Row, or_, select, update
 
 from cloud_connect_relay.storage.audit import append
 from cloud_connect_relay.storage.tables import connectors
@@ -221,6 +221,39 @@ class Connectors:
             .values(status_flag=ConnectorFlag.ACTIVE.value, recovery=True)
         )
         return await self._act(statement, connector_id, "connector.recover", actor=actor, at=at)
+
+    async def recover_all(self, *, actor: str, at: float) -> int:
+        """Let each connector that is not revoked connect once, whatever its generation.
+
+        For a store that was restored: the agents are ahead of it, and none of them is a copy.
+        Returns how many there are.
+        """
+        mine = connectors.c.subscription_id == self._subscription_id
+        suspected = connectors.c.status_flag == ConnectorFlag.CLONE_SUSPECTED.value
+        known = or_(
+            suspected,
+            *(connectors.c.status_flag == flag.value for flag in ConnectorFlag if flag.may_connect),
+        )
+        async with self._storage.write() as connection:
+            await connection.execute(
+                update(connectors)
+                .where(mine, suspected)
+                .values(status_flag=ConnectorFlag.ACTIVE.value)
+            )
+            changed = await connection.execute(
+                update(connectors).where(mine, known).values(recovery=True)
+            )
+            if changed.rowcount:
+                await append(
+                    connection,
+                    subscription_id=self._subscription_id,
+                    at=at,
+                    actor=actor,
+                    action="connector.recover_all",
+                    target=self._subscription_id,
+                    detail={"connectors": changed.rowcount},
+                )
+            return changed.rowcount
 
     async def _act(
         self, statement: "Update", connector_id: str, action: str, *, actor: str, at: float

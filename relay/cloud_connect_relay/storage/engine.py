@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from sqlalchemy import event, literal, select
@@ -95,6 +96,14 @@ class Storage:
             await storage.engine.dispose()
         if failure is not None:
             raise failure
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file; ``None`` if the store is none."""
+        name = self.engine.url.database
+        if not self._single_writer or name in {None, "", ":memory:"}:
+            return None
+        return Path(str(name))
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

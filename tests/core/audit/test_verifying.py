@@ -65,6 +65,7 @@ def test_whole_log_is_found_whole() -> None:
         "signed_seq": 7,
         "first_bad_seq": None,
         "reason": None,
+        "accepted": [],
     }
 
 

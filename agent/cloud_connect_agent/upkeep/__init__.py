@@ -1,0 +1,1 @@
+"""What keeps the agent's files over upgrades and moves: their format, backups, restoring."""

@@ -1,0 +1,1 @@
+"""Backups of a relay: one sealed file, made while it runs, and the way back."""
