@@ -16,7 +16,7 @@ RULES = {
     "POST /api/enrol/challenge": "open",
     "POST /api/enrol/certificates": "open",  # they are shown to whoever connects
     "POST /api/enrol/tunnel": "open",  # the answer is no secret, and signed
-    "POST /api/update": "open",  # likewise, and only what the operator wrote for all to read
+    "POST /api/enrol/update": "open",  # likewise, and only what the operator wrote for all to read
     "POST /api/enrol/rotate": "open",  # the agent signs with its old and its new key
     "POST /api/enrol/leave": "open",  # the agent signs with its key
     "GET /healthz": "open",

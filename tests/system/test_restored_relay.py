@@ -19,9 +19,8 @@ async def verified(world: World, agent: Agent) -> tuple[bool, bool, dict[str, An
     return at_relay["ok"], on_pc["ok"], on_pc
 
 
-@pytest.mark.slow
-@pytest.mark.system
-@pytest.mark.timeout(120)
+@pytest.mark.nightly
+@pytest.mark.timeout(240)
 async def test_restored_relay_gets_its_agents_back_and_both_logs_are_whole_once_accepted(
     tmp_path: Path,
 ) -> None:

@@ -106,18 +106,17 @@ class CheckpointExchange:
                 "The agent is not connected, so that nobody can say what does not fit: accept it "
                 "once `cloud-connect status` says connected."
             )
-        trail = self._trail
-        lost = None if said.held is None or await self._has(said.held) else said.held
-        disputed = tuple(one for one in (lost, self._gone_back) if one is not None)
-        if not disputed:
-            raise CloudConnectError(
-                "What the relay holds and the audit log of this PC fit: there is nothing to accept."
-            )
-        trail.accept(disputed, reason)
-        if self._gone_back is not None:
-            async with self._turn:  # what the relay shows next is held from then on
+        async with self._turn:  # no trade compares with what is about to be accepted
+            disputed = await self._disputed(said.held)
+            if not disputed:
+                raise CloudConnectError(
+                    "What the relay holds and the audit log of this PC fit: there is nothing to "
+                    "accept."
+                )
+            self._trail.accept(disputed, reason)
+            if self._gone_back is not None:  # what the relay shows next is held from then on
                 kept = AuditExchange(held=said.held)
-                await asyncio.to_thread(trail.folder.keep_relay, kept)
+                await asyncio.to_thread(self._trail.folder.keep_relay, kept)
                 self._gone_back = None
         await self.now()
         return disputed
@@ -173,6 +172,13 @@ class CheckpointExchange:
             f"The relay holds a checkpoint of record {held.seq} that the audit log on this PC "
             "does not have: records were removed or changed. Run `cloud-connect audit verify`."
         )
+
+    async def _disputed(self, held: Checkpoint | None) -> tuple[Checkpoint, ...]:
+        """Return the checkpoints from which one of the logs does not go on, unless accepted."""
+        found = [] if self._gone_back is None else [self._gone_back]
+        if held is not None and not (await self._has(held) or await self._is_accepted(held)):
+            found.append(held)
+        return tuple(found)
 
     async def _has(self, held: Checkpoint) -> bool:
         """Whether this log is still so at the record that a checkpoint of it is of."""

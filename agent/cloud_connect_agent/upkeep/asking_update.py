@@ -55,7 +55,7 @@ async def ask_update(
     """
     nonce = secrets.token_bytes(NONCE_BYTES)
     async with RelayApi.open(url, tls=tls, proxy=proxy) as relay:
-        answer = await relay.post("/api/update", json={"agent_nonce": to_text(nonce)})
+        answer = await relay.post("/api/enrol/update", json={"agent_nonce": to_text(nonce)})
     if answer.status_code in {404, 405}:
         raise RelayRefusedError(
             f"The relay at {url} is of a version that recommends none; ask its operator."

@@ -44,7 +44,7 @@ log = structlog.get_logger(__name__)
 # Under these, everything needs a credential, unless it is listed as open.
 _GUARDED: Final = re.compile(r"/(?:api(?:/.*)?|metrics)", re.ASCII | re.DOTALL)
 _OPEN: Final = re.compile(
-    r"/api/enrol(?:/challenge|/certificates|/tunnel|/rotate|/leave)?", re.ASCII
+    r"/api/enrol(?:/challenge|/certificates|/tunnel|/update|/rotate|/leave)?", re.ASCII
 )
 # Records and queries are data, not management: larger, and judged by whoever parses them.
 _DATA: Final = re.compile(

@@ -12,7 +12,7 @@ from cloud_connect_relay.services import Services
 
 __all__ = ["router"]
 
-router: Final = APIRouter(prefix="/api", tags=["enrolment"])
+router: Final = APIRouter(prefix="/api/enrol", tags=["enrolment"])
 
 
 class UpdateRequest(BaseModel):
