@@ -1,11 +1,12 @@
 """The doctor on a home, in the test's own process, and homes made by hand for it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cloud_connect.signing import SigningKey, to_text
 from cloud_connect_agent.doctor import CHECKS, Code, Finding, examine, open_case
+from cloud_connect_agent.hosting.service import ServiceBackend, ServiceWish
 from cloud_connect_agent.paths import AgentPaths
 from cloud_connect_agent.settings import load_settings
 
@@ -18,6 +19,7 @@ async def examined(
     offline: bool = False,
     environ: Mapping[str, str] | None = None,
     flags: Mapping[str, Any] | None = None,
+    service: Callable[[ServiceWish], ServiceBackend] | None = None,
 ) -> dict[str, Finding]:
     """Run the checks named (all, if none is) and return what each found."""
     paths = AgentPaths.of(home)
@@ -25,6 +27,8 @@ async def examined(
     async with open_case(
         paths, lambda: load_settings(paths.config_file, environ=environ or {}, flags=flags)
     ) as case:
+        if service is not None:
+            case.service = service
         report = await examine(case, CHECKS, only=only, offline=offline)
     for one in report.findings:
         assert one.cause.endswith((".", ")", "?")), one

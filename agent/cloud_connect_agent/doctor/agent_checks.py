@@ -141,7 +141,7 @@ def _as_daemon_was_told(case: Case) -> Finding:
 async def _introduce(case: Case) -> Finding:
     """Do the handshake up to its last step, which alone would change something at the relay."""
     if case.key is None or case.pinned is None or case.tls is None:
-        return not_checked("the vault gave no key")
+        return not_checked("the vault gives no key, see vault")
     with ExitStack() as stack:
         try:
             # An agent that began meanwhile would look like a copy of this PC, or this PC of it.

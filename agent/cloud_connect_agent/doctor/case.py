@@ -15,6 +15,7 @@ from cloud_connect.handshake import AgentCredentials
 from cloud_connect.signing import SigningKey
 from cloud_connect_agent.control import AgentNotAnsweringError, AgentNotRunningError, ask
 from cloud_connect_agent.doctor.read_only_vault import EmptyVault, ReadOnlyVault
+from cloud_connect_agent.hosting.service import ServiceBackend, ServiceWish, service_of
 from cloud_connect_agent.paths import AgentPaths
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.connection_test import TestReport
@@ -93,6 +94,7 @@ class Case:
         api_fault: Why nobody answered there.
         clock_ahead: Seconds that this PC's clock is ahead of the relay's, once known.
         tests: The connection tests of companies that were run.
+        service: Returns the service of this machine that may run the agent.
     """
 
     paths: AgentPaths
@@ -112,6 +114,7 @@ class Case:
     api_fault: str | None = None
     clock_ahead: float | None = None
     tests: list[TestReport] = field(default_factory=list)
+    service: Callable[[ServiceWish], ServiceBackend] = service_of
 
     @property
     def settings(self) -> AgentSettings:

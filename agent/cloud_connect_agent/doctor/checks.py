@@ -20,6 +20,7 @@ from cloud_connect_agent.doctor.procore_checks import (
     check_procore_hosts,
 )
 from cloud_connect_agent.doctor.relay_checks import check_clock, check_relay
+from cloud_connect_agent.doctor.service import check_service
 from cloud_connect_agent.doctor.tls_check import check_tls
 from cloud_connect_agent.doctor.vault_check import check_vault
 
@@ -34,7 +35,7 @@ CHECKS: Final = (
     Check(name="tls", look=check_tls, needs=("connection",), network=True),
     Check(name="clock", look=check_clock, needs=("connection",), after=("tls",), network=True),
     Check(name="relay", look=check_relay, needs=("tls",), network=True),
-    Check(name="key", look=check_key, needs=("relay", "vault"), network=True),
+    Check(name="key", look=check_key, needs=("relay",), after=("vault",), network=True),
     Check(name="session", look=check_session, needs=("settings",)),
     Check(
         name="procore-hosts",
@@ -52,5 +53,6 @@ CHECKS: Final = (
     Check(name="files", look=check_files),
     Check(name="vault", look=check_vault, needs=("settings",)),
     Check(name="policy", look=check_policy, needs=("settings",)),
+    Check(name="service", look=check_service),
     Check(name="version", look=check_version),
 )

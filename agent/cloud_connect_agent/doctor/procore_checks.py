@@ -119,7 +119,8 @@ async def check_company(case: Case) -> Finding:
     if not sources:
         return warned(
             Code.NO_COMPANY,
-            "Neither the policy nor an account names a company, so none was tested.",
+            "Neither the policy nor an account names a company, and the agent has not called one "
+            "lately, so none was tested.",
             "Test one with `cloud-connect test --company ID`.",
         )
     tested = sources[:_MOST_COMPANIES]
@@ -160,7 +161,7 @@ async def check_permissions(case: Case) -> Finding:
     """Procore tells which tools the account may use."""
     steps = [test.steps[_PERMISSIONS] for test in case.tests]
     if not steps:
-        return not_checked("no company was tested")
+        return not_checked("no company was tested, see company")
     for step in steps:
         if step.status is not StepStatus.PASS:
             return warned(
@@ -280,7 +281,7 @@ async def _environments(case: Case) -> list[Environment]:
 
 
 async def _sources(case: Case) -> list[Source]:
-    """Return the companies that accounts are bound to or the policy names, of usable accounts."""
+    """Return the companies of usable accounts: bound to one, in the policy, or called lately."""
     usable = [grant.environment for grant in await _client(case).authenticator.grants()]
     found: dict[tuple[Environment, int], None] = {}
     for account in _client(case).authenticator.accounts.all():
@@ -289,11 +290,22 @@ async def _sources(case: Case) -> list[Source]:
     for company in _of_policy(case):
         for environment in usable:
             found[environment, company] = None
+    for environment, company in _of_daemon(case):
+        found[environment, company] = None
     named = [(environment, company) for environment, company in found if environment in usable]
     return [
         Source(company_id=company, environment=environment)
         for environment, company in named[:_NAMED_COMPANIES]
     ]
+
+
+def _of_daemon(case: Case) -> Iterator[tuple[Environment, int]]:
+    """Yield the companies that the running agent has asked Procore about lately."""
+    told = case.daemon.status.get("procore")
+    for one in told if isinstance(told, list) else ():
+        grant = ReportedGrant.model_validate(one)
+        for budget in grant.budget:
+            yield grant.environment, budget.company_id
 
 
 def _of_policy(case: Case) -> Iterator[int]:
