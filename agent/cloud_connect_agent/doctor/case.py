@@ -28,7 +28,7 @@ from cloud_connect_agent.vault import vault_of
 __all__ = ["STEP_SECONDS", "Case", "Daemon", "DaemonState", "Place", "open_case"]
 
 STEP_SECONDS: Final = 4.0  # for one step of a connection: two of them fit into one check
-_DAEMON_SECONDS: Final = 4.0  # for an answer of the running agent, which needs milliseconds
+_DAEMON_SECONDS: Final = 3.0  # for an answer of the running agent, which needs milliseconds
 
 
 class DaemonState(Enum):
