@@ -179,7 +179,7 @@ class Connection:
                             self._tunnel_url,
                             tls=self._relay.tls,
                             settings=self._settings,
-                            proxy=self._relay.proxies.choose(self._tunnel_url),
+                            proxy=await self._relay.proxies.way(self._tunnel_url, afresh=True),
                             attempt=self._dials,
                         )
                     )
@@ -219,7 +219,7 @@ class Connection:
                     self._relay.api_url,
                     self._relay.credentials,
                     tls=self._relay.tls,
-                    proxy=self._relay.proxies.choose(self._relay.api_url),
+                    proxy=await self._relay.proxies.way(self._relay.api_url),
                     enrolled_at=self._relay.tunnel_url,
                 )
         except CloudConnectError as exc:

@@ -17,6 +17,7 @@ from cloud_connect.crumbs import PatientConnection
 from cloud_connect.errors import ConfigurationError
 from cloud_connect.guarded_links import GuardedClientProtocol, PunctualConnection
 from cloud_connect.handshake_messages import MAX_MESSAGE_BYTES, NO_CERTIFICATE, SUBPROTOCOL
+from cloud_connect_agent.foreign_answers import explain_other_name, page_in_between
 from cloud_connect_agent.proxies import Proxy
 from cloud_connect_agent.reaching import DialError, reach
 from cloud_connect_agent.settings import TunnelSettings, check_url
@@ -75,7 +76,7 @@ async def dial(
         seconds=settings.connect_timeout,
     )
     try:
-        await _upgrade(connection, seconds=settings.upgrade_timeout)
+        await _upgrade(connection, host=uri.host, seconds=settings.upgrade_timeout)
         yield connection
         await connection.close()
     finally:
@@ -117,6 +118,8 @@ async def _secure(
                 server_hostname=host if tls is not None else None,
             )
     except ssl.SSLCertVerificationError as exc:
+        if (other := explain_other_name(exc, host)) is not None:
+            raise DialError(other) from exc
         raise DialError(
             f"The certificate of {host} is not trusted ({exc.verify_message}): if your company"
             " uses an authority of its own, set relay.ca_file."
@@ -131,19 +134,14 @@ async def _secure(
     return connection
 
 
-async def _upgrade(connection: ClientConnection, *, seconds: float) -> None:
+async def _upgrade(connection: ClientConnection, *, host: str, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             await connection.handshake(user_agent_header=f"cloud-connect/{VERSION}")
     except TimeoutError as exc:
         raise DialError("The relay does not answer the WebSocket upgrade.") from exc
     except InvalidStatus as exc:
-        status = exc.response.status_code
-        error = DialError(
-            "The relay is busy or restarts."
-            if status == 503
-            else f"There is no relay's tunnel at this address (status {status})."
-        )
+        error = DialError(_refusal(exc, host))
         error.retry_after = _retry_after(exc)
         raise error from exc
     except (InvalidHandshake, InvalidMessage, OSError, EOFError) as exc:
@@ -156,6 +154,21 @@ async def _upgrade(connection: ClientConnection, *, seconds: float) -> None:
         ) from exc
     if connection.subprotocol != SUBPROTOCOL:
         raise DialError("The relay does not speak this agent's tunnel protocol.")
+
+
+def _refusal(error: InvalidStatus, host: str) -> str:
+    """Say who answered the upgrade with something else."""
+    status, headers = error.response.status_code, error.response.headers
+    if (page := page_in_between(status, headers, host=host)) is not None:
+        return page
+    if status == 503:
+        return "The relay is busy or restarts."
+    if "html" in headers.get("Content-Type", "").lower():
+        return (
+            f"A web page answers instead of the relay's tunnel (status {status}): the address is"
+            " wrong, or a proxy in between lets no WebSocket through."
+        )
+    return f"There is no relay's tunnel at this address (status {status})."
 
 
 def _retry_after(error: InvalidStatus) -> float | None:

@@ -3,7 +3,8 @@
 import platform
 import socket
 import ssl
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -179,13 +180,15 @@ class Enroller:
                 " true under [relay] in agent.toml first."
             )
 
-    def _open(self) -> AbstractAsyncContextManager[RelayApi]:
-        return RelayApi.open(
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[RelayApi]:
+        async with RelayApi.open(
             self._url,
             tls=self._tls,
-            proxy=self._proxies.choose(self._url),
+            proxy=await self._proxies.way(self._url),
             step_timeout=self._step_timeout,
-        )
+        ) as relay:
+            yield relay
 
     async def _challenge(self, relay: RelayApi, token: JoinToken) -> RelayProof:
         """Make the relay prove that it issued the token, before it sees the token."""

@@ -129,7 +129,7 @@ class KeyRotation:
                 replace(self._address.credentials, key=self._keyring.current),
                 following,
                 tls=self._address.tls,
-                proxy=self._address.proxies.choose(url),
+                proxy=await self._address.proxies.way(url),
             )
             self._keyring.announced()
             log.info("key_announced", key_id=following.key_id)

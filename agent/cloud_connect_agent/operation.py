@@ -293,6 +293,8 @@ class Operator:
         grants, fault = await self._grants()
         snapshot = self._health.snapshot()
         skew = _skew_problem(snapshot.clock_skew_seconds)
+        relay = self._settings.relay.tunnel_url
+        script = None if snapshot.connected else self._proxies.advice(relay)
         allowed = snapshot.connected and snapshot.certificate == "intercepted"
         found = (
             self._problem,
@@ -302,6 +304,7 @@ class Operator:
             None if self._approvals is None else self._approvals.problem,
             fault,
             skew,
+            script,
         )
         return {
             "state": snapshot.state.value,
@@ -311,7 +314,7 @@ class Operator:
             "last_echo_at": snapshot.last_echo_at,
             "started_at": snapshot.started_at,
             "relay": self._settings.relay.url,
-            "proxy": self._proxies.describe(self._settings.relay.tunnel_url),
+            "proxy": self._proxies.describe(relay),
             "connector_id": self._settings.relay.connector_id,
             "key_id": None if self._rotation is None else self._rotation.key_id,
             "name": self._settings.name,

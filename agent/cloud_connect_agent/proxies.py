@@ -1,24 +1,30 @@
 """The company's proxy: which hosts are reached through it, and who told the agent so."""
 
-import ipaddress
 import os
 import re
 from base64 import b64encode
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, getproxies_environment, proxy_bypass
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from cloud_connect.errors import ConfigurationError
 from cloud_connect.live_secrets import learn_secret
 from cloud_connect.loopback import is_loopback
+from cloud_connect_agent.proxy_presence import ProxyPresence
+from cloud_connect_agent.system_proxies import (
+    MACHINES,
+    Machine,
+    bypassed,
+    named_by_system,
+    proxy_script,
+)
 
-__all__ = ["Proxies", "Proxy", "ProxySettings", "explain_refusal"]
+__all__ = ["SETTING", "Proxies", "Proxy", "ProxySettings"]
 
+SETTING: Final = "proxy.url"
 _NO_PROXY: Final = "none"  # what proxy.url says to use none, whatever the system names
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
 _MAX_PASSWORD_BYTES: Final = 1024
@@ -37,6 +43,8 @@ class ProxySettings(BaseModel):
         password_file: Holds the password, readable by the agent's account alone.
         no_proxy: Hosts that are reached directly in spite of *url*, by curl's rules.
         loopback: Whether *url* serves addresses of this PC, too.
+        fallback_direct: Whether hosts are reached directly while nobody answers at the proxy,
+            for a PC that is carried out of the company's network.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +55,7 @@ class ProxySettings(BaseModel):
     password_file: Path | None = None
     no_proxy: tuple[str, ...] = Field(default=(), max_length=500)
     loopback: bool = False
+    fallback_direct: bool = False
 
     @field_validator("url")
     @classmethod
@@ -75,7 +84,9 @@ class ProxySettings(BaseModel):
     @classmethod
     def _split(cls, value: object) -> object:
         """Take a list with commas, as environment variables have it."""
-        return tuple(_rules_in(value)) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        return tuple(rule for rule in re.split(r"[,\s]+", value) if rule)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +120,11 @@ class Proxy:
         return self.url.startswith("https:")
 
     @property
+    def personal(self) -> bool:
+        """Whether a shell's variable or a person's settings name it, which no service sees."""
+        return self.source not in {SETTING, MACHINES}
+
+    @property
     def sign_in(self) -> tuple[str, str] | None:
         """User and password, if there are any."""
         return (self.username, self.password) if self.username or self.password else None
@@ -124,9 +140,18 @@ class Proxy:
 class Proxies:
     """Chooses the proxy for a URL, anew at each call: the system's settings may change."""
 
-    def __init__(self, settings: ProxySettings | None = None, *, password: str = "") -> None:
+    def __init__(
+        self,
+        settings: ProxySettings | None = None,
+        *,
+        password: str = "",
+        machine: Machine | None = None,
+        presence: ProxyPresence | None = None,
+    ) -> None:
         self._settings = settings or ProxySettings()
         self._password = password
+        self._machine: Final = machine
+        self._presence: Final = presence or ProxyPresence()
 
     @classmethod
     def of(cls, settings: ProxySettings) -> Self:
@@ -145,9 +170,14 @@ class Proxies:
         """
         self._password = _password_of(settings)
         self._settings = settings
+        self._presence.forget()
 
     def choose(self, url: str) -> Proxy | None:
-        """Return the proxy for *url*; ``None`` if its host is reached directly."""
+        """Return the proxy that is named for *url*; ``None`` if its host is reached directly.
+
+        Raises:
+            ConfigurationError: If what the system names is no proxy.
+        """
         parts = urlsplit(url)
         host, settings = parts.hostname, self._settings
         if not host or settings.url == _NO_PROXY:
@@ -155,35 +185,86 @@ class Proxies:
         if is_loopback(host) and not settings.loopback:
             return None  # no proxy of the company knows this machine's own addresses
         if settings.url is None:
-            return _of_system(_SCHEMES.get(parts.scheme, parts.scheme), host)
-        if _bypassed(host, settings.no_proxy):
+            return self._of_system(_SCHEMES.get(parts.scheme, parts.scheme), host)
+        if bypassed(host, settings.no_proxy):
             return None
         return Proxy(
             url=settings.url,
-            source="proxy.url",
+            source=SETTING,
             username=settings.username,
             password=self._password,
         )
 
-    def describe(self, url: str | None) -> dict[str, str] | None:
-        """Say for people which proxy is on the way to *url*, and what names it."""
+    async def way(self, url: str, *, afresh: bool = False) -> Proxy | None:
+        """Return the proxy to use for *url* now: with ``fallback_direct``, only one that is there.
+
+        Args:
+            afresh: Look now, whatever was found a moment ago.
+
+        Raises:
+            ConfigurationError: If what the system names is no proxy.
+        """
+        proxy = self.choose(url)
+        if proxy is None or not self._settings.fallback_direct:
+            return proxy
+        there = await self._presence.look(proxy.host, proxy.port, afresh=afresh)
+        return proxy if there else None
+
+    def doubt(self) -> None:
+        """Look anew the next time whether proxies are there: one has failed."""
+        self._presence.forget()
+
+    def describe(self, url: str | None) -> dict[str, object] | None:
+        """Say for people which proxy is on the way to *url*, and what names it.
+
+        ``bypassed`` is there, and true, while the fallback reaches hosts directly.
+        """
         proxy = None if url is None else self.choose(url)
-        return None if proxy is None else {"url": proxy.url, "source": proxy.source}
+        if proxy is None:
+            return None
+        described: dict[str, object] = {"url": proxy.url, "source": proxy.source}
+        if self._settings.fallback_direct and self._presence.away(proxy.host, proxy.port):
+            described["bypassed"] = True
+        return described
 
-
-def explain_refusal(status: int, proxy: Proxy) -> str:
-    """Say in a sentence why a proxy opened no tunnel."""
-    name = f"The proxy {proxy.url}"
-    if status in {401, 407}:  # tinyproxy says 401 of a wrong password
-        if proxy.sign_in is not None:
-            return f"{name} does not accept the user name or password (status {status})."
+    def advice(self, url: str | None) -> str | None:
+        """Say what the system wants of programs that this one does not do; ``None`` if nothing."""
+        if self._settings.url is not None or url is None or self.choose(url) is not None:
+            return None
+        script = proxy_script(machine=self._machine)
+        if script is None:
+            return None
+        shown = "".join(sign for sign in script if sign.isprintable())[:200]
         return (
-            f"{name} wants a user name and password (status {status}): set proxy.username and"
-            " proxy.password_file."
+            f"The system names a proxy script (PAC, {shown}), which Cloud Connect does not run: ask"
+            f" IT which proxy it names for {urlsplit(url).hostname} and set that as proxy.url in"
+            ' agent.toml, or "none".'
         )
-    if status == 403:
-        return f"{name} does not allow this connection (status 403): ask who runs it."
-    return f"{name} could not connect (status {status})."
+
+    def _of_system(self, scheme: str, host: str) -> Proxy | None:
+        named = named_by_system(scheme, host, machine=self._machine)
+        if named is None:
+            return None
+        text, source = named.text, named.source
+        try:
+            parts = urlsplit(text if "://" in text else f"http://{text}")
+            place = parts.hostname, parts.port
+        except ValueError as exc:
+            raise ConfigurationError(f"The proxy in {source} is not a URL.") from exc
+        if parts.scheme not in _DEFAULT_PORT or not place[0]:
+            raise ConfigurationError(
+                f"The proxy in {source} must be of the form http://host:port; SOCKS is not"
+                " supported."
+            )
+        name = f"[{place[0]}]" if ":" in place[0] else place[0]
+        password = unquote(parts.password or "")
+        learn_secret(password)
+        return Proxy(
+            url=f"{parts.scheme}://{name}" + (f":{place[1]}" if place[1] else ""),
+            source=source,
+            username=unquote(parts.username or ""),
+            password=password,
+        )
 
 
 def _password_of(settings: ProxySettings) -> str:
@@ -192,69 +273,6 @@ def _password_of(settings: ProxySettings) -> str:
         password = _read_password(settings.password_file)
     learn_secret(password)
     return password
-
-
-def _of_system(scheme: str, host: str) -> Proxy | None:
-    """Return what the environment names or, if it names none at all, the system."""
-    named = getproxies_environment()
-    source = "the system's settings"
-    if named:
-        chosen = scheme if scheme in named else "all"
-        if _bypassed(host, _rules_in(named.get("no", ""))):
-            return None
-        source = f"{chosen.upper()}_PROXY"
-    else:
-        named = getproxies()
-        chosen = scheme if scheme in named else "all"
-        if chosen in named and proxy_bypass(host):
-            return None
-    text = named.get(chosen)
-    if not text:
-        return None
-    try:
-        parts = urlsplit(text if "://" in text else f"http://{text}")
-        place = parts.hostname, parts.port
-    except ValueError as exc:
-        raise ConfigurationError(f"The proxy in {source} is not a URL.") from exc
-    if parts.scheme not in _DEFAULT_PORT or not place[0]:
-        raise ConfigurationError(
-            f"The proxy in {source} must be of the form http://host:port; SOCKS is not supported."
-        )
-    name = f"[{place[0]}]" if ":" in place[0] else place[0]
-    return Proxy(
-        url=f"{parts.scheme}://{name}" + (f":{place[1]}" if place[1] else ""),
-        source=source,
-        username=unquote(parts.username or ""),
-        password=unquote(parts.password or ""),
-    )
-
-
-def _rules_in(text: str) -> list[str]:
-    return [rule for rule in re.split(r"[,\s]+", text) if rule]
-
-
-def _bypassed(host: str, rules: Iterable[str]) -> bool:
-    """Whether a rule names *host*: itself, a domain above it, its network, or ``*``."""
-    name = host.strip("[]").rstrip(".").lower()
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        address = None
-    for rule in rules:
-        if rule == "*":
-            return True
-        plain = rule.strip(".").lower()
-        if address is None:
-            if plain and (name == plain or name.endswith(f".{plain}")):
-                return True
-            continue
-        try:
-            network = ipaddress.ip_network(rule.strip("[]"), strict=False)
-        except ValueError:
-            continue
-        if address in network:
-            return True
-    return False
 
 
 def _read_password(file: Path) -> str:

@@ -3,13 +3,14 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 from cloud_connect.errors import TunnelError
+from cloud_connect_agent.foreign_answers import explain_refusal, schemes_in
 from cloud_connect_agent.happy_eyeballs import Address, connect_fastest, interleaved
-from cloud_connect_agent.proxies import Proxy, explain_refusal
+from cloud_connect_agent.proxies import Proxy
 from cloud_connect_agent.version import VERSION
 
 __all__ = ["DialError", "reach"]
@@ -17,6 +18,7 @@ __all__ = ["DialError", "reach"]
 _RESOLVE_TIMEOUT: Final = 5.0  # seconds
 _MAX_ADDRESSES: Final = 8  # of one name that are tried in one dial
 _MAX_HEAD_BYTES: Final = 16 * 1024  # of a proxy's answer
+_CHALLENGES: Final = frozenset({"proxy-authenticate", "www-authenticate"})
 _USER_TIMEOUT_MS: Final = 20_000  # unacknowledged bytes for so long mean that the link is dead
 
 
@@ -52,7 +54,10 @@ async def reach(
             f"The proxy {proxy.url} ({proxy.source}) wants TLS to itself, which the tunnel does"
             " not support: name its plain port, as http://…"
         )
-    sock = await _connect(proxy.host, proxy.port, who="proxy", attempt=attempt, seconds=seconds)
+    try:
+        sock = await _connect(proxy.host, proxy.port, who="proxy", attempt=attempt, seconds=seconds)
+    except DialError as exc:
+        raise DialError(f"{exc.message} It is the proxy that {proxy.source} names.") from exc
     try:
         async with _bounded(seconds, f"The proxy {proxy.url} does not answer."):
             await _open_tunnel(sock, host, port, proxy)
@@ -113,18 +118,27 @@ async def _open_tunnel(sock: socket.socket, host: str, port: int, proxy: Proxy) 
         head += received
         if not received or len(head) > _MAX_HEAD_BYTES:
             raise DialError(f"What answers at {proxy.url} is no proxy.")
-    status_line, _, _ = bytes(head).partition(b"\r\n")
+    status_line, _, fields = bytes(head).partition(b"\r\n")
     protocol, _, rest = status_line.partition(b" ")
     status = rest[:3]
     if not protocol.startswith(b"HTTP/1.") or not status.isdigit():
         raise DialError(f"What answers at {proxy.url} is no proxy.")
     if not 200 <= int(status) < 300:
-        refused = DialError(explain_refusal(int(status), proxy))
+        offers = schemes_in(_challenges(fields))
+        refused = DialError(explain_refusal(int(status), proxy, host=place, offers=offers))
         refused.proxy_status = int(status)
         raise refused
     # In TLS and in HTTP it is us who speak first.
     if not head.endswith(b"\r\n\r\n"):
         raise DialError(f"The proxy {proxy.url} sent bytes that nobody asked for.")
+
+
+def _challenges(fields: bytes) -> Iterator[str]:
+    """Yield the values of the headers that name ways to sign in."""
+    for line in fields.decode("latin-1").partition("\r\n\r\n")[0].split("\r\n"):
+        name, _, value = line.partition(":")
+        if name.strip().lower() in _CHALLENGES:
+            yield value
 
 
 @asynccontextmanager

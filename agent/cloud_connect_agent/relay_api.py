@@ -6,7 +6,7 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -29,7 +29,13 @@ from cloud_connect.signing import (
     to_text,
     verify_signature,
 )
-from cloud_connect_agent.proxies import Proxy, explain_refusal
+from cloud_connect_agent.foreign_answers import (
+    ProxyOffers,
+    explain_other_name,
+    explain_refusal,
+    page_in_between,
+)
+from cloud_connect_agent.proxies import Proxy
 
 __all__ = [
     "STEP_TIMEOUT",
@@ -213,13 +219,21 @@ class RelayApi:
             RelayUnreachableError: If there is none, or too long a one.
         """
         headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+        offers = ProxyOffers()
+        trace = {} if self._proxy is None else {"trace": offers}
         try:
             async with (
                 asyncio.timeout(_TOTAL_TIMEOUT),
-                self._client.stream("POST", path, json=json, data=form, headers=headers) as answer,
+                self._client.stream(
+                    "POST", path, json=json, data=form, headers=headers, extensions=trace
+                ) as answer,
             ):
                 self._certificate = _certificate_of(answer)
                 self.clock_ahead = _clock_ahead(answer)
+                host = self._client.base_url.host
+                page = page_in_between(answer.status_code, answer.headers, host=host)
+                if page is not None:
+                    raise RelayUnreachableError(page)
                 body = bytearray()
                 async for chunk in answer.aiter_bytes():
                     body += chunk
@@ -231,7 +245,7 @@ class RelayApi:
                 " and whether a firewall is in between."
             ) from exc
         except httpx.HTTPError as exc:
-            raise RelayUnreachableError(self._why(exc)) from exc
+            raise RelayUnreachableError(self._why(exc, offers.schemes)) from exc
         return httpx.Response(answer.status_code, headers=_plain(answer), content=bytes(body))
 
     def _no_relay(self, answer: httpx.Response) -> RelayUnreachableError:
@@ -244,12 +258,14 @@ class RelayApi:
             " but not as a relay does; check the address."
         )
 
-    def _why(self, error: httpx.HTTPError) -> str:
+    def _why(self, error: httpx.HTTPError, offers: Sequence[str]) -> str:
         causes: list[BaseException] = [error]
         while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
             causes.append(cause)
         for cause in causes:
             if isinstance(cause, ssl.SSLCertVerificationError):
+                if (other := explain_other_name(cause, self._url)) is not None:
+                    return other
                 return (
                     f"The certificate of {self._url} is not trusted"
                     f" ({cause.verify_message or 'it cannot be verified'}): if your company uses"
@@ -259,7 +275,12 @@ class RelayApi:
                 return f"{self._url} does not speak TLS as a relay does: check the address."
             if isinstance(cause, httpx.ProxyError) and self._proxy is not None:
                 status = str(cause)[:3]
-                return explain_refusal(int(status) if status.isdigit() else 502, self._proxy)
+                return explain_refusal(
+                    int(status) if status.isdigit() else 502,
+                    self._proxy,
+                    host=self._client.base_url.host,
+                    offers=offers,
+                )
             if isinstance(cause, socket.gaierror):
                 if self._proxy is not None:
                     return f"The name of the proxy {self._proxy.url} is not known: check it."

@@ -78,7 +78,7 @@ async def test_refusals_are_shown_as_one_clean_line(
     [
         (200, {}, "<html>", "no relay"),
         (404, {}, "nothing", "status 404"),
-        (302, {"location": "https://login.example.com"}, "", "redirects"),
+        (302, {"location": "https://login.example.com"}, "", "a redirect to login.example.com"),
         (200, {}, {"nonce": "!"}, "no relay"),
     ],
 )

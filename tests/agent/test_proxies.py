@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from cloud_connect.errors import ConfigurationError
-from cloud_connect_agent.proxies import Proxies, ProxySettings, explain_refusal
+from cloud_connect_agent.foreign_answers import explain_refusal
+from cloud_connect_agent.proxies import Proxies, ProxySettings
 from cloud_connect_agent.settings import load_settings
 
 RELAY = "wss://relay.example.com/tunnel"
@@ -189,7 +190,7 @@ def test_variable_that_is_no_proxy_is_refused_without_its_password(
 
 
 def test_system_without_variables_may_name_a_proxy(environment: pytest.MonkeyPatch) -> None:
-    module = "cloud_connect_agent.proxies"
+    module = "cloud_connect_agent.system_proxies"
     environment.setattr(f"{module}.getproxies", lambda: {"https": "http://registry:8080"})
     environment.setattr(f"{module}.proxy_bypass", lambda host: host == "intern.example")
     assert chosen(RELAY) == "registry:8080 of the system's settings"

@@ -1,4 +1,4 @@
-"""Proxies as companies run them: tinyproxy and squid, real processes on loopback."""
+"""Proxies as companies run them: tinyproxy, squid, mitmproxy, real processes on loopback."""
 
 import asyncio
 import socket
@@ -11,25 +11,38 @@ from typing import Final
 
 from doubles.tools import tool
 
-__all__ = ["PASSWORD", "USER", "CompanyProxy", "squid", "tinyproxy"]
+__all__ = ["PASSWORD", "USER", "CompanyProxy", "mitmproxy", "squid", "tinyproxy"]
 
 USER: Final = "pc-12"
 PASSWORD: Final = "canary-of-the-proxy"
-READY_TIMEOUT: Final = 20.0  # seconds: squid reads a lot before it listens
+READY_TIMEOUT: Final = 30.0  # seconds: squid and mitmproxy read a lot before they listen
+NTLM: Final = "/usr/lib/squid/ntlm_fake_auth"  # squid's own: it only offers, here
+# An environment of its own: mitmproxy pins many of the packages that are ours, too.
+MITMPROXY: Final = Path(__file__).parents[1] / "proxies" / ".venv" / "bin"
 
 
 class CompanyProxy:
-    """A proxy that can be killed and started again on its port."""
+    """A proxy that can be killed and started again on its port.
 
-    def __init__(self, command: Sequence[str], port: int, *, log: Path) -> None:
+    Attributes:
+        ca_file: Of one that reads along: the authority that makes its certificates.
+        seen_file: And what it wrote down of it.
+    """
+
+    def __init__(
+        self, command: Sequence[str], port: int, *, log: Path, at: str = "127.0.0.1"
+    ) -> None:
         self.port = port
+        self.at = at
+        self.ca_file = log.parent / "mitmproxy-ca-cert.pem"
+        self.seen_file = log.parent / "seen"
         self._command = tuple(command)
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{f'[{self.at}]' if ':' in self.at else self.at}:{self.port}"
 
     async def start(self) -> None:
         with self._log.open("ab") as sink:
@@ -50,7 +63,7 @@ class CompanyProxy:
 
     async def _listens(self) -> bool:
         try:
-            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            _, writer = await asyncio.open_connection(self.at, self.port)
         except OSError:
             return False
         writer.close()
@@ -59,23 +72,40 @@ class CompanyProxy:
 
 
 @asynccontextmanager
-async def tinyproxy(*, password: bool = False) -> AsyncIterator[CompanyProxy]:
-    """Serve with tinyproxy; *password* wants the one above."""
+async def tinyproxy(
+    *, password: bool = False, to_port: int | None = None, at: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[CompanyProxy]:
+    """Serve with tinyproxy.
+
+    Args:
+        password: Whether it wants the one above.
+        to_port: The only port that it opens tunnels to.
+    """
     with _folder() as folder:
-        port = _free_port()
-        lines = [f"Port {port}", "Listen 127.0.0.1", "MaxClients 100", "Timeout 600"]
+        port = port or _free_port(at)
+        lines = [f"Port {port}", f"Listen {at}", "MaxClients 100", "Timeout 600"]
+        if to_port is not None:
+            lines.append(f"ConnectPort {to_port}")
         if password:
             lines.append(f"BasicAuth {USER} {PASSWORD}")
         configuration = folder / "tinyproxy.conf"
         configuration.write_text("\n".join([*lines, ""]))
         words = [tool("tinyproxy"), "-d", "-c", str(configuration)]
-        async with _running(CompanyProxy(words, port, log=folder / "log")) as proxy:
+        async with _running(CompanyProxy(words, port, log=folder / "log", at=at)) as proxy:
             yield proxy
 
 
 @asynccontextmanager
-async def squid(*, password: bool = False) -> AsyncIterator[CompanyProxy]:
-    """Serve with squid; *password* wants the one above."""
+async def squid(
+    *, password: bool = False, ntlm: bool = False, only: str = ""
+) -> AsyncIterator[CompanyProxy]:
+    """Serve with squid.
+
+    Args:
+        password: Whether it wants the one above.
+        ntlm: Whether it wants a sign-in by NTLM, and takes no other.
+        only: The one host that it lets anybody connect to.
+    """
     with _folder() as folder:
         port = _free_port()
         lines = [f"http_port 127.0.0.1:{port}", "cache deny all", "pid_filename none"]
@@ -92,11 +122,43 @@ async def squid(*, password: bool = False) -> AsyncIterator[CompanyProxy]:
                 "http_access allow known",
                 "http_access deny all",
             ]
+        elif ntlm:
+            lines += [
+                f"auth_param ntlm program {tool(NTLM)}",
+                "auth_param ntlm children 1",
+                "acl known proxy_auth REQUIRED",
+                "http_access allow known",
+                "http_access deny all",
+            ]
+        elif only:
+            lines += [f"acl listed dstdomain {only}", "http_access allow listed"]
+            lines.append("http_access deny all")
         else:
             lines.append("http_access allow all")
         configuration = folder / "squid.conf"
         configuration.write_text("\n".join([*lines, ""]))
         words = [tool("squid"), "-N", "-f", str(configuration)]
+        async with _running(CompanyProxy(words, port, log=folder / "log")) as proxy:
+            yield proxy
+
+
+@asynccontextmanager
+async def mitmproxy(*, trusts: Path, spares: str = "") -> AsyncIterator[CompanyProxy]:
+    """Serve with mitmproxy, which reads along in TLS, and writes down what it read.
+
+    Args:
+        trusts: The authority of those behind it.
+        spares: A pattern of ``host:port`` whose TLS it leaves alone.
+    """
+    with _folder() as folder:
+        port = _free_port()
+        # Its own folder: it makes an authority there at its first start.
+        words = [tool("mitmdump", folders=[MITMPROXY]), "--listen-host", "127.0.0.1"]
+        words += ["--listen-port", str(port), "--set", f"confdir={folder}"]
+        words += ["--set", f"ssl_verify_upstream_trusted_ca={trusts}"]
+        words += ["--save-stream-file", str(folder / "seen"), "--set", "connection_strategy=lazy"]
+        if spares:
+            words += ["--ignore-hosts", spares]
         async with _running(CompanyProxy(words, port, log=folder / "log")) as proxy:
             yield proxy
 
@@ -130,8 +192,8 @@ def _folder() -> Iterator[Path]:
         yield folder
 
 
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+def _free_port(at: str = "127.0.0.1") -> int:
+    with socket.socket(socket.AF_INET6 if ":" in at else socket.AF_INET) as taken:
+        taken.bind((at, 0))
         port: int = taken.getsockname()[1]
         return port

@@ -79,10 +79,11 @@ class FakeHost:
         self.script.extend(answers)
 
     @asynccontextmanager
-    async def serve(self, ssl: Any = None) -> AsyncIterator["FakeHost"]:
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=ssl, limit=2**20)
+    async def serve(self, ssl: Any = None, *, at: str = "127.0.0.1") -> AsyncIterator["FakeHost"]:
+        server = await asyncio.start_server(self._connected, at, 0, ssl=ssl, limit=2**20)
         port = server.sockets[0].getsockname()[1]
-        self.url = f"{'https' if ssl else 'http'}://127.0.0.1:{port}"
+        place = f"[{at}]" if ":" in at else at
+        self.url = f"{'https' if ssl else 'http'}://{place}:{port}"
         try:
             yield self
         finally:

@@ -11,15 +11,17 @@ __all__ = ["NameServer"]
 
 PORT: Final = 53  # resolv.conf knows no other: this takes a network of its own
 _A: Final = 1
+_AAAA: Final = 28
 _SERVFAIL: Final = 2
 _NXDOMAIN: Final = 3
 
 
 class NameServer(asyncio.DatagramProtocol):
-    """Answers for one name with one IPv4 address, or with a failure.
+    """Answers for one name with one address of each family, or with a failure.
 
     Attributes:
-        address: What the name stands for; ``None`` fails (SERVFAIL).
+        address: What the name stands for; ``None`` fails (SERVFAIL), an IPv6 address is the
+            only one that there is.
         silent: Say nothing at all instead.
         asked: Questions so far.
     """
@@ -66,10 +68,11 @@ class NameServer(asyncio.DatagramProtocol):
             code = _NXDOMAIN
         elif self.address is None:
             code = _SERVFAIL
-        elif kind == _A:
+        elif kind == (_AAAA if ":" in self.address else _A):
+            family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+            packed = socket.inet_pton(family, self.address)
             # The question's name again, class IN, a day to live: whoever caches it is wrong.
-            answers = struct.pack("!HHHIH", 0xC00C, _A, 1, 86400, 4)
-            answers += socket.inet_aton(self.address)
+            answers = struct.pack("!HHHIH", 0xC00C, kind, 1, 86400, len(packed)) + packed
         head = data[:2] + struct.pack("!HHHHH", 0x8180 | code, 1, 1 if answers else 0, 0, 0)
         assert self._transport is not None
         self._transport.sendto(head + question + answers, addr)

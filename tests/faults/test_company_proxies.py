@@ -1,7 +1,7 @@
 """Between the PC and the internet stands the company's proxy: tinyproxy and squid, as they are."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import httpx
@@ -12,11 +12,11 @@ from cloud_connect_agent.proxies import Proxies, ProxySettings
 from cloud_connect_agent.relay_api import RelayUnreachableError
 from cloud_connect_agent.tls import client_context
 from cloud_connect_relay.gateway.certificates import server_context
-from doubles.certificates import Authority
 from doubles.company_proxies import PASSWORD, USER, CompanyProxy, squid, tinyproxy
 from doubles.enrolling_pc import MACHINE, Pc
 from doubles.fake_procore import FakeHost, Reply
-from doubles.link_bench import Relay, run_agent, serve_enrolment, serve_relay
+from doubles.link_bench import run_agent, serve_enrolment
+from doubles.secure_relay import secure_relay
 from doubles.world import open_world, until
 
 pytestmark = pytest.mark.timeout(120)
@@ -28,17 +28,6 @@ def proxies_of(proxy: CompanyProxy, *, password: str = "") -> Proxies:
     username = USER if password else ""
     settings = ProxySettings(url=proxy.url, username=username, loopback=True)
     return Proxies(settings, password=password)
-
-
-@asynccontextmanager
-async def secure_relay(folder: Path) -> AsyncIterator[tuple[Relay, str, Path]]:
-    """A relay with TLS, the tunnel's address and whom to trust."""
-    authority = Authority.make()
-    certificate, key = authority.issue(folder, "localhost")
-    async with serve_relay(folder, tls_cert=certificate, tls_key=key) as relay:
-        assert relay.gateway is not None
-        url = f"wss://127.0.0.1:{relay.gateway.port}/tunnel"
-        yield relay, url, authority.trusted(folder)
 
 
 @pytest.mark.catalogue("T29")
@@ -73,8 +62,7 @@ async def test_tunnel_enrolment_and_procore_go_through_the_proxy(
 
         context = server_context(certificate, key)
         async with FakeHost(lambda _: Reply(body=b"fine")).serve(ssl=context) as procore:
-            chosen = proxies.choose(procore.url)
-            origin = Origin(procore.url, client_context(ca), timeouts=Timeouts(), proxy=chosen)
+            origin = Origin(procore.url, client_context(ca), timeouts=Timeouts(), proxies=proxies)
             for method, reuse in (("GET", True), ("POST", False)):
                 answer = await origin.send(method, b"/rest/x", headers=(), reuse=reuse)
                 assert await answer.aread() == b"fine"
@@ -100,8 +88,7 @@ async def test_proxy_that_wants_another_password_is_told_everywhere_and_nothing_
             with pytest.raises(RelayUnreachableError) as refused:
                 await enroller.enrol((await relay.token()).reveal(), MACHINE)
             assert says in refused.value.message
-            chosen = proxies.choose(api_url)
-            origin = Origin(api_url, client_context(ca), timeouts=Timeouts(), proxy=chosen)
+            origin = Origin(api_url, client_context(ca), timeouts=Timeouts(), proxies=proxies)
             sent = Sent()
             with pytest.raises(httpx.ProxyError) as failed:
                 await origin.send("POST", b"/rest/x", headers=(), reuse=False, sent=sent)

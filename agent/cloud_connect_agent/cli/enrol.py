@@ -15,6 +15,7 @@ from cloud_connect_agent.cli.terminal import ask_secret, note
 if TYPE_CHECKING:
     from cloud_connect_agent.enrol import Enrolment
     from cloud_connect_agent.policy import PolicyClass
+    from cloud_connect_agent.proxies import Proxy
 
 __all__ = ["enrol"]
 
@@ -150,7 +151,14 @@ def enrol(
         written = _write_policy(
             invocation, wanted, cap=enrolment.policy_class, replace=force and policy is not None
         )
-    _report(invocation, enrolment, written, name=enrolment.name or machine.name, relay=relay)
+    _report(
+        invocation,
+        enrolment,
+        written,
+        name=enrolment.name or machine.name,
+        relay=relay,
+        proxy=proxies.choose(relay),
+    )
 
 
 def _secret(token_file: Path | None, username: str | None) -> str:
@@ -195,6 +203,7 @@ def _report(
     *,
     name: str,
     relay: str,
+    proxy: "Proxy | None",
 ) -> None:
     from cloud_connect_agent.policy_file import PolicyFile
 
@@ -210,6 +219,7 @@ def _report(
                 "policy": summary,
                 "policy_written": written is not None,
                 "approved": enrolment.approved,
+                "proxy": None if proxy is None else {"url": proxy.url, "source": proxy.source},
             }
         )
         return
@@ -220,11 +230,18 @@ def _report(
             ("Connector", enrolment.connector_id),
             ("Group", enrolment.group or ""),
             ("Relay", relay.rstrip("/")),
+            ("Proxy", "" if proxy is None else f"{proxy.url} ({proxy.source})"),
             ("Policy", f"{summary['class']} ({invocation.paths.policy_file})"),
         )
     )
     if not enrolment.approved:
         note("The relay's administrator has to approve this connector before it may connect.")
+    if proxy is not None and proxy.personal:
+        user = " (with username and password_file)" if proxy.sign_in else ""
+        note(
+            f"A service does not see {proxy.source}, which names the proxy: write"
+            f' url = "{proxy.url}"{user} under [proxy] in {invocation.paths.config_file}.'
+        )
     hint = invocation.hint()
     if sys.stdout.isatty():
         click.echo()

@@ -31,6 +31,7 @@ _MODULES: Final = {
     "logs": "logs",
     "requests": "requests",
     "support-bundle": "support_bundle",
+    "firewall-sheet": "firewall_sheet",
     "pause": "pause",
     "resume": "pause",
     "rotate-key": "rotate_key",

@@ -85,7 +85,9 @@ def _stopped(invocation: Invocation) -> dict[str, Any]:
 
     invocation.configure_logs()
     settings = invocation.settings()
-    problems = []
+    proxies = Proxies.of(settings.proxy)
+    script = proxies.advice(settings.relay.tunnel_url)
+    problems = [] if script is None else [script]
     damage, pause, journal = None, Pause(), "ok"
     try:
         damage = Damage.read(invocation.paths.journal_file)
@@ -111,7 +113,7 @@ def _stopped(invocation: Invocation) -> dict[str, Any]:
         "last_echo_at": None,
         "started_at": None,
         "relay": settings.relay.url,
-        "proxy": Proxies.of(settings.proxy).describe(settings.relay.tunnel_url),
+        "proxy": proxies.describe(settings.relay.tunnel_url),
         "connector_id": settings.relay.connector_id,
         "key_id": None,
         "name": settings.name,
@@ -157,7 +159,7 @@ def _show(document: dict[str, Any]) -> None:
         ("State", ", ".join(words)),
         ("Reason", document["error"] or ""),
         ("Relay", document["relay"] or ""),
-        ("Proxy", f"{proxy['url']} ({proxy['source']})" if proxy else ""),
+        ("Proxy", _proxy(proxy) if proxy else ""),
         ("Connector", connector),
         ("Round trip", trip),
         ("Relay's echo", f"answered at {document['last_echo_at']}" if echoed else ""),
@@ -177,6 +179,11 @@ def _show(document: dict[str, Any]) -> None:
         ("Version", document["version"]),
     ]
     fields(rows)
+
+
+def _proxy(proxy: dict[str, Any]) -> str:
+    away = "; it is not there, so hosts are reached directly" if proxy.get("bypassed") else ""
+    return f"{proxy['url']} ({proxy['source']}){away}"
 
 
 def _untold(journal: dict[str, Any]) -> str:

@@ -108,7 +108,7 @@ def _leave(invocation: Invocation, relay: "RelaySettings") -> bool:
         async with open_vault(invocation.paths, invocation.settings().vault) as vault:
             keyring = await Keyring.load(AgentKeys(vault))
         tls = client_context(relay.ca_file)
-        proxy = Proxies.of(invocation.settings().proxy).choose(relay.url)
+        proxy = await Proxies.of(invocation.settings().proxy).way(relay.url)
         # While keys change, this PC may not know yet which of both the relay goes by.
         keys = [key for key in (keyring.following, keyring.current) if key is not None]
         for number, key in enumerate(keys, start=1):

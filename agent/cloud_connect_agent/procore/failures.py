@@ -15,6 +15,7 @@ from cloud_connect.errors import (
     SourceRejectedError,
     SourceUnavailableError,
 )
+from cloud_connect_agent.foreign_answers import page_in_between
 
 __all__ = [
     "UNCLEAR",
@@ -105,6 +106,7 @@ def read_failure(status: int, headers: Mapping[str, str], body: bytes) -> Failur
             request_id=request_id,
         )
     words = "" if _is_markup(headers, text) else _one_line(text)
+    words = words or page_in_between(status, headers, host="Procore") or ""
     return Failure(
         status=status,
         message=words or _fallback(headers),

@@ -22,7 +22,7 @@ __all__ = [
 READ_METHODS: Final = frozenset({"GET", "HEAD"})
 NOT_THE_API: Final = (
     "Procore's host answered with something that is not its API; check the address and whether a "
-    "proxy asks for a sign-in."
+    "proxy or this network (guest Wi-Fi, hotel) asks for a sign-in."
 )
 _NEXT: Final = re.compile(r';\s*rel="?next\b', re.IGNORECASE)
 _CONTROLS: Final = dict.fromkeys((*range(32), 127))

@@ -98,6 +98,6 @@ class Origins:
                 base_url,
                 self.trust(endpoints.ca_file),
                 timeouts=self._timeouts,
-                proxy=self.proxies.choose(base_url),
+                proxies=self.proxies,
             )
         return origin

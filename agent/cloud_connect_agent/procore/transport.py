@@ -1,9 +1,9 @@
 """Connections to one origin, through httpx's transports: reused for reads, never for writes."""
 
 import asyncio
-import itertools
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -11,17 +11,17 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from cloud_connect_agent.foreign_answers import ProxyOffers, explain_other_name, explain_refusal
 from cloud_connect_agent.procore.bodies import BodyLimits, read_body
-from cloud_connect_agent.procore.http_pool import PooledTransport
-from cloud_connect_agent.proxies import Proxy, explain_refusal
+from cloud_connect_agent.procore.ways import Way
+from cloud_connect_agent.proxies import Proxies, Proxy, ProxySettings
 from cloud_connect_agent.reaching import reach
 from cloud_connect_agent.stages import Stage, spent
 
-__all__ = ["ExactUrl", "Origin", "Sent", "Timeouts", "describe_failure", "fault_of", "through"]
+__all__ = ["ExactUrl", "Origin", "Sent", "Timeouts", "describe_failure", "fault_of"]
 
-_POOLS: Final = 8  # httpcore walks a whole pool on every request: many small ones cost less
-_POOL_SIZE: Final = 8  # connections of one pool
-_KEEPALIVE: Final = 20.0  # seconds; below what load balancers in front of APIs allow
+_MAX_WORDS: Final = 500  # characters of a reason
+_CHOICE_SECONDS: Final = 1.0  # for which a proxy is used before the choice is made again
 
 # Steps of the transport's trace that make a connection.
 _CONNECTING: Final = (".connect_tcp.started", ".start_tls.started")
@@ -38,11 +38,6 @@ class Timeouts:
 
     connect_timeout: float = 10.0
     stall_timeout: float = 60.0
-
-
-def through(proxy: Proxy | None) -> httpx.Proxy | None:
-    """Return the proxy as httpx has it."""
-    return None if proxy is None else httpx.Proxy(proxy.url, auth=proxy.sign_in)
 
 
 class _Place(NamedTuple):
@@ -96,7 +91,7 @@ class Origin:
         ssl_context: ssl.SSLContext,
         *,
         timeouts: Timeouts,
-        proxy: Proxy | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         self.base_url: Final = base_url
         self._url: Final = httpx.URL(f"{base_url}/")
@@ -104,41 +99,27 @@ class Origin:
         self._host: Final = self._url.netloc
         self._ssl: Final = ssl_context
         self._timeouts: Final = timeouts
-        self.proxy: Final = proxy
-        self._direct: Final = None if self.proxy else self._pool()
-        self._readers: Final = [
-            self._transport(connections=_POOL_SIZE, reuse=True)
-            for _ in range(_POOLS if self.proxy else 1)
-        ]
-        self._turns: Final = itertools.cycle(self._readers)
-        # A reused connection may die as a write is sent, and nobody knows if it arrived.
-        self._writer: Final = self._transport(connections=None, reuse=False)
+        self._proxies: Final = proxies or Proxies(ProxySettings(url="none"))
+        # A PC changes between networks a few times a day: there is a way for each proxy it knew.
+        self._ways: Final[dict[Proxy | None, Way]] = {}
+        self._way: Way | None = None
+        self._chosen_at = 0.0
 
     @property
     def host(self) -> str:
         """The host's name, for people."""
         return self._url.host
 
-    def _pool(self) -> PooledTransport:
-        secure = self._url.scheme == "https"
-        return PooledTransport(
-            self._url.host,
-            self._url.port or (443 if secure else 80),
-            self._ssl if secure else None,
-        )
-
-    def _transport(self, *, connections: int | None, reuse: bool) -> httpx.AsyncHTTPTransport:
-        return httpx.AsyncHTTPTransport(
-            verify=self._ssl,
-            trust_env=False,
-            limits=httpx.Limits(
-                max_connections=connections,
-                max_keepalive_connections=connections if reuse else 0,
-                keepalive_expiry=_KEEPALIVE,
-            ),
-            proxy=through(self.proxy),
-            retries=0,
-        )
+    async def _choose(self) -> Way:
+        """Return the way that leads there at the moment."""
+        now = time.monotonic()
+        if self._way is None or now - self._chosen_at > _CHOICE_SECONDS:
+            proxy = await self._proxies.way(self.base_url)
+            way = self._ways.get(proxy)
+            if way is None:
+                way = self._ways[proxy] = Way(self._url, self._ssl, proxy)
+            self._way, self._chosen_at = way, now
+        return self._way
 
     async def send(
         self,
@@ -163,6 +144,9 @@ class Origin:
             httpx.TransportError: If it failed.
         """
         timeouts = self._timeouts
+        way = await self._choose()
+        offers = None if way.proxy is None else ProxyOffers(sent)
+        trace = offers or sent
         request = httpx.Request(
             method,
             self._url,
@@ -179,20 +163,21 @@ class Origin:
                     "write": timeouts.stall_timeout,
                     "pool": timeouts.stall_timeout,
                 },
-                **({} if sent is None else {"trace": sent}),
+                **({} if trace is None else {"trace": trace}),
             },
         )
         request.url = ExactUrl(self._url, self._prefix + target)
-        transport: httpx.AsyncBaseTransport = self._writer
-        if reuse:
-            plain = method == "GET" and (content is None or isinstance(content, bytes))
-            transport = self._direct if plain and self._direct else next(self._turns)
+        plain = method == "GET" and (content is None or isinstance(content, bytes))
+        transport = way.transport(reuse=reuse, plain=plain)
         with spent(Stage.PROCORE):
             try:
                 return await transport.handle_async_request(request)
             except httpx.TransportError as exc:
-                if (error := fault_of(self.proxy, exc)) is None:
+                error = fault_of(way.proxy, exc, host=self.host, offers=offers)
+                if error is None:
                     raise
+                self._way = None  # perhaps this PC is in another network by now
+                self._proxies.doubt()
                 raise error from exc
 
     async def fetch(
@@ -242,14 +227,15 @@ class Origin:
         port = self._url.port or (443 if secure else 80)
         tls = self._ssl if secure else None
         async with asyncio.timeout(2 * seconds):
-            if self.proxy is not None and secure:
-                sock = await reach(self.host, port, proxy=self.proxy, attempt=0, seconds=seconds)
+            proxy = (await self._choose()).proxy
+            if proxy is not None and secure:
+                sock = await reach(self.host, port, proxy=proxy, attempt=0, seconds=seconds)
                 _, writer = await asyncio.open_connection(
                     sock=sock, ssl=tls, server_hostname=self.host
                 )
             else:
                 # What goes in plain text to this machine's own addresses opens no tunnel.
-                place = self.proxy or _Place(self.host, port)
+                place = proxy or _Place(self.host, port)
                 _, writer = await asyncio.open_connection(place.host, place.port, ssl=tls)
         writer.close()
         try:
@@ -260,20 +246,30 @@ class Origin:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for transport in (*self._readers, self._writer):
-            await transport.aclose()
-        if self._direct is not None:
-            await self._direct.aclose()
+        for way in self._ways.values():
+            await way.aclose()
 
 
-def fault_of(proxy: Proxy | None, error: httpx.TransportError) -> httpx.ProxyError | None:
-    """Return the error that names *proxy*, if it is the proxy that failed and not the host."""
+def fault_of(
+    proxy: Proxy | None,
+    error: httpx.TransportError,
+    *,
+    host: str,
+    offers: ProxyOffers | None = None,
+) -> httpx.ProxyError | None:
+    """Return the error that names *proxy*, if it is the proxy that failed and not *host*.
+
+    Args:
+        offers: What the proxy said of how to sign in.
+    """
     if proxy is None:
         return None
     if isinstance(error, httpx.ProxyError):
         status = str(error)[:3]
         return httpx.ProxyError(
-            explain_refusal(int(status), proxy)
+            explain_refusal(
+                int(status), proxy, host=host, offers=() if offers is None else offers.schemes
+            )
             if status.isdigit()
             else f"What answers at {proxy.url} is no proxy"
         )
@@ -293,7 +289,7 @@ def describe_failure(exc: BaseException, host: str) -> str:  # noqa: C901 - a se
     while seen is not None:
         match seen:
             case ssl.SSLCertVerificationError():
-                return (
+                return explain_other_name(seen, host) or (
                     f"The certificate of {host} is not trusted: {seen.verify_message}. If a proxy "
                     "inspects traffic here, its authority belongs in the system's store or ca_file."
                 )
@@ -323,5 +319,5 @@ def describe_failure(exc: BaseException, host: str) -> str:  # noqa: C901 - a se
 
 
 def _short(exc: BaseException) -> str:
-    words = " ".join(str(exc).split())[:200].rstrip(".")
+    words = " ".join(str(exc).split())[:_MAX_WORDS].rstrip(".")
     return words or type(exc).__name__

@@ -15,12 +15,16 @@ from cloud_connect_agent.procore.transport import (
     Timeouts,
     describe_failure,
 )
-from cloud_connect_agent.proxies import Proxy
+from cloud_connect_agent.proxies import Proxies, ProxySettings
 from cloud_connect_agent.reaching import DialError
 from cloud_connect_agent.tls import client_context
 from doubles.certificates import Authority
 from doubles.fake_procore import FakeHost, Reply
 from doubles.origins import TARGET, TIMES, get
+
+
+def by(url: str) -> Proxies:
+    return Proxies(ProxySettings(url=url, loopback=True))
 
 
 @pytest.fixture
@@ -123,8 +127,7 @@ async def proxy() -> AsyncIterator[FakeHost]:
 
 
 async def test_a_proxy_is_used(host: FakeHost, proxy: FakeHost) -> None:
-    chosen = Proxy(url=proxy.url, source="test")
-    origin = Origin(host.url, client_context(), timeouts=TIMES, proxy=chosen)
+    origin = Origin(host.url, client_context(), timeouts=TIMES, proxies=by(proxy.url))
     assert await get(origin) == (200, b"by proxy")
     response = await origin.send("POST", b"/rest/x", headers=(), reuse=False)
     await response.aclose()
@@ -142,8 +145,7 @@ async def test_a_tunnel_of_a_proxy_carries_reads_and_writes(
 ) -> None:
     host, ca_file = secure
     async with connect_proxy() as (url, tunnels):
-        chosen = Proxy(url=url, source="test")
-        origin = Origin(host.url, client_context(ca_file), timeouts=TIMES, proxy=chosen)
+        origin = Origin(host.url, client_context(ca_file), timeouts=TIMES, proxies=by(url))
         await origin.reach()
         assert await get(origin) == (200, b"fine")
         sent = Sent()
@@ -190,9 +192,8 @@ async def connect_proxy() -> AsyncIterator[tuple[str, list[str]]]:
 
 async def test_a_proxy_that_refuses_is_told_and_nothing_was_sent(proxy: FakeHost) -> None:
     proxy.default = lambda _: Reply(status=407)
-    chosen = Proxy(url=proxy.url, source="test")
     url = "https://sandbox.procore.com"
-    origin = Origin(url, client_context(), timeouts=TIMES, proxy=chosen)
+    origin = Origin(url, client_context(), timeouts=TIMES, proxies=by(proxy.url))
     sent = Sent()
     with pytest.raises(httpx.ProxyError) as caught:
         await origin.send("POST", b"/rest/x", headers=(), reuse=False, sent=sent)
@@ -207,16 +208,15 @@ async def test_a_proxy_that_refuses_is_told_and_nothing_was_sent(proxy: FakeHost
 
 async def test_who_failed_is_named_the_proxy_or_the_host(secure: tuple[FakeHost, Path]) -> None:
     host, _ = secure
-    dead = Proxy(url="http://127.0.0.1:9", source="proxy.url")
-    origin = Origin("https://sandbox.procore.com", client_context(), timeouts=TIMES, proxy=dead)
+    dead = by("http://127.0.0.1:9")
+    origin = Origin("https://sandbox.procore.com", client_context(), timeouts=TIMES, proxies=dead)
     with pytest.raises(httpx.ProxyError) as caught:
         await origin.send("GET", b"/rest/x", headers=(), reuse=True)
     said = describe_failure(caught.value, origin.host)
     assert "The proxy http://127.0.0.1:9 (proxy.url) cannot be reached." in said
     await origin.aclose()
     async with connect_proxy() as (url, _):
-        working = Proxy(url=url, source="test")
-        origin = Origin(host.url, client_context(), timeouts=TIMES, proxy=working)
+        origin = Origin(host.url, client_context(), timeouts=TIMES, proxies=by(url))
         with pytest.raises(httpx.ConnectError) as failed:
             await origin.send("GET", b"/rest/x", headers=(), reuse=True)
         assert "certificate of 127.0.0.1 is not trusted" in describe_failure(

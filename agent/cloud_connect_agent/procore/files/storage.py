@@ -14,6 +14,7 @@ import structlog
 
 from cloud_connect.calls import Environment
 from cloud_connect.errors import DeadlineExceededError, SourceUnavailableError
+from cloud_connect_agent.foreign_answers import ProxyOffers
 from cloud_connect_agent.procore.environments import Endpoints
 from cloud_connect_agent.procore.files.hosts import FileUrl, HostRefusedError, HostRules
 from cloud_connect_agent.procore.messages import plain_headers
@@ -24,8 +25,8 @@ from cloud_connect_agent.procore.transport import (
     Timeouts,
     describe_failure,
     fault_of,
-    through,
 )
+from cloud_connect_agent.procore.ways import through
 from cloud_connect_agent.proxies import Proxies
 
 __all__ = ["Storage"]
@@ -150,7 +151,8 @@ class Storage:
         content: bytes | AsyncIterator[bytes] | None,
     ) -> httpx.Response:
         endpoints = self._hosts.endpoints(environment)
-        proxy = self._proxies.choose(url.base)
+        proxy = await self._proxies.way(url.base)
+        offers = None if proxy is None else ProxyOffers()
         transport = httpx.AsyncHTTPTransport(
             verify=self._hosts.trust(endpoints.ca_file),
             trust_env=False,
@@ -164,13 +166,17 @@ class Storage:
         for place in places:
             try:
                 response = await transport.handle_async_request(
-                    self._request(method, url, place, headers=headers, content=content)
+                    self._request(
+                        method, url, place, headers=headers, content=content, offers=offers
+                    )
                 )
             except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
-                failure = fault_of(proxy, exc) or exc  # nothing was sent: the next address may do
+                # Nothing was sent: the next address may do.
+                failure = fault_of(proxy, exc, host=url.host) or exc
                 continue
             except httpx.TransportError as exc:
-                raise broken_off(fault_of(proxy, exc) or exc, url.host, write=False) from exc
+                failed = fault_of(proxy, exc, host=url.host, offers=offers) or exc
+                raise broken_off(failed, url.host, write=False) from exc
             stack.push_async_callback(response.aclose)
             if len(response.headers.raw) > _MAX_HEADERS:
                 raise SourceUnavailableError(
@@ -204,6 +210,7 @@ class Storage:
         *,
         headers: RawHeaders,
         content: bytes | AsyncIterator[bytes] | None,
+        offers: ProxyOffers | None,
     ) -> httpx.Request:
         timeouts = self._timeouts
         stall = timeouts.stall_timeout
@@ -222,6 +229,7 @@ class Storage:
             content=content,
             extensions={
                 "sni_hostname": url.host,
+                **({} if offers is None else {"trace": offers}),
                 "timeout": {
                     "connect": timeouts.connect_timeout,
                     "read": stall,
