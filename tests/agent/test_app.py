@@ -100,7 +100,7 @@ async def test_an_agent_stops_when_told_and_frees_the_signals(
     stop = StopSignal()
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         running = group.create_task(run_agent(paths, load=lambda: settings, stop=stop))
-        while signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        while signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             await asyncio.sleep(0.01)
         signal.raise_signal(signal.SIGTERM)
         assert await running == 0

@@ -184,3 +184,35 @@ async def test_flood_is_cut_off_and_its_neighbours_notice_little(relay: Fleet) -
     assert p99(beset) <= max(2 * p99(calm), NOISE)
     assert all(member.connects == 1 for member in members)
     assert Limits().flood_burst == 1000
+
+
+@pytest.mark.catalogue("T90")
+@pytest.mark.timeout(90)
+async def test_message_that_is_too_long_is_refused_before_it_is_held(relay: Fleet) -> None:
+    port = relay.relay.ready["tunnel_port"]
+    key = SigningKey.generate()
+    connector = await relay.store.connector(
+        public_key=key.public_key, key_id=key.key_id, generation=0
+    )
+    most = 128 * 1024 + 1024  # of a message of a session
+    lengths = (most + 1, 2**30, 2**62, 2**63)
+
+    def attack(generation: int) -> list[Flood]:
+        found = []
+        for number, length in enumerate(lengths):
+            first = ws_frame(BINARY, mask=True, length=length)
+            agent = agent_side(relay.store, connector, key, generation=generation + number)
+            found.append(flood(port, bytes(1024), first=first, limit=8 * MEBIBYTE, agent=agent))
+            found.append(flood(port, bytes(1024), first=first, limit=8 * MEBIBYTE))
+        return found
+
+    for turn in range(4):  # what the first ones load is not theirs
+        await asyncio.to_thread(attack, turn * len(lengths))
+    before = relay.relay.usage.rss_bytes
+    floods = [
+        one for turn in range(4, 6) for one in await asyncio.to_thread(attack, turn * len(lengths))
+    ]
+    more = relay.relay.usage.rss_bytes - before
+    print(f"T90: {len(floods)} messages, RSS {more / MEBIBYTE:+.2f} MiB")  # noqa: T201
+    assert all(one.closed and one.seconds <= WITHIN for one in floods)
+    assert more <= MEBIBYTE

@@ -11,7 +11,7 @@ __all__ = ["BodyLimits", "read_body"]
 
 _STEP: Final = 256 * 1024  # bytes unpacked at once
 _FREE: Final = 1024 * 1024  # unpacked bytes up to which no ratio is suspicious
-_MAX_RATIO: Final = 200  # unpacked to packed; JSON lists full of nulls reach about 50
+_MAX_RATIO: Final = 100  # unpacked to packed; JSON lists full of nulls reach about 50
 _WINDOW: Final = {"gzip": 31, "x-gzip": 31, "deflate": 47}
 
 

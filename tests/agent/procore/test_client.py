@@ -293,7 +293,7 @@ async def test_an_answer_that_unpacks_beyond_reason_is_refused(
     client: ProcoreClient, procore: FakeProcore
 ) -> None:
     procore.api.default = lambda _: Reply(body=BOMB, headers={"content-encoding": "gzip"})
-    with pytest.raises(SourceUnavailableError, match="200 times"):
+    with pytest.raises(SourceUnavailableError, match="100 times"):
         await ask(client)
 
 
