@@ -86,7 +86,7 @@ def _caddy(
         },
     )
     config = folder / "Caddyfile"
-    config.write_text("{\n\tadmin off\n\tauto_https off\n\tpersist_config off\n}\n" + example)
+    config.write_text("{\n\tadmin off\n\tauto_https off\n}\n" + example)
     program = tool("caddy")
     home = ("env", f"XDG_DATA_HOME={folder}", f"XDG_CONFIG_HOME={folder}", f"HOME={folder}")
     assert re.search(r"^\tadmin off$", config.read_text(), re.MULTILINE)
