@@ -81,6 +81,7 @@ class MonitorWindow(App[None]):
         self._log_file: Final = log_file
         self._clock: Final = clock
         self._reading: Reading | None = None
+        self._shown: Final[dict[str, str]] = {}
         self.theme = "ansi-dark"  # the terminal's own colours, be it dark or light
 
     def compose(self) -> ComposeResult:
@@ -89,8 +90,8 @@ class MonitorWindow(App[None]):
         yield Static(id="status")
         yield Static(id="notes")
         with Grid(id="facts"):
-            for _ in range(_FACTS):
-                yield Static(classes="fact")
+            for number in range(_FACTS):
+                yield Static(id=f"fact-{number}", classes="fact")
         accounts = Static(id="accounts", classes="part")
         accounts.border_title = "Procore accounts"
         yield accounts
@@ -176,31 +177,35 @@ class MonitorWindow(App[None]):
     def _show(self, reading: Reading) -> None:
         before, self._reading = self._reading, reading
         self._show_title(reading.version)
-        self.query_one("#status", Static).update(
-            Content.assemble(
-                (f"● {_plain(reading.word)}", f"bold ansi_{reading.tone.value}"),
-                f"  {reading.detail}",
-            )
-        )
-        notes = self.query_one("#notes", Static)
-        notes.display = bool(reading.notes)
-        notes.update(_notes(reading))
-        for number, widget in enumerate(self.query(".fact").results(Static)):
+        word = (f"● {_plain(reading.word)}", f"bold ansi_{reading.tone.value}")
+        self._put("#status", Content.assemble(word, f"  {reading.detail}"))
+        self.query_one("#notes").display = bool(reading.notes)
+        self._put("#notes", _notes(reading))
+        for number in range(_FACTS):
+            widget = self.query_one(f"#fact-{number}", Static)
             widget.display = number < len(reading.facts)
             if widget.display:
                 name, value = reading.facts[number]
-                widget.update(Content.assemble((name.ljust(_LABEL), "dim"), _plain(value)))
-        self.query_one("#accounts", Static).update(_accounts(reading.accounts))
-        self.query_one("#errors", Static).update(_errors(reading.errors))
+                fact = Content.assemble((name.ljust(_LABEL), "dim"), _plain(value))
+                self._put(f"#fact-{number}", fact)
+        self._put("#accounts", _accounts(reading.accounts))
+        self._put("#errors", _errors(reading.errors))
         if before is None or _offers(before) != _offers(reading):
             self.refresh_bindings()
+
+    def _put(self, place: str, content: Content) -> None:
+        """Show *content*, unless it is shown already: what stays the same costs nothing."""
+        marked = content.markup
+        if self._shown.get(place) != marked:
+            self._shown[place] = marked
+            self.query_one(place, Static).update(content)
 
     def _show_title(self, version: str) -> None:
         title = self.query_one("#title", Static)
         words = f"agent {version}  " if version else ""
         right = f"{words}{time_of_day(self._clock())}"
         gap = max(2, title.content_size.width - len(self.TITLE) - len(right))
-        title.update(Content.assemble((self.TITLE, "bold"), " " * gap, (right, "dim")))
+        self._put("#title", Content.assemble((self.TITLE, "bold"), " " * gap, (right, "dim")))
 
 
 def _offers(reading: Reading) -> tuple[bool, bool]:
