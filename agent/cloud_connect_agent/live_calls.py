@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from cloud_connect.errors import CloudConnectError
+from cloud_connect_agent.call_meter import CallMeter
 
 if TYPE_CHECKING:
     from cloud_connect.errors import Outcome
@@ -33,10 +34,12 @@ class LiveCalls:
 
     Attributes:
         epoch: Another one for each process: numbers of one mean nothing to the next.
+        meter: Counts them.
     """
 
     def __init__(self, *, most: int = _MOST, wall: Callable[[], float] = time.time) -> None:
         self.epoch: Final = secrets.token_hex(8)
+        self.meter: Final = CallMeter()
         self._calls: Final[deque[dict[str, Any]]] = deque(maxlen=most)
         self._wall: Final = wall
         self._last = 0
@@ -74,6 +77,7 @@ class LiveCalls:
             "hops": dict(hops),
         }
         self._calls.append(call)
+        self.meter.note(call)
         self._news.set()
 
     async def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:

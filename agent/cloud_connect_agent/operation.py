@@ -330,6 +330,7 @@ class Operator:
             "error": snapshot.error,
             "problems": [problem for problem in found if problem is not None],
             "journal": await self._journal_document(),
+            "calls": None if self._live is None else self._live.meter.document(),
             "procore": [grant.model_dump(mode="json") for grant in grants],
             "policy": self._policy.summary() | self._waiting(),
         }

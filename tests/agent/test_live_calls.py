@@ -133,3 +133,10 @@ async def test_the_end_of_the_agent_keeps_nobody_waiting() -> None:
 async def test_a_question_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(CloudConnectError, match="is no number"):
         await ask(LiveCalls(), **wrong)
+
+
+async def test_calls_are_counted_however_few_are_remembered() -> None:
+    live = LiveCalls(most=2)
+    for number in range(5):
+        end(live, f"call_{number}")
+    assert live.meter.document()["last_minute"] == 5

@@ -26,7 +26,7 @@ async def test_person_watches_a_call_pauses_and_clears(world: World) -> None:
         await screen.shows("● CONNECTED", world.agent.connector_id, "✓ signed in", "q Quit")
         assert screen.colours_of("● CONNECTED").endswith("32m"), "green, and the word says it"
         await caller.create("seen in the window")
-        await screen.shows("request finished")
+        await screen.shows("request finished", "1 a minute")
         screen.press("p")
         await screen.shows("Pause this PC?")
         screen.press("1")

@@ -129,6 +129,7 @@ def _stopped(invocation: Invocation) -> dict[str, Any]:
         "error": None,
         "problems": problems,
         "journal": {"state": journal, "results_to_tell": None},
+        "calls": None,
         "procore": procore,
         "policy": PolicyFile(invocation.paths.policy_file).summary(),
     }
@@ -163,7 +164,7 @@ def _show(document: dict[str, Any]) -> None:
         ("Connector", connector),
         ("Round trip", trip),
         ("Relay's echo", f"answered at {document['last_echo_at']}" if echoed else ""),
-        ("Running", f"{document['in_flight']} calls"),
+        ("Running", _running(document)),
         ("Untold", _untold(document["journal"])),
         *(row for grant in document["procore"] for row in rows_of(grant)),
         (
@@ -184,6 +185,15 @@ def _show(document: dict[str, Any]) -> None:
 def _proxy(proxy: dict[str, Any]) -> str:
     away = "; it is not there, so hosts are reached directly" if proxy.get("bypassed") else ""
     return f"{proxy['url']} ({proxy['source']}){away}"
+
+
+def _running(document: dict[str, Any]) -> str:
+    calls = document.get("calls")
+    running = f"{document['in_flight']} calls"
+    if calls is None:
+        return running
+    failed = f" ({calls['failed_last_minute']} failed)" if calls["failed_last_minute"] else ""
+    return f"{running}, {calls['last_minute']} ended in the last minute{failed}"
 
 
 def _untold(journal: dict[str, Any]) -> str:

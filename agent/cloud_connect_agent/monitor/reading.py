@@ -50,7 +50,8 @@ class CallError(_Said):
 
     at: datetime
     operation: str = ""
-    code: str = ""
+    resource: str | None = None
+    code: str | None = None
     status: int | None = None
     call_id: str = ""
 

@@ -257,7 +257,7 @@ def _errors(errors: tuple[CallError, ...] | None) -> Content:
             Content.assemble(
                 (f"{time_of_day(error.at)}  ", "dim"),
                 (_plain(code), "ansi_red"),
-                f"  {_plain(error.operation)}",
+                f"  {_plain(' '.join((error.operation, error.resource or '')).strip())}",
                 (f"  {_plain(error.call_id)}", "dim"),
             )
         )

@@ -203,15 +203,29 @@ async def test_log_stays_at_its_end_when_a_reason_takes_its_room(paths: AgentPat
 
 async def test_last_errors_name_their_calls(paths: AgentPaths) -> None:
     errors = [
-        {"at": moment(-30), "operation": "update", "code": "policy_denied", "call_id": "call_1"},
-        {"at": moment(-60), "operation": "passthrough", "status": 404, "call_id": "call_2"},
+        {
+            "at": moment(-30),
+            "operation": "records.update",
+            "resource": "rfis",
+            "code": "policy_denied",
+            "status": 403,
+            "call_id": "call_1",
+        },
+        {
+            "at": moment(-60),
+            "operation": "passthrough",
+            "resource": None,
+            "code": None,
+            "status": 404,
+            "call_id": "call_2",
+        },
     ]
     calls = {"last_minute": 2, "failed_last_minute": 2, "last_errors": errors}
     agent = ToldAgent(status=status_document(calls=calls))
     async with agent.running(paths), window_on(paths) as screen:
         await screen.until_status("CONNECTED")
         first, second = screen.part("errors").splitlines()
-        assert first.endswith("policy_denied  update  call_1")
+        assert first.endswith("policy_denied  records.update rfis  call_1")
         assert second.endswith("status 404  passthrough  call_2")
         assert "2 a minute, 2 failed" in screen.facts()
 
