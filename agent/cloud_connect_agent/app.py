@@ -1,19 +1,16 @@
 """The composition root: builds the running agent, and closes everything in order."""
 
 import asyncio
-import contextlib
 import platform
-import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from cloud_connect.calls import Report
 from cloud_connect.sealing import SealingKey
-from cloud_connect.services.notifying import ServiceManager
 from cloud_connect.signing import to_text
 from cloud_connect_agent.audit import (
     AuditFolder,
@@ -28,6 +25,7 @@ from cloud_connect_agent.connection import connect_forever
 from cloud_connect_agent.control_server import serve_control
 from cloud_connect_agent.dispatch import WRITE_LINGER, Dispatcher
 from cloud_connect_agent.health import Health
+from cloud_connect_agent.hosting.manager import Manager, SignalledManager
 from cloud_connect_agent.identity import AgentKeys, Generation
 from cloud_connect_agent.journal import Journal
 from cloud_connect_agent.key_rotation import KeyAge, KeyRotation
@@ -73,7 +71,7 @@ async def run_agent(
     *,
     load: Callable[[], AgentSettings],
     stop: StopSignal | None = None,
-    manager: ServiceManager | None = None,
+    manager: Manager | None = None,
     log_as: Callable[[LogSettings], None] = lambda _: None,
 ) -> int:
     """Serve calls until told to stop; return the exit status.
@@ -87,7 +85,7 @@ async def run_agent(
         ConfigurationError: If the settings cannot be used.
         VaultLockedError: If the vault cannot be opened.
     """
-    stop, manager = stop or StopSignal(), manager or ServiceManager()
+    stop, manager = stop or StopSignal(), manager or SignalledManager()
     settings = load()
     async with AsyncExitStack() as stack:
         vault = await stack.enter_async_context(open_vault(paths, settings.vault))
@@ -162,7 +160,7 @@ async def run_agent(
         control = RecordedControl(operator.answer, trail, checkpoints)
         await stack.enter_async_context(serve_control(paths.control_socket, control.answer))
         stack.callback(live.close)  # or who looks on would hold up the end
-        stack.enter_context(_signals(stop, operator))
+        stack.enter_context(manager.heeding(stop=stop.request, reload=operator.reload))
         store = SnapshotStore(paths.metadata_dir)
         executor = RecordExecutor(
             client,
@@ -272,7 +270,7 @@ async def _until_drained(
         log.warning("writes_left_unfinished")  # the journal says so, too
 
 
-async def _wind_down(stop: StopSignal, client: ProcoreClient, manager: ServiceManager) -> None:
+async def _wind_down(stop: StopSignal, client: ProcoreClient, manager: Manager) -> None:
     """Begin no refresh that the stop could cut off."""
     await stop.wait()
     manager.stopping()
@@ -288,25 +286,3 @@ def _first_report(policy: PolicyFile, catalog: Catalog, sealing_key: SealingKey)
         upserts=catalog.upserts,
         sealing_key=to_text(sealing_key.public_key),
     )
-
-
-@contextlib.contextmanager
-def _signals(stop: StopSignal, operator: Operator) -> Iterator[None]:
-    """Heed the service manager's and the keyboard's signals meanwhile."""
-    loop = asyncio.get_running_loop()
-    handlers: dict[int, Callable[[], Any]] = {
-        signal.SIGTERM: stop.request,
-        signal.SIGINT: stop.request,
-    }
-    if hasattr(signal, "SIGHUP"):
-        handlers[signal.SIGHUP] = operator.reload
-    set_up = []
-    try:
-        for number, handler in handlers.items():
-            with contextlib.suppress(NotImplementedError):  # Windows has a service class instead
-                loop.add_signal_handler(number, handler)
-                set_up.append(number)
-        yield
-    finally:
-        for number in set_up:
-            loop.remove_signal_handler(number)

@@ -5,6 +5,8 @@ import stat
 import tempfile
 from pathlib import Path
 
+from cloud_connect_agent.own_account import own_uid
+
 __all__ = ["make_private_dir", "private_fault", "sync_dir", "write_durably"]
 
 # Windows has no such bits: there, the folder's access list does the same.
@@ -15,7 +17,12 @@ def make_private_dir(path: Path) -> None:
     """Create *path* for the running account only; leave an existing folder as it is."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     for folder in reversed(missing):
-        folder.mkdir(mode=0o700, exist_ok=True)
+        if _HAS_MODES:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        else:
+            from cloud_connect_agent.hosting.windows_folders import make_private_folder
+
+            make_private_folder(folder)
 
 
 def private_fault(path: Path) -> str | None:
@@ -27,7 +34,7 @@ def private_fault(path: Path) -> str | None:
     if stat.S_ISLNK(facts.st_mode):
         return "is a symbolic link"
     if _HAS_MODES:
-        if facts.st_uid != os.geteuid():
+        if facts.st_uid != own_uid():
             return "belongs to another account"
         if stat.S_IMODE(facts.st_mode) & 0o077:
             return "can be reached by other accounts"
@@ -54,7 +61,7 @@ def write_durably(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 def sync_dir(folder: Path) -> None:
     """Make the folder's entries durable: a rename is lost with power otherwise."""
     if _HAS_MODES:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
         try:
             os.fsync(descriptor)
         finally:

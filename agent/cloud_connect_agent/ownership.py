@@ -6,10 +6,12 @@ it write where it should not (cloudflared's CVE-2023-1314 was of this kind).
 
 import os
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cloud_connect.errors import ConfigurationError
+from cloud_connect_agent.own_account import own_gid, own_uid
 
 __all__ = ["check_folders"]
 
@@ -18,8 +20,6 @@ _ROOT = 0
 
 def check_folders(settings: Path, *, private: Iterable[Path]) -> None:
     """Refuse folders that somebody else made or can write; those that are missing are fine.
-
-    Windows has access lists for this, which the installation sets.
 
     Args:
         settings: The folder of the settings: it and its files may be root's too, or links that
@@ -30,17 +30,24 @@ def check_folders(settings: Path, *, private: Iterable[Path]) -> None:
     Raises:
         ConfigurationError: If one is not as it must be; nothing was touched.
     """
-    if os.name != "posix":
-        return
-    _check_folder(settings, owners={_ROOT, os.geteuid()}, links=True)
+    if sys.platform == "win32":
+        from cloud_connect_agent.hosting.windows_folders import check_windows_folders
+
+        check_windows_folders((settings, *private))
+    else:
+        _check_folders(settings, private)
+
+
+def _check_folders(settings: Path, private: Iterable[Path]) -> None:
+    _check_folder(settings, owners={_ROOT, own_uid()}, links=True)
     if settings.is_dir():
         for file in settings.iterdir():
             if not file.is_dir():
-                _check_file(file, owners={_ROOT, os.geteuid()}, links=True)
+                _check_file(file, owners={_ROOT, own_uid()}, links=True)
     for folder in private:
-        _check_folder(folder, owners={os.geteuid()}, links=False)
+        _check_folder(folder, owners={own_uid()}, links=False)
         for file in _files_of(folder):
-            _check_file(file, owners={os.geteuid()}, links=False)
+            _check_file(file, owners={own_uid()}, links=False)
 
 
 def _files_of(folder: Path) -> Iterator[Path]:
@@ -63,7 +70,7 @@ def _check_folder(path: Path, *, owners: set[int], links: bool) -> None:
         raise _refusal(path, "is no folder", "remove it")
     if facts.st_uid not in owners:
         raise _foreign(path, facts.st_uid)
-    shared = facts.st_mode & stat.S_IWGRP and facts.st_gid != os.getegid()
+    shared = facts.st_mode & stat.S_IWGRP and facts.st_gid != own_gid()
     if shared or facts.st_mode & stat.S_IWOTH:
         raise _refusal(path, "can be written by other accounts", f"run `chmod go-w {path}`")
 

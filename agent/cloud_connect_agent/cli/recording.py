@@ -5,6 +5,7 @@ import time
 
 from cloud_connect_agent.cli.terminal import note
 from cloud_connect_agent.control import AgentNotRunningError, ask
+from cloud_connect_agent.own_account import own_uid
 from cloud_connect_agent.paths import AgentPaths
 
 __all__ = ["record_event"]
@@ -51,4 +52,4 @@ def _is_ours(paths: AgentPaths) -> bool:
     """Whether files that this account makes are ones that the agent can append to."""
     if os.name != "posix" or not paths.state_dir.exists():
         return True
-    return paths.state_dir.stat().st_uid == os.geteuid()
+    return paths.state_dir.stat().st_uid == own_uid()

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Callable
 
-__all__ = ["loop_factory", "run"]
+    from cloud_connect_agent.hosting.manager import Manager
+
+__all__ = ["loop_factory", "run", "serve_agent"]
 
 
 @click.command(
@@ -24,11 +26,28 @@ __all__ = ["loop_factory", "run"]
 @pass_invocation
 def run(invocation: Invocation) -> int:
     """Connect to the relay and serve calls until told to stop."""
-    import asyncio
     import os
+
+    from cloud_connect_agent.hosting.manager import SignalledManager
+
+    return serve_agent(
+        invocation,
+        SignalledManager.of(os.environ),  # noqa: TID251 - not a setting of ours
+    )
+
+
+def serve_agent(invocation: Invocation, manager: "Manager") -> int:
+    """Run the agent until it ends; return the exit status.
+
+    Args:
+        manager: What runs it as a service, or the terminal.
+
+    Raises:
+        CloudConnectError: If it cannot start; the message says why.
+    """
+    import asyncio
     from functools import partial
 
-    from cloud_connect.services.notifying import ServiceManager
     from cloud_connect_agent.app import run_agent
     from cloud_connect_agent.logs import configure_logs
     from cloud_connect_agent.run_lock import run_lock
@@ -41,7 +60,6 @@ def run(invocation: Invocation) -> int:
         log_as(settings.log)
         migrate(paths)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            manager = ServiceManager.of(os.environ)  # noqa: TID251 - not a setting of ours
             return runner.run(
                 run_agent(paths, load=invocation.settings, manager=manager, log_as=log_as)
             )

@@ -5,7 +5,7 @@ import os
 import sys
 import webbrowser
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from cloud_connect_agent.procore.oauth import Authenticator
 
 __all__ = ["Ways", "sign_in"]
+
+_ON_LINUX: Final[bool] = sys.platform == "linux"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +105,7 @@ async def _show(authorization: "Authorization", *, browser: bool) -> None:
 
 def _has_screen() -> bool:
     """Whether a browser would have a window, rather than take over this terminal."""
-    if sys.platform != "linux":
+    if not _ON_LINUX:
         return True
     environ = os.environ  # noqa: TID251 - where there is a screen is no setting
     return bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,9 +10,11 @@ from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 from cloud_connect.errors import ConfigurationError
+from cloud_connect_agent.own_account import own_uid
 
 __all__ = ["Faults", "FollowedFile", "ownership_warning"]
 
+_ON_WINDOWS: Final[bool] = sys.platform == "win32"
 _RECHECK_SECONDS: Final = 1.0  # an administrator's change holds after that at the latest
 _MAX_BYTES: Final = 1024 * 1024  # thousands of rules; more is a mistake, and would slow decisions
 
@@ -129,14 +132,15 @@ class FollowedFile(Generic[_ContentT]):
             return "is not a regular file."
         if facts.st_size > _MAX_BYTES:
             return f"is larger than {_MAX_BYTES} bytes."
-        if os.name != "posix":
-            return None
+        return self._fault_on_windows() if _ON_WINDOWS else self._fault_of_modes(facts)
+
+    def _fault_of_modes(self, facts: os.stat_result) -> str | None:
         if facts.st_mode & 0o022:
             return (
                 "can be changed by other accounts; "
                 f"run `chmod go-w {self._path.name}` after checking its content."
             )
-        if facts.st_uid not in {0, os.geteuid()}:
+        if facts.st_uid not in {0, own_uid()}:
             return "belongs neither to root nor to the account that runs the agent."
         if self._administered and facts.st_uid != 0:
             return (
@@ -147,6 +151,16 @@ class FollowedFile(Generic[_ContentT]):
             return (
                 "lies in a folder in which the service's account can put another file in its "
                 f"place; run `chown root {self._path.parent} && chmod +t {self._path.parent}`."
+            )
+        return None
+
+    def _fault_on_windows(self) -> str | None:
+        from cloud_connect_agent.hosting.windows_folders import changeable
+
+        if self._administered and changeable(self._path):
+            return (
+                "can be changed by the account that runs the service; as an administrator, check "
+                "its content and run `cloud-connect service install`, which sets who may."
             )
         return None
 
@@ -169,7 +183,7 @@ def ownership_warning(path: Path) -> str | None:
 def _replaceable(folder: Path) -> bool:
     """Whether this account can put another file in the place of root's in *folder*."""
     facts = folder.stat()
-    if os.geteuid() == 0 or (facts.st_uid == 0 and facts.st_mode & stat.S_ISVTX):
+    if own_uid() == 0 or (facts.st_uid == 0 and facts.st_mode & stat.S_ISVTX):
         return False  # root may do everything anyway; a sticky folder keeps each one's files
     return os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 

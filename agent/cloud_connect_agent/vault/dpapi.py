@@ -2,47 +2,27 @@
 
 Machine scope, because the service's account has no profile whose key would do: whoever runs code on
 this machine *and* may read the file can open it. So the access list counts as much as the sealing:
-SYSTEM, Administrators and the account that made it. Not run on Windows so far; what it does is a
-plan that tests compare, and two calls.
+the system, administrators, the account that made it, and the service whose folder it is in.
 """
 
 import ctypes
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from cloud_connect.errors import VaultLockedError
+from cloud_connect.errors import CloudConnectError, VaultLockedError
 from cloud_connect_agent.durable import write_durably
 from cloud_connect_agent.vault.keys import KEY_BYTES, KeyKind
 
-__all__ = ["Dpapi", "access_plan"]
+__all__ = ["Dpapi"]
 
 _ENTROPY: Final = b"cloud-connect vault key v1"  # so that no other program's blob is taken for ours
 _LOCAL_MACHINE: Final = 0x4  # CRYPTPROTECT_LOCAL_MACHINE
 _UI_FORBIDDEN: Final = 0x1  # CRYPTPROTECT_UI_FORBIDDEN
-_ACL_SECONDS: Final = 20.0
-_SYSTEM: Final = "*S-1-5-18"
-_ADMINISTRATORS: Final = "*S-1-5-32-544"
 
 Seal = Callable[[bytes], bytes]
-
-
-def access_plan(file: Path, *, account: str) -> tuple[tuple[str, ...], ...]:
-    """Return the commands that leave *file* to SYSTEM, Administrators and *account* only.
-
-    Args:
-        account: A name, or ``*`` and a SID, as ``icacls`` takes it.
-    """
-    owners = (_SYSTEM, _ADMINISTRATORS, account)
-    return (
-        (
-            *("icacls", str(file), "/inheritance:r", "/grant:r"),
-            *(f"{owner}:F" for owner in owners),
-        ),
-    )
 
 
 class Dpapi:
@@ -101,14 +81,22 @@ class Dpapi:
 
 
 def _protect(file: Path) -> None:
-    account = f"{os.environ.get('USERDOMAIN', '.')}\\{os.environ['USERNAME']}"  # noqa: TID251 - who runs this is no setting
-    for command in access_plan(file, account=account):
-        done = subprocess.run(command, capture_output=True, check=False, timeout=_ACL_SECONDS)
-        if done.returncode:
-            file.unlink(missing_ok=True)
-            raise VaultLockedError(
-                f"The access list of {file.name} could not be set, so no key was written there."
-            )
+    """Leave *file* to the system, administrators, this account and the folder's service."""
+    from cloud_connect_agent.hosting import windows_security
+    from cloud_connect_agent.hosting.windows_access import key_access, services_in
+
+    try:
+        # Whoever enrols a service is an administrator; what opens the vault later is the service.
+        folder = windows_security.access_of(str(file.parent))
+        services = frozenset[str]() if folder is None else services_in(folder)
+        own = windows_security.own_account()
+        windows_security.set_access(str(file), key_access(own, *services))
+    except CloudConnectError as exc:
+        file.unlink(missing_ok=True)
+        raise VaultLockedError(
+            f"The access list of {file.name} could not be set, so no key was written there: "
+            f"{exc.message}"
+        ) from exc
 
 
 if sys.platform == "win32":

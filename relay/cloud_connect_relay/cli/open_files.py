@@ -1,6 +1,7 @@
 """How many sockets the system lets this process hold."""
 
 import contextlib
+import sys
 
 __all__ = ["allow_open_files"]
 
@@ -12,12 +13,11 @@ def allow_open_files() -> None:
 
     A shell's usual 1,024 would be used up by strangers alone, before their own limit.
     """
-    try:
+    if sys.platform != "win32":  # Windows has no such limit
         import resource
-    except ImportError:  # Windows has no such limit
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _WANTED if hard == resource.RLIM_INFINITY else min(_WANTED, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with contextlib.suppress(OSError, ValueError):  # a sandbox may forbid it
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _WANTED if hard == resource.RLIM_INFINITY else min(_WANTED, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            with contextlib.suppress(OSError, ValueError):  # a sandbox may forbid it
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -23,7 +23,7 @@ from cloud_connect_agent.vault import (
 )
 from cloud_connect_agent.vault.choosing import KeyStores
 from cloud_connect_agent.vault.credential import CREDENTIAL_NAME, SystemdCredential
-from cloud_connect_agent.vault.dpapi import Dpapi, access_plan
+from cloud_connect_agent.vault.dpapi import Dpapi
 from cloud_connect_agent.vault.keychain import Keychain
 
 NAME = "procore-app/live"
@@ -131,19 +131,6 @@ def test_the_keychains_tool_gets_the_key_on_standard_input_and_errors_are_senten
         keychain.create()
     with pytest.raises(VaultLockedError, match="cannot be asked"):
         Keychain(paths.vault_dir).load()  # this is no Mac
-
-
-def test_the_access_list_of_windows_names_three_owners_and_inherits_nothing() -> None:
-    (plan,) = access_plan(Path("vault.key"), account="NT SERVICE\\CloudConnect")
-    assert plan == (
-        "icacls",
-        "vault.key",
-        "/inheritance:r",
-        "/grant:r",
-        "*S-1-5-18:F",
-        "*S-1-5-32-544:F",
-        "NT SERVICE\\CloudConnect:F",
-    )
 
 
 def test_a_key_of_windows_is_protected_before_it_is_written(paths: AgentPaths) -> None:
