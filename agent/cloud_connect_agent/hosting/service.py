@@ -46,7 +46,9 @@ def service_of(wish: ServiceWish, *, platform: str = sys.platform) -> ServiceBac
         ConfigurationError: If this platform has no services that we know.
     """
     if platform == "win32":
-        raise ConfigurationError("This version has no `service install` for Windows.")
+        from cloud_connect_agent.hosting.windows_installation import windows_service
+
+        return windows_service(wish)
     if platform.startswith("linux"):
         from cloud_connect_agent.hosting.systemd_service import systemd_service
 
