@@ -146,7 +146,7 @@ class WindowsService:
             notes=notes,
         )
 
-    def control(self, verb: Verb) -> None:
+    def control(self, verb: Verb) -> Sequence[str]:
         """Start, stop or restart it.
 
         Raises:
@@ -162,6 +162,7 @@ class WindowsService:
             self._machine.stop(self._name)
         if verb in {Verb.START, Verb.RESTART}:
             self._machine.start(self._name)
+        return ()
 
     def status(self) -> ServiceStatus:
         """Return how it fares, as Windows says."""
