@@ -37,7 +37,7 @@ COMMAND = Path("/usr/local/bin/cloud-connect")
 
 
 def service(machine: FolderMachine, wish: ServiceWish | None = None) -> SystemdService:
-    program = program_in(machine.root.parent / "opt", "cloud-connect")
+    program = program_in(machine.opt, "cloud-connect")
     return systemd_service(wish or ServiceWish(seal_vault="no"), host=machine, program=program)
 
 

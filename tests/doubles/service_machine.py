@@ -4,18 +4,17 @@ What stands for systemd keeps what it was told and answers as systemd does; that
 what the tests in a booted machine show.
 """
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-
-from cloud_connect.services import trust
 from cloud_connect.services.host import Account, Ran
 from cloud_connect.services.trust import Program
 from doubles.tools import as_root
 
-__all__ = ["FolderMachine", "folder_machine", "program_in", "reachable"]
+__all__ = ["FolderMachine", "folder_machine", "installed_folder", "program_in"]
 
 FIRST_NUMBER = 61_000  # of the accounts that are made
 
@@ -25,6 +24,7 @@ class FolderMachine:
     """Files below a folder, accounts and the state of units.
 
     Attributes:
+        opt: Where installations of ours are, on the machine of the test itself.
         commands: Everything that was run, in order, without what was only asked.
         told: What programs got on standard input.
         failing: Programs that fail, and what they say.
@@ -32,6 +32,7 @@ class FolderMachine:
     """
 
     root: Path
+    opt: Path = Path("/opt")
     accounts: dict[str, Account] = field(default_factory=lambda: {"root": Account(uid=0, gid=0)})
     commands: list[tuple[str, ...]] = field(default_factory=list)
     told: list[bytes] = field(default_factory=list)
@@ -149,16 +150,18 @@ def program_in(folder: Path, name: str) -> Program:
     return Program(file=file, folders=(folder,), interpreter=Path("/usr/bin/env"))
 
 
-def reachable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let an installation below a test's folder be one that a service sees and reads."""
-    monkeypatch.setattr(trust, "_HIDDEN", ("/home", "/root"))
-    for path in (*reversed(folder.parents), folder):
-        if path.stat().st_mode & 0o001 == 0:  # pytest's own folders are private
-            path.chmod(0o755)
+@contextmanager
+def installed_folder() -> Iterator[Path]:
+    """Make a folder for an installation where a service would see it, and remove it afterwards."""
+    as_root("a folder beside the system's own")
+    with tempfile.TemporaryDirectory(dir="/opt", prefix="cloud-connect-test-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
-def folder_machine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FolderMachine:
+@contextmanager
+def folder_machine(folder: Path) -> Iterator[FolderMachine]:
     """Make a machine in a test's folder, or skip the test where nobody can give files away."""
-    as_root("accounts of services")
-    reachable(folder, monkeypatch)
-    return FolderMachine(root=folder / "root")
+    with installed_folder() as opt:
+        yield FolderMachine(root=folder / "root", opt=opt)

@@ -2,6 +2,7 @@
 
 import stat
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,13 @@ COMMAND = Path("/usr/local/bin/cloud-connect-relay")
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderMachine:
-    return folder_machine(tmp_path, monkeypatch)
+def machine(tmp_path: Path) -> Iterator[FolderMachine]:
+    with folder_machine(tmp_path) as made:
+        yield made
 
 
 def service(machine: FolderMachine, wish: RelayWish | None = None) -> SystemdService:
-    program = program_in(machine.root.parent / "opt", "cloud-connect-relay")
+    program = program_in(machine.opt, "cloud-connect-relay")
     return relay_service(wish or RelayWish(), host=machine, program=program)
 
 

@@ -105,7 +105,7 @@ def test_services_are_installed_come_back_are_upgraded_and_leave_nothing(tmp_pat
         machine.run(AGENT, "service", "restart")
         connected(machine)
         hung = time.monotonic()
-        machine.run("kill", "-STOP", main_process(machine))
+        machine.run("python3", "-c", f"import os; os.kill({main_process(machine)}, 19)")  # SIGSTOP
         machine.until(AGENT, "service", "status", "--json", says='"restarts": 1', within=60)
         connected(machine)
         print(f"hung, found, restarted and connected: {time.monotonic() - hung:.1f} s")  # noqa: T201

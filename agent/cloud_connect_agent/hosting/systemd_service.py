@@ -28,19 +28,18 @@ _CREDENTIAL: Final = "\nLoadCredentialEncrypted="
 
 
 def systemd_service(
-    wish: ServiceWish, *, host: Host | None = None, program: Program | None = None, owner: int = 0
+    wish: ServiceWish, *, host: Host | None = None, program: Program | None = None
 ) -> SystemdService:
     """Return the agent's service on a machine with systemd.
 
     Args:
         program: The installation that it runs; ``None`` for the one that runs now.
-        owner: Whose the installation has to be.
 
     Raises:
         ConfigurationError: If a name or a folder cannot be used.
     """
     host = LocalHost() if host is None else host
-    program = this_program("cloud-connect", __package__) if program is None else program
+    program = this_program("cloud-connect", "cloud_connect_agent") if program is None else program
     name = _name(wish.instance)
     installed = installed_unit(host, name)
     home = _home(wish.home, name, installed)
@@ -61,7 +60,6 @@ def systemd_service(
             program=program,
             wanted=(_seal(host, credential),) if sealed and kind is None else (),
             kept=(credential,),
-            trusted_owner=owner,
         ),
         contents,
         host=host,

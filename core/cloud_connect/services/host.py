@@ -1,5 +1,6 @@
 """The machine that a service is installed on: its files, accounts and programs."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -77,15 +78,14 @@ class LocalHost:
 
     def account(self, name: str) -> Account | None:
         """Return the account and the group of that name, if both are there."""
-        if sys.platform == "win32":  # it has no numbers for accounts
-            return None
-        import grp
-        import pwd
+        found = None
+        if sys.platform != "win32":  # there, accounts have no numbers
+            import grp
+            import pwd
 
-        try:
-            return Account(uid=pwd.getpwnam(name).pw_uid, gid=grp.getgrnam(name).gr_gid)
-        except KeyError:
-            return None
+            with contextlib.suppress(KeyError):
+                found = Account(uid=pwd.getpwnam(name).pw_uid, gid=grp.getgrnam(name).gr_gid)
+        return found
 
     def has(self, program: str) -> bool:
         """Whether a program of the system is installed."""

@@ -10,21 +10,18 @@ from cloud_connect.services.trust import Program
 __all__ = ["this_program"]
 
 
-def this_program(name: str, *packages: str | None) -> Program:
+def this_program(name: str, *packages: str) -> Program:
     """Return the program *name* of the environment that runs now, and all that it loads.
 
     Args:
         packages: Packages whose folders count, too, wherever they are.
     """
-    folders = [Path(sys.prefix)]
-    for package in ("cloud_connect", *packages):
-        spec = find_spec(package) if package else None
-        for place in (spec.submodule_search_locations or ()) if spec is not None else ():
-            folder = Path(place).absolute()
-            if not any(folder.is_relative_to(known) for known in folders):
-                folders.append(folder)
+    environment = Path(sys.prefix)
+    specs = [find_spec(package) for package in ("cloud_connect", *packages)]
+    places = [place for spec in specs if spec for place in spec.submodule_search_locations or ()]
+    elsewhere = [Path(place) for place in places if not Path(place).is_relative_to(environment)]
     return Program(
         file=Path(sysconfig.get_path("scripts")) / name,
-        folders=tuple(folders),
+        folders=(environment, *elsewhere),
         interpreter=Path(sys.executable).resolve(),
     )

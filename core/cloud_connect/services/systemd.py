@@ -115,7 +115,6 @@ class Unit:
     program: Program
     wanted: Sequence[Step] = ()
     kept: Sequence[Path] = ()
-    trusted_owner: int = 0
 
     @property
     def file(self) -> Path:
@@ -307,7 +306,7 @@ class SystemdService:
         ]
 
     def _program_faults(self) -> list[str]:
-        return program_faults(self._unit.program, owner=self._unit.trusted_owner)
+        return program_faults(self._unit.program)
 
     def _refusals(self) -> list[str]:
         found = []

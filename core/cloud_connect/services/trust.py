@@ -35,12 +35,8 @@ def hidden_from_services(path: Path) -> bool:
     return any(path.is_relative_to(folder) for folder in _HIDDEN)
 
 
-def program_faults(program: Program, *, owner: int = _ROOT) -> list[str]:
-    """Return why *program* must not be run as a service, each with its remedy; at best none.
-
-    Args:
-        owner: Whose all of it has to be.
-    """
+def program_faults(program: Program) -> list[str]:
+    """Return why *program* must not be run as a service, each with its remedy; at best none."""
     faults = [
         (
             f"A service does not see {path}: make the environment in /opt with the system's "
@@ -56,13 +52,13 @@ def program_faults(program: Program, *, owner: int = _ROOT) -> list[str]:
         return faults
     for path in _ways((program.file, program.interpreter, *program.folders)):
         facts = path.stat()
-        if _changeable(facts, owner):
+        if _changeable(facts):
             return [_can_be_changed(path, give=path)]
         if not facts.st_mode & (stat.S_IXOTH if path.is_dir() else stat.S_IROTH):
             return [_cannot_be_read(path)]
     for folder in program.folders:
         for path in _files(folder):
-            if _changeable(path.lstat(), owner):
+            if _changeable(path.lstat()):
                 return [_can_be_changed(path, give=folder)]
     return []
 
@@ -97,9 +93,9 @@ def _files(folder: Path) -> Iterator[Path]:
             yield Path(place, name)
 
 
-def _changeable(facts: os.stat_result, owner: int) -> bool:
-    """Whether another account than *owner* (or root) could change it, or what is in it."""
-    if facts.st_uid not in {_ROOT, owner}:
+def _changeable(facts: os.stat_result) -> bool:
+    """Whether another account than root could change it, or what is in it."""
+    if facts.st_uid != _ROOT:
         return True
     if stat.S_ISLNK(facts.st_mode):
         return False  # a link's mode means nothing

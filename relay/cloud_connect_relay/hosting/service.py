@@ -43,13 +43,12 @@ class RelayWish:
 
 
 def relay_service(
-    wish: RelayWish, *, host: Host | None = None, program: Program | None = None, owner: int = 0
+    wish: RelayWish, *, host: Host | None = None, program: Program | None = None
 ) -> SystemdService:
     """Return the relay's service; nothing is changed yet.
 
     Args:
         program: The installation that it runs; ``None`` for the one that runs now.
-        owner: Whose the installation has to be.
 
     Raises:
         ConfigurationError: If a folder or a flag cannot be used.
@@ -70,7 +69,6 @@ def relay_service(
             command_file=command,
             home=home,
             program=program,
-            trusted_owner=owner,
         ),
         _RelayHome(host, home, command=command.name),
         host=host,

@@ -1,7 +1,7 @@
 """``cloud-connect service`` on a machine that is a folder, and its dry run on this one."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,13 @@ ENROLLED = '[relay]\nconnector_id = "con_1"\ntunnel_url = "wss://relay.example.c
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderMachine:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FolderMachine]:
     """What the command line takes for this machine."""
-    made = folder_machine(tmp_path, monkeypatch)
-    program = program_in(tmp_path / "opt", "cloud-connect")
-    monkeypatch.setattr(backend_module, "LocalHost", lambda: made)
-    monkeypatch.setattr(backend_module, "this_program", lambda *_: program)
-    return made
+    with folder_machine(tmp_path) as made:
+        program = program_in(made.opt, "cloud-connect")
+        monkeypatch.setattr(backend_module, "LocalHost", lambda: made)
+        monkeypatch.setattr(backend_module, "this_program", lambda *_: program)
+        yield made
 
 
 @pytest.fixture

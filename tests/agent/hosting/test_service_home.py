@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,9 @@ from doubles.service_machine import FolderMachine, folder_machine
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderMachine:
-    return folder_machine(tmp_path, monkeypatch)
+def machine(tmp_path: Path) -> Iterator[FolderMachine]:
+    with folder_machine(tmp_path) as made:
+        yield made
 
 
 def test_once_enrolled_it_starts_with_a_policy_that_is_roots(machine: FolderMachine) -> None:

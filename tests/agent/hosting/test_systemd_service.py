@@ -1,6 +1,7 @@
 """The plan for systemd, carried out on a machine that is a folder: what is made, and only once."""
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,9 @@ from doubles.tools import tool
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderMachine:
-    return folder_machine(tmp_path, monkeypatch)
+def machine(tmp_path: Path) -> Iterator[FolderMachine]:
+    with folder_machine(tmp_path) as made:
+        yield made
 
 
 def test_before_enrolment_all_is_made_but_nothing_is_started(machine: FolderMachine) -> None:
@@ -45,7 +47,7 @@ def test_before_enrolment_all_is_made_but_nothing_is_started(machine: FolderMach
 def test_the_unit_runs_this_installation_as_its_own_account(machine: FolderMachine) -> None:
     install(machine)
     settings = unit(machine)
-    program = machine.root.parent / "opt" / "bin" / "cloud-connect"
+    program = machine.opt / "bin" / "cloud-connect"
     assert settings["ExecStart"] == f"{program} --home /var/lib/cloud-connect run"
     assert (settings["User"], settings["Group"]) == ("cloud-connect", "cloud-connect")
     assert settings["StateDirectory"] == "cloud-connect/state cloud-connect/logs"
@@ -129,7 +131,7 @@ def test_folders_that_a_service_does_not_see_are_refused(machine: FolderMachine,
 
 def test_a_program_that_others_can_change_is_refused(machine: FolderMachine) -> None:
     made = service(machine)
-    (machine.root.parent / "opt").chmod(0o777)
+    machine.opt.chmod(0o777)
     assert any("chown -R root:root" in fault for fault in made.installation().refusals)
     assert finding(made.verify(), "program").status == "FAIL"
 

@@ -15,6 +15,12 @@ def test_accounts_of_this_machine_have_numbers() -> None:
     assert LocalHost().is_administrator == (os.geteuid() == 0)
 
 
+def test_where_accounts_have_no_numbers_none_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "win32")
+    assert LocalHost().account("root") is None
+    assert not LocalHost().is_administrator
+
+
 def test_programs_are_run_with_a_clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLOUD_CONNECT_PROXY__PASSWORD", "made-up")
     here = LocalHost()

@@ -1,7 +1,7 @@
 """``cloud-connect-relay service`` on a machine that is a folder."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +15,13 @@ Cli = Callable[..., Ended]
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderMachine:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FolderMachine]:
     """What the command line takes for this machine."""
-    made = folder_machine(tmp_path, monkeypatch)
-    program = program_in(tmp_path / "opt", "cloud-connect-relay")
-    monkeypatch.setattr(backend_module, "LocalHost", lambda: made)
-    monkeypatch.setattr(backend_module, "this_program", lambda *_: program)
-    return made
+    with folder_machine(tmp_path) as made:
+        program = program_in(made.opt, "cloud-connect-relay")
+        monkeypatch.setattr(backend_module, "LocalHost", lambda: made)
+        monkeypatch.setattr(backend_module, "this_program", lambda *_: program)
+        yield made
 
 
 @pytest.fixture
