@@ -31,8 +31,18 @@ _MAX_FILES: Final = 100  # as many as LogSettings.files allows
 _LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 
-def configure_logs(settings: LogSettings, *, file: Path | None = None, debug: bool = False) -> None:
-    """Log to standard error, readable on a terminal, and to *file* if given."""
+def configure_logs(
+    settings: LogSettings,
+    *,
+    file: Path | None = None,
+    debug: bool = False,
+    journal: str | None = None,
+) -> None:
+    """Log to standard error, readable on a terminal, and to *file* if given.
+
+    Args:
+        journal: ``$JOURNAL_STREAM`` of systemd.
+    """
     configure(
         level="debug" if debug else settings.level,
         style="console" if sys.stderr.isatty() else "json",
@@ -44,6 +54,7 @@ def configure_logs(settings: LogSettings, *, file: Path | None = None, debug: bo
             max_total_bytes=settings.max_total_bytes,
             seconds=settings.keep_days * 86400,
         ),
+        journal=journal,
     )
 
 

@@ -21,7 +21,7 @@ import structlog
 from structlog.typing import EventDict
 
 from cloud_connect.live_secrets import mask_live, mask_live_text
-from cloud_connect.log_sinks import FileSink, Keep, StreamSink
+from cloud_connect.log_sinks import FileSink, Keep, StreamSink, is_journal
 from cloud_connect.redact import is_secret_name, may_hold_secret, redact_facts
 
 __all__ = ["configure", "render_console"]
@@ -55,6 +55,7 @@ def configure(
     stream: TextIO | None = None,
     file: Path | None = None,
     keep: Keep | None = None,
+    journal: str | None = None,
 ) -> None:
     """Send all log events to *stream*, and as JSON lines to *file*.
 
@@ -62,10 +63,12 @@ def configure(
         stream: Standard error by default; standard output is for results.
         file: Its folder must exist; only the running account can read it.
         keep: How much of the file and its predecessors is kept.
+        journal: What systemd says of the journal's stream (``$JOURNAL_STREAM``): if that is
+            *stream*, each line begins with its priority.
     """
     output = stream or sys.stderr
     handler = _Handler(
-        StreamSink(output),
+        StreamSink(output, prioritised=is_journal(output, journal)),
         None if file is None else FileSink(file, keep or Keep()),
         console=_console(colors=output.isatty()) if style == "console" else None,
     )
@@ -124,12 +127,12 @@ class _Handler(logging.Handler):
         if self._console is not None:
             event = redact_facts(event)
             text = f"{self._console(None, level, _one_line(event))}\n"
-            self._stream.write(mask_live_text(text))
+            self._stream.write(mask_live_text(text), level=level)
             if self._file is not None:
                 self._file.write(mask_live(_dump(event)))
             return
         line = mask_live(_line_of(event))
-        self._stream.write(line.decode("ascii"))
+        self._stream.write(line.decode("ascii"), level=level)
         if self._file is not None:
             self._file.write(line)
 

@@ -10,8 +10,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final, TextIO
 
-__all__ = ["FileSink", "Keep", "StreamSink"]
+__all__ = ["FileSink", "Keep", "StreamSink", "is_journal"]
 
+# sd-daemon(3), SD_ERR and its like
+_PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _MOST_FILES: Final = 100  # that were ever kept: numbers above are nobody's
 
 
@@ -36,16 +38,33 @@ class Keep:
 
 
 class StreamSink:
-    """A text stream; a reader who went away must not disturb a call."""
+    """A text stream; a reader who went away must not disturb a call.
 
-    def __init__(self, stream: TextIO) -> None:
+    Args:
+        prioritised: Whether each line begins with its level as the journal of systemd takes it,
+            so that ``journalctl -p warning`` finds it.
+    """
+
+    def __init__(self, stream: TextIO, *, prioritised: bool = False) -> None:
         self._stream: Final = stream
+        self._prioritised: Final = prioritised
 
-    def write(self, line: str) -> None:
+    def write(self, line: str, *, level: str = "info") -> None:
         """Write a line; it is dropped if that fails."""
+        if self._prioritised:
+            line = f"<{_PRIORITIES.get(level, 6)}>{line}"
         with contextlib.suppress(OSError, ValueError):
             self._stream.write(line)
             self._stream.flush()
+
+
+def is_journal(stream: TextIO, told: str | None) -> bool:
+    """Whether *stream* is the journal's, as ``$JOURNAL_STREAM`` says: device and inode."""
+    try:
+        facts = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return told == f"{facts.st_dev}:{facts.st_ino}"
 
 
 class FileSink:

@@ -214,3 +214,12 @@ def test_an_event_costs_little() -> None:
     for _ in range(2000):
         log.info("request_finished", call_id="call_1", status=200, rows=0, duration_ms=1.5)
     assert (time.process_time() - start) / 2000 < 100e-6  # a tenth of that, on a quiet machine
+
+
+def test_the_journal_is_told_how_bad_an_event_is(tmp_path: Path) -> None:
+    with (tmp_path / "journal").open("w+") as stream:
+        facts = (tmp_path / "journal").stat()
+        configure(stream=stream, journal=f"{facts.st_dev}:{facts.st_ino}")
+        structlog.get_logger("test").error("broken")
+        stream.seek(0)
+        assert stream.read().startswith('<3>{"time":')

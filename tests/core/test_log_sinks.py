@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_connect.log_sinks import FileSink, Keep, StreamSink
+from cloud_connect.log_sinks import FileSink, Keep, StreamSink, is_journal
 
 
 @pytest.fixture
@@ -19,6 +19,25 @@ def test_a_line_is_in_the_stream_at_once() -> None:
     stream = io.StringIO()
     StreamSink(stream).write("a\n")
     assert stream.getvalue() == "a\n"
+
+
+@pytest.mark.parametrize(
+    ("level", "priority"), [("debug", 7), ("info", 6), ("warning", 4), ("error", 3), ("odd", 6)]
+)
+def test_for_the_journal_a_line_begins_with_its_priority(level: str, priority: int) -> None:
+    stream = io.StringIO()
+    StreamSink(stream, prioritised=True).write("a\n", level=level)
+    assert stream.getvalue() == f"<{priority}>a\n"
+
+
+def test_the_journal_is_known_by_its_device_and_inode(path: Path) -> None:
+    with path.open("w") as stream:
+        facts = path.stat()
+        assert is_journal(stream, f"{facts.st_dev}:{facts.st_ino}")
+        assert not is_journal(stream, f"{facts.st_dev}:{facts.st_ino + 1}")
+        assert not is_journal(stream, None)
+    assert not is_journal(stream, "1:2")
+    assert not is_journal(io.StringIO(), "1:2")
 
 
 def test_a_stream_that_is_gone_disturbs_nobody() -> None:

@@ -111,6 +111,10 @@ def test_services_are_installed_come_back_are_upgraded_and_leave_nothing(tmp_pat
         print(f"hung, found, restarted and connected: {time.monotonic() - hung:.1f} s")  # noqa: T201
         log = machine.run("journalctl", "-u", "cloud-connect", "-o", "cat", "--no-pager")
         assert "Watchdog timeout" in log
+        severe = ("journalctl", "-u", "cloud-connect", "-o", "cat", "--no-pager", "-p", "warning")
+        told = [line for line in machine.run(*severe).splitlines() if line.startswith("{")]
+        assert told  # the lost session
+        assert not any('"level":"info"' in line for line in told)
 
         # A second one, which shares nothing with the first.
         machine.run(f"{PROGRAMS}/cloud-connect", "service", "install", "--name", "two")

@@ -46,6 +46,7 @@ def serve_agent(invocation: Invocation, manager: "Manager") -> int:
         CloudConnectError: If it cannot start; the message says why.
     """
     import asyncio
+    import os
     from functools import partial
 
     from cloud_connect_agent.app import run_agent
@@ -56,7 +57,12 @@ def serve_agent(invocation: Invocation, manager: "Manager") -> int:
     settings = invocation.enrolled()
     paths = invocation.paths
     with run_lock(paths):
-        log_as = partial(configure_logs, file=paths.log_file, debug=invocation.debug)
+        log_as = partial(
+            configure_logs,
+            file=paths.log_file,
+            debug=invocation.debug,
+            journal=os.environ.get("JOURNAL_STREAM"),  # noqa: TID251 - not a setting of ours
+        )
         log_as(settings.log)
         migrate(paths)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:

@@ -171,13 +171,17 @@ case "${1-}" in
     verb=${1-}
     [ $# -eq 0 ] || shift
     exec "$program" service ${verb:+"$verb"}@INSTANCE@ "$@" ;;
+  status)
+    if systemctl is-active --quiet @NAME@; then as_account "$@"; else with_vault "$@"; fi ;;
   policy) as_seen_by_the_service "$program" --home @HOME@ "$@" ;;
   enrol | enroll)
     (with_vault "$@") || exit
     case " $* " in *" --help "* | *" -h "*) exit ;; esac
     exec "$program" service start@INSTANCE@ >&2 ;;
-  procore | test | keys | unenrol | unenroll | doctor | backup | restore) with_vault "$@" ;;
-  *) as_account "$@" ;;
+  catalog | completion | config | journal | logs | monitor | pause | reload | requests | resume | \\
+    wait)
+    as_account "$@" ;;
+  *) with_vault "$@" ;;
 esac
 """
 

@@ -55,6 +55,7 @@ class Invocation(SharedOptions):
         log.configure(
             level="debug" if self.debug else level,
             style="console" if style == "console" else "json",
+            journal=os.environ.get("JOURNAL_STREAM"),  # noqa: TID251  not a setting of ours
         )
 
     def run(self, work: Coroutine[Any, Any, _Result]) -> _Result:

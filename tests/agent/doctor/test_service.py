@@ -1,5 +1,6 @@
 """The service: what a machine's service manager says of it, and what this machine's says."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ NAME = "cloud-connect"
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderMachine:
-    return folder_machine(tmp_path, monkeypatch)
+def machine(tmp_path: Path) -> Iterator[FolderMachine]:
+    with folder_machine(tmp_path) as made:
+        yield made
 
 
 async def found(machine: FolderMachine, home: Path = HOME) -> Finding:
