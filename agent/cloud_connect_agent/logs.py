@@ -6,9 +6,10 @@ import sys
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
 
@@ -127,30 +128,16 @@ def follow_lines(
 ) -> Generator[str, None, None]:
     """Yield lines as they are written, without end, whatever becomes of the file meanwhile.
 
-    A file that took another's place, some of them while nobody looked, and one that a restart
-    or a person cut are all read from where the last line ended.
+    Files that took another's place, also while nobody looked, and one that a restart or a person
+    cut are read from where the last line ended. No file stays open between two looks: Windows
+    would not let the agent begin a new one.
     """
-    tail = _Tail.at(after or Mark.end_of(file), file)
-    try:
-        while True:
-            if tail is None:
-                tail = _Tail.at_start(file)
-            if tail is not None:
-                yield from tail.lines()
-                if not tail.is_still(file):
-                    yield from tail.lines()  # what was written between the two looks
-                    for path in _younger_than(tail, file):
-                        yield from _lines_of(path)
-                    tail.close()
-                    tail = _Tail.at_start(file)
-                    continue
-                if tail.is_cut():
-                    tail.rewind()
-                    continue
+    mark = after or Mark.end_of(file)
+    while True:
+        lines, mark = _news(file, mark)
+        yield from lines
+        if not lines:
             time.sleep(poll)
-    finally:
-        if tail is not None:
-            tail.close()
 
 
 def readable(line: str, *, colors: bool) -> str:
@@ -168,71 +155,43 @@ def event_of(line: str) -> dict[str, Any] | None:
     return event if isinstance(event, dict) and "event" in event else None
 
 
-class _Tail:
-    """A log file that is read as it grows."""
-
-    def __init__(self, opened: BinaryIO, *, at: int = 0) -> None:
-        self._opened: Final = opened
-        self._opened.seek(at)
-        self._rest = b""
-        facts = os.fstat(opened.fileno())
-        self.identity: Final = (facts.st_dev, facts.st_ino)
-
-    @classmethod
-    def at_start(cls, file: Path) -> "_Tail | None":
-        """Open the newest file, if there is one."""
-        try:
-            return cls(file.open("rb"))
-        except FileNotFoundError:
-            return None
-
-    @classmethod
-    def at(cls, mark: Mark, file: Path) -> "_Tail | None":
-        """Open the file that the mark is in, whatever it is called by now."""
+def _news(file: Path, mark: Mark) -> tuple[list[str], Mark]:
+    """Return the whole lines after *mark*, oldest first, and the place where they end."""
+    lines: list[str] = []
+    with ExitStack() as stack:
+        younger: dict[tuple[int, int], BinaryIO] = {}  # begun after the one that was read
         for path in _files(file):
-            if _identity(path) == mark.identity:
-                with suppress(FileNotFoundError):
-                    return cls(path.open("rb"), at=mark.size)
-        return None
-
-    def lines(self) -> Iterator[str]:
-        """Yield what was added."""
-        self._rest += self._opened.read()
-        *lines, self._rest = self._rest.split(b"\n")
-        yield from map(_text, lines)
-
-    def is_cut(self) -> bool:
-        """Whether the file is shorter than what was read of it."""
-        return os.fstat(self._opened.fileno()).st_size < self._opened.tell()
-
-    def rewind(self) -> None:
-        """Begin at its beginning."""
-        self._opened.seek(0)
-        self._rest = b""
-
-    def is_still(self, file: Path) -> bool:
-        """Whether this is the file that has the name."""
-        return _identity(file) == self.identity
-
-    def close(self) -> None:
-        """Close it."""
-        self._opened.close()
+            try:
+                opened = stack.enter_context(path.open("rb"))
+            except OSError:
+                continue
+            facts = os.fstat(opened.fileno())
+            identity = (facts.st_dev, facts.st_ino)
+            if identity == mark.identity:
+                opened.seek(mark.size if mark.size <= facts.st_size else 0)
+                found, mark = _whole_lines(opened, identity)
+                lines += found
+                break
+            # Names move down meanwhile, so that the same file may be met twice.
+            younger.setdefault(identity, opened)
+            if mark.identity is None:
+                break
+        else:
+            # What was read is gone, and so may be others: better nothing twice than a log from
+            # its beginning.
+            younger = dict(islice(younger.items(), 1))
+        for identity, newer in reversed(younger.items()):
+            found, mark = _whole_lines(newer, identity)
+            lines += found
+    return lines, mark
 
 
-def _younger_than(tail: _Tail, file: Path) -> list[Path]:
-    """Return the files between the one that was read and the newest, oldest first.
-
-    They were begun and ended between two looks. If the one that was read is gone itself, all
-    others may be: better nothing twice than a log from its beginning.
-    """
-    younger: list[Path] = []
-    for path in _files(file):
-        if path == file:
-            continue
-        if _identity(path) == tail.identity:
-            return younger[::-1]
-        younger.append(path)
-    return []
+def _whole_lines(opened: BinaryIO, identity: tuple[int, int]) -> tuple[list[str], Mark]:
+    """Return the lines from here on that have an end, and the place behind them."""
+    start = opened.tell()
+    whole, end, _ = opened.read().rpartition(b"\n")
+    lines = [_text(line) for line in whole.split(b"\n")] if end else []
+    return lines, Mark(identity=identity, size=start + len(whole) + len(end))
 
 
 def _files(file: Path) -> Iterator[Path]:

@@ -3,11 +3,13 @@
 import json
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cloud_connect.log_sinks import FileSink, Keep
 from cloud_connect_agent.logs import Mark, Wanted, follow_lines, last_lines, readable
 
 
@@ -130,6 +132,35 @@ def test_files_that_began_and_ended_between_two_looks_are_followed_too(file: Pat
             file.with_name(name).write_text(text)
     file.write_text("4\n")
     assert [next(lines) for _ in range(3)] == ["2", "3", "4"]
+    lines.close()
+
+
+def test_no_line_is_lost_or_repeated_while_files_change_under_the_reader(file: Path) -> None:
+    sink = FileSink(file, Keep(max_file_bytes=600, files=100))
+    written = [f"line {number}" for number in range(3000)]
+
+    def write() -> None:
+        for number, text in enumerate(written):
+            sink.write(f"{text}\n".encode())
+            if number % 50 == 0:
+                time.sleep(0.001)
+        sink.close()
+
+    lines = follow_lines(file, after=Mark(), poll=0.0005)
+    writer = threading.Thread(target=write)
+    writer.start()
+    found = [next(lines) for _ in written]
+    lines.close()
+    writer.join()
+    assert found == written
+
+
+def test_no_file_stays_open_between_two_looks(file: Path) -> None:
+    file.write_text("1\n")
+    lines = follow_lines(file, after=Mark(), poll=0.005)
+    assert next(lines) == "1"
+    held = [descriptor.resolve() for descriptor in Path("/proc/self/fd").iterdir()]
+    assert file.resolve() not in held
     lines.close()
 
 
