@@ -20,6 +20,7 @@ __all__ = ["requests"]
 
 _WAIT_SECONDS: Final = 5.0  # that the agent may think nothing happens before it says so
 _PAUSE_SECONDS: Final = 0.5  # between two questions that were answered at once, with nothing
+_COLUMNS: Final = "{:<18}  {:<11}  {:<20}  {:<12}  {:>6}  {:>3}  {}"
 _COLOURS: Final = {"completed": "green", "not_executed": "yellow", "unknown": "red"}
 
 
@@ -154,32 +155,38 @@ def _show(call: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _head() -> None:
-    titles = f"{'Time':<24}  {'Operation':<16}  {'Resource':<24}  {'Outcome':<12}  {'ms':>7}  Call"
+    titles = _cells("Time (UTC)", "Operation", "Resource", "Outcome", "ms", "", "Call")
     click.echo(click.style(titles, dim=True))
 
 
 def _row(call: dict[str, Any]) -> str:
-    outcome = str(call.get("outcome") or "-")
-    ms = call.get("ms")
-    spent = "-" if ms is None else f"{ms:.0f}"
-    words = [
-        f"{_plain(call.get('time')):<24}",
-        f"{_plain(call.get('operation')):<16}",
-        f"{_plain(call.get('resource')):<24}",
-        click.style(f"{outcome:<12}", fg=_COLOURS.get(outcome)),
-        f"{spent:>7}",
+    outcome = _plain(call.get("outcome"))
+    ms, status = call.get("ms"), call.get("status")
+    row = _cells(
+        _plain(call.get("time"))[5:23].replace("T", " "),
+        _plain(call.get("operation")).removeprefix("records."),
+        _plain(call.get("resource")),
+        outcome,
+        "-" if ms is None else f"{ms:.0f}",
+        "-" if status is None else str(status),
         _plain(call.get("call_id")),
-    ]
-    status = call.get("status")
-    told = [] if status is None else [str(status)]
-    told += [_plain(call["code"])] if call.get("code") else []
-    told += [f"{name} {spent:.0f}" for name, spent in _hops(call) if spent >= 1]
-    return "  ".join([*words, " ".join(told)]).rstrip()
+    )
+    told = _plain(call["code"]) if call.get("code") else _longest(call.get("hops") or {})
+    painted = row.replace(outcome, click.style(outcome, fg=_COLOURS.get(outcome)), 1)
+    return f"{painted}  {told}".rstrip()
 
 
-def _hops(call: dict[str, Any]) -> list[tuple[str, float]]:
-    hops = call.get("hops") or {}
-    return [(str(name), float(spent)) for name, spent in hops.items() if name != "agent"]
+def _cells(*cells: str) -> str:
+    return _COLUMNS.format(*cells)
+
+
+def _longest(hops: dict[str, float]) -> str:
+    """Say where most of the time went, if it took any."""
+    parts = {name: spent for name, spent in hops.items() if name != "agent" and spent >= 1}
+    if not parts:
+        return ""
+    name = max(parts, key=lambda one: parts[one])
+    return f"{_plain(name)} {parts[name]:.0f}"
 
 
 def _plain(value: object) -> str:

@@ -81,7 +81,7 @@ def support_bundle(
     if size is None:
         note("Nothing was written; run it without --preview for the file.")
     else:
-        click.echo(f"\nWritten to {file} ({_kilobytes(size)}). Look into it before you send it.")
+        click.echo(f"Written to {file} ({_kilobytes(size)}). Look into it before you send it.")
 
 
 def _show(bundle: "Bundle") -> None:
@@ -124,25 +124,25 @@ def _parts(
         name="status.json",
         purpose="is it connected, and if not, why",
         data=scrubber.dump(_status(invocation)),
-        holds=("relay", "name of this connector", "Procore companies"),
+        holds=("relay", "this connector", "companies"),
     )
     yield Part(
         name="doctor.json",
         purpose="what was checked, and what failed",
         data=scrubber.dump(_doctor(invocation)),
-        holds=("hosts and proxies",),
+        holds=("hosts",),
     )
     yield Part(
         name="config.json",
         purpose="every setting and who set it",
         data=scrubber.dump(_config(invocation)),
-        holds=("hosts and proxies", "Procore companies"),
+        holds=("hosts", "companies"),
     )
     yield Part(
         name="policy.json",
         purpose="what this PC lets through",
         data=scrubber.dump(_policy(invocation)),
-        holds=("Procore companies and projects",),
+        holds=("companies", "projects"),
     )
     yield Part(
         name="journal.json",
@@ -173,7 +173,7 @@ def _parts(
         name="logs/agent.log",
         purpose=f"the log of the last {days:g} days",
         data=data,
-        holds=("hosts and proxies", "numbers of calls, companies and projects"),
+        holds=("hosts", "numbers of calls, companies, projects"),
     )
 
 
