@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from click.testing import CliRunner
 
 from cloud_connect.redact import is_secret_name
+from cloud_connect_agent.cli.root import cloud_connect
 from cloud_connect_agent.paths import AgentPaths
 from cloud_connect_agent.vault import vault_of
 from doubles import canaries
@@ -292,17 +294,63 @@ async def test_a_bundle_holds_no_secret_no_data_and_nobodys_name(
     assert "is there already" in errors
 
 
-async def test_a_preview_lists_everything_and_writes_nothing(world: World, tmp_path: Path) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *command(AGENT, ("support-bundle", "--preview", "--home", str(world.agent.home))),
-        stdout=asyncio.subprocess.PIPE,
-        cwd=tmp_path,
-    )
-    output, _ = await process.communicate()
-    assert process.returncode == 0
+async def read_by_a_person(agent: Agent, *words: str) -> tuple[int, str]:
+    """Run a command without ``--json``, here: what it prints is what counts."""
+
+    def run() -> tuple[int, str]:
+        ended = CliRunner().invoke(
+            cloud_connect, [*words, "--home", str(agent.home)], standalone_mode=False
+        )
+        assert ended.exception is None, ended.exception
+        return int(ended.return_value or 0), ended.output
+
+    return await asyncio.to_thread(run)
+
+
+@pytest.mark.usefixtures("restored_logging")
+async def test_a_preview_lists_everything_and_writes_nothing(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, output = await read_by_a_person(world.agent, "support-bundle", "--preview")
+    assert status == 0
     for word in ("status.json", "doctor.json", "logs/agent.log", "What for", "No secrets"):
-        assert word in output.decode()
+        assert word in output
+    assert "Nothing was written" in output
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - pathlib's would be a blocking call, too
+
+
+@pytest.mark.usefixtures("restored_logging")
+async def test_what_people_read_is_a_line_for_each_thing(world: World) -> None:
+    agent = world.agent
+    caller = await world.caller()
+    call = await caller.read()
+    _, output = await read_by_a_person(agent, "requests", "-n", "1")
+    titles, row = output.splitlines()
+    assert titles.split()[:3] == ["Time", "(UTC)", "Operation"]
+    assert row.split()[2:5] == ["list", "punch_items", "completed"]
+    assert str(call.call_id) in row
+    assert await read_by_a_person(agent, "wait") == (0, "Connected.\n")
+    status, output = await read_by_a_person(agent, "wait", "--for", "drained", "--timeout", "0")
+    assert status == 4
+    assert "run `cloud-connect pause` first" in output
+    status, output = await read_by_a_person(agent, "reload")
+    assert (status, output.splitlines()) == (
+        0,
+        ["Read again; no setting has changed. Policy and credentials are as in their files."],
+    )
+    policy = agent.home / "policy.toml"
+    content = policy.read_text()
+    policy.write_text("nonsense = 1\n")
+    try:
+        status, output = await read_by_a_person(agent, "reload")
+        assert status == 78
+        assert "unknown key" in output
+    finally:
+        policy.write_text(content)
+    assert (await read_by_a_person(agent, "reload"))[0] == 0
+    _, output = await read_by_a_person(agent, "logs", "--level", "info", "-n", "1")
+    assert len(output.splitlines()) == 1
 
 
 @contextmanager
