@@ -1,16 +1,17 @@
 """The doctor on a home, in the test's own process, and homes made by hand for it."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cloud_connect.signing import SigningKey, to_text
-from cloud_connect_agent.doctor import CHECKS, Code, Finding, examine, open_case
-from cloud_connect_agent.hosting.service import ServiceBackend, ServiceWish
+from cloud_connect_agent.doctor import CHECKS, Case, Code, Finding, examine, open_case
 from cloud_connect_agent.paths import AgentPaths
 from cloud_connect_agent.settings import load_settings
+from doubles.world_agent import Agent
 
-__all__ = ["examined", "home_by_hand"]
+__all__ = ["companies", "copied", "examined", "home_by_hand", "procore_at"]
 
 
 async def examined(
@@ -19,7 +20,7 @@ async def examined(
     offline: bool = False,
     environ: Mapping[str, str] | None = None,
     flags: Mapping[str, Any] | None = None,
-    service: Callable[[ServiceWish], ServiceBackend] | None = None,
+    prepare: Callable[[Case], None] | None = None,
 ) -> dict[str, Finding]:
     """Run the checks named (all, if none is) and return what each found."""
     paths = AgentPaths.of(home)
@@ -27,8 +28,8 @@ async def examined(
     async with open_case(
         paths, lambda: load_settings(paths.config_file, environ=environ or {}, flags=flags)
     ) as case:
-        if service is not None:
-            case.service = service
+        if prepare is not None:
+            prepare(case)
         report = await examine(case, CHECKS, only=only, offline=offline)
     for one in report.findings:
         assert one.cause.endswith((".", ")", "?")), one
@@ -55,3 +56,21 @@ def home_by_hand(
     settings.write_text("\n".join(lines))
     settings.chmod(0o600)
     return folder
+
+
+def companies(*ids: int) -> dict[str, Any]:
+    """Settings that bind companies to the account."""
+    section = {"accounts": {"default": {"companies": list(ids)}}}
+    return {"procore": {"environments": {"developer-sandbox": section}}}
+
+
+def procore_at(**urls: str) -> dict[str, Any]:
+    """Settings that move Procore elsewhere."""
+    return {"procore": {"environments": {"developer-sandbox": urls}}}
+
+
+def copied(agent: Agent, folder: Path) -> Path:
+    """Return a copy of the agent's files, which a test may spoil."""
+    home = folder / "copy"
+    shutil.copytree(agent.home, home, ignore=shutil.ignore_patterns("*.sock"))
+    return home

@@ -9,15 +9,25 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
+from cloud_connect.calls import Environment
+from cloud_connect.signing import SigningKey
 from cloud_connect_agent.control_server import serve_control
 from cloud_connect_agent.doctor import Code, Finding, Status
+from cloud_connect_agent.identity import AgentKeys
+from cloud_connect_agent.paths import AgentPaths
+from cloud_connect_agent.procore.grants.accounts import Account
+from cloud_connect_agent.procore.grants.refresh import Phase
+from cloud_connect_agent.procore.tokens import StoredToken, app_secret_name, token_secret_name
+from cloud_connect_agent.vault import vault_of
 from cloud_connect_agent.version import VERSION
 from doubles.answering import answering, saying
-from doubles.examined import examined
+from doubles.examined import companies, copied, examined, procore_at
 from doubles.observing import until
 from doubles.program import said, wrong_clock
 from doubles.simulator_process import HIDDEN
+from doubles.tools import tool
 from doubles.world import Agent, World, open_world
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
@@ -42,17 +52,6 @@ def runs(world: World) -> Agent:
 @pytest.fixture
 def rests(world: World) -> Agent:
     return world.agents["rests"]
-
-
-def companies(*ids: int) -> dict[str, Any]:
-    """Settings that bind companies to the account."""
-    section = {"accounts": {"default": {"companies": list(ids)}}}
-    return {"procore": {"environments": {"developer-sandbox": section}}}
-
-
-def procore_at(**urls: str) -> dict[str, Any]:
-    """Settings that move Procore elsewhere."""
-    return {"procore": {"environments": {"developer-sandbox": urls}}}
 
 
 async def finding(agent: Agent, name: str, **more: Any) -> Finding:
@@ -239,6 +238,86 @@ async def test_company_that_the_account_does_not_see_is_told(world: World, rests
     assert found["permissions"].code is Code.PERMISSIONS_UNKNOWN
 
 
+async def test_sign_ins_that_end_fail_or_are_not_there_are_told_apart(
+    world: World, rests: Agent, tmp_path: Path
+) -> None:
+    home = copied(rests, tmp_path)
+    vault = vault_of(AgentPaths.of(home))
+    name = token_secret_name(Account(environment=Environment.DEVELOPER_SANDBOX))
+    stored = StoredToken.parse(await vault.get(name) or b"")
+    assert stored is not None
+
+    async def with_token(**changes: Any) -> Finding:
+        await vault.put(name, stored.model_copy(update=changes).dump())
+        return (await examined(home, "grants"))["grants"]
+
+    person = {
+        "grant": "authorization-code",
+        "login": "site@example.com",
+        "refresh_token": SecretStr("canary-refresh-token"),
+        "expires_at": time.time() + 3600,
+        "lifetime": 5400.0,
+    }
+    assert (await with_token(**person)).status is Status.PASS
+    found = await with_token(**person, phase=Phase.LAST_ATTEMPT)
+    assert found.code is Code.GRANT_AT_RISK
+    assert "--grant authorization-code" in found.fix
+
+    found = await with_token(**{**person, "expires_at": time.time() - 60})
+    assert found.status is Status.PASS, "the agent renews it: each refresh token works once"
+    assert "the agent renews it" in found.cause
+    kept = StoredToken.parse(await vault.get(name) or b"")
+    assert kept is not None
+    assert kept.phase is Phase.SETTLED
+
+    assert (await with_token(**person, phase=Phase.ENDED)).code is Code.SIGN_IN_NEEDED
+
+    await world.fault("unavailable", origin="login", path="/oauth/token", times=20)
+    found = await with_token(expires_at=1.0)
+    await world.admin("DELETE", "/faults")
+    assert found.code is Code.NO_TOKEN
+
+    await vault.delete(name)
+    assert (await examined(home, "grants"))["grants"].code is Code.SIGN_IN_NEEDED
+    await vault.delete(app_secret_name(Account(environment=Environment.DEVELOPER_SANDBOX)))
+    assert (await examined(home, "grants"))["grants"].code is Code.NO_GRANT
+
+
+async def test_company_without_projects_and_settings_of_procore_that_are_wrong_are_told(
+    world: World, rests: Agent, tmp_path: Path
+) -> None:
+    nothing = {"kind": "status", "status": 200, "body": [], "headers": {"total": "0"}}
+    await world.fault(nothing, path="/rest/v1.1/projects", times=1)
+    flags = companies(world.company["id"])
+    assert (await finding(rests, "company", flags=flags)).code is Code.NO_PROJECT
+    missing = procore_at(ca_file=str(tmp_path / "nowhere.pem"))
+    assert (await finding(rests, "procore-hosts", flags=missing)).code is Code.PROCORE_SETTINGS
+
+
+async def test_disk_that_takes_its_time_is_told(rests: Agent) -> None:
+    slow = ("-e", "trace=fsync", "-e", "inject=fsync:delay_enter=700000")
+    _, document, _ = await said(
+        "cloud_connect_agent",
+        *("doctor", "--home", str(rests.home), "--only", "disk"),
+        prefix=(tool("strace"), "-f", "-qq", "-o", "/dev/null", *slow),
+    )
+    (disk,) = document["checks"]
+    assert disk["code"] == "CC-DISK-04"
+
+
+async def test_agent_with_a_problem_says_it_here_too(runs: Agent) -> None:
+    async def told() -> bool:
+        return (await finding(runs, "session")).code is Code.AGENT_TROUBLED
+
+    approvals = runs.home / "approvals.json"
+    approvals.write_text("not JSON")
+    try:
+        await until(told, within=15, what="the agent has looked at the file")
+        assert "approvals.json" in (await finding(runs, "session")).cause
+    finally:
+        approvals.unlink()
+
+
 async def test_older_agent_that_still_runs_and_one_with_another_proxy_are_told(
     runs: Agent, tmp_path: Path
 ) -> None:
@@ -265,6 +344,36 @@ async def test_status_of_a_pc_that_is_offline_names_the_doctor(rests: Agent, run
     assert f"`cloud-connect --home {rests.home} doctor` finds out why." in errors
     _, _, errors = await said("cloud_connect_agent", "status", "--home", str(runs.home))
     assert "doctor" not in errors
+
+
+async def test_keys_that_the_relay_does_not_let_in_are_told_apart(
+    world: World, rests: Agent, tmp_path: Path
+) -> None:
+    home = copied(rests, tmp_path)
+    generation = home / "state" / "generation"
+
+    async def key() -> Finding:
+        return (await examined(home, "key"))["key"]
+
+    assert (await key()).status is Status.PASS
+    count = generation.read_text()
+    generation.unlink()
+    assert (await key()).code is Code.KEY_MISSING
+    generation.write_text(count)
+    keys = AgentKeys(vault_of(AgentPaths.of(home)))
+    ours = await keys.load()
+    await keys.adopt(SigningKey.generate())
+    assert (await key()).code is Code.KEY_UNKNOWN
+
+    asked = await world.api.post("/api/enrolment-tokens", json={"approval": True})
+    waits = tmp_path / "waits"
+    enrolling = ("enrol", "--home", str(waits), "--relay", world.relay.ready["api_url"])
+    await said("cloud_connect_agent", *enrolling, stdin=asked.json()["token"])
+    assert (await examined(waits, "key"))["key"].code is Code.KEY_WAITS
+
+    await keys.adopt(ours)
+    generation.write_text("0\n")
+    assert (await key()).code is Code.KEY_COPIED, "as the agent itself would be told"
 
 
 async def test_revoked_connector_is_told_by_the_running_agent_and_by_the_relay(

@@ -82,6 +82,7 @@ class Case:
     Attributes:
         loaded: The settings, if they can be used.
         fault: Why they cannot.
+        proxy: The one on the way to the relay, once that is known.
         proxy_fault: Why the proxy's settings cannot be used.
         vault: Reads the secrets, and keeps for itself what is put there.
         vault_fault: Why no vault can be looked at.
@@ -102,6 +103,7 @@ class Case:
     loaded: AgentSettings | None = None
     fault: str | None = None
     proxies: Proxies = field(default_factory=Proxies)
+    proxy: Proxy | None = None
     proxy_fault: str | None = None
     vault: ReadOnlyVault | None = None
     vault_fault: str | None = None
@@ -130,11 +132,6 @@ class Case:
         if url is None:
             raise ConfigurationError("This PC is not enrolled.")
         return url
-
-    @property
-    def proxy(self) -> Proxy | None:
-        """The proxy on the way to the relay."""
-        return self.proxies.choose(self.tunnel_url)
 
     @property
     def owner(self) -> int | None:

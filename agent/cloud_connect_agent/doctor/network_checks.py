@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from contextlib import suppress
 from typing import Final
 
 from cloud_connect.errors import ConfigurationError
@@ -20,10 +21,9 @@ _SIGN_IN: Final = frozenset({401, 407})
 
 async def check_dns(case: Case) -> Finding:
     """The name that this PC has to look up stands for an address: the relay's, or its proxy's."""
-    try:
-        proxy = case.proxy
-    except ConfigurationError:
-        proxy = None  # the next check says what is wrong with it
+    with suppress(ConfigurationError):  # the next check says what is wrong with it
+        case.proxy = await case.proxies.way(case.tunnel_url, afresh=True)
+    proxy = case.proxy
     place = Place.of(case.tunnel_url)
     host, port = (place.host, place.port) if proxy is None else (proxy.host, proxy.port)
     whose = "relay" if proxy is None else "proxy"
@@ -53,7 +53,7 @@ async def check_proxy(case: Case) -> Finding:
     if case.proxy_fault is not None:
         return _unusable(case.proxy_fault)
     try:
-        proxy = case.proxy
+        proxy = case.proxies.choose(case.tunnel_url)
     except ConfigurationError as exc:
         return _unusable(exc.message)
     told = case.daemon.status.get("proxy", ...)
@@ -65,7 +65,12 @@ async def check_proxy(case: Case) -> Finding:
             "Set proxy.url in agent.toml, which holds for both, and restart the agent.",
         )
     if proxy is None:
-        return passed("No proxy is named, so the relay is reached directly.")
+        return _without(case)
+    if case.proxy is None:
+        return passed(
+            f"The proxy {proxy.url} ({proxy.source}) does not answer here, so the relay is reached "
+            "directly, as proxy.fallback_direct permits."
+        )
     try:
         async with asyncio.timeout(STEP_SECONDS):
             sock = await connect_first(proxy.host, proxy.port)
@@ -131,6 +136,18 @@ async def _ask_proxy(proxy: Proxy, place: Place) -> Finding:
         )
     sock.close()
     return passed(f"The proxy {proxy.url} ({proxy.source}) connects this PC to the relay.")
+
+
+def _without(case: Case) -> Finding:
+    advice = case.proxies.advice(case.tunnel_url)
+    if advice is None:
+        return passed("No proxy is named, so the relay is reached directly.")
+    return warned(
+        Code.PROXY_SCRIPT,
+        advice,
+        "If the checks below pass, the relay is reached without a proxy, and nothing has to be "
+        "done.",
+    )
 
 
 def _no_answer(host: str) -> Finding:

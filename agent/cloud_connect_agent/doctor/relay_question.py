@@ -28,7 +28,7 @@ async def ask_relay_who(case: Case) -> Collection[bytes]:
             RelayApi.open(
                 url,
                 tls=case.tls,
-                proxy=case.proxies.choose(url),
+                proxy=await case.proxies.way(url),
                 step_timeout=httpx.Timeout(STEP_SECONDS),
             ) as relay,
         ):

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from cloud_connect_agent.doctor import Code, Finding, Status
+from cloud_connect_agent.doctor import Case, Code, Finding, Status
+from cloud_connect_agent.proxies import Proxies
 from doubles.answering import answering, saying
 from doubles.certificates import Authority
 from doubles.company_proxies import USER, CompanyProxy, squid, tinyproxy
@@ -39,6 +40,18 @@ def network() -> Iterator[PrivateNetwork]:
 def listening(context: ssl.SSLContext | None = None) -> AbstractAsyncContextManager[int]:
     """Take connections on a port, and say nothing beyond TLS."""
     return answering(silent, context)
+
+
+class Scripted:
+    """What Windows keeps where a person's settings name a proxy script."""
+
+    SCRIPT = "http://wpad.test/wpad.dat"
+
+    def machine_proxies(self) -> tuple[dict[str, str], list[str]]:
+        return {}, []
+
+    def script_url(self) -> str:
+        return self.SCRIPT
 
 
 def free_port() -> int:
@@ -183,6 +196,29 @@ async def test_proxy_that_forbids_or_cannot_get_through_is_told_apart(tmp_path: 
         home = home_by_hand(tmp_path / "no-proxy", tunnel_url=url, more=more)
         found = await examined(home, "proxy")
         assert found["proxy"].code is Code.PROXY_FAILS, "it takes connections and is no proxy"
+
+
+async def test_proxy_that_may_be_left_out_and_a_script_that_nobody_runs_are_told(
+    tmp_path: Path,
+) -> None:
+    async with listening() as port:
+        url = f"wss://127.0.0.1:{port}/tunnel"
+        more = f'[proxy]\nurl = "http://127.0.0.1:{free_port()}"\nloopback = true'
+        home = home_by_hand(
+            tmp_path / "laptop", tunnel_url=url, more=f"{more}\nfallback_direct = true"
+        )
+        found = await examined(home, "proxy", "connection")
+        assert {one.status for one in found.values()} == {Status.PASS}
+        assert "fallback_direct" in found["proxy"].cause
+        assert "takes connections" in found["connection"].cause
+
+    def on_windows(case: Case) -> None:
+        case.proxies = Proxies(machine=Scripted())
+
+    home = home_by_hand(tmp_path / "script", tunnel_url="wss://192.0.2.1/tunnel")
+    found = await examined(home, "proxy", prepare=on_windows)
+    assert found["proxy"].code is Code.PROXY_SCRIPT
+    assert Scripted.SCRIPT in found["proxy"].cause
 
 
 @pytest.mark.timeout(60)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cloud_connect.services import ServiceBackend
-from cloud_connect_agent.doctor import Code, Finding, Status
+from cloud_connect_agent.doctor import Case, Code, Finding, Status
 from cloud_connect_agent.hosting.service import ServiceWish
 from doubles.agent_service import HOME, enrol, install, service
 from doubles.examined import examined
@@ -25,7 +25,10 @@ async def found(machine: FolderMachine, home: Path = HOME) -> Finding:
     def on_it(wish: ServiceWish) -> ServiceBackend:
         return service(machine, wish)
 
-    return (await examined(home, "service", service=on_it))["service"]
+    def prepare(case: Case) -> None:
+        case.service = on_it
+
+    return (await examined(home, "service", prepare=prepare))["service"]
 
 
 async def test_agent_without_a_service_is_told_how_to_install_one(machine: FolderMachine) -> None:
