@@ -1,5 +1,6 @@
 """``cloud-connect enrol``: make this PC a connector of a relay."""
 
+import codecs
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -168,9 +169,20 @@ def _secret(token_file: Path | None, username: str | None) -> str:
     if token_file is None or str(token_file) == "-":
         return ask_secret("Join token", what="The join token")
     try:
-        return token_file.read_text("utf-8")[:_MAX_TOKEN_CHARACTERS].strip()
+        token = _text_of(token_file)[:_MAX_TOKEN_CHARACTERS].strip()
     except (OSError, UnicodeDecodeError) as exc:
         raise click.UsageError(f"The file {token_file} cannot be read as text.") from exc
+    if not token:
+        raise click.UsageError(f"The file {token_file} is empty.")
+    return token
+
+
+def _text_of(file: Path) -> str:
+    """Return what a person's editor or shell wrote: PowerShell's are UTF-16, and begin with a mark."""
+    with file.open("rb") as opened:
+        written = opened.read(4 * _MAX_TOKEN_CHARACTERS)
+    marked = written.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return written.decode("utf-16" if marked else "utf-8-sig")
 
 
 def _write_policy(

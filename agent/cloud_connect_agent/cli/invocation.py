@@ -2,10 +2,11 @@
 
 import os
 import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from cloud_connect_agent.settings import AgentSettings
 
 __all__ = ["Invocation", "pass_invocation", "shared_options"]
+
+_VARIABLE: Final = "CLOUD_CONNECT_HOME"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,8 +34,14 @@ class Invocation(SharedOptions):
         return AgentPaths.of(self.home)
 
     def hint(self) -> str:
-        """Return ``--home …`` for commands that a person shall type next."""
-        return "" if self.home is None else f" --home {shlex.quote(str(self.home))}"
+        """Return ``--home …`` for commands that a person shall type next.
+
+        There is nothing to type where the environment names the folder.
+        """
+        known = os.environ.get(_VARIABLE)  # noqa: TID251 - where the folder's name came from
+        if self.home is None or str(self.home) == known:
+            return ""
+        return f" --home {_quoted(str(self.home))}"
 
     def settings(self, flags: Mapping[str, Any] | None = None) -> "AgentSettings":
         """Read the settings."""
@@ -71,10 +80,19 @@ class Invocation(SharedOptions):
         configure_logs(LogSettings.model_validate({"level": level}), file=file, debug=self.debug)
 
 
+def _quoted(word: str) -> str:
+    """Return a word as the shells of this platform take it."""
+    if sys.platform == "win32":
+        from subprocess import list2cmdline
+
+        return list2cmdline([word])
+    return shlex.quote(word)
+
+
 pass_invocation = click.make_pass_decorator(Invocation, ensure=True)
 shared_options = shared_options_of(
     Invocation,
     folder="--home",
-    variable="CLOUD_CONNECT_HOME",
+    variable=_VARIABLE,
     purpose="Keep configuration, state and logs below DIR.",
 )

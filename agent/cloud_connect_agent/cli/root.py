@@ -42,6 +42,7 @@ _MODULES: Final = {
     "unenrol": "unenrol",
     "service": "service",
     "completion": "completion",
+    "windows-setup": "windows_setup",
 }
 
 

@@ -57,6 +57,16 @@ def test_a_token_file_works_too(cli: Cli, relay: Relay, tmp_path: Path) -> None:
     assert ended.status == 0, ended.errors
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_token_file_of_windows_works_too(
+    cli: Cli, relay: Relay, tmp_path: Path, encoding: str
+) -> None:
+    file = tmp_path / "token.txt"
+    file.write_text(relay.join_token() + "\r\n", encoding=encoding)
+    ended = cli("enrol", "--relay", relay.url, "--token-file", str(file), "--json")
+    assert ended.status == 0, ended.errors
+
+
 def test_a_token_file_that_is_no_text_is_wrong_usage(
     cli: Cli, relay: Relay, tmp_path: Path
 ) -> None:

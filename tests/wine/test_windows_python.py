@@ -1,0 +1,33 @@
+"""The tests of core and agent, on Windows' Python."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from doubles.wine import Wine
+
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(900)]
+
+ROOT: Final = Path(__file__).parent.parent.parent
+# Fewer would mean that they were not found, or were left out.
+CORE_TESTS: Final = 500
+
+
+def run_tests(wine: Wine, python: Path, *words: str) -> tuple[int, int, str]:
+    """Run tests of the repository; return how many passed and failed, and what was said."""
+    said = wine.run(
+        *(python, "-I", "-B", "-c", "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"),
+        *("-n", "0", "-q", "-p", "no:cacheprovider", "-m", "not nightly and not soak", *words),
+        within=600,
+        folder=ROOT,
+    )
+    counts = {word: int(count) for count, word in re.findall(r"(\d+) (passed|failed|error)", said.output)}
+    return counts.get("passed", 0), counts.get("failed", 0) + counts.get("error", 0), said.output
+
+
+def test_the_core_is_the_same_on_windows(wine: Wine, python: Path) -> None:
+    passed, failed, said = run_tests(wine, python, "tests/core")
+    assert not failed, said[-20_000:]
+    assert passed >= CORE_TESTS, said[-2000:]
