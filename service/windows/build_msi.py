@@ -55,6 +55,26 @@ UNUSED: Final = (
     "win32comext",
     "PyWin32.chm",
 )
+UPGRADE_CODE: Final = "7C0B5C0E-2E0B-4F0A-9E55-3B0C1C8E7A41"  # of all versions, for ever
+# What wixl has no elements for; "@" stands for the version. The properties that whoever runs msiexec may set reach the
+# installation's privileged half only by this list; "=-*" adds to the machine's variable and takes
+# away again, "[~];" behind what is in it. The numbers are the places that Windows Installer names.
+ADDED: Final = (
+    # 256 | 512: both versions are meant, too, so that one built anew replaces its like.
+    "INSERT INTO `Upgrade` (`UpgradeCode`, `VersionMin`, `VersionMax`, `Attributes`, "
+    f"`ActionProperty`) VALUES ('{{{UPGRADE_CODE}}}', '0.0.0', '@', 768, 'WIX_UPGRADE_DETECTED')",
+    "UPDATE `Property` SET `Value` = 'WIX_UPGRADE_DETECTED;WIX_DOWNGRADE_DETECTED;RELAY;TOKENFILE;"
+    "CONNECTORNAME;GROUP;POLICY;CAFILE;PURGE' WHERE `Property` = 'SecureCustomProperties'",
+    "CREATE TABLE `Environment` (`Environment` CHAR(72) NOT NULL, `Name` CHAR(255) NOT NULL "
+    "LOCALIZABLE, `Value` CHAR(255) LOCALIZABLE, `Component_` CHAR(72) NOT NULL "
+    "PRIMARY KEY `Environment`)",
+    "INSERT INTO `Environment` (`Environment`, `Name`, `Value`, `Component_`) "
+    "VALUES ('CommandPath', '=-*PATH', '[~];[INSTALLDIR]', 'CommandComponent')",
+    "INSERT INTO `InstallExecuteSequence` (`Action`, `Sequence`) "
+    "VALUES ('RemoveEnvironmentStrings', 3300)",
+    "INSERT INTO `InstallExecuteSequence` (`Action`, `Sequence`) "
+    "VALUES ('WriteEnvironmentStrings', 5200)",
+)
 
 
 class BuildError(Exception):
@@ -99,15 +119,18 @@ def package(app: Path, target: Path, *, version: str, work: Path) -> int:
     listing.write_bytes(
         _run((*heat, "--directory-ref", "PYTHONDIR", "--win64"), given=names.encode())
     )
-    defined = (f"Version={version}", f"app={app}", f"python={app / 'python'}", "Win64=yes")
+    defined = (f"Version={version}", f"UpgradeCode={UPGRADE_CODE}", "app=.", "python=python", "Win64=yes")
     target.parent.mkdir(parents=True, exist_ok=True)
     _run(
         (
             *("wixl", "--arch", "x64", "--output", str(target)),
             *(word for definition in defined for word in ("--define", definition)),
             *(str(HERE / "CloudConnect.wxs"), str(listing)),
-        )
+        ),
+        folder=app,  # wixl takes no absolute names of sources
     )
+    for query in ADDED:
+        _run(("msibuild", str(target), "-q", query.replace("@", version)))
     rows = _run(("msiinfo", "export", str(target), "File")).decode().splitlines()
     packed, wanted = len(rows) - 3, len(files) + len(LAUNCHERS)  # three lines describe the columns
     if packed != wanted:
@@ -222,10 +245,12 @@ def _launcher(target: Path, module: str, description: str, *, library: str, vers
         )
 
 
-def _run(command: Sequence[str], *, given: bytes = b"") -> bytes:
+def _run(command: Sequence[str], *, given: bytes = b"", folder: Path | None = None) -> bytes:
     """Run a program and return what it prints."""
     try:
-        done = subprocess.run(command, input=given, capture_output=True, check=True, timeout=600)
+        done = subprocess.run(
+            command, input=given, capture_output=True, check=True, timeout=600, cwd=folder
+        )
     except FileNotFoundError as exc:
         raise BuildError(f"{command[0]} is not installed; see docs/windows.md.") from exc
     except subprocess.CalledProcessError as exc:

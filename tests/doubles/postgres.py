@@ -2,7 +2,6 @@
 
 import json
 import os
-import pwd
 import shutil
 import subprocess
 import tempfile
@@ -92,6 +91,8 @@ def _account() -> dict[str, Any]:
     """The account that runs it: PostgreSQL refuses root."""
     if os.geteuid() != 0:
         return {}
+    import pwd  # Windows has none, and imports this for its fixture
+
     postgres = pwd.getpwnam("postgres")
     return {"user": postgres.pw_uid, "group": postgres.pw_gid, "extra_groups": []}
 

@@ -1,8 +1,13 @@
-"""Windows programs under Wine: a prefix of a test's own, and Windows' Python with the agent.
+"""Windows programs under Wine, which see one folder of this machine and nothing else of it.
 
-Three things that cost an afternoon to find: a prefix's first program must not have a pipe, since
-the services that it starts keep it open; Windows' Python dies when its output is a plain file; and
-every call needs an end.
+Programs under Wine take a link to a folder for the folder itself, and a prefix is full of links to
+the home folder of whoever made it: a Windows program that removes a folder recursively would remove
+that, too. So nothing of Wine ever runs outside a sandbox (bubblewrap) that has the system's programs,
+read-only, and the test's own folder.
+
+Three more things that cost an afternoon to find: a prefix's first program must not have a pipe,
+since the services that it starts keep it open; Windows' Python dies when its output is a plain file;
+and every call needs an end.
 """
 
 import os
@@ -13,14 +18,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import pytest
 
-__all__ = ["Said", "Wine", "shim", "wine_prefix"]
+__all__ = ["Said", "Wine", "wine_machine"]
 
-TOOLS: Final = ("wine", "wineserver", "x86_64-w64-mingw32-gcc", "wixl", "wixl-heat", "msiinfo", "uv")
+TOOLS: Final = ("bwrap", "wine", "wineserver", "x86_64-w64-mingw32-gcc", "wixl", "wixl-heat", "msiinfo", "uv")
+# With DISPLAY it would want a screen; with the others Windows' programs would use and clear folders
+# of this machine.
+LEFT_OUT: Final = frozenset({"DISPLAY", "TMPDIR", "TEMP", "TMP", "PYTEST_DEBUG_TEMPROOT"})
 # Wine 8.0 lacks the library that Rust's programs draw random bytes from; Windows has it since 8.
 SHIM: Final = """
 #include <windows.h>
@@ -53,43 +61,75 @@ class Said:
         return self
 
 
+INSIDE: Final = PurePosixPath("/wine")  # where a program of the sandbox finds the test's folder
+SANDBOX: Final = (
+    "bwrap",
+    *("--ro-bind", "/usr", "/usr", "--ro-bind", "/etc", "/etc"),
+    *("--symlink", "usr/bin", "/bin", "--symlink", "usr/lib", "/lib"),
+    *("--symlink", "usr/lib64", "/lib64", "--proc", "/proc", "--dev", "/dev"),
+    *("--cap-drop", "ALL", "--clearenv", "--setenv", "PATH", "/usr/bin:/bin"),
+    *("--setenv", "HOME", str(INSIDE / "home"), "--setenv", "LANG", "C.UTF-8"),
+    *("--setenv", "WINEPREFIX", str(INSIDE / "prefix"), "--setenv", "WINEARCH", "win64"),
+    *("--setenv", "WINEDEBUG", "-all"),
+    *("--setenv", "WINEDLLOVERRIDES", "mscoree,mshtml="),  # asks nobody to install them
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wine:
-    """A Windows of a test's own."""
+    """A Windows of a test's own.
 
-    prefix: Path
+    Attributes:
+        folder: All of this machine that it may write, or see beside the system's programs.
+        sources: A folder that it may read, if any, as ``/sources``.
+    """
+
+    folder: Path
+    sources: Path | None = None
 
     @property
     def drive(self) -> Path:
         """``C:\\``."""
-        return self.prefix / "drive_c"
+        return self.folder / "prefix/drive_c"
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """What makes a program run in this prefix, without a screen and without Wine's remarks."""
-        kept = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
-        return {
-            **kept,
-            "WINEPREFIX": str(self.prefix),
-            "WINEARCH": "win64",
-            "WINEDEBUG": "-all",
-            "WINEDLLOVERRIDES": "mscoree,mshtml=",  # asks nobody to install them
-        }
+    def sandboxed(
+        self,
+        *words: str | Path,
+        environment: Mapping[str, str] | None = None,
+        at: str = str(INSIDE / "home"),
+    ) -> list[str]:
+        """Return the command that runs a program where it can do no harm.
+
+        Args:
+            words: A path below the folder becomes what the program knows it by.
+            at: The current folder, as the sandbox calls it.
+        """
+        seen = ("--ro-bind", str(self.sources), "/sources") if self.sources else ()
+        added = (environment or {}).items()
+        return [
+            *SANDBOX,
+            *("--bind", str(self.folder), str(INSIDE), "--bind", str(self.folder / "tmp"), "/tmp"),  # noqa: S108 - the sandbox's
+            *seen,
+            *(word for name, value in added for word in ("--setenv", name, value)),
+            *("--chdir", at, "--"),
+            *(str(self._inside(word)) if isinstance(word, Path) else word for word in words),
+        ]
+
+    def _inside(self, path: Path) -> PurePosixPath:
+        return INSIDE / path.relative_to(self.folder)
 
     def start(
         self,
         *words: str | Path,
         environment: Mapping[str, str] | None = None,
-        folder: Path | None = None,
+        at: str = str(INSIDE / "home"),
     ) -> subprocess.Popen[bytes]:
-        """Start a program; its output and errors are pipes."""
+        """Start a Windows program; its output and errors are pipes."""
         return subprocess.Popen(
-            ["wine", *map(str, words)],
+            self.sandboxed("wine", *words, environment=environment, at=at),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**self.environment, **(environment or {})},
-            cwd=folder,
             start_new_session=True,
         )
 
@@ -99,10 +139,10 @@ class Wine:
         given: str = "",
         within: float = 60.0,
         environment: Mapping[str, str] | None = None,
-        folder: Path | None = None,
+        at: str = str(INSIDE / "home"),
     ) -> Said:
         """Run a program to its end."""
-        process = self.start(*words, environment=environment, folder=folder)
+        process = self.start(*words, environment=environment, at=at)
         try:
             output, errors = process.communicate(given.encode(), timeout=within)
         except subprocess.TimeoutExpired:
@@ -117,6 +157,10 @@ class Wine:
         """Start Windows: services that start by themselves do so."""
         self._quietly("wineserver", "-p600")
         self._quietly("wine", "wineboot")
+        for link in (self.drive / "users").rglob("*"):
+            if link.is_symlink():  # to the home folder: Windows' programs would take it for one
+                link.unlink()
+                link.mkdir()
 
     def shut_down(self) -> None:
         """End all programs of this prefix, and only those."""
@@ -125,21 +169,18 @@ class Wine:
 
     def _quietly(self, *words: str) -> None:
         subprocess.run(
-            words,
+            self.sandboxed(*words),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=self.environment,
             start_new_session=True,
             timeout=120,
             check=False,
         )
 
     def windows_path(self, path: Path) -> str:
-        """Return how Windows' programs call a file of this machine."""
-        if path.is_relative_to(self.drive):
-            return "C:\\" + str(path.relative_to(self.drive)).replace("/", "\\")
-        return "Z:" + str(path).replace("/", "\\")
+        """Return how Windows' programs call a file of drive C:."""
+        return "C:\\" + str(path.relative_to(self.drive)).replace("/", "\\")
 
     def until(self, holds: Callable[[], bool], *, within: float, what: str) -> float:
         """Wait until something holds; return the seconds that it took."""
@@ -155,21 +196,38 @@ def _text(said: bytes) -> str:
 
 
 @contextmanager
-def wine_prefix(folder: Path) -> Iterator[Wine]:
-    """Make a prefix, and end all that runs in it."""
+def wine_machine(folder: Path, *, sources: Path | None = None) -> Iterator[Wine]:
+    """Make a Windows in an empty folder, and end all that runs in it."""
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
         pytest.skip(f"{', '.join(missing)} is not installed; `bash tests/wine/set-up` installs it")
-    wine = Wine(prefix=folder)
+    for name in ("home", "prefix", "tmp"):
+        (folder / name).mkdir(parents=True)
+    wine = Wine(folder=folder, sources=sources)
+    _check_sandbox(wine)
     try:
         wine.boot()
-        shim(wine)
+        _add_shim(wine)
         yield wine
     finally:
         wine.shut_down()
 
 
-def shim(wine: Wine) -> None:
+def _check_sandbox(wine: Wine) -> None:
+    """Refuse to run anything of Windows' where it could reach what is not the test's."""
+    script = 'ls -A / | sort | tr "\\n" " "; touch /usr/reached /etc/reached /sources/reached'
+    said = subprocess.run(
+        wine.sandboxed("sh", "-c", script), capture_output=True, text=True, timeout=20, check=False
+    )
+    seen = set(said.stdout.split())
+    assert seen <= {"bin", "dev", "etc", "lib", "lib64", "proc", "sources", "tmp", "usr", "wine"}, seen
+    assert seen, said.stderr
+    assert said.returncode != 0, "the sandbox can write outside the test's folder"
+    reached = [Path("/usr/reached"), Path("/etc/reached")]
+    assert not any(path.exists() for path in reached)
+
+
+def _add_shim(wine: Wine) -> None:
     """Put the library that Wine lacks where Windows has it."""
     target = wine.drive / "windows/system32/bcryptprimitives.dll"
     compiler = ("x86_64-w64-mingw32-gcc", "-shared", "-O2", "-x", "c", "-", "-o", str(target))

@@ -11,18 +11,12 @@ from typing import Final
 import pytest
 
 import build_msi
-from doubles.wine import Wine, wine_prefix
+from doubles.wine import Wine, wine_machine
 
 # Where `tests/wine/set-up` puts it; a path of another embeddable Python is as good.
 PYTHON: Final = Path(
     os.environ.get("CLOUD_CONNECT_WINDOWS_PYTHON", "build/windows/python-for-tests.zip")
 )
-# What the tests of core and agent import, beside the agent's own packages.
-TEST_PACKAGES: Final = (
-    *("pytest", "pluggy", "iniconfig", "packaging", "pygments", "colorama", "execnet"),
-    *("pytest-asyncio", "pytest-timeout", "pytest-xdist", "hypothesis", "sortedcontainers"),
-)
-
 
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -39,20 +33,19 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def wine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wine]:
     """A Windows, which ends with the tests."""
-    with wine_prefix(tmp_path_factory.mktemp("wine") / "prefix") as wine:
+    with wine_machine(tmp_path_factory.mktemp("wine"), sources=build_msi.ROOT) as wine:
         yield wine
 
 
 @pytest.fixture(scope="session")
-def packages(app: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Packages of two versions, the second of which is newer."""
-    folder = tmp_path_factory.mktemp("msi")
+def packages(app: Path, wine: Wine) -> dict[str, Path]:
+    """Packages of two versions, the second of which is newer, on drive C:."""
+    folder = wine.drive / "packages"
+    folder.mkdir()
     made = {}
     for version in ("1.0.0", "1.1.0"):
         made[version] = folder / f"CloudConnect-{version}.msi"
-        work = folder / version
-        work.mkdir()
-        build_msi.package(app, made[version], version=version, work=work)
+        build_msi.package(app, made[version], version=version, work=folder)
     return made
 
 
@@ -61,8 +54,9 @@ def python(app: Path, wine: Wine) -> Path:
     """Windows' Python with the agent and what its tests need, on the Windows of these tests."""
     folder = wine.drive / "python"
     shutil.copytree(app / "python", folder)
-    lock = (build_msi.ROOT / "requirements.lock").read_text()
-    pinned = folder / "tests.txt"
-    pinned.write_text(build_msi.pinned(lock, TEST_PACKAGES))
-    build_msi.install(folder / "Lib" / "site-packages", pinned, version="3.11")
+    packages = folder / "Lib" / "site-packages"
+    build_msi.install(packages, build_msi.ROOT / "requirements.lock", version="3.11")
+    # What the package leaves out, and the tests' own doubles need.
+    sources = [f"Z:/sources/{name}\n" for name in ("relay", "simulator")]
+    (packages / "sources.pth").write_text("".join(sources))
     return folder / "python.exe"

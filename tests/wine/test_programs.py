@@ -29,13 +29,12 @@ def test_errors_have_the_exit_status_that_is_documented(wine: Wine, command: Pat
     assert "enrol" in said.errors + said.output
 
 
-def test_no_variable_and_no_folder_decides_what_is_imported(
-    wine: Wine, command: Path, tmp_path: Path
-) -> None:
+def test_no_variable_and_no_folder_decides_what_is_imported(wine: Wine, command: Path) -> None:
+    folder = wine.folder / "home"
     for name in ("click", "sitecustomize", "usercustomize"):
-        (tmp_path / f"{name}.py").write_text("raise SystemExit('taken over')")
-    hostile = {"PYTHONPATH": f"Z:{tmp_path}", "PYTHONHOME": f"Z:{tmp_path}", "PYTHONINSPECT": "1"}
-    said = wine.run(command, "--version", environment=hostile, folder=tmp_path).checked()
+        (folder / f"{name}.py").write_text("raise SystemExit('taken over')")
+    hostile = dict.fromkeys(("PYTHONPATH", "PYTHONHOME"), "Z:/wine/home")
+    said = wine.run(command, "--version", environment=hostile).checked()
     assert "taken over" not in said.output + said.errors
 
 

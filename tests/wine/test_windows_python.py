@@ -10,7 +10,6 @@ from doubles.wine import Wine
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(900)]
 
-ROOT: Final = Path(__file__).parent.parent.parent
 # Fewer would mean that they were not found, or were left out.
 CORE_TESTS: Final = 500
 
@@ -19,9 +18,10 @@ def run_tests(wine: Wine, python: Path, *words: str) -> tuple[int, int, str]:
     """Run tests of the repository; return how many passed and failed, and what was said."""
     said = wine.run(
         *(python, "-I", "-B", "-c", "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"),
-        *("-n", "0", "-q", "-p", "no:cacheprovider", "-m", "not nightly and not soak", *words),
+        *("-n", "0", "-q", "-p", "no:cacheprovider", "-m", "not nightly and not soak",
+          "--basetemp", "C:\\pytest", *words),
         within=600,
-        folder=ROOT,
+        at="/sources",
     )
     counts = {word: int(count) for count, word in re.findall(r"(\d+) (passed|failed|error)", said.output)}
     return counts.get("passed", 0), counts.get("failed", 0) + counts.get("error", 0), said.output
