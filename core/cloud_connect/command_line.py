@@ -1,5 +1,6 @@
 """What the command lines of both ends do alike: options, finding commands, showing errors."""
 
+import errno
 import os
 import sys
 import traceback
@@ -172,13 +173,12 @@ def _run(
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
         return ExitStatus.FAILED
-    except BrokenPipeError:
-        # Whoever read the output went away, such as `head`; spare Python's complaint at exit.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-        return ExitStatus.FAILED
     except Exception as exc:  # noqa: BLE001  the border of the process: no traceback for people
+        if _reader_left(exc):  # such as `head`; spare Python's complaint at exit
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
+            return ExitStatus.FAILED
         known = _known(exc)
         debug = "--debug" in arguments
         if debug:
@@ -191,6 +191,14 @@ def _run(
         _show(f"Something unexpected happened ({_name(exc)}); {advice}.")
         return ExitStatus.FAILED
     return result if isinstance(result, int) else ExitStatus.DONE
+
+
+def _reader_left(error: Exception) -> bool:
+    """Whether nobody reads the output any more; Windows calls that an argument without a name."""
+    if isinstance(error, BrokenPipeError):
+        return True
+    invalid = isinstance(error, OSError) and error.errno == errno.EINVAL
+    return os.name == "nt" and invalid and getattr(error, "filename", None) is None
 
 
 def _show(sentence: str) -> None:

@@ -56,24 +56,25 @@ UNUSED: Final = (
     "PyWin32.chm",
 )
 UPGRADE_CODE: Final = "7C0B5C0E-2E0B-4F0A-9E55-3B0C1C8E7A41"  # of all versions, for ever
-# What wixl has no elements for; "@" stands for the version. The properties that whoever runs msiexec may set reach the
-# installation's privileged half only by this list; "=-*" adds to the machine's variable and takes
-# away again, "[~];" behind what is in it. The numbers are the places that Windows Installer names.
+# What wixl has no elements for. "=-*" adds to the machine's variable and takes away again, "[~];"
+# behind what is in it. The numbers are the places that Windows Installer names.
 ADDED: Final = (
     # 256 | 512: both versions are meant, too, so that one built anew replaces its like.
-    "INSERT INTO `Upgrade` (`UpgradeCode`, `VersionMin`, `VersionMax`, `Attributes`, "
-    f"`ActionProperty`) VALUES ('{{{UPGRADE_CODE}}}', '0.0.0', '@', 768, 'WIX_UPGRADE_DETECTED')",
-    "UPDATE `Property` SET `Value` = 'WIX_UPGRADE_DETECTED;WIX_DOWNGRADE_DETECTED;RELAY;TOKENFILE;"
-    "CONNECTORNAME;GROUP;POLICY;CAFILE;PURGE' WHERE `Property` = 'SecureCustomProperties'",
-    "CREATE TABLE `Environment` (`Environment` CHAR(72) NOT NULL, `Name` CHAR(255) NOT NULL "
-    "LOCALIZABLE, `Value` CHAR(255) LOCALIZABLE, `Component_` CHAR(72) NOT NULL "
-    "PRIMARY KEY `Environment`)",
-    "INSERT INTO `Environment` (`Environment`, `Name`, `Value`, `Component_`) "
-    "VALUES ('CommandPath', '=-*PATH', '[~];[INSTALLDIR]', 'CommandComponent')",
-    "INSERT INTO `InstallExecuteSequence` (`Action`, `Sequence`) "
-    "VALUES ('RemoveEnvironmentStrings', 3300)",
-    "INSERT INTO `InstallExecuteSequence` (`Action`, `Sequence`) "
-    "VALUES ('WriteEnvironmentStrings', 5200)",
+    """INSERT INTO `Upgrade`
+        (`UpgradeCode`, `VersionMin`, `VersionMax`, `Attributes`, `ActionProperty`)
+        VALUES ('{@CODE}', '0.0.0', '@VERSION', 768, 'WIX_UPGRADE_DETECTED')""",
+    # What may be said to msiexec and reaches its privileged half: none of it is a secret.
+    """UPDATE `Property` SET `Value` = 'WIX_UPGRADE_DETECTED;WIX_DOWNGRADE_DETECTED;RELAY;\
+TOKENFILE;CONNECTORNAME;GROUP;POLICY;CAFILE;PURGE' WHERE `Property` = 'SecureCustomProperties'""",
+    """CREATE TABLE `Environment` (`Environment` CHAR(72) NOT NULL,
+        `Name` CHAR(255) NOT NULL LOCALIZABLE, `Value` CHAR(255) LOCALIZABLE,
+        `Component_` CHAR(72) NOT NULL PRIMARY KEY `Environment`)""",
+    """INSERT INTO `Environment` (`Environment`, `Name`, `Value`, `Component_`)
+        VALUES ('CommandPath', '=-*PATH', '[~];[INSTALLDIR]', 'CommandComponent')""",
+    """INSERT INTO `InstallExecuteSequence` (`Action`, `Sequence`)
+        VALUES ('RemoveEnvironmentStrings', 3300)""",
+    """INSERT INTO `InstallExecuteSequence` (`Action`, `Sequence`)
+        VALUES ('WriteEnvironmentStrings', 5200)""",
 )
 
 
@@ -114,12 +115,26 @@ def package(app: Path, target: Path, *, version: str, work: Path) -> int:
     files = sorted(path for path in (app / "python").rglob("*") if path.is_file())
     # Names that do not begin with "./" make wixl-heat write an empty list and say nothing.
     names = "".join(f"./{path.relative_to(app / 'python').as_posix()}\n" for path in files)
-    heat = ("wixl-heat", "--prefix", "./", "--component-group", "PythonFiles", "--var", "var.python")
+    heat = (
+        "wixl-heat",
+        "--prefix",
+        "./",
+        "--component-group",
+        "PythonFiles",
+        "--var",
+        "var.python",
+    )
     listing = work / "python.wxs"
     listing.write_bytes(
         _run((*heat, "--directory-ref", "PYTHONDIR", "--win64"), given=names.encode())
     )
-    defined = (f"Version={version}", f"UpgradeCode={UPGRADE_CODE}", "app=.", "python=python", "Win64=yes")
+    defined = (
+        f"Version={version}",
+        f"UpgradeCode={UPGRADE_CODE}",
+        "app=.",
+        "python=python",
+        "Win64=yes",
+    )
     target.parent.mkdir(parents=True, exist_ok=True)
     _run(
         (
@@ -130,7 +145,8 @@ def package(app: Path, target: Path, *, version: str, work: Path) -> int:
         folder=app,  # wixl takes no absolute names of sources
     )
     for query in ADDED:
-        _run(("msibuild", str(target), "-q", query.replace("@", version)))
+        filled = query.replace("@CODE", UPGRADE_CODE).replace("@VERSION", version)
+        _run(("msibuild", str(target), "-q", filled))
     rows = _run(("msiinfo", "export", str(target), "File")).decode().splitlines()
     packed, wanted = len(rows) - 3, len(files) + len(LAUNCHERS)  # three lines describe the columns
     if packed != wanted:
@@ -175,7 +191,9 @@ def pinned(lock: str, names: Iterable[str]) -> str:
         BuildError: If there is none for a name.
     """
     entries = {
-        re.split(r"[\[=]", entry, maxsplit=1)[0]: re.sub(r" ; .*(?= \\$)", "", entry, flags=re.M)
+        re.split(r"[\[=]", entry, maxsplit=1)[0]: re.sub(
+            r" ; .*(?= \\$)", "", entry, flags=re.MULTILINE
+        )
         for entry in re.split(r"\n(?=[a-z0-9])", lock.strip())
     }
     missing = set(names) - entries.keys()

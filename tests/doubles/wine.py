@@ -1,13 +1,12 @@
 """Windows programs under Wine, which see one folder of this machine and nothing else of it.
 
 Programs under Wine take a link to a folder for the folder itself, and a prefix is full of links to
-the home folder of whoever made it: a Windows program that removes a folder recursively would remove
-that, too. So nothing of Wine ever runs outside a sandbox (bubblewrap) that has the system's programs,
-read-only, and the test's own folder.
+the home folder of whoever made it: a Windows program that removes a folder with all that is in it
+removes that one, too. So nothing of Wine ever runs outside a sandbox (bubblewrap) that has the
+system's programs, to read only, and the test's own folder.
 
-Three more things that cost an afternoon to find: a prefix's first program must not have a pipe,
-since the services that it starts keep it open; Windows' Python dies when its output is a plain file;
-and every call needs an end.
+Three more traps: a prefix's first program must not have a pipe, since the services that it starts
+keep it open; Windows' Python dies when its output is a plain file; and every call needs an end.
 """
 
 import os
@@ -25,7 +24,16 @@ import pytest
 
 __all__ = ["Said", "Wine", "wine_machine"]
 
-TOOLS: Final = ("bwrap", "wine", "wineserver", "x86_64-w64-mingw32-gcc", "wixl", "wixl-heat", "msiinfo", "uv")
+TOOLS: Final = (
+    "bwrap",
+    "wine",
+    "wineserver",
+    "x86_64-w64-mingw32-gcc",
+    "wixl",
+    "wixl-heat",
+    "msiinfo",
+    "uv",
+)
 # With DISPLAY it would want a screen; with the others Windows' programs would use and clear folders
 # of this machine.
 LEFT_OUT: Final = frozenset({"DISPLAY", "TMPDIR", "TEMP", "TMP", "PYTEST_DEBUG_TEMPROOT"})
@@ -220,7 +228,9 @@ def _check_sandbox(wine: Wine) -> None:
         wine.sandboxed("sh", "-c", script), capture_output=True, text=True, timeout=20, check=False
     )
     seen = set(said.stdout.split())
-    assert seen <= {"bin", "dev", "etc", "lib", "lib64", "proc", "sources", "tmp", "usr", "wine"}, seen
+    assert seen <= {"bin", "dev", "etc", "lib", "lib64", "proc", "sources", "tmp", "usr", "wine"}, (
+        seen
+    )
     assert seen, said.stderr
     assert said.returncode != 0, "the sandbox can write outside the test's folder"
     reached = [Path("/usr/reached"), Path("/etc/reached")]

@@ -18,6 +18,7 @@ PYTHON: Final = Path(
     os.environ.get("CLOUD_CONNECT_WINDOWS_PYTHON", "build/windows/python-for-tests.zip")
 )
 
+
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the program, as the package holds it."""

@@ -57,7 +57,8 @@ class Installed:
         """Wait until the relay lists it so."""
 
         async def so() -> bool:
-            return (await self.listed())["status"] == status
+            listed: bool = (await self.listed())["status"] == status
+            return listed
 
         return await until(so, within=within, what=f"status {status}")
 

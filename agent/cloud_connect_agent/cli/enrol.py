@@ -178,7 +178,7 @@ def _secret(token_file: Path | None, username: str | None) -> str:
 
 
 def _text_of(file: Path) -> str:
-    """Return what a person's editor or shell wrote: PowerShell's are UTF-16, and begin with a mark."""
+    """Return what an editor or a shell wrote; PowerShell's text is UTF-16 with a mark."""
     with file.open("rb") as opened:
         written = opened.read(4 * _MAX_TOKEN_CHARACTERS)
     marked = written.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
