@@ -13,17 +13,15 @@ pytestmark = [pytest.mark.nightly, pytest.mark.timeout(900)]
 # Fewer would mean that they were not found, or were left out.
 CORE_TESTS: Final = 900
 # What is about Linux, each with its reason.
-LEFT_OUT: Final = (
-    "--ignore=tests/core/services",  # systemd, its socket, accounts and modes
-    "--ignore=tests/core/test_file_lock.py",  # its other holder uses fcntl
-    "--deselect=tests/core/test_log.py::test_the_log_file_is_private_and_bounded",  # modes
-    # Modes of files, too.
-    "--deselect=tests/core/test_backup_file.py"
-    "::test_it_says_whose_it_is_and_nothing_else_without_the_passphrase",
-    # How the kernel joins small packets.
-    "--deselect=tests/core/test_crumbs.py"
-    "::test_message_in_single_bytes_is_whole_and_taken_in_by_few_goes",
-)
+LEFT_OUT: Final = {
+    "--ignore=tests/core/services": "systemd, its socket, accounts and modes of files",
+    "--ignore=tests/core/test_file_lock.py": "its other holder uses fcntl",
+    "--deselect=tests/core/test_log.py::test_the_log_file_is_private_and_bounded": "modes of files",
+    "--deselect=tests/core/test_backup_file.py::test_it_says_whose_it_is_and_nothing_else_"
+    "without_the_passphrase": "modes of files",
+    "--deselect=tests/core/test_crumbs.py::test_message_in_single_bytes_is_whole_and_taken_in_"
+    "by_few_goes": "how the kernel joins small packets",
+}
 
 
 def run_tests(wine: Wine, python: Path, *words: str) -> tuple[int, int, str]:
