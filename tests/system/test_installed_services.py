@@ -94,6 +94,9 @@ def test_services_are_installed_come_back_are_upgraded_and_leave_nothing(tmp_pat
         assert policy.strip() == "root:cloud-connect 640"
         assert "read-only" in machine.run(AGENT, "policy", "show")
 
+        machine.run("systemctl", "reload", "cloud-connect")
+        connected(machine)
+
         # Killed, and hung: both times it comes back.
         machine.run("systemctl", "kill", "-s", "KILL", "cloud-connect")
         machine.until(AGENT, "service", "status", "--json", says='"restarts": 1')
@@ -116,10 +119,15 @@ def test_services_are_installed_come_back_are_upgraded_and_leave_nothing(tmp_pat
         assert told  # the lost session
         assert not any('"level":"info"' in line for line in told)
 
-        # A second one, which shares nothing with the first.
-        machine.run(f"{PROGRAMS}/cloud-connect", "service", "install", "--name", "two")
-        machine.run(SECOND, *join, "--name", "second", stdin=token(machine))
+        # A second one, which was enrolled by root elsewhere and shares nothing with the first.
+        elsewhere = (f"{PROGRAMS}/cloud-connect", "--home", "/srv/agent")
+        machine.run(*elsewhere, *join, "--name", "second", stdin=token(machine))
+        identity = machine.told(*elsewhere, "keys")["connector_id"]
+        adopting = ("service", "install", "--name", "two", "--adopt", "/srv/agent")
+        machine.run(f"{PROGRAMS}/cloud-connect", *adopting)
         connected(machine, SECOND)
+        assert machine.told(SECOND, "status")["connector_id"] == identity
+        assert machine.told(SECOND, "status")["vault"]["key"] == "key-file"
         owner = machine.run("stat", "-c", "%U", "/var/lib/cloud-connect-two/state")
         assert owner.strip() == "cloud-connect-two"
         ids = {machine.told(command, "status")["connector_id"] for command in (AGENT, SECOND)}

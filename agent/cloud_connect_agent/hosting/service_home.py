@@ -12,6 +12,7 @@ from typing import Final
 
 from cloud_connect.errors import ConfigurationError, VaultLockedError
 from cloud_connect.services import Finding, Step
+from cloud_connect.services.acts import Act
 from cloud_connect.services.host import Host
 from cloud_connect.services.steps import Folder, GiveFile, GiveTree, MoveFile
 from cloud_connect_agent.paths import AgentPaths
@@ -185,7 +186,15 @@ class ServiceHome:
             (source.state_dir, paths.state_dir),
             (source.log_dir, paths.log_dir),
         ]
-        return [MoveFile(host=host, source=old, target=new) for old, new in pairs]
+        emptied = host.at(source.config_dir)
+        return [
+            *(MoveFile(host=host, source=old, target=new) for old, new in pairs),
+            Act(
+                purpose=f"Remove the empty folder {source.config_dir}",
+                what=emptied.rmdir,
+                when=lambda: emptied.is_dir() and not any(emptied.iterdir()),
+            ),
+        ]
 
     def _entries(self, source: AgentPaths) -> list[Path]:
         found = self._host.at(source.config_dir)

@@ -126,10 +126,12 @@ def _seal(host: Host, credential: Path) -> RunCommand:
 def _unit(name: str, home: Path, *, program: Path, credential: Path | None) -> str:
     template = files("cloud_connect_agent.hosting").joinpath("cloud-connect.service")
     word = unit_word(str(program), what="The path of the program")
+    on_home = f"{word} --home {unit_word(str(home), what='The folder')}"
     values: dict[str, str | None] = {
         "User": name,
         "Group": name,
-        "ExecStart": f"{word} --home {unit_word(str(home), what='The folder')} run",
+        "ExecStart": f"{on_home} run",
+        "ExecReload": f"{on_home} reload",
     }
     added: dict[str, str] = {}
     if name != "cloud-connect":

@@ -10,7 +10,7 @@ __all__ = ["render_unit", "unit_word"]
 
 # What needs no quotes and no % in a unit, nor quotes in a shell.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9@%+=:,./_\[\]-]+")
-_SETTING: Final = re.compile(r"#?(?P<key>[A-Za-z]+)=")
+_SETTING: Final = re.compile(r"(?P<key>[A-Za-z]+)=")
 
 
 def render_unit(
@@ -34,14 +34,12 @@ def render_unit(
     for line in body:
         found = _SETTING.match(line)
         key = "" if found is None else found["key"]
-        if key in values and not line.startswith("#"):
+        if key in values:
             left.pop(key, None)
             value = values[key]
             if value is not None:
                 made.append(f"{key}={value}")
             continue
-        if line.startswith("#") and key in added:
-            continue  # the template's own suggestion
         made.append(line)
         if line == "[Service]":
             made.extend(f"{name}={value}" for name, value in added.items())

@@ -94,7 +94,8 @@ def test_an_enrolled_agent_moves_in_from_elsewhere(machine: FolderMachine) -> No
     assert facts(machine, HOME / "state" / "vault.key")[0] == account.uid
     assert facts(machine, HOME / "policy.toml")[0] == 0
     assert machine.states == {"cloud-connect": "active"}
-    assert list(machine.at(old).iterdir()) == []
+    assert not machine.at(old).exists()
+    assert install(machine, ServiceWish(seal_vault="no", adopt=old)) == []
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ def test_the_unit_runs_this_installation_as_its_own_account(machine: FolderMachi
     settings = unit(machine)
     program = machine.opt / "bin" / "cloud-connect"
     assert settings["ExecStart"] == f"{program} --home /var/lib/cloud-connect run"
+    assert settings["ExecReload"] == f"{program} --home /var/lib/cloud-connect reload"
     assert (settings["User"], settings["Group"]) == ("cloud-connect", "cloud-connect")
     assert settings["StateDirectory"] == "cloud-connect/state cloud-connect/logs"
     assert settings["Type"] == "notify"

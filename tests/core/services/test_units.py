@@ -12,13 +12,12 @@ Description=A
 User=a
 ExecStart=/bin/a serve \\
     --port 1
-#LoadCredentialEncrypted=x:/y
 # A remark
 StateDirectory=a
 """
 
 
-def test_values_take_the_place_of_the_templates_and_additions_that_of_suggestions() -> None:
+def test_values_take_the_place_of_the_templates_and_additions_come_first() -> None:
     made = render_unit(
         TEMPLATE,
         values={"User": "b", "ExecStart": "/bin/b", "StateDirectory": None},
