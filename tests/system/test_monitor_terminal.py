@@ -26,7 +26,7 @@ async def test_person_watches_a_call_pauses_and_clears(world: World) -> None:
         await screen.shows("● CONNECTED", world.agent.connector_id, "✓ signed in", "q Quit")
         assert screen.colours_of("● CONNECTED").endswith("32m"), "green, and the word says it"
         await caller.create("seen in the window")
-        await screen.shows("request finished", "1 a minute")
+        await screen.shows("finished records.create", "1 a minute")
         screen.press("p")
         await screen.shows("Pause this PC?")
         screen.press("1")
@@ -38,7 +38,7 @@ async def test_person_watches_a_call_pauses_and_clears(world: World) -> None:
         await screen.shows("● CONNECTED", "p Pause")
         screen.press("c")
         await screen.shows("Log since")
-        await screen.hides("request finished")
+        await screen.hides("finished records.create")
         note("terminal", screen.everything)
         screen.press("q")
         await screen.shows("ended: 0")
@@ -63,12 +63,18 @@ async def test_window_outlives_the_agent_and_shrinks(world: World) -> None:
         await screen.shows("ended: 0")
 
 
-async def test_terminal_without_colours_says_the_same(world: World) -> None:
+async def test_terminal_without_colours_says_the_same_in_as_many_lines(world: World) -> None:
     await world.until_status("online", within=60)
+    caller = await world.caller("office")
+    for record in (1, 2):
+        missing = f"{caller.base}/records/vendors/{record}"
+        assert (await world.api.get(missing)).status_code == 404
     home = str(world.agent.home)
     without = {"NO_COLOR": "1"}
     async with terminal(world.folder, "monitor", "--home", home, environment=without) as screen:
-        await screen.shows("● CONNECTED")
+        await screen.shows("● CONNECTED", "2 failed")
+        listed, _, _ = screen.text.partition("─Log")
+        assert listed.count("records.get vendors") == 2
         assert "\x1b[32m" not in screen.coloured
         assert "32m" not in screen.colours_of("● CONNECTED")
 

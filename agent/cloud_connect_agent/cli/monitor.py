@@ -19,7 +19,7 @@ __all__ = ["monitor"]
 @shared_options
 @pass_invocation
 def monitor(invocation: Invocation) -> None:
-    """Watch this PC's agent: status, accounts, calls and the live log; pause and resume it.
+    """Show this PC's agent in a window: status, accounts, calls, log.
 
     The window may be opened before the agent runs and stays open when it stops; closing it
     changes nothing.

@@ -13,6 +13,7 @@ __all__ = ["LogLine"]
 _HIDDEN: Final = frozenset({"time", "level", "logger", "event", "exception", "stack", "call_id"})
 _MAX_VALUE: Final = 160  # characters; the whole is in the file
 _NUMBERS: Final[Mapping[str, str]] = {"rows": "{:.0f} rows", "duration_ms": "{:.0f} ms"}
+_CALL: Final = "request_"
 _BARE: Final = ("operation", "status", "code")  # values that say by themselves what they are
 
 
@@ -44,17 +45,30 @@ class LogLine:
         return cls(
             time=_time(event.get("time")),
             level=str(event.get("level", "info")),
-            event=_printable(str(event["event"]).replace("_", " ")),
+            event=_words(event),
             facts=", ".join(_facts(event)),
         )
 
 
+def _words(event: Mapping[str, object]) -> str:
+    """Return what happened; of a call its end and what it was, since most lines tell of calls."""
+    name = str(event["event"])
+    if name.startswith(_CALL) and event.get("operation"):
+        return _printable(f"{name.removeprefix(_CALL)} {event['operation']}")
+    return _printable(name.replace("_", " "))
+
+
 def _facts(event: Mapping[str, object]) -> list[str]:
-    bare = [_printable(event[name]) for name in _BARE if event.get(name) is not None]
+    of_call = str(event["event"]).startswith(_CALL)
+    bare = [
+        _printable(event[name])
+        for name in _BARE
+        if event.get(name) is not None and not (of_call and name == "operation")
+    ]
     numbers = [
         form.format(value)
         for name, form in _NUMBERS.items()
-        if isinstance(value := event.get(name), int | float)
+        if isinstance(value := event.get(name), int | float) and value
     ]
     rest = [
         f"{name}={_printable(value)}"

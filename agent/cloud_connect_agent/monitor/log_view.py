@@ -30,11 +30,14 @@ class LogView(RichLog):
         self._lines: Final[deque[LogLine]] = deque(maxlen=_MAX_LINES)
         self._width = 0
         self._following = True
+        self._away = False  # seen above the end since somebody began to look back
         self.border_title = "Log"
 
     def add(self, lines: Iterable[str]) -> None:
         """Show lines of the log file below the others; who looks back is left there."""
-        self._following = self.is_vertical_scroll_end
+        if not self._following:
+            at_end = self.is_vertical_scroll_end
+            self._following, self._away = self._away and at_end, not at_end
         for line in lines:
             shown = LogLine.of(line)
             self._lines.append(shown)
@@ -49,6 +52,30 @@ class LogView(RichLog):
         self._lines.clear()
         self.clear()
         self.border_title = f"Log since {at}"
+
+    def action_scroll_up(self) -> None:
+        """Look back a line."""
+        self._look_back()
+        super().action_scroll_up()
+
+    def action_page_up(self) -> None:
+        """Look back a page."""
+        self._look_back()
+        super().action_page_up()
+
+    def action_scroll_home(self) -> None:
+        """Look back to the first line."""
+        self._look_back()
+        super().action_scroll_home()
+
+    def action_scroll_end(self) -> None:
+        """Follow the log again."""
+        self._following = True
+        super().action_scroll_end()
+
+    def _look_back(self) -> None:
+        if self.max_scroll_y > 0:
+            self._following = self._away = False
 
     def on_resize(self, event: Resize) -> None:
         """Wrap what is shown anew, and stay at its end where that was in sight."""

@@ -29,6 +29,7 @@ _FACTS: Final = 10
 _LABEL: Final = 12  # columns of a fact's name
 _MAX_NOTES: Final = 3
 _SHOWN_ERRORS: Final = 3
+_MAX_PART_LINES: Final = 4  # of accounts or errors: the log is what the room is for
 _NOTHING: Final = "-"
 
 
@@ -116,6 +117,9 @@ class MonitorWindow(App[None]):
         self._show_title("")
         self.query_one("#status", Static).update(Content.styled("asks the agent …", "dim"))
         self.query_one(LogView).focus()
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
         self.run_worker(self._watch_agent(), name="watch-agent", group="agent")
         self.run_worker(self._watch_log(), name="watch-log", group="log")
 
@@ -188,8 +192,8 @@ class MonitorWindow(App[None]):
                 name, value = reading.facts[number]
                 fact = Content.assemble((name.ljust(_LABEL), "dim"), _plain(value))
                 self._put(f"#fact-{number}", fact)
-        self._put("#accounts", _accounts(reading.accounts))
-        self._put("#errors", _errors(reading.errors))
+        self._put_lines("#accounts", _accounts(reading.accounts))
+        self._put_lines("#errors", _errors(reading.errors))
         if before is None or _offers(before) != _offers(reading):
             self.refresh_bindings()
 
@@ -199,6 +203,16 @@ class MonitorWindow(App[None]):
         if self._shown.get(place) != marked:
             self._shown[place] = marked
             self.query_one(place, Static).update(content)
+
+    def _put_lines(self, place: str, content: Content) -> None:
+        """Show lines that are never wrapped, in a part that is as high as they are many.
+
+        The height is set rather than left to textual, which may keep that of what stood there
+        before the first layout.
+        """
+        self._put(place, content)
+        lines = min(content.plain.count("\n") + 1, _MAX_PART_LINES)
+        self.query_one(place).styles.height = lines + 1  # its title
 
     def _show_title(self, version: str) -> None:
         title = self.query_one("#title", Static)

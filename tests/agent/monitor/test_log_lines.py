@@ -24,8 +24,8 @@ def test_call_is_told_in_a_few_words() -> None:
         status=200,
     )
     assert re.fullmatch(r"\d\d:00:00", found.time)
-    assert (found.level, found.event) == ("info", "request finished")
-    assert found.facts == "list, 200, 12 rows, 31 ms, call_1"
+    assert (found.level, found.event) == ("info", "finished list")
+    assert found.facts == "200, 12 rows, 31 ms, call_1"
 
 
 def test_other_facts_keep_their_names() -> None:

@@ -158,23 +158,25 @@ async def test_refused_pause_says_why(paths: AgentPaths) -> None:
 async def test_log_is_live_and_can_be_cleared(paths: AgentPaths) -> None:
     async with ToldAgent().running(paths), window_on(paths) as screen:
         screen.write("request_finished", operation="list", status=200)
-        await until(lambda: "request finished  list, 200" in screen.log())
+        await until(lambda: "finished list  200" in screen.log())
         screen.write("network_changed", level="warning")
         await until(lambda: "! network changed" in screen.log())
         await screen.pilot.press("c")
         assert screen.log() == ""
         screen.write("resumed")
         await until(lambda: "resumed" in screen.log())
-        assert "request finished" not in screen.log()
+        assert "finished" not in screen.log()
         assert "request_finished" in paths.log_file.read_text(), "the file stays"
 
 
 async def test_who_looks_back_in_the_log_is_left_there(paths: AgentPaths) -> None:
     async with ToldAgent().running(paths), window_on(paths) as screen:
+        await screen.until_status("CONNECTED")
         for number in range(100):
             screen.write(f"event_{number}")
         view = screen.window.query_one(RichLog)
         await until(lambda: "event 99" in screen.log() and view.is_vertical_scroll_end)
+        await screen.pilot.pause()  # nothing that was written moves it any more
         await screen.pilot.press("home")
         await until(lambda: view.scroll_offset.y == 0)
         screen.write("later")
@@ -228,6 +230,10 @@ async def test_last_errors_name_their_calls(paths: AgentPaths) -> None:
         assert first.endswith("policy_denied  records.update rfis  call_1")
         assert second.endswith("status 404  passthrough  call_2")
         assert "2 a minute, 2 failed" in screen.facts()
+        part = screen.window.query_one("#errors")
+        await until(lambda: part.region.height == 3)
+        agent.status = status_document(calls={**calls, "last_errors": errors[:1]})
+        await until(lambda: part.region.height == 2)
 
 
 async def test_help_explains_keys_and_statuses(paths: AgentPaths) -> None:
