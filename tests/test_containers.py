@@ -53,7 +53,8 @@ def test_images_are_built_in_stages_and_hold_no_builder() -> None:
 def test_every_package_comes_with_its_hash() -> None:
     (run,) = of("build", "RUN")
     assert "--require-hashes" in run
-    assert "-c requirements.lock" in run
+    assert "requirements.lock > /dist/locked.txt" in run
+    assert "-c /dist/locked.txt" in run
     assert "curl" not in run
     assert not any(word == "ADD" for _, word, _ in instructions()), "it fetches and unpacks"
 
