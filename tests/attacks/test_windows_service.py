@@ -97,10 +97,13 @@ def test_the_pipe_is_exclusive_local_and_closed_to_other_accounts() -> None:
     assert first.open_mode == 0x3 | 0x40000000 | 0x80000  # duplex, overlapped, first instance
     assert first.pipe_mode == 0x8  # PIPE_REJECT_REMOTE_CLIENTS, bytes
     assert pipe_spec("p", server=SERVICE, first=False).open_mode == 0x3 | 0x40000000
-    assert first.access.text == f"D:PAI(A;;FA;;;{SERVICE})(A;;0x12019b;;;SY)(A;;0x12019b;;;BA)"
+    assert (
+        first.access.text
+        == f"O:{SERVICE}D:PAI(A;;FA;;;{SERVICE})(A;;0x12019b;;;SY)(A;;0x12019b;;;BA)"
+    )
     clients = [entry for entry in pipe_access(SERVICE).entries if entry.trustee != SERVICE]
     assert not any(entry.rights & 0x4 for entry in clients)  # FILE_CREATE_PIPE_INSTANCE
-    assert pipe_access(SYSTEM).text == "D:PAI(A;;FA;;;SY)(A;;0x12019b;;;BA)"
+    assert pipe_access(SYSTEM).text == "O:SYD:PAI(A;;FA;;;SY)(A;;0x12019b;;;BA)"
 
 
 @pytest.mark.parametrize("owner", [SYSTEM, ADMINISTRATORS, SERVICE])

@@ -9,7 +9,7 @@ from typing import Final
 
 from cloud_connect.errors import CloudConnectError
 from cloud_connect_agent.hosting.windows_access import ADMINISTRATORS, SYSTEM
-from cloud_connect_agent.hosting.windows_machine import RunningState
+from cloud_connect_agent.hosting.windows_machine import RunningState, UnknownSettingError
 from cloud_connect_agent.hosting.windows_sddl import AccessList
 from cloud_connect_agent.hosting.windows_settings import Recovery, ServiceSettings, Setting
 
@@ -54,6 +54,7 @@ class FakeWindows:
 
     elevated: bool = True
     starts: bool = True
+    lacks: frozenset[Setting] = frozenset()
     services: dict[str, ServiceSettings] = field(default_factory=dict)
     states: dict[str, RunningState] = field(default_factory=dict)
     lists: dict[str, AccessList] = field(default_factory=dict)
@@ -77,10 +78,14 @@ class FakeWindows:
         self.services[name] = replace(
             FRESH, image=settings.image, account=settings.account, title=settings.title
         )
+        for setting in self.lacks:
+            self.lose(name, setting, None)
         self.states[name] = RunningState(word="stopped")
 
     def change(self, name: str, setting: Setting, settings: ServiceSettings) -> None:
         self.calls.append(f"set {setting}")
+        if setting in self.lacks:
+            raise UnknownSettingError(f"This Windows has no setting like {setting}.")
         attribute = FIELDS[setting]
         change = {attribute: getattr(settings, attribute)}
         self.services[name] = replace(self.services[name], **change)

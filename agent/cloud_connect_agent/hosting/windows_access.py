@@ -97,6 +97,7 @@ def pipe_access(server: str) -> AccessList:
     """
     clients = [who for who in (SYSTEM, ADMINISTRATORS) if who != server]
     return AccessList(
+        owner=server,  # or else an administrator's group, or what Windows takes for the owner
         protected=True,
         entries=(
             Entry(rights=FULL, trustee=server),
@@ -140,10 +141,10 @@ def strangers(access: AccessList, *, own: str) -> frozenset[str]:
     )
 
 
-def changers(access: AccessList) -> frozenset[str]:
-    """Return who could change a program besides the system and administrators."""
+def changers(access: AccessList, *, own: str) -> frozenset[str]:
+    """Return who could change a program besides the system, administrators and *own*."""
     return frozenset(
         who
         for who in access.trustees(changing=True)
-        if who not in _PLACEHOLDERS and not trusted_owner(who, own=ADMINISTRATORS)
+        if who not in _PLACEHOLDERS and not trusted_owner(who, own=own)
     )

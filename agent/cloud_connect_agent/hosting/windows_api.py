@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from cloud_connect.errors import CloudConnectError
 from cloud_connect_agent.hosting import windows_security
-from cloud_connect_agent.hosting.windows_machine import RunningState
+from cloud_connect_agent.hosting.windows_machine import RunningState, UnknownSettingError
 from cloud_connect_agent.hosting.windows_registry import (
     forget_message_file,
     register_environment,
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Windows"]
 
+_INVALID_LEVEL: Final = 124  # ERROR_INVALID_LEVEL: a setting that came later than this Windows
+_NEVER_STARTED: Final = 1077  # ERROR_SERVICE_NEVER_STARTED: no failure
 _NO_SUCH_SERVICE: Final = 1060  # ERROR_SERVICE_DOES_NOT_EXIST
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 60.0  # the service finishes running calls for 25
@@ -141,8 +143,7 @@ class Windows:
             elif setting in _BASIC:
                 _change_basic(service, setting, settings)
             else:
-                level, value = _further(settings)[setting]
-                api.ChangeServiceConfig2(service, level, value)
+                _change_further(service, setting, settings)
 
     def delete(self, name: str) -> None:
         """Remove a service, and its source in the event log."""
@@ -170,7 +171,7 @@ class Windows:
             return RunningState(
                 word=word,
                 pid=None if word == "stopped" else _pid_of(service),
-                exit_status=specific if code == _SPECIFIC else code,
+                exit_status={_SPECIFIC: specific, _NEVER_STARTED: 0}.get(code, code),
             )
 
     def start(self, name: str) -> None:
@@ -273,6 +274,21 @@ def _change_basic(
         None,
         settings.title if setting is Setting.TITLE else None,
     )
+
+
+def _change_further(
+    service: "_win32typing.PySC_HANDLE", setting: Setting, settings: ServiceSettings
+) -> None:
+    import pywintypes
+    import win32service as api
+
+    level, value = _further(settings)[setting]
+    try:
+        api.ChangeServiceConfig2(service, level, value)
+    except pywintypes.error as exc:
+        if exc.winerror != _INVALID_LEVEL:
+            raise
+        raise UnknownSettingError(f"This Windows has no setting like {setting}.") from exc
 
 
 def _further(settings: ServiceSettings) -> dict[Setting, tuple[int, object]]:

@@ -14,7 +14,7 @@ from cloud_connect_agent.hosting.windows_access import (
     service_sid,
     state_access,
 )
-from cloud_connect_agent.hosting.windows_machine import WindowsMachine
+from cloud_connect_agent.hosting.windows_machine import UnknownSettingError, WindowsMachine
 from cloud_connect_agent.hosting.windows_sddl import AccessList
 from cloud_connect_agent.hosting.windows_settings import (
     REASONS,
@@ -30,7 +30,7 @@ __all__ = ["WindowsService"]
 _INSTALL: Final = "run `cloud-connect service install` again, as an administrator"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Change:
     """A step that is needed while *missing* says so."""
 
@@ -44,7 +44,10 @@ class _Change:
         return self.missing()
 
     def carry_out(self) -> None:
-        self.do()
+        try:
+            self.do()
+        except UnknownSettingError as exc:  # `service verify` goes on saying so
+            self.sentence = f"Leave that out: {exc.message}"
 
 
 class WindowsService:
@@ -311,7 +314,7 @@ class WindowsService:
                 name=setting,
                 status="WARN",
                 cause=f"Windows does not tell; it should be {wanted}.",
-                fix=f"Look at it with `sc.exe qc {self._name}`, or {_INSTALL}.",
+                fix=f"An old Windows lacks this; else {_INSTALL}.",
             )
         if _same(setting, self._wanted, found):
             return Finding(name=setting, status="PASS", cause=is_there)
@@ -357,7 +360,10 @@ class WindowsService:
             self._machine.access(str(self._program)),
             self._machine.access(str(self._program.parent)),
         )
-        return frozenset().union(*(changers(access) for access in found if access is not None))
+        own = self._machine.own_account()
+        return frozenset().union(
+            *(changers(access, own=own) for access in found if access is not None)
+        )
 
     def _open_program(self) -> str:
         who = ", ".join(sorted(self._strangers()))

@@ -7,7 +7,11 @@ from cloud_connect.errors import CloudConnectError
 from cloud_connect_agent.hosting.windows_sddl import AccessList
 from cloud_connect_agent.hosting.windows_settings import ServiceSettings, Setting
 
-__all__ = ["NoWindows", "RunningState", "WindowsMachine"]
+__all__ = ["NoWindows", "RunningState", "UnknownSettingError", "WindowsMachine"]
+
+
+class UnknownSettingError(CloudConnectError):
+    """This Windows has no such setting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +55,11 @@ class WindowsMachine(Protocol):
         ...
 
     def change(self, name: str, setting: Setting, settings: ServiceSettings) -> None:
-        """Set one setting of a service to what *settings* say."""
+        """Set one setting of a service to what *settings* say.
+
+        Raises:
+            UnknownSettingError: If this Windows has no such setting.
+        """
         ...
 
     def delete(self, name: str) -> None:

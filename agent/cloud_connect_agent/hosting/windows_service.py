@@ -7,6 +7,7 @@ count as the main thread and the loop would not start, so that one is not used.
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -60,6 +61,8 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def run_hosted(host: ServiceHost, home: Path) -> Outcome:
     """Run the agent in *home* until it ends, and say how that went."""
+    import structlog
+
     from cloud_connect.command_line import ExitStatus
     from cloud_connect.errors import CloudConnectError
     from cloud_connect_agent.cli.exits import exit_status_of
@@ -75,6 +78,7 @@ def run_hosted(host: ServiceHost, home: Path) -> Outcome:
         helpless = found in {ExitStatus.NOT_ENROLLED, ExitStatus.BAD_CONFIGURATION}
         return Outcome(exit_status=found, reason=exc.message, helpless=helpless)
     except Exception as exc:  # noqa: BLE001 - the border to Windows, which is told instead
+        structlog.get_logger(__name__).error("agent_broke_down", exc_info=True)
         return Outcome(exit_status=1, reason=f"The agent broke down ({type(exc).__name__}).")
     return Outcome(exit_status=status)
 
@@ -90,8 +94,19 @@ def _have_streams() -> None:
     """Give Python streams where Windows gave the service none, so that nobody trips over that."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the end
-            setattr(sys, name, nowhere)
+            setattr(sys, name, _Nowhere())
+
+
+class _Nowhere(io.TextIOBase):
+    """Takes what is written; the null device of Windows would call itself a terminal."""
+
+    def writable(self) -> bool:
+        """It takes all."""
+        return True
+
+    def write(self, text: str, /) -> int:
+        """Forget it."""
+        return len(text)
 
 
 class _Hosted:

@@ -95,6 +95,18 @@ def test_a_setting_that_windows_does_not_tell_is_no_pass(windows: FakeWindows) -
     assert "does not tell" in unknown.cause
 
 
+def test_a_setting_that_an_old_windows_lacks_is_left_out_and_never_called_set(
+    windows: FakeWindows,
+) -> None:
+    windows.lacks = frozenset({Setting.DELAYED, Setting.RECOVERY})
+    told = done(service(windows).installation())
+    assert sum("Leave that out" in sentence for sentence in told) == 2
+    assert not any(sentence.startswith("Set delayed") for sentence in told)
+    assert windows.calls[-1] == "start CloudConnect"
+    unknown = [one.name for one in service(windows).verify() if one.status == "WARN"]
+    assert unknown == [Setting.DELAYED, Setting.RECOVERY]
+
+
 def test_a_folder_that_lets_others_in_is_found_and_put_right(windows: FakeWindows) -> None:
     done(service(windows).installation())
     state = str(HOME / "state")

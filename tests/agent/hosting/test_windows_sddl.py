@@ -84,9 +84,10 @@ def test_strangers_are_all_but_the_system_administrators_services_and_oneself() 
 
 def test_who_only_reads_a_program_does_not_change_it() -> None:
     read_only = AccessList.of("O:BAD:(A;;FA;;;SY)(A;;0x1200a9;;;BU)")
-    assert not changers(read_only)
+    assert not changers(read_only, own=SYSTEM)
     appended = AccessList.of("O:BAD:(A;;FA;;;SY)(A;;0x1200ad;;;BU)")
-    assert changers(appended) == {"S-1-5-32-545"}
+    assert changers(appended, own=SYSTEM) == {"S-1-5-32-545"}
+    assert not changers(AccessList.of(f"O:BAD:(A;;FA;;;{USER})"), own=USER)
 
 
 def test_the_vaults_key_is_for_the_folders_service_too_and_inherits_nothing() -> None:
