@@ -3,6 +3,7 @@
 import asyncio
 import os
 import ssl
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -136,7 +137,7 @@ class Case:
     @property
     def owner(self) -> int | None:
         """The account that the state belongs to, if that is not the one that runs this."""
-        if os.name != "posix":
+        if sys.platform == "win32":  # access lists say who may do what there
             return None
         for folder in (self.paths.state_dir, self.paths.config_dir):
             try:

@@ -1,9 +1,9 @@
 """What is on this PC: settings, enrolment, files, policy, version."""
 
 import asyncio
-import os
 import platform
 import ssl
+import sys
 
 from cloud_connect.errors import ConfigurationError
 from cloud_connect.signing import SigningKey
@@ -72,8 +72,8 @@ async def check_files(case: Case) -> Finding:
         name = account_name(owner)
         return warned(
             Code.FILES_OF_ANOTHER,
-            f"The agent's files belong to {name}, and this command runs as "
-            f"{account_name(os.geteuid())}: it cannot look into the vault.",
+            f"The agent's files belong to {name}, and this command runs as another account: it "
+            "cannot look into the vault.",
             f"To have everything checked, run it as that account: `sudo -u {name} cloud-connect "
             "doctor`, with the same --home.",
         )
@@ -147,7 +147,7 @@ async def check_version(case: Case) -> Finding:
 
 def account_name(uid: int) -> str:
     """Return how people call an account."""
-    if os.name == "posix":
+    if sys.platform != "win32":
         import pwd
 
         try:

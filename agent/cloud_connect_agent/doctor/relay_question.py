@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Collection
+from contextlib import suppress
 
 import httpx
 
 from cloud_connect.errors import CloudConnectError
 from cloud_connect_agent.doctor.case import STEP_SECONDS, Case
-from cloud_connect_agent.relay_api import RelayApi
+from cloud_connect_agent.relay_api import RelayApi, RelayRefusedError
 
 __all__ = ["ask_relay_who", "is_pinned"]
 
@@ -34,7 +35,10 @@ async def ask_relay_who(case: Case) -> Collection[bytes]:
         ):
             case.proof = await relay.challenge(pinned.connector_id)
             case.clock_ahead = relay.clock_ahead
-            return await relay.certificates(case.proof) if is_pinned(case) else ()
+            if is_pinned(case):
+                # An older relay does not know the question; its tunnel says it with the welcome.
+                with suppress(RelayRefusedError):
+                    return await relay.certificates(case.proof)
     except TimeoutError:
         case.api_fault = f"The relay at {url} does not answer in time."
     except CloudConnectError as exc:
