@@ -73,6 +73,7 @@ async def run_agent(
     stop: StopSignal | None = None,
     manager: Manager | None = None,
     log_as: Callable[[LogSettings], None] = lambda _: None,
+    list_settings: Callable[[], list[dict[str, object]]] = list,
 ) -> int:
     """Serve calls until told to stop; return the exit status.
 
@@ -80,6 +81,7 @@ async def run_agent(
         load: Reads the settings, at the start and at each reload.
         manager: What runs the agent as a service, if anything does.
         log_as: Has the log be written as its section says, when a reload changes that.
+        list_settings: Lists the settings as the command line does, with who set them.
 
     Raises:
         ConfigurationError: If the settings cannot be used.
@@ -156,6 +158,7 @@ async def run_agent(
             rotation=rotation,
             live=live,
             log_as=log_as,
+            list_settings=list_settings,
         )
         control = RecordedControl(operator.answer, trail, checkpoints)
         await stack.enter_async_context(serve_control(paths.control_socket, control.answer))

@@ -140,6 +140,7 @@ class Operator:
         rotation: _Rotation | None = None,
         live: LiveCalls | None = None,
         log_as: Callable[[LogSettings], None] = lambda _: None,
+        list_settings: Callable[[], list[dict[str, object]]] = list,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings: Final = settings
@@ -157,6 +158,7 @@ class Operator:
         self._stop: Final = stop
         self._rotation: Final = rotation
         self._live: Final = live
+        self._list_settings: Final = list_settings
         self._clock: Final = clock
         self._steady: Final = SteadyGrants()
         self._look: Final = asyncio.Event()
@@ -180,6 +182,8 @@ class Operator:
                     "restart": list(done.restart),
                     "policy": self._policy.summary(),
                 }
+            case "settings":
+                return {"settings": self._shown_settings()}
             case "requests" if self._live is not None:
                 return await self._live.answer(request)
             case "pause":
@@ -229,6 +233,20 @@ class Operator:
         self._client.reload()
         self._look.set()
         return done
+
+    def _shown_settings(self) -> list[dict[str, object]]:
+        """Return each setting in use, and what file and environment say, if that is not it."""
+        unknown: dict[str, object] = {"source": None, "from": None, "line": None}
+        try:
+            named = {row["name"]: row for row in self._list_settings()}
+        except ConfigurationError:
+            named = {}  # what is in use is known all the same
+        rows = []
+        for name, value in self._reloader.in_use().items():
+            row = named.get(name, {**unknown, "value": value})
+            waiting = {} if row["value"] == value else {"pending": row["value"]}
+            rows.append({**row, "name": name, "value": value, **waiting})
+        return rows
 
     async def watch(self) -> None:
         """Keep the report true, until cancelled."""

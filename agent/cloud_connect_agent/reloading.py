@@ -8,7 +8,7 @@ import structlog
 
 from cloud_connect_agent.proxies import Proxies
 from cloud_connect_agent.settings import AgentSettings, LogSettings, ProcoreSettings
-from cloud_connect_agent.settings_listing import changes_live, differing
+from cloud_connect_agent.settings_listing import Plain, changes_live, differing, settings_in
 
 __all__ = ["Reloaded", "Reloader"]
 
@@ -58,6 +58,13 @@ class Reloader:
         self._procore: Final = procore
         self._proxies: Final = proxies
         self._log_as: Final = log_as
+
+    def in_use(self) -> dict[str, Plain]:
+        """Return the values that the agent goes by, whatever the file says by now."""
+        started, current = dict(settings_in(self._started_with)), dict(settings_in(self._current))
+        kept = {path: value for path, value in started.items() if not changes_live(path)}
+        taken = {path: value for path, value in current.items() if changes_live(path)}
+        return {".".join(path): value for path, value in (kept | taken).items()}
 
     def reload(self) -> Reloaded:
         """Take what may change at once.

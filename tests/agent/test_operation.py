@@ -12,6 +12,7 @@ from cloud_connect_agent.live_calls import LiveCalls
 from cloud_connect_agent.operation import CurrentProcore, Operator
 from cloud_connect_agent.reports import ReportBoard
 from cloud_connect_agent.settings import AgentSettings, LogSettings
+from cloud_connect_agent.settings_listing import settings_in
 from cloud_connect_agent.stopping import StopSignal
 
 GRANT = ReportedGrant(environment=Environment.LIVE, grant="client-credentials", client_id="app")
@@ -91,6 +92,7 @@ class Bench:
             stop=self.stop,
             live=self.live,
             log_as=self.logged.append,
+            list_settings=self.list_settings,
         )
 
     def load(self) -> AgentSettings:
@@ -103,6 +105,12 @@ class Bench:
                 **self.changes,
             }
         )
+
+    def list_settings(self) -> list[dict[str, Any]]:
+        return [
+            {"name": ".".join(path), "value": value, "source": "file", "from": "x", "line": 1}
+            for path, value in settings_in(self.load())
+        ]
 
     async def ask(self, command: str, **more: Any) -> dict[str, Any]:
         return await self.operator.answer({"command": command, **more})
@@ -205,6 +213,30 @@ async def test_a_reload_says_what_waits_for_a_restart_until_there_was_one(bench:
     bench.changes = {}
     assert (await bench.ask("reload"))["restart"] == []
     assert (await bench.ask("status"))["status"]["problems"] == []
+
+
+async def test_the_settings_in_use_are_told_and_what_waits_beside_them(bench: Bench) -> None:
+    bench.changes = {"tunnel": {"backoff_cap": 5}, "log": {"level": "debug"}}
+
+    async def told() -> dict[str, dict[str, Any]]:
+        return {row["name"]: row for row in (await bench.ask("settings"))["settings"]}
+
+    before = await told()
+    assert (before["log.level"]["value"], before["log.level"]["pending"]) == ("info", "debug")
+    await bench.ask("reload")
+    after = await told()
+    assert after["log.level"]["value"] == "debug"
+    assert "pending" not in after["log.level"]
+    assert after["tunnel.backoff_cap"]["value"] == 60.0
+    assert after["tunnel.backoff_cap"]["pending"] == 5.0
+    bench.fault = ConfigurationError("It is broken.")
+    assert (await told())["log.level"] == {
+        "name": "log.level",
+        "value": "debug",
+        "source": None,
+        "from": None,
+        "line": None,
+    }
 
 
 async def test_the_control_socket_shows_calls(bench: Bench) -> None:

@@ -221,6 +221,12 @@ async def test_a_reload_keeps_the_session_and_says_what_waits(world: World) -> N
         status, document, _ = await on(agent, "reload")
         assert status == 0
         assert document["restart"] == ["audit.retention_days"]
+        _, shown, _ = await on(agent, "config", "show", "--running", "audit", "tunnel.backoff_cap")
+        rows = {row["name"]: row for row in shown["settings"]}
+        assert rows["audit.retention_days"]["value"] == 400
+        assert rows["audit.retention_days"]["pending"] == 99
+        # Its environment is the agent's, not that of whoever asks.
+        assert rows["tunnel.backoff_cap"]["from"] == "CLOUD_CONNECT_TUNNEL__BACKOFF_CAP"
         state = await agent.state() or {}
         assert state["since"] == since
         assert any("audit.retention_days" in problem for problem in state["problems"])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cloud_connect_agent.settings_listing import Plain
     from cloud_connect_agent.settings_sources import SettingsSources
 
-__all__ = ["config", "settings_document"]
+__all__ = ["config", "running_settings", "settings_document"]
 
 _PREFIX: Final = "CLOUD_CONNECT_"
 _NO_SETTINGS: Final = frozenset({"CLOUD_CONNECT_HOME"})
@@ -31,24 +31,28 @@ def config() -> None:
 
 @config.command(
     epilog=(
-        "What a service runs with may differ: it has an environment of its own.\n\n"
+        "A service has an environment of its own: --running asks the agent itself.\n\n"
         "\b\nExamples:\n  cloud-connect config show --sources\n"
-        "  cloud-connect config show log proxy\n  cloud-connect config show --json"
+        "  cloud-connect config show log proxy\n"
+        "  cloud-connect config show --running --changed --sources"
     )
 )
 @click.option("--sources", is_flag=True, help="Say where each value comes from.")
+@click.option("--running", is_flag=True, help="What the running agent goes by.")
 @click.option("--changed", is_flag=True, help="Only those that are not the default.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @shared_options
 @pass_invocation
-def show(invocation: Invocation, *, sources: bool, changed: bool, names: tuple[str, ...]) -> None:
+def show(
+    invocation: Invocation, *, sources: bool, running: bool, changed: bool, names: tuple[str, ...]
+) -> None:
     """Print every setting and its value; secrets are masked.
 
     NAME is a setting or a section, such as log.level or proxy.
     """
     rows = [
         row
-        for row in settings_document(invocation)
+        for row in (running_settings(invocation) if running else settings_document(invocation))
         if (not names or any(_is_in(row["name"], name) for name in names))
         and (not changed or row["source"] != "default")
     ]
@@ -65,6 +69,9 @@ def show(invocation: Invocation, *, sources: bool, changed: bool, names: tuple[s
         return
     head = ("Setting", "Value", "From") if sources else ("Setting", "Value")
     table(head, ((row["name"], _text(row["value"]), row["from"])[: len(head)] for row in rows))
+    for row in rows:
+        if "pending" in row:
+            note(f"{row['name']} is {_text(row['pending'])} in its source and not in use yet.")
 
 
 @config.command(
@@ -119,6 +126,20 @@ def settings_document(invocation: Invocation) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def running_settings(invocation: Invocation) -> list[dict[str, Any]]:
+    """Return the settings that the running agent goes by, in its own environment.
+
+    Raises:
+        AgentNotRunningError: If none runs.
+    """
+    from cloud_connect_agent.control import ask
+
+    found: list[dict[str, Any]] = ask(invocation.paths.control_socket, {"command": "settings"})[
+        "settings"
+    ]
+    return found
 
 
 def _sources(invocation: Invocation) -> "SettingsSources":

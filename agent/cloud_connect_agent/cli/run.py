@@ -50,6 +50,7 @@ def serve_agent(invocation: Invocation, manager: "Manager") -> int:
     from functools import partial
 
     from cloud_connect_agent.app import run_agent
+    from cloud_connect_agent.cli.config import settings_document
     from cloud_connect_agent.logs import configure_logs
     from cloud_connect_agent.run_lock import run_lock
     from cloud_connect_agent.upkeep.migrating import migrate
@@ -67,7 +68,13 @@ def serve_agent(invocation: Invocation, manager: "Manager") -> int:
         migrate(paths)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(
-                run_agent(paths, load=invocation.settings, manager=manager, log_as=log_as)
+                run_agent(
+                    paths,
+                    load=invocation.settings,
+                    manager=manager,
+                    log_as=log_as,
+                    list_settings=partial(settings_document, invocation),
+                )
             )
 
 

@@ -14,6 +14,7 @@ from cloud_connect.errors import CloudConnectError
 from cloud_connect.terminal import print_json, table
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
 from cloud_connect_agent.cli.terminal import note
+from cloud_connect_agent.control import AgentNotRunningError
 from cloud_connect_agent.version import VERSION
 
 if TYPE_CHECKING:
@@ -210,16 +211,21 @@ def _doctor(invocation: Invocation) -> object:
 
 def _config(invocation: Invocation) -> object:
     from cloud_connect.redact import MASK
-    from cloud_connect_agent.cli.config import settings_document
+    from cloud_connect_agent.cli.config import running_settings, settings_document
 
+    running = True
     try:
-        rows = settings_document(invocation)
+        try:
+            rows = running_settings(invocation)
+        except AgentNotRunningError:
+            running = False
+            rows = settings_document(invocation)
     except CloudConnectError as exc:
         return {"problem": exc.message}
     for row in rows:
         if row["value"] and str(row["name"]).rpartition(".")[2] in _WHO:
             row["value"] = MASK
-    return {"settings": rows}
+    return {"of_the_running_agent": running, "settings": rows}
 
 
 def _policy(invocation: Invocation) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def _kind(mode: int) -> str:
 
 def _owner(number: int) -> str:
     """Say whose a file is, without an account's name."""
-    if os.name != "posix":
+    if sys.platform == "win32":  # there is no such number there
         return "unknown"
     if number == os.geteuid():
         return "this account"
