@@ -28,7 +28,7 @@ class AgentNotRunningError(CloudConnectError):
 
 
 class AgentNotAnsweringError(AgentNotRunningError):
-    """An agent is there, but says nothing in time."""
+    """An agent is or may be there, but says nothing: in time, or to this account."""
 
 
 def ask(path: Path, request: Mapping[str, Any], *, timeout: float = 10.0) -> Answer:
@@ -43,6 +43,11 @@ def ask(path: Path, request: Mapping[str, Any], *, timeout: float = 10.0) -> Ans
     except TimeoutError as exc:
         raise AgentNotAnsweringError(
             f"The agent on this PC has not answered for {timeout:.0f} s; restart it if that lasts."
+        ) from exc
+    except PermissionError as exc:
+        raise AgentNotAnsweringError(
+            "This account may not ask the agent on this PC; run the command as the account that "
+            "runs it, or as an administrator."
         ) from exc
     except (OSError, ValueError) as exc:
         raise AgentNotRunningError(

@@ -184,6 +184,20 @@ async def test_an_agent_that_says_nothing_is_told_from_one_that_is_not_there(pat
             await asyncio.to_thread(ask, path, {}, timeout=0.05)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another account, as only root may")
+def test_an_account_that_may_not_ask_is_told_so_and_not_that_no_agent_runs(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        path.chmod(0o600)
+        listening.listen()
+        os.seteuid(65534)
+        try:
+            with pytest.raises(AgentNotAnsweringError, match="may not ask"):
+                ask(path, {})
+        finally:
+            os.seteuid(0)
+
+
 async def test_an_answer_that_is_none_counts_as_no_agent(path: Path) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()

@@ -6,6 +6,7 @@ import time
 
 import click
 
+from cloud_connect.errors import CloudConnectError
 from cloud_connect.terminal import print_json
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
 from cloud_connect_agent.cli.terminal import note
@@ -76,8 +77,15 @@ def logs(
     wanted = Wanted(since=since, level=level, call_id=call_id)
     given = context.get_parameter_source("lines") is click.core.ParameterSource.COMMANDLINE
     most = lines if since is None or given else 1_000_000
-    end = Mark.end_of(file)
-    found = last_lines(file, most, wanted=wanted, until=end) if most else []
+    try:
+        end = Mark.end_of(file)
+        found = last_lines(file, most, wanted=wanted, until=end) if most else []
+        exists = file.exists()
+    except OSError as exc:
+        raise CloudConnectError(
+            f"{file} cannot be read: {exc.strerror}; run the command as the account that runs the "
+            "agent, or as an administrator."
+        ) from exc
     if invocation.json and not follow:
         events = (event_of(line) for line in found)
         print_json([event for event in events if event is not None])
@@ -85,7 +93,7 @@ def logs(
     if not found and not follow and most:
         note(
             "Nothing of the kind is logged."
-            if file.exists()
+            if exists
             else "Nothing is logged yet; the log begins with `cloud-connect run`."
         )
         return

@@ -109,7 +109,10 @@ def _recorded(invocation: Invocation, count: int) -> Iterator[dict[str, Any]]:
                 "hops": {},
             }
     except OSError as exc:
-        raise CloudConnectError(f"The audit log cannot be read: {exc.strerror}.") from exc
+        raise CloudConnectError(
+            f"The audit log cannot be read: {exc.strerror}; run the command as the account that "
+            "runs the agent, or as an administrator."
+        ) from exc
 
 
 def _live(path: "Path", start: tuple[str | None, int]) -> Iterator[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """``cloud-connect support-bundle``: one file for whoever is asked for help."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from cloud_connect_agent.control import AgentNotRunningError
 from cloud_connect_agent.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from cloud_connect_agent.support import Bundle, Part, Scrubber
 
@@ -72,8 +73,9 @@ def support_bundle(
         from cloud_connect_agent.cli.recording import record_event
 
         size = bundle.write(file)
-        if invocation.paths.audit_dir.is_dir():
-            record_event(invocation.paths, "support.bundle_made", bytes=size)
+        with contextlib.suppress(OSError):  # the folder is another account's
+            if invocation.paths.audit_dir.is_dir():
+                record_event(invocation.paths, "support.bundle_made", bytes=size)
     if invocation.json:
         written = None if preview else str(file.absolute())
         print_json({"file": written, "bytes": size, "manifest": bundle.manifest()})
@@ -115,6 +117,7 @@ def _collect(invocation: Invocation, days: float) -> "Bundle":
 def _parts(
     invocation: Invocation, scrubber: "Scrubber", days: float, remarks: list[str]
 ) -> "Iterator[Part]":
+    from cloud_connect_agent.cli.status import status_document
     from cloud_connect_agent.support import Part
     from cloud_connect_agent.support.log_extract import log_extract
     from cloud_connect_agent.support.statistics import audit_statistics, journal_statistics
@@ -124,7 +127,7 @@ def _parts(
     yield Part(
         name="status.json",
         purpose="is it connected, and if not, why",
-        data=scrubber.dump(_status(invocation)),
+        data=scrubber.dump(_told(lambda: status_document(invocation))),
         holds=("relay", "this connector", "companies"),
     )
     yield Part(
@@ -136,24 +139,24 @@ def _parts(
     yield Part(
         name="config.json",
         purpose="every setting and who set it",
-        data=scrubber.dump(_config(invocation)),
+        data=scrubber.dump(_told(lambda: _config(invocation))),
         holds=("hosts", "companies"),
     )
     yield Part(
         name="policy.json",
         purpose="what this PC lets through",
-        data=scrubber.dump(_policy(invocation)),
+        data=scrubber.dump(_told(lambda: _policy(invocation))),
         holds=("companies", "projects"),
     )
     yield Part(
         name="journal.json",
         purpose="how many writes are in which state",
-        data=scrubber.dump(journal_statistics(paths.journal_file)),
+        data=scrubber.dump(_told(lambda: journal_statistics(paths.journal_file))),
     )
     yield Part(
         name="audit.json",
         purpose="how often what was done and refused",
-        data=scrubber.dump(audit_statistics(paths.audit_dir)),
+        data=scrubber.dump(_told(lambda: audit_statistics(paths.audit_dir))),
         holds=("names of policy rules",),
     )
     yield Part(
@@ -164,10 +167,14 @@ def _parts(
     yield Part(
         name="files.json",
         purpose="whose the agent's files are",
-        data=scrubber.dump(file_list(paths)),
+        data=scrubber.dump(_told(lambda: file_list(paths))),
         holds=("numbers of accounts",),
     )
-    data, cut = log_extract(paths.log_file, scrubber, days=days)
+    data, cut = b"", False
+    try:
+        data, cut = log_extract(paths.log_file, scrubber, days=days)
+    except OSError as exc:
+        remarks.append(f"The log cannot be read: {exc.strerror}.")
     if cut:
         remarks.append("Of the log only the newest part fits.")
     yield Part(
@@ -178,13 +185,14 @@ def _parts(
     )
 
 
-def _status(invocation: Invocation) -> object:
-    from cloud_connect_agent.cli.status import status_document
-
+def _told(tell: "Callable[[], object]") -> object:
+    """Return what is told, or why nothing is: one part that fails must not cost the others."""
     try:
-        return status_document(invocation)
+        return tell()
     except CloudConnectError as exc:
         return {"problem": exc.message}
+    except OSError as exc:
+        return {"problem": f"It cannot be read: {exc.strerror}."}
 
 
 def _doctor(invocation: Invocation) -> object:
@@ -215,13 +223,10 @@ def _config(invocation: Invocation) -> object:
 
     running = True
     try:
-        try:
-            rows = running_settings(invocation)
-        except AgentNotRunningError:
-            running = False
-            rows = settings_document(invocation)
-    except CloudConnectError as exc:
-        return {"problem": exc.message}
+        rows = running_settings(invocation)
+    except AgentNotRunningError:
+        running = False
+        rows = settings_document(invocation)
     for row in rows:
         if row["value"] and str(row["name"]).rpartition(".")[2] in _WHO:
             row["value"] = MASK

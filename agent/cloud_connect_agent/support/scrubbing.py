@@ -77,9 +77,9 @@ def learn_vault(paths: AgentPaths) -> str | None:
     """Have all that the vault holds masked by value; say why, if it cannot be opened."""
     from cloud_connect_agent.vault import vault_of
 
-    if not paths.vault_dir.is_dir():
-        return None
     try:
+        if not paths.vault_dir.is_dir():
+            return None
         vault = vault_of(paths)
         for sealed in sorted(paths.vault_dir.glob("[!.]*.sealed")):
             value = vault.read(sealed.stem.replace("@", "/"))
