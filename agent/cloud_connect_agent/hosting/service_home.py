@@ -6,6 +6,7 @@ the policy is root's, and state and logs are the account's alone.
 
 import os
 import stat
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -283,20 +284,21 @@ class ServiceHome:
 
     def _runs(self, paths: AgentPaths) -> bool:
         """Whether an agent holds the lock; nothing is made and no link is followed."""
-        import fcntl
+        if sys.platform != "win32":
+            import fcntl
 
-        try:
-            descriptor = os.open(
-                self._host.at(paths.run_lock_file), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-            )
-        except OSError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-        finally:
-            os.close(descriptor)
+            try:
+                descriptor = os.open(
+                    self._host.at(paths.run_lock_file), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+                )
+            except OSError:
+                return False
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return True
+            finally:
+                os.close(descriptor)
         return False
 
 

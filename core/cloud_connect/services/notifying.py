@@ -12,6 +12,7 @@ __all__ = ["ServiceManager", "Vitality"]
 
 log = structlog.get_logger(__name__)
 
+_UNIX: Final[int] = getattr(socket, "AF_UNIX", 0)  # Windows has none, and no such manager
 _STATUS_SECONDS: Final = 15.0  # between two words about how it fares, without a watchdog
 _PER_PERIOD: Final = 3  # signs of life in the watchdog's time: a busy machine may lose one
 
@@ -86,7 +87,7 @@ class ServiceManager:
         if address.startswith("@"):
             address = f"\0{address[1:]}"
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sending:
+            with socket.socket(_UNIX, socket.SOCK_DGRAM) as sending:
                 sending.setblocking(False)
                 sending.sendto("\n".join(words).encode(), address)
         except OSError as exc:  # it restarts itself, or is gone: the calls go on

@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from cloud_connect.services.host import Host
 __all__ = ["Folder", "GiveFile", "GiveTree", "MoveFile", "Remove", "WriteFile"]
 
 _ROOT: Final = "root"
-_LOOK: Final = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+_LOOK: Final = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 _LOOK_AT_FILE: Final = _LOOK | getattr(os, "O_NONBLOCK", 0)  # a pipe must not hold root up
 _LOOK_AT_FOLDER: Final = _LOOK | getattr(os, "O_DIRECTORY", 0)
 
@@ -69,8 +70,7 @@ class Folder:
                 place.mkdir(mode=0o700, parents=True)
             descriptor = os.open(place, _LOOK_AT_FOLDER)
             try:
-                os.fchown(descriptor, *_known(self.host, self.owner, self.group))
-                os.fchmod(descriptor, self.mode)
+                _set(descriptor, numbers=_known(self.host, self.owner, self.group), mode=self.mode)
             finally:
                 os.close(descriptor)
 
@@ -116,7 +116,7 @@ class WriteFile:
                 with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                     file.write(self.text)
                     file.flush()
-                    os.fchmod(file.fileno(), self.mode)
+                    _set(file.fileno(), numbers=None, mode=self.mode)
                     os.fsync(file.fileno())
                 temporary.replace(place)
             finally:
@@ -216,11 +216,13 @@ class GiveTree:
     def _entries(self) -> Iterator[tuple[int, str]]:
         """Yield what is in it, each with a descriptor of its folder: no name leads elsewhere."""
         top = self.host.at(self.path)
-        if not top.is_dir():
-            return
-        for _, folders, files, descriptor in os.fwalk(top, topdown=False, follow_symlinks=False):
-            for name in (*files, *folders):
-                yield descriptor, name
+        if sys.platform == "win32" or not top.is_dir():
+            yield from ()
+        else:
+            walk = os.fwalk(top, topdown=False, follow_symlinks=False)
+            for _, folders, files, descriptor in walk:
+                for name in (*files, *folders):
+                    yield descriptor, name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,9 +316,15 @@ def _give(descriptor: int, path: Path, *, numbers: tuple[int, int], mode: int | 
             f"{path} is no file of its own (a pipe, or a second name of another file), so it was "
             "not given away; find out who made it, and remove it."
         )
-    os.fchown(descriptor, *numbers)
-    if mode is not None:
-        os.fchmod(descriptor, mode)
+    _set(descriptor, numbers=numbers, mode=mode)
+
+
+def _set(descriptor: int, *, numbers: tuple[int, int] | None, mode: int | None) -> None:
+    if sys.platform != "win32":
+        if numbers is not None:
+            os.fchown(descriptor, *numbers)
+        if mode is not None:
+            os.fchmod(descriptor, mode)
 
 
 @contextlib.contextmanager
