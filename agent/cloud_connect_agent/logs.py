@@ -24,6 +24,7 @@ __all__ = [
     "event_of",
     "follow_lines",
     "last_lines",
+    "lines_after",
     "readable",
 ]
 
@@ -136,7 +137,7 @@ def follow_lines(
     """
     mark = after or Mark.end_of(file)
     while True:
-        lines, mark = _news(file, mark)
+        lines, mark = lines_after(file, mark)
         yield from lines
         if not lines:
             time.sleep(poll)
@@ -157,7 +158,7 @@ def event_of(line: str) -> dict[str, Any] | None:
     return event if isinstance(event, dict) and "event" in event else None
 
 
-def _news(file: Path, mark: Mark) -> tuple[list[str], Mark]:
+def lines_after(file: Path, mark: Mark) -> tuple[list[str], Mark]:
     """Return the whole lines after *mark*, oldest first, and the place where they end."""
     lines: list[str] = []
     with ExitStack() as stack:

@@ -173,10 +173,10 @@ class MonitorWindow(App[None]):
 
     async def _watch_log(self) -> None:
         view = self.query_one(LogView)
-        with LogTail(self._log_file) as tail:
-            while True:
-                view.add(await asyncio.to_thread(tail.read))
-                await asyncio.sleep(_LOG_SECONDS)
+        tail = LogTail(self._log_file)
+        while True:
+            view.add(await asyncio.to_thread(tail.read))
+            await asyncio.sleep(_LOG_SECONDS)
 
     def _show(self, reading: Reading) -> None:
         before, self._reading = self._reading, reading
