@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 _POLL_SECONDS: Final = 0.2
+_MOST_MISSING: Final = 2  # names in a row: the newest one's, and one that moves
 _MAX_FILES: Final = 100  # as many as LogSettings.files allows
 _LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
@@ -198,13 +199,19 @@ def _whole_lines(opened: BinaryIO, identity: tuple[int, int]) -> tuple[list[str]
 
 
 def _files(file: Path) -> Iterator[Path]:
-    """Yield the log's files that there are, the newest first."""
-    names = (file, *(file.with_name(f"{file.name}.{n}") for n in range(1, _MAX_FILES)))
-    for number, path in enumerate(names):
+    """Yield the log's files that there are, the newest first.
+
+    While a new one is begun each moves up by a number, so that one name may be free.
+    """
+    missing = 0
+    for path in (file, *(file.with_name(f"{file.name}.{n}") for n in range(1, _MAX_FILES))):
         if path.exists():
+            missing = 0
             yield path
-        elif number:
-            return
+        else:
+            missing += 1
+            if missing > _MOST_MISSING:
+                return
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
