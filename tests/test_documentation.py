@@ -31,6 +31,12 @@ def test_exit_codes_are_those_of_the_commands() -> None:
     assert len(rows) == len(ExitStatus)
 
 
+def test_index_leads_to_every_page() -> None:
+    index = (DOCS / "README.md").read_text(encoding="utf-8")
+    linked = {target.partition("#")[0] for target in LINK.findall(index)}
+    assert {page.name for page in PAGES} - {"README.md"} <= linked
+
+
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.name)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text(encoding="utf-8")):
