@@ -164,7 +164,8 @@ def _backend(
 
     from cloud_connect_relay.hosting.service import RelayWish, relay_service
 
-    if not sys.platform.startswith("linux"):
+    platform: str = sys.platform  # as a value: what follows is checked for all of them
+    if not platform.startswith("linux"):
         raise ConfigurationError("The relay is installed as a service on Linux only.")
     return relay_service(RelayWish(home=invocation.data_dir, flags=flags, start=start))
 
