@@ -21,6 +21,7 @@ from cloud_connect_agent.version import VERSION
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from cloud_connect_agent.paths import AgentPaths
     from cloud_connect_agent.support import Bundle, Part, Scrubber
 
 __all__ = ["support_bundle"]
@@ -39,15 +40,17 @@ _LEFT_OUT: Final = (
         "The file is yours alone to read (0600). Look into it before you send it: all of it is "
         "text.\n\n"
         "\b\nExamples:\n  cloud-connect support-bundle --preview\n"
-        "  cloud-connect support-bundle -o bundle.zip --days 1"
+        "  cloud-connect support-bundle -o bundle.zip --days 1\n"
+        "  cloud-connect support-bundle -o - > bundle.zip"
     )
 )
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
     metavar="FILE",
-    help="Where to write it.  [default: cloud-connect-support-TIME.zip in this folder]",
+    help="Where to write it; - for standard output.  [default: cloud-connect-support-TIME.zip in "
+    "this folder or, if that is not the account's to write, beside the logs]",
 )
 @click.option("--preview", is_flag=True, help="Write nothing; list what would be inside.")
 @click.option(
@@ -63,28 +66,47 @@ def support_bundle(
     invocation: Invocation, *, output: Path | None, preview: bool, days: float
 ) -> None:
     """Collect what helps others to help: status, checks, settings, logs; no secrets, no data."""
-    file = output or Path(time.strftime("cloud-connect-support-%Y%m%dT%H%M%SZ.zip", time.gmtime()))
-    if not preview and os.path.lexists(file):
+    to_stdout = output is not None and str(output) == "-"
+    if to_stdout and (invocation.json or (sys.stdout.isatty() and not preview)):
+        raise click.UsageError("-o - needs a file to be redirected to, and no --json.")
+    file = output or _usual_file(invocation.paths)
+    if not (preview or to_stdout) and os.path.lexists(file):
         raise CloudConnectError(f"{file} is there already; name another file with -o FILE.")
     invocation.configure_logs()
     bundle = _collect(invocation, days)
     size = None
     if not preview:
-        from cloud_connect_agent.cli.recording import record_event
-
-        size = bundle.write(file)
-        with contextlib.suppress(OSError):  # the folder is another account's
-            if invocation.paths.audit_dir.is_dir():
-                record_event(invocation.paths, "support.bundle_made", bytes=size)
+        size = _write(bundle, None if to_stdout else file)
+        _record(invocation.paths, size)
     if invocation.json:
         written = None if preview else str(file.absolute())
         print_json({"file": written, "bytes": size, "manifest": bundle.manifest()})
-        return
-    _show(bundle)
-    if size is None:
-        note("Nothing was written; run it without --preview for the file.")
-    else:
-        click.echo(f"Written to {file} ({_kilobytes(size)}). Look into it before you send it.")
+    elif not to_stdout or preview:
+        _show(bundle)
+        if size is None:
+            note("Nothing was written; run it without --preview for the file.")
+        else:
+            click.echo(f"Written to {file} ({_kilobytes(size)}). Look into it before you send it.")
+
+
+def _usual_file(paths: "AgentPaths") -> Path:
+    """Return where the bundle goes if nobody says: here or, as a service's account, its logs."""
+    name = time.strftime("cloud-connect-support-%Y%m%dT%H%M%SZ.zip", time.gmtime())
+    return Path(name) if os.access(".", os.W_OK) else paths.log_dir / name
+
+
+def _write(bundle: "Bundle", file: Path | None) -> int:
+    if file is not None:
+        return bundle.write(file)
+    return bundle.pour(sys.stdout.buffer)
+
+
+def _record(paths: "AgentPaths", size: int) -> None:
+    from cloud_connect_agent.cli.recording import record_event
+
+    with contextlib.suppress(OSError):  # the folder is another account's
+        if paths.audit_dir.is_dir():
+            record_event(paths, "support.bundle_made", bytes=size)
 
 
 def _show(bundle: "Bundle") -> None:

@@ -1,6 +1,7 @@
 """The bundle itself: parts, the list of what is in them, and the file."""
 
 import hashlib
+import io
 import json
 import os
 import time
@@ -83,8 +84,7 @@ class Bundle:
             raise CloudConnectError(f"{file} cannot be written: {exc.strerror}.") from exc
         try:
             with os.fdopen(descriptor, "wb") as opened:
-                self._zip(opened)
-                return opened.tell()
+                return self.pour(opened)
         except OSError as exc:
             file.unlink(missing_ok=True)
             raise CloudConnectError(f"{file} cannot be written: {exc.strerror}.") from exc
@@ -92,13 +92,18 @@ class Bundle:
             file.unlink(missing_ok=True)
             raise
 
-    def _zip(self, opened: IO[bytes]) -> None:
+    def pour(self, opened: IO[bytes]) -> int:
+        """Write the zip to a file or pipe that is open; return its size."""
         manifest = (json.dumps(self.manifest(), indent=2, ensure_ascii=False) + "\n").encode()
         files = [(_MANIFEST, manifest), *((part.name, part.data) for part in self.parts)]
         now = time.gmtime()[:6]
-        with zipfile.ZipFile(opened, "w", zipfile.ZIP_DEFLATED) as archive:
+        made = io.BytesIO()  # some megabytes: a pipe cannot be gone back in
+        with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in files:
                 entry = zipfile.ZipInfo(name, date_time=now)
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 entry.external_attr = 0o600 << 16
                 archive.writestr(entry, data)
+        opened.write(made.getbuffer())
+        opened.flush()
+        return made.tell()

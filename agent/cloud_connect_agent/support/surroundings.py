@@ -78,13 +78,18 @@ def _kind(mode: int) -> str:
     return kinds.get(stat.S_IFMT(mode), "other")
 
 
-def _owner(number: int) -> str:
-    """Say whose a file is, without an account's name."""
-    if sys.platform == "win32":  # there is no such number there
+if sys.platform == "win32":
+
+    def _owner(number: int) -> str:  # noqa: ARG001 - there is no such number there
         return "unknown"
-    if number == os.geteuid():
-        return "this account"
-    return "root" if number == 0 else f"account {number}"
+
+else:
+
+    def _owner(number: int) -> str:
+        """Say whose a file is, without an account's name."""
+        if number == os.geteuid():
+            return "this account"
+        return "root" if number == 0 else f"account {number}"
 
 
 def _packages() -> Iterator[tuple[str, str]]:

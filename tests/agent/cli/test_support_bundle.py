@@ -1,12 +1,17 @@
 """Tests of ``cloud-connect support-bundle`` where much is broken: that is when it is needed."""
 
+import io
 import json
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from agent.cli.conftest import Cli
+from cloud_connect_agent.cli.support_bundle import _usual_file
 from cloud_connect_agent.paths import AgentPaths
 
 
@@ -61,3 +66,29 @@ def test_the_file_is_looked_for_before_anything_is_collected(cli: Cli, tmp_path:
     assert ended.status == 1
     assert "is there already" in ended.errors
     assert file.read_text() == "mine"
+
+
+def test_it_goes_to_standard_output_where_the_shell_says_whose_the_file_is(home: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "cloud_connect_agent", "support-bundle", "-o", "-"],
+        capture_output=True,
+        timeout=60,
+        check=True,
+        env={**os.environ, "CLOUD_CONNECT_HOME": str(home)},
+    )
+    with zipfile.ZipFile(io.BytesIO(ended.stdout)) as archive:
+        assert archive.testzip() is None
+        assert "status.json" in archive.namelist()
+
+
+def test_where_this_folder_is_not_ours_it_goes_beside_the_logs(
+    paths: AgentPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _usual_file(paths).parent == Path()
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+    assert _usual_file(paths).parent == paths.log_dir
+
+
+def test_a_document_and_a_zip_do_not_share_an_output(cli: Cli) -> None:
+    assert cli("support-bundle", "-o", "-", "--json").status == 2
