@@ -4,6 +4,8 @@ import asyncio
 import platform
 import ssl
 import sys
+from pathlib import Path
+from typing import Final
 
 from cloud_connect.errors import ConfigurationError
 from cloud_connect.signing import SigningKey
@@ -18,13 +20,16 @@ from cloud_connect_agent.relay_address import RelayAddress
 from cloud_connect_agent.version import VERSION
 
 __all__ = [
-    "account_name",
     "check_enrolment",
     "check_files",
     "check_policy",
     "check_settings",
     "check_version",
 ]
+
+
+_COMMANDS: Final = Path("/usr/local/bin")
+_SERVICES: Final = Path("/var/lib")
 
 
 async def check_settings(case: Case) -> Finding:
@@ -69,13 +74,12 @@ async def check_files(case: Case) -> Finding:
     """The folders belong to the account that runs the agent, and nobody else can write there."""
     owner = case.owner
     if owner is not None:
-        name = account_name(owner)
+        name = _account_name(owner)
         return warned(
             Code.FILES_OF_ANOTHER,
             f"The agent's files belong to {name}, and this command runs as another account: it "
             "cannot look into the vault.",
-            f"To have everything checked, run it as that account: `sudo -u {name} cloud-connect "
-            "doctor`, with the same --home.",
+            f"To have everything checked, run it as that account: `{_as_owner(case, name)}`.",
         )
     paths = case.paths
     try:
@@ -145,7 +149,16 @@ async def check_version(case: Case) -> Finding:
     )
 
 
-def account_name(uid: int) -> str:
+def _as_owner(case: Case, name: str) -> str:
+    """Return the command for the account; installing a service makes one that also has its key."""
+    folder = case.paths.config_dir
+    made = _COMMANDS / folder.name
+    if folder.parent == _SERVICES and made.exists():
+        return f"{made} doctor"
+    return f"sudo -u {name} cloud-connect --home {folder} doctor"
+
+
+def _account_name(uid: int) -> str:
     """Return how people call an account."""
     if sys.platform != "win32":
         import pwd

@@ -34,7 +34,7 @@ from cloud_connect_agent.procore.bodies import BodyLimits
 from cloud_connect_agent.procore.client import ProcoreClient
 from cloud_connect_agent.procore.connection_test import (
     StepStatus,
-    TestStep,
+    TestReport,
     run_connection_test,
 )
 from cloud_connect_agent.procore.grants.accounts import Account
@@ -61,7 +61,7 @@ async def check_procore_hosts(case: Case) -> Finding:
     """Each environment's hosts are found, trusted, reached, and are Procore's."""
     environments = await _environments(case)
     if not environments:
-        return not_checked("no Procore environment is set up on this PC")
+        return passed("No Procore environment is set up on this PC yet, so none was asked.")
     client = _client(case)
     found: list[Finding] = []
 
@@ -93,12 +93,7 @@ async def check_grants(case: Case) -> Finding:
         return _as_daemon_says(case, client)
     grants = await client.authenticator.grants()
     if not grants:
-        return warned(
-            Code.NO_GRANT,
-            "No Procore account is set up on this PC, so calls cannot be carried out.",
-            "Run `cloud-connect procore app --environment E --client-id ID`, then `cloud-connect "
-            "procore login --environment E`.",
-        )
+        return _no_grant()
     facts = []
     worst: Finding | None = None
     for grant in grants:
@@ -115,6 +110,8 @@ async def check_company(case: Case) -> Finding:
     """The companies that this PC is for are visible to the account that serves them."""
     if not case.opened:
         return not_checked("the vault cannot be opened here, see vault")
+    if not await _client(case).authenticator.grants():
+        return not_checked("no Procore account is set up, see grants")
     sources = await _sources(case)
     if not sources:
         return warned(
@@ -128,33 +125,39 @@ async def check_company(case: Case) -> Finding:
     client = _client(case)
     for source in tested:
         case.tests.append(await run_connection_test(client, source, deadline=deadline))
-    doubtful: Finding | None = None
-    for source, test in zip(tested, case.tests, strict=True):
-        for step in test.steps[_ACCOUNT:_PERMISSIONS]:
-            if step.status is StepStatus.FAIL:
-                return failed(
-                    Code.COMPANY_REFUSED,
-                    f"Company {source.company_id} ({source.environment.flag}): {step.message}",
-                    f"`cloud-connect test --company {source.company_id} --environment "
-                    f"{source.environment.flag}` shows every step.",
-                )
-            if step.status is StepStatus.WARN and doubtful is None:
-                doubtful = warned(
-                    Code.NO_PROJECT,
-                    f"Company {source.company_id} ({source.environment.flag}): {step.message}",
-                    "In Procore, permit projects for the app's service account, or for the person "
-                    "who signed in.",
-                )
-        first = test.steps[0:_ACCOUNT]
-        blocked = next((step for step in first if step.status is StepStatus.FAIL), None)
-        if blocked is not None:
-            return not_checked(_plain(blocked))
-    if doubtful is not None:
-        return doubtful
+        if time.monotonic() >= deadline:
+            return not_checked(f"Procore took longer than {_TEST_SECONDS:.0f} s to answer")
+    verdicts = [_company_of(source, test) for source, test in zip(tested, case.tests, strict=True)]
+    worst = max((one for one in verdicts if one is not None), key=_rank, default=None)
+    if worst is not None:
+        return worst
     more = len(sources) - len(tested)
     rest = f" ({more} more not tried)" if more else ""
     names = ", ".join(str(source.company_id) for source in tested)
     return passed(f"Visible and active: company {names}{rest}.")
+
+
+def _company_of(source: Source, test: TestReport) -> Finding | None:
+    """Return what the test of one company found to be wrong, if anything."""
+    said = f"Company {source.company_id} ({source.environment.flag}): "
+    for step in test.steps[:_PERMISSIONS]:
+        if step.status is StepStatus.FAIL and step.step < _ACCOUNT:
+            return not_checked(step.message.rstrip("."))
+        if step.status is StepStatus.FAIL:
+            return failed(
+                Code.COMPANY_REFUSED,
+                said + step.message,
+                f"`cloud-connect test --company {source.company_id} --environment "
+                f"{source.environment.flag}` shows every step.",
+            )
+        if step.status is StepStatus.WARN and step.step > _ACCOUNT:
+            return warned(
+                Code.NO_PROJECT,
+                said + step.message,
+                "In Procore, permit projects for the app's service account, or for the person who "
+                "signed in.",
+            )
+    return None
 
 
 async def check_permissions(case: Case) -> Finding:
@@ -214,11 +217,22 @@ def _kind_of(error: BaseException) -> Code:
     return Code.PROCORE_UNREACHABLE
 
 
+def _no_grant() -> Finding:
+    return warned(
+        Code.NO_GRANT,
+        "No Procore account is set up on this PC, so calls cannot be carried out.",
+        "Run `cloud-connect procore app --environment E --client-id ID`, then `cloud-connect "
+        "procore login --environment E`.",
+    )
+
+
 def _as_daemon_says(case: Case, client: ProcoreClient) -> Finding:
     """Report what the running agent knows, where only that opens the vault."""
     told = case.daemon.status.get("procore")
-    if not isinstance(told, list) or not told:
+    if not isinstance(told, list):
         return not_checked("the vault cannot be opened here, see vault")
+    if not told:
+        return _no_grant()
     grants = [ReportedGrant.model_validate(one) for one in told]
     for grant in grants:
         if grant.state in {"no_grant", "sign_in_required"}:
@@ -324,7 +338,3 @@ def _client(case: Case) -> ProcoreClient:
 
 def _rank(finding: Finding) -> int:
     return (Status.PASS, Status.WARN, Status.FAIL).index(finding.status)
-
-
-def _plain(step: TestStep) -> str:
-    return step.message.rstrip(".")

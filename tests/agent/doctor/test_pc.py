@@ -122,6 +122,14 @@ async def test_vault_with_its_key_in_a_file_opens_with_a_warning(with_vault: Pat
     assert found["vault"].status is Status.WARN
 
 
+async def test_pc_without_a_procore_account_is_told_how_to_set_one_up(with_vault: Path) -> None:
+    found = await examined(with_vault, "procore-hosts", "grants", "company")
+    assert found["procore-hosts"].status is Status.PASS
+    assert found["grants"].code is Code.NO_GRANT
+    assert "procore app" in found["grants"].fix
+    assert found["company"].code is Code.NOT_CHECKED
+
+
 async def test_vault_whose_key_is_lost_is_shut(with_vault: Path) -> None:
     (with_vault / "state" / "vault.key").unlink()
     found = await examined(with_vault, "vault", "key")
