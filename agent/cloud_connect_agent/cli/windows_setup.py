@@ -64,7 +64,10 @@ def install(
         if bool(relay) != bool(token_file):
             raise ConfigurationError("RELAY and TOKENFILE belong together: give both, or neither.")
         backend = _service(invocation)
-        for done in backend.installation().carry_out():
+        plan = backend.installation()
+        if plan.refusals:
+            raise ConfigurationError(" ".join(plan.refusals))
+        for done in plan.carry_out():
             click.echo(done)
         if relay and not _enrolled_there(invocation, relay):
             from cloud_connect_agent.cli.enrol import enrol

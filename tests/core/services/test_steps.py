@@ -1,6 +1,7 @@
 import os
 import socket
 import stat
+import sys
 import tempfile
 from pathlib import Path
 
@@ -189,3 +190,14 @@ def test_a_link_is_removed_and_not_what_it_points_to(machine: FolderMachine) -> 
     assert step.sentence == "Remove /var/lib/a"
     Remove(host=machine, path=Path("/victim")).carry_out()
     assert not victim.exists()
+
+
+def test_where_no_account_has_a_number_files_are_written_and_none_is_given_away(
+    machine: FolderMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = GiveTree(host=machine, path=Path("/srv"), owner="svc")
+    machine.at(Path("/srv/a")).mkdir(parents=True)
+    monkeypatch.setattr(sys, "platform", "win32")
+    WriteFile(host=machine, path=Path("/srv/a/f"), text="x").carry_out()
+    assert machine.at(Path("/srv/a/f")).read_text() == "x"
+    assert not list(tree._entries())
