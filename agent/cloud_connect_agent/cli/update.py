@@ -83,12 +83,13 @@ def _ask(invocation: Invocation) -> "Recommended":
         raise ConfigurationError(
             "The setting relay.relay_public_key is damaged: enrol this PC again."
         ) from exc
+    proxy = asyncio.run(Proxies.of(settings.proxy).way(relay.url))
     return asyncio.run(
         ask_update(
             relay.url,
             relay_id=relay.relay_id,
             relay_key=key,
             tls=client_context(relay.ca_file),
-            proxy=Proxies.of(settings.proxy).choose(relay.url),
+            proxy=proxy,
         )
     )
