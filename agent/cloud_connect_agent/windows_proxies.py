@@ -1,4 +1,4 @@
-"""Windows' proxy settings, by the calls that its own programs use (WinHTTP).
+"""Windows' proxy settings: the machine's as WinHTTP has them, and where a script is set.
 
 A service's account has none of the settings that a person made in the control panel. What
 ``netsh winhttp set proxy`` made holds for the whole machine, and that is what services go by.
@@ -19,12 +19,12 @@ _SCHEMES: Final = ("http", "https")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WinHttpAnswer:
-    """What the two calls return; empty where nothing is set.
+    """What Windows says; empty where nothing is set.
 
     Attributes:
         proxies: As Windows writes it: ``proxy:8080``, or ``http=a:80;https=b:8080``.
         bypass: Patterns with semicolons or spaces between them.
-        script: Where the person's proxy script (PAC) is.
+        script: Where the proxy script (PAC) of the person or the machine is.
     """
 
     proxies: str = ""
@@ -36,7 +36,7 @@ class WinHttp:
     """The settings of this machine.
 
     Args:
-        ask: Makes the two calls.
+        ask: Asks Windows.
     """
 
     def __init__(self, ask: Callable[[], WinHttpAnswer] | None = None) -> None:
@@ -69,6 +69,9 @@ def _parts(text: str) -> list[str]:
 
 
 if sys.platform == "win32":
+    import winreg
+
+    _SETTINGS: Final = r"Software\Microsoft\Windows\CurrentVersion\Internet Settings"
 
     class _ProxyInfo(ctypes.Structure):
         _fields_ = (
@@ -77,27 +80,27 @@ if sys.platform == "win32":
             ("bypass", ctypes.c_void_p),
         )
 
-    class _PersonsInfo(ctypes.Structure):
-        _fields_ = (
-            ("auto_detect", ctypes.c_int32),
-            ("script", ctypes.c_void_p),
-            ("proxy", ctypes.c_void_p),
-            ("bypass", ctypes.c_void_p),
-        )
-
     def _ask() -> WinHttpAnswer:
         library = ctypes.WinDLL("winhttp")
-        machine, person = _ProxyInfo(), _PersonsInfo()
-        named, bypass, script = "", "", ""
+        machine = _ProxyInfo()
+        named, bypass = "", ""
         if library.WinHttpGetDefaultProxyConfiguration(ctypes.byref(machine)):
             named, bypass = _taken(machine.proxy), _taken(machine.bypass)
             if machine.access_type != _NAMED_PROXY:
                 named = bypass = ""
-        if library.WinHttpGetIEProxyConfigForCurrentUser(ctypes.byref(person)):
-            script = _taken(person.script)
-            _taken(person.proxy)
-            _taken(person.bypass)
-        return WinHttpAnswer(proxies=named, bypass=bypass, script=script)
+        return WinHttpAnswer(proxies=named, bypass=bypass, script=_script())
+
+    def _script() -> str:
+        """Return the script of the person or, where policy keeps it there, of the machine."""
+        for root in (winreg.HKEY_CURRENT_USER, winreg.HKEY_LOCAL_MACHINE):
+            try:
+                with winreg.OpenKey(root, _SETTINGS) as key:
+                    value, kind = winreg.QueryValueEx(key, "AutoConfigURL")
+            except OSError:
+                continue
+            if kind == winreg.REG_SZ and value:
+                return str(value)
+        return ""
 
     def _taken(pointer: int | None) -> str:
         """Return the text, and give its memory back as WinHTTP asks for."""

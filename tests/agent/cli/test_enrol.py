@@ -1,6 +1,8 @@
 """Tests of ``cloud-connect enrol`` and ``unenrol`` against a real relay."""
 
+import asyncio
 import stat
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from agent.cli.conftest import Cli, Relay, run
 from cloud_connect_agent.paths import AgentPaths
 from cloud_connect_agent.run_lock import run_lock
+from doubles.company_proxies import CompanyProxy, tinyproxy
 from doubles.ended import Ended
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
@@ -55,6 +58,25 @@ def test_a_token_file_works_too(cli: Cli, relay: Relay, tmp_path: Path) -> None:
     file.write_text(relay.join_token() + "\n")
     ended = cli("enroll", "--relay", relay.url, "--token-file", str(file), "--json")
     assert ended.status == 0, ended.errors
+
+
+def test_proxy_that_no_service_would_see_is_told_with_what_to_write(
+    cli: Cli, relay: Relay, home: Path
+) -> None:
+    async def through_proxy() -> tuple[CompanyProxy, Ended]:
+        async with tinyproxy() as proxy:
+            named = proxy.url.replace("//", "//pc:canary-word@")
+            enrol = partial(cli, "enrol", "--relay", relay.url, stdin=relay.join_token())
+            variables = {"HTTP_PROXY": named, "CLOUD_CONNECT_PROXY__LOOPBACK": "true"}
+            return proxy, await asyncio.to_thread(enrol, **variables)
+
+    proxy, ended = asyncio.run(through_proxy())
+    assert ended.status == 0, ended.errors
+    assert f"{proxy.url} (HTTP_PROXY)" in ended.output
+    told = next(line for line in ended.errors.splitlines() if "A service does not see" in line)
+    assert f'url = "{proxy.url}" (with username and password_file) under [proxy]' in told
+    assert str(home / "agent.toml") in told
+    assert "canary-word" not in ended.output + ended.errors
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
