@@ -25,7 +25,10 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     if not PYTHON.exists():
         pytest.skip(f"{PYTHON} is missing; `bash tests/wine/set-up` fetches it")
-    folder = tmp_path_factory.mktemp("package") / "app"
+    kept = os.environ.get("CLOUD_CONNECT_WINDOWS_APP")  # for trying the tests themselves
+    if kept and Path(kept).exists():
+        return Path(kept)
+    folder = Path(kept) if kept else tmp_path_factory.mktemp("package") / "app"
     digest = hashlib.sha256(PYTHON.read_bytes()).hexdigest()
     build_msi.stage(folder, python_zip=PYTHON, sha256=digest, version="1.0.0")
     return folder
