@@ -67,7 +67,7 @@ async def test_pc_that_is_well_passes_whether_its_agent_runs_or_not(
         faults = {one for one in found.values() if one.status is Status.FAIL}
         assert not faults
         warnings = {one.code for one in found.values() if one.status is Status.WARN}
-        expected = {Code.KEY_IN_FILE, Code.NO_SERVICE}
+        expected = {Code.KEY_IN_FILE, Code.NO_SERVICE, Code.DISK_SLOW}
         assert warnings - expected == (set() if agent is runs else {Code.AGENT_STOPPED})
     assert found["company"].cause == f"Visible and active: company {world.company['id']}."
     assert found["dns"].cause == "127.0.0.1 needs no look-up."

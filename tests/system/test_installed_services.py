@@ -91,7 +91,7 @@ def test_services_are_installed_come_back_are_upgraded_and_leave_nothing(tmp_pat
         checks = machine.told(AGENT, "service", "verify")["checks"]
         assert [check for check in checks if check["status"] != "PASS"] == []
         found = {check["name"]: check for check in machine.told(AGENT, "doctor")["checks"]}
-        expected = {"relay", "key", "session", "files", "disk", "vault", "policy", "service"}
+        expected = {"relay", "key", "session", "files", "vault", "policy", "service"}
         assert [found[name] for name in expected if found[name]["status"] != "PASS"] == []
         policy = machine.run("stat", "-c", "%U:%G %a", "/var/lib/cloud-connect/policy.toml")
         assert policy.strip() == "root:cloud-connect 640"

@@ -137,14 +137,13 @@ class Case:
     @property
     def owner(self) -> int | None:
         """The account that the state belongs to, if that is not the one that runs this."""
-        if sys.platform == "win32":  # access lists say who may do what there
-            return None
-        for folder in (self.paths.state_dir, self.paths.config_dir):
-            try:
-                owner = folder.stat().st_uid
-            except OSError:
-                continue
-            return None if owner == os.geteuid() else owner
+        if sys.platform != "win32":  # access lists say who may do what there
+            for folder in (self.paths.state_dir, self.paths.config_dir):
+                try:
+                    owner = folder.stat().st_uid
+                except OSError:
+                    continue
+                return None if owner == os.geteuid() else owner
         return None
 
 
