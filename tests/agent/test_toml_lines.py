@@ -1,6 +1,8 @@
 """Tests of ``cloud_connect_agent.toml_lines``."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cloud_connect_agent.toml_lines import line_of
 
@@ -53,3 +55,9 @@ def test_a_setting_is_found_on_its_line(path: str, line: int | None) -> None:
 @pytest.mark.parametrize("text", ["", "[", "= 1", "[[", "a", "[]\n=", "\x00 = 1"])
 def test_what_is_no_toml_has_no_lines(text: str) -> None:
     assert line_of(text, ("a",)) is None
+
+
+@given(st.text(alphabet="[]{}=\".#'ab0\n \\,", max_size=200), st.lists(st.text("ab0"), max_size=3))
+def test_any_text_has_a_line_or_none(text: str, path: list[str]) -> None:
+    found = line_of(text, path)
+    assert found is None or 1 <= found <= len(text.splitlines())

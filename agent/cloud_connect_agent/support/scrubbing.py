@@ -3,12 +3,13 @@
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from cloud_connect.errors import CloudConnectError
 from cloud_connect.live_secrets import learn_secret, mask_live_text
-from cloud_connect.redact import MASK, is_secret_name, redact, redact_text
+from cloud_connect.redact import MASK, is_secret_name, may_hold_secret, redact, redact_text
 from cloud_connect_agent.paths import AgentPaths
 
 __all__ = ["Scrubber", "learn_vault"]
@@ -18,6 +19,9 @@ _EMAIL: Final = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za
 _ACCOUNT_FOLDER: Final = re.compile(
     r"(?i)((?:/home|/Users|\\{1,2}Users|\bDocuments and Settings)[/\\]{1,2})([^/\\\"'\s:,;]{1,64})"
 )
+_MAYBE_SOMEBODY: Final = re.compile(r"(?i)/home|users|documents and|login|user|email|\\u")
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+_names_secret: Final = lru_cache(maxsize=512)(is_secret_name)  # names of facts are few
 _WHO: Final = frozenset({"login", "username", "user", "email", "user_name"})
 
 
@@ -45,7 +49,20 @@ class Scrubber:
             value = json.loads(line)
         except ValueError:
             return self.text(line)
+        if self._looks_harmless(line, value):
+            return mask_live_text(line)
         return json.dumps(self.document(value), ensure_ascii=False)
+
+    def _looks_harmless(self, line: str, value: object) -> bool:
+        """Whether only secrets by their value are left to look for: most of a log is like that."""
+        return (
+            isinstance(value, dict)
+            and line.isascii()
+            and not may_hold_secret(line.encode("ascii"))
+            and _MAYBE_SOMEBODY.search(line) is None
+            and (self._home is None or self._home not in line)
+            and all(type(one) in _PLAIN and not _names_secret(name) for name, one in value.items())
+        )
 
     def dump(self, value: object) -> bytes:
         """Return a document as the text of a file."""

@@ -62,6 +62,38 @@ def test_a_line_of_json_stays_json() -> None:
     assert Scrubber().line("Traceback of a@b.example") == "Traceback of ***@***"
 
 
+FACTS = {
+    "pepper": "hunter22",
+    "credentials": "hunter22",
+    "privateKey": "hunter22",
+    "login": "jane",
+    "note": "a@b.example",
+    "path": "/srv/jane/agent",
+    "file": "/home/jane/x",
+    "nested": {"user": "jane"},
+    "list": ["/home/jane/x"],
+}
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_no_line_is_thought_harmless_that_is_not(name: str) -> None:
+    scrubber = Scrubber(Path("/srv/jane"))
+    line = scrubber.line(json.dumps({"event": "x", name: FACTS[name]}))
+    assert "hunter22" not in line
+    assert "jane" not in line
+    assert "b.example" not in line
+
+
+def test_an_escaped_sign_hides_nobody() -> None:
+    line = Scrubber().line(r'{"event": "x", "note": "jane\u0040b.example"}')
+    assert json.loads(line)["note"] == "***@***"
+
+
+def test_a_line_without_anything_stays_as_it_is() -> None:
+    line = '{"event": "request_finished", "rows": 5}'
+    assert Scrubber().line(line) is line
+
+
 @pytest.fixture
 def paths(tmp_path: Path) -> AgentPaths:
     paths = AgentPaths.of(tmp_path / "home")
