@@ -24,6 +24,7 @@ PACKAGES: Final = "systemd,systemd-sysv,dbus,python3,python3-venv,ca-certificate
 SUITE: Final = "bookworm"
 ENTER: Final = ("-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w")  # all namespaces, root, folder
 BOOT_SECONDS: Final = 60.0
+WANTS_REBOOT: Final = 133  # what systemd-nspawn says then with --keep-unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +34,12 @@ class BootedMachine:
     Attributes:
         root: Its file system, as this machine sees it.
         init: The number of its systemd, as this machine counts.
-        container: The process that holds it.
+        container: What holds it.
     """
 
     root: Path
     init: int
-    container: int
+    container: "Container"
 
     def run(self, *words: str, stdin: str = "", check: bool = True) -> str:
         """Run a command in it as root; return what it printed.
@@ -76,17 +77,53 @@ class BootedMachine:
     def rebooted(self) -> "BootedMachine":
         """Restart the whole machine; return it as it is then."""
         self.run("systemctl", "--no-block", "reboot")
-        until = time.monotonic() + BOOT_SECONDS
-        while (init := _init_of(self.container)) == self.init:
-            assert time.monotonic() < until, "the machine did not go down"
-            time.sleep(0.1)
-        return replace(self, init=init).up()
+        assert self.container.wait() == WANTS_REBOOT
+        return replace(self, init=self.container.start()).up()
 
     def up(self) -> "BootedMachine":
         """Wait until it has started, and give it its loopback network."""
         self.until("systemctl", "is-system-running", "--wait", says="running", within=BOOT_SECONDS)
         self.run("ip", "link", "set", "lo", "up")
         return self
+
+
+class Container:
+    """The process that holds a machine; it ends when the machine goes down, to be started again."""
+
+    def __init__(self, root: Path) -> None:
+        words = [tool("systemd-nspawn"), "-q", "-D", str(root), "-b", "--register=no"]
+        words += ["--keep-unit", "--private-network", "--console=pipe"]
+        self._words: Final = [*words, "-M", f"test-{time.time_ns()}"]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> int:
+        """Boot the machine; return its first process."""
+        self._process = subprocess.Popen(
+            self._words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+        )
+        return self.init()
+
+    def init(self) -> int:
+        """Return the machine's first process."""
+        assert self._process is not None
+        return _init_of(self._process.pid)
+
+    def wait(self) -> int:
+        """Wait until the machine is down."""
+        assert self._process is not None
+        return self._process.wait(BOOT_SECONDS)
+
+    def end(self) -> None:
+        """End all that runs in it: without its init, nothing else does."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        with contextlib.suppress(OSError, AssertionError):
+            os.kill(self.init(), signal.SIGKILL)
+        self._process.kill()
+        self._process.wait(10)
 
 
 @contextmanager
@@ -104,29 +141,15 @@ def booted_machine(folder: Path) -> Iterator[BootedMachine]:
     packages = "cloud-connect[relay,simulator]"
     _do(tool("chroot"), root, *install.split(), packages)
     shutil.copytree(ROOT / "service" / "systemd", root / "etc/systemd/system", dirs_exist_ok=True)
-    words = [tool("systemd-nspawn"), "-q", "-D", str(root), "-b", "--register=no"]
-    words += ["--keep-unit", "--private-network", "--console=pipe", "-M", f"test-{time.time_ns()}"]
-    container = subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
-    )
+    container = Container(root)
     try:
-        init = _init_of(container.pid)
-        machine = BootedMachine(root=root, init=init, container=container.pid)
+        machine = BootedMachine(root=root, init=container.start(), container=container)
         yield machine.up()
-        replace(machine, init=_init_of(container.pid)).run("systemctl", "poweroff", check=False)
+        replace(machine, init=container.init()).run("systemctl", "poweroff", check=False)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            container.wait(30)
+            container.wait()
     finally:
-        if container.poll() is None:
-            _end(container)
-
-
-def _end(container: subprocess.Popen[bytes]) -> None:
-    """End the container with all that runs in it: without its init, nothing else does."""
-    with contextlib.suppress(OSError, AssertionError):
-        os.kill(_init_of(container.pid), signal.SIGKILL)
-    container.kill()
-    container.wait(10)
+        container.end()
 
 
 def _mirror() -> str:

@@ -94,6 +94,15 @@ def test_a_file_is_written_whole_and_only_if_it_differs(machine: FolderMachine) 
     assert [path.name for path in machine.at(step.path).parent.iterdir()] == ["a.service"]
 
 
+def test_where_there_are_no_modes_a_file_is_written_all_the_same(
+    machine: FolderMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", "win32")
+    step = WriteFile(host=machine, path=Path("/etc/x/a"), text="text")
+    step.carry_out()
+    assert machine.at(step.path).read_text() == "text"
+
+
 def test_a_file_where_a_folder_should_be_is_told(machine: FolderMachine) -> None:
     machine.at(Path("/etc/x")).write_text("")
     with pytest.raises(CloudConnectError, match="Run the command again"):
