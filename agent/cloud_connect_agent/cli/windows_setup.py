@@ -6,6 +6,7 @@ written to ``install.log`` beside the agent's own log.
 
 import contextlib
 import io
+import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -24,12 +25,17 @@ if TYPE_CHECKING:
 __all__ = ["windows_setup"]
 
 _LOG_NAME: Final = "install.log"
+_ON_WINDOWS: Final[bool] = sys.platform == "win32"
 
 
 @click.group(hidden=True)
 @shared_options
 def windows_setup() -> None:
     """Set up or take down the agent; the Windows package calls this."""
+    if not _ON_WINDOWS:  # it would install or remove this machine's service, of another kind
+        raise ConfigurationError(
+            "This is what the Windows package runs; here, use `cloud-connect service install`."
+        )
 
 
 # The package passes every property, and an empty one for what nobody said.
