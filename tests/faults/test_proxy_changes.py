@@ -94,6 +94,7 @@ async def test_laptop_goes_home_and_to_another_office_and_stays_connected(
             "CLOUD_CONNECT_PROXY__FALLBACK_DIRECT": "true",
             "CLOUD_CONNECT_TUNNEL__BACKOFF_BASE": "0.2",
             "CLOUD_CONNECT_TUNNEL__BACKOFF_CAP": "1",
+            "CLOUD_CONNECT_TUNNEL__ROUND_TRIP_INTERVAL": "0.5",
         }
         async with open_pair(tmp_path, prefix=with_resolver(resolver), settings=settings) as pair:
             agent = pair.agent.program

@@ -106,6 +106,23 @@ def test_markup_is_no_message() -> None:
     assert failure.message == "no reason given"
 
 
+@pytest.mark.parametrize(
+    ("status", "headers", "says"),
+    [
+        (302, {"location": "https://portal.hotel.example/x"}, "redirect to portal.hotel.example"),
+        (511, {"content-type": "text/html"}, "sign in with a browser on this PC"),
+    ],
+)
+def test_page_of_a_network_in_between_is_named(
+    status: int, headers: dict[str, str], says: str
+) -> None:
+    found = read_failure(status, headers, b"<html>Welcome, guest")
+    assert says in found.message
+    error = error_of(found, write=True, throttled=False)
+    assert says in error.message
+    assert error.outcome == "unknown", "who knows what stands behind such a page"
+
+
 def test_an_empty_answer_may_say_why_in_its_challenge() -> None:
     challenge = 'Bearer realm="x", error="invalid_token", error_description="The token expired"'
     assert read(b"", headers={"www-authenticate": challenge}).message == "The token expired"
