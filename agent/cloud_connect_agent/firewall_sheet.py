@@ -15,7 +15,7 @@ _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _HTTPS: Final = "HTTPS"
 _NEVER: Final = "never"
 _ALLOWED: Final = "allowed"
-_S3: Final = "Procore: files in Amazon S3"
+_S3: Final = "Procore: files (S3)"
 # Procore's own storage and the object stores behind it. The agent takes fewer names than these
 # patterns, which are what firewalls can express; procore/files/hosts.py decides.
 _STORAGE: Final = {
@@ -198,7 +198,7 @@ def _proxy_rules(proxies: Iterable[Proxy]) -> Iterable[Rule]:
 
 def _infrastructure(*, direct: bool) -> Iterable[Rule]:
     names = "Addresses of these hosts" if direct else "Address of the proxy"
-    yield Rule(host="your DNS servers", port="UDP/TCP 53", protocol="DNS", reason=names)
+    yield Rule(host="your DNS servers", port="UDP 53", protocol="DNS, also TCP", reason=names)
     yield Rule(
         host="your time servers",
         port="UDP 123",

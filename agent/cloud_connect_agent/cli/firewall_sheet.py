@@ -103,12 +103,12 @@ def _signed_in(invocation: Invocation, settings: "AgentSettings") -> set[str]:
 def _show(sheet: "Sheet") -> None:
     click.echo("Connections that this PC opens. All of them go out; no inbound port is needed.\n")
     proxied = any(rule.via for rule in sheet.rules)
-    head = ["TO", "PORT", "PROTOCOL", "INSPECT TLS", "FOR"]
+    head = ["TO", "PORT", "PROTOCOL", "INSPECT", "FOR"]
     rows = [
         [rule.host, rule.port, rule.protocol, rule.inspection, rule.reason] for rule in sheet.rules
     ]
     if proxied:
-        head.insert(1, "THROUGH")
+        head.insert(1, "VIA")
         for row, rule in zip(rows, sheet.rules, strict=True):
             row.insert(1, "proxy" if rule.via else "-")
     table(head, rows)

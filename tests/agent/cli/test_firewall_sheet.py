@@ -31,7 +31,7 @@ def test_sheet_of_a_pc_that_is_not_enrolled_yet_says_what_is_missing_and_how_to_
     cli: Cli, home: Path
 ) -> None:
     document, rules = asked(cli)
-    assert set(rules) == {"your DNS servers DNS", "your time servers NTP"}
+    assert set(rules) == {"your DNS servers DNS, also TCP", "your time servers NTP"}
     assert any("--relay URL" in one for one in document["missing"])
     assert any("--environment live" in one for one in document["missing"])
     document, rules = asked(cli, "--relay", RELAY, "--environment", "live")
@@ -76,13 +76,17 @@ def test_proxy_is_on_the_sheet_with_what_goes_through_it(cli: Cli) -> None:
     assert "canary-word" not in json.dumps(document)
 
 
-def test_text_is_a_table_that_fits_a_ticket(cli: Cli) -> None:
-    ended = cli("firewall-sheet", "--relay", RELAY, "--environment", "live")
+@pytest.mark.parametrize(
+    "variables", [{}, {"HTTPS_PROXY": "http://proxy.example.com:3128"}], ids=["direct", "proxy"]
+)
+def test_text_is_a_table_that_fits_a_ticket(cli: Cli, variables: dict[str, str]) -> None:
+    ended = cli("firewall-sheet", "--relay", RELAY, "--environment", "live", **variables)
     assert ended.status == 0
     lines = ended.output.splitlines()
     assert "no inbound port is needed" in lines[0]
     head = next(line for line in lines if line.startswith("TO "))
-    assert head.split() == ["TO", "PORT", "PROTOCOL", "INSPECT", "TLS", "FOR"]
+    via = ["VIA"] if variables else []
+    assert head.split() == ["TO", *via, "PORT", "PROTOCOL", "INSPECT", "FOR"]
     table = lines[lines.index(head) : lines.index("", lines.index(head))]
     at = head.index("PORT")
     assert all(line[at - 1] == " " and line[at] != " " for line in table), "columns stand below"
