@@ -6,6 +6,14 @@ import pytest
 
 from doubles.policed_agent import SANDBOX
 from doubles.simulator_process import Simulator, simulator_process
+from doubles.untraced import untraced_processes
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _processes_without_tracer() -> Iterator[None]:
+    """What these processes execute is counted elsewhere; here it takes time."""
+    with untraced_processes():
+        yield
 
 
 @pytest.fixture(scope="module")

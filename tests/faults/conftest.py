@@ -6,6 +6,14 @@ import pytest
 
 from doubles.namespaces import PrivateNetwork, private_network
 from doubles.tools import as_root, tool
+from doubles.untraced import untraced_processes
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _processes_without_tracer() -> Iterator[None]:
+    """What these processes execute is counted elsewhere; here it takes time."""
+    with untraced_processes():
+        yield
 
 
 @pytest.fixture
