@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from agent.cli.conftest import Cli, run
+from cloud_connect_agent.cli.root import cloud_connect
 
 COMMANDS = (
     "enrol",
@@ -35,6 +38,13 @@ def test_every_command_explains_itself(cli: Cli, command: str) -> None:
     ended = cli(command, "--help")
     assert ended.status == 0
     assert "--home" in ended.output
+
+
+def test_no_command_of_the_list_is_missing_or_silent() -> None:
+    for name in cloud_connect.list_commands(click.Context(cloud_connect)):
+        ended = CliRunner().invoke(cloud_connect, [name, "--help"])
+        assert ended.exit_code == 0, name
+        assert "--json" in ended.output, name
 
 
 def test_version_is_told(cli: Cli) -> None:
