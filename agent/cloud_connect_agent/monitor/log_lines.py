@@ -1,7 +1,7 @@
 """A line of the log file, as the window shows it; pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Self
@@ -72,11 +72,20 @@ def _facts(event: Mapping[str, object]) -> list[str]:
     ]
     rest = [
         f"{name}={_printable(value)}"
-        for name, value in event.items()
+        for name, value in _flat(event)
         if name not in _HIDDEN and name not in _BARE and name not in _NUMBERS and value is not None
     ]
     call = event.get("call_id")
     return [*bare, *numbers, *rest, *([] if call is None else [_printable(call)])]
+
+
+def _flat(event: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """Yield the facts, of a fact that holds some those instead."""
+    for name, value in event.items():
+        if isinstance(value, dict):
+            yield from value.items()
+        else:
+            yield name, value
 
 
 def _time(value: object) -> str:

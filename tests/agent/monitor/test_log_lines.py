@@ -32,6 +32,11 @@ def test_other_facts_keep_their_names() -> None:
     assert line(event="network_changed", found="moved", gone=None).facts == "found=moved"
 
 
+def test_facts_within_a_fact_stand_beside_the_others() -> None:
+    found = line(event="policy_loaded", policy={"class": "read-only", "problem": None}, by="a")
+    assert found.facts == "class=read-only, by=a"
+
+
 @pytest.mark.parametrize("text", ["no json", "[1]", '{"level": "info"}', "3"])
 def test_line_that_is_no_event_is_shown_as_it_is(text: str) -> None:
     found = LogLine.of(text)
