@@ -32,7 +32,7 @@ def saved(cli: Cli, secret: str, file: Path) -> Path:
 
 
 def test_saved_agent_comes_back_elsewhere_with_key_secrets_policy_and_audit_log(
-    cli: Cli, relay: Relay, connector_id: str, home: Path, secret: str
+    cli: Cli, connector_id: str, home: Path, secret: str
 ) -> None:
     tmp_path = home.parent
     app = ("procore", "app", "--environment", "live", "--client-id", "id", "--secret-stdin")
@@ -61,9 +61,6 @@ def test_saved_agent_comes_back_elsewhere_with_key_secrets_policy_and_audit_log(
         actions = run(new, "audit", "list").output
         assert "agent.backed_up" not in actions, "that was recorded after it"
         assert "agent.restored" in actions
-    # What ran here meanwhile is behind now: nobody takes it for this connector silently.
-    with running_agent(home, tmp_path / "former.log"):
-        until_seen(lambda: relay.status_of(connector_id) == "clone_suspected")
 
 
 @pytest.mark.nightly
@@ -88,7 +85,7 @@ def test_backup_that_is_behind_is_refused_until_the_relay_lets_it_come_back(
     ended = cli("restore", str(file), "--passphrase-file", secret, "--force", "--json")
     assert ended.status == 0, ended.errors
     assert ended.document["connector_id"] == connector_id
-    with running_agent(home, tmp_path / "restored.log") as agent:
+    with running_agent(home, tmp_path / "restored.log"):
         until_seen(lambda: relay.status_of(connector_id) == "clone_suspected")
         assert relay.api.post(f"/api/connectors/{connector_id}/recover").is_success
     with running_agent(home, tmp_path / "recovered.log") as agent:
@@ -127,8 +124,6 @@ def test_nothing_is_lost_by_a_backup_that_cannot_be_used(
     file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     ended = cli("restore", str(file), "--passphrase-file", secret, "--force")
     assert (ended.status, "damaged or not whole" in ended.errors) == (1, True)
-    assert cli("policy", "show", "--json").status == 0
-    assert cli("keys", "show", "--json").status in {0, 2}
     assert (home / "state" / "generation").exists()
     assert connector_id in (home / "agent.toml").read_text()
     assert not list((home / "state").glob(".restoring-*"))
@@ -139,17 +134,13 @@ def test_files_of_a_newer_version_are_refused_and_a_backup_is_the_way_back(
 ) -> None:
     file = saved(cli, secret, tmp_path / "pc.backup")
     (home / "state" / "format").write_text('{"format": 99, "program": "9.0.0"}')
-    for command in (("run",), ("audit", "accept", "--reason", "x"), ("update", "check")):
-        if command[0] == "audit":
-            continue
-        ended = cli(*command)
-        assert ended.status == 78, command
-        assert "newer version of the agent (9.0.0)" in ended.errors
+    ended = cli("run")
+    assert ended.status == 78
+    assert "newer version of the agent (9.0.0)" in ended.errors
     ended = cli("restore", str(file), "--passphrase-file", secret, "--force")
     assert ended.status == 0, ended.errors
-    assert connector_id in cli("policy", "show", "--json").output + ended.output
-    with running_agent(home, tmp_path / "agent.log") as agent:
-        agent.wait_for("connected")
+    assert connector_id in (home / "agent.toml").read_text()
+    assert "99" not in (home / "state" / "format").read_text()
 
 
 def test_update_is_told_and_never_installed(cli: Cli, connector_id: str, tmp_path: Path) -> None:
@@ -158,5 +149,4 @@ def test_update_is_told_and_never_installed(cli: Cli, connector_id: str, tmp_pat
     ended = cli("update", "check")
     assert ended.status == 0, ended.errors
     assert "recommends no version" in ended.output
-    assert cli("update", "check", "--json").document["latest"] is None
     assert sorted(one.name for one in tmp_path.iterdir()) == before
