@@ -127,5 +127,5 @@ def test_the_plan_can_be_read_where_there_is_no_windows(monkeypatch: pytest.Monk
     sentence, content = shown_steps[0]
     assert sentence.endswith(r"into C:\ProgramData\CloudConnect-site-2")
     assert content == folder_access(sid).text
-    assert len(shown_steps) == 3 + 1 + len(Setting)
+    assert len(shown_steps) == 3 + 1 + 1 + len(Setting)
     assert not plan.refusals

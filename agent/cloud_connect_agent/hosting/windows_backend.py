@@ -1,7 +1,6 @@
 """The agent as a Windows service: what is to be done, what was done, and how it fares."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import PureWindowsPath
 from typing import Final
 
@@ -10,11 +9,14 @@ from cloud_connect.services import Finding, Plan, ServiceStatus, Step, Verb
 from cloud_connect_agent.hosting.windows_access import (
     changers,
     folder_access,
+    key_access,
     owner_fault,
     service_sid,
+    services_in,
     state_access,
 )
-from cloud_connect_agent.hosting.windows_machine import UnknownSettingError, WindowsMachine
+from cloud_connect_agent.hosting.windows_change import Change
+from cloud_connect_agent.hosting.windows_machine import WindowsMachine
 from cloud_connect_agent.hosting.windows_sddl import AccessList
 from cloud_connect_agent.hosting.windows_settings import (
     REASONS,
@@ -28,26 +30,6 @@ from cloud_connect_agent.hosting.windows_settings import (
 __all__ = ["WindowsService"]
 
 _INSTALL: Final = "run `cloud-connect service install` again, as an administrator"
-
-
-@dataclass(slots=True, kw_only=True)
-class _Change:
-    """A step that is needed while *missing* says so."""
-
-    sentence: str
-    content: str | None
-    missing: Callable[[], bool]
-    do: Callable[[], None]
-
-    @property
-    def needed(self) -> bool:
-        return self.missing()
-
-    def carry_out(self) -> None:
-        try:
-            self.do()
-        except UnknownSettingError as exc:  # `service verify` goes on saying so
-            self.sentence = f"Leave that out: {exc.message}"
 
 
 class WindowsService:
@@ -83,6 +65,7 @@ class WindowsService:
         )
         self._wanted: Final = wanted
         sid = service_sid(self._name)
+        self._sid: Final = sid
         self._folders: Final = {
             str(home): folder_access(sid),
             str(home / "state"): state_access(sid),
@@ -114,13 +97,13 @@ class WindowsService:
             return machine.access(str(self._home)) is not None
 
         steps: list[Step] = [
-            _Change(
+            Change(
                 sentence=f"Stop {name}; running calls get 25 seconds",
                 content=f"ControlService({name}, SERVICE_CONTROL_STOP)",
                 missing=self._runs,
                 do=lambda: machine.stop(name),
             ),
-            _Change(
+            Change(
                 sentence=f"Remove the service {name} and its source in the event log",
                 content=f"DeleteService({name})",
                 missing=installed,
@@ -130,7 +113,7 @@ class WindowsService:
         notes = []
         if purge:
             steps.append(
-                _Change(
+                Change(
                     sentence=f"Remove {self._home} with identity, credentials, records and logs",
                     content=None,
                     missing=there,
@@ -213,11 +196,12 @@ class WindowsService:
         machine, name, wanted = self._machine, self._name, self._wanted
         for path, access in self._folders.items():
             yield self._folder_step(path, access)
+        yield self._key_step()
         created = "\n".join(
             f"{setting}: {shown(setting, wanted)}"
             for setting in (Setting.IMAGE, Setting.ACCOUNT, Setting.TITLE, Setting.START)
         )
-        yield _Change(
+        yield Change(
             sentence=f"Register the service {name}, which runs as {wanted.account}",
             content=created,
             missing=lambda: machine.settings(name) is None,
@@ -226,7 +210,7 @@ class WindowsService:
         for setting in Setting:
             yield self._setting_step(setting)
         if self._start and self._enrolled():
-            yield _Change(
+            yield Change(
                 sentence=f"Start {name}",
                 content=f"StartService({name})",
                 missing=lambda: not self._runs(),
@@ -240,7 +224,7 @@ class WindowsService:
             found = machine.settings(name)
             return found is None or not _same(setting, wanted, found)
 
-        return _Change(
+        return Change(
             sentence=f"Set {setting}: {REASONS[setting]}",
             content=shown(setting, wanted),
             missing=differs,
@@ -260,11 +244,30 @@ class WindowsService:
             else:
                 machine.set_access(path, access)
 
-        return _Change(
+        return Change(
             sentence=f"Let only the system, administrators and {self._name} into {path}",
             content=access.text,
             missing=differs,
             do=do,
+        )
+
+    def _key_step(self) -> Step:
+        """Let the service read a key that an administrator's enrolment made before it was there."""
+        machine, key, access = (
+            self._machine,
+            str(self._home / "state/vault.key"),
+            key_access(self._sid),
+        )
+
+        def closed() -> bool:
+            found = machine.access(key)
+            return found is not None and self._sid not in services_in(found)
+
+        return Change(
+            sentence=f"Let {self._name} open the vault that is there",
+            content=access.text,
+            missing=closed,
+            do=lambda: machine.set_access(key, access),
         )
 
     def _refusals(self) -> Iterator[str]:
