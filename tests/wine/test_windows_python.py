@@ -23,6 +23,18 @@ LEFT_OUT: Final = {
     "by_few_goes": "how the kernel joins small packets",
 }
 
+AGENT_TESTS: Final = 90
+# Parts of the agent whose tests are not about modes of files, signals or systemd.
+AGENT_PARTS: Final = (
+    *("tests/agent/hosting/test_windows_backend.py", "tests/agent/hosting/test_windows_sddl.py"),
+    *(
+        "tests/agent/test_backoff.py",
+        "tests/agent/test_steadiness.py",
+        "tests/agent/test_journal.py",
+    ),
+    "--deselect=tests/agent/test_journal.py::test_the_files_are_private",
+)
+
 
 def run_tests(wine: Wine, python: Path, *words: str) -> tuple[int, int, str]:
     """Run tests of the repository; return how many passed and failed, and what was said."""
@@ -43,3 +55,9 @@ def test_the_core_is_the_same_on_windows(wine: Wine, python: Path) -> None:
     passed, failed, said = run_tests(wine, python, "tests/core", *LEFT_OUT)
     assert not failed, said[-20_000:]
     assert passed >= CORE_TESTS, said[-2000:]
+
+
+def test_parts_of_the_agent_are_the_same_on_windows(wine: Wine, python: Path) -> None:
+    passed, failed, said = run_tests(wine, python, *AGENT_PARTS)
+    assert not failed, said[-20_000:]
+    assert passed >= AGENT_TESTS, said[-2000:]
