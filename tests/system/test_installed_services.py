@@ -158,6 +158,7 @@ def test_services_are_installed_come_back_are_upgraded_and_leave_nothing(tmp_pat
         connected(machine, SECOND)
 
         # Nothing is left.
+        machine.run(SECOND, "service", "stop")
         machine.run(SECOND, "unenrol", "--yes")
         kept = machine.told(AGENT, "service", "uninstall")
         assert "/var/lib/cloud-connect" in " ".join(kept["notes"])
