@@ -62,7 +62,7 @@ def unenrol(invocation: Invocation, *, yes: bool, keep_audit: Path | None) -> No
             _keep_audit(paths.audit_dir, keep_audit)
         revoked = _leave(invocation, settings.relay)
         _sign_out(invocation)
-        left = _remove(invocation)
+        left = _remove(invocation, administered=settings.policy.owner == "administrator")
     if left:
         raise CloudConnectError(
             f"All else is gone, but these could not be removed: {', '.join(left)}. Remove them as "
@@ -150,7 +150,7 @@ def _sign_out(invocation: Invocation) -> None:
         note("The vault could not be opened, so Procore was not told to revoke its tokens.")
 
 
-def _remove(invocation: Invocation) -> list[str]:
+def _remove(invocation: Invocation, *, administered: bool) -> list[str]:
     """Remove the key first, then everything else; return what could not be removed."""
     from cloud_connect_agent.vault import vault_of
 
@@ -165,8 +165,11 @@ def _remove(invocation: Invocation) -> list[str]:
     for file in (paths.config_file, paths.policy_file, paths.approvals_file):
         try:
             file.unlink(missing_ok=True)
-        except OSError as exc:  # a service's policy is the administrator's
-            left.append(f"{file} ({exc.strerror})")
+        except OSError as exc:
+            if administered and file != paths.config_file:
+                note(f"{file} stays: it is the administrator's.")
+            else:
+                left.append(f"{file} ({exc.strerror})")
     for folder in (paths.log_dir, paths.state_dir):
         shutil.rmtree(folder, onerror=lambda _, name, error: left.append(f"{name} ({error[1]})"))
     if not any(paths.config_dir.iterdir()):
