@@ -39,6 +39,7 @@ DANGEROUS_CALLS = {
 ALLOWED = {
     ("cloud_connect_agent.vault.dpapi", "ctypes"): "Windows' own encryption",
     ("cloud_connect_agent.vault.dpapi", "subprocess"): "icacls, with fixed words",
+    ("cloud_connect_agent.windows_proxies", "ctypes"): "Windows' own proxy, by fixed names",
     ("cloud_connect_agent.vault.keychain", "subprocess"): "the desktop's keychain",
     ("cloud_connect.command_line", "import_module"): "commands by their own names",
 }

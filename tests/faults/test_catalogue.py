@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent.parent
-NIGHTLY = "T85 T87 T116 T124 T129 T1 T2 T3 T5 T6 T14 T19 T23 T24 T40 T45 T47 T48 T51 T53 T56"
+NIGHTLY = "T85 T87 T116 T124 T129 T1 T2 T3 T5 T6 T14 T19 T23 T24 T40 T45 T47 T48 T51 T53 T56 T64"
 SOAK = "T49 T50 T52"
-SEVERAL_NODES = "T60 T61"  # those rows of several nodes that one node shows
+SEVERAL_NODES = "T60 T61 T64"  # those rows of several nodes that one node shows
 TIERS = (
     {f"T{number}": "every commit" for number in (*range(1, 58), *range(65, 133))}
     | dict.fromkeys(SEVERAL_NODES.split(), "every commit")
