@@ -142,13 +142,22 @@ class Program:
 
     async def tasks(self) -> list[str]:
         """Return the names of the asyncio tasks that run in it, if it is watched."""
+        names: list[str] = (await self._told())["tasks"]
+        return names
+
+    async def blocks(self) -> int:
+        """Return how many blocks of memory Python has allocated in it, if it is watched."""
+        count: int = (await self._told())["blocks"]
+        return count
+
+    async def _told(self) -> dict[str, Any]:
         self._told_file.unlink(missing_ok=True)
         self.signal(signal.SIGUSR2)
         async with asyncio.timeout(TELL_TIMEOUT):
             while not self._told_file.exists():
                 await asyncio.sleep(0.02)
-        names: list[str] = json.loads(self._told_file.read_text())
-        return names
+        told: dict[str, Any] = json.loads(self._told_file.read_text())
+        return told
 
     @property
     def _told_file(self) -> Path:

@@ -30,6 +30,7 @@ PER_SECOND: Final = 20.0
 FAULT_EVERY: Final = 60.0
 WARM_UP: Final = 120.0  # seconds; a third of a short run
 SAMPLE_EVERY: Final = 10.0
+LOOK_EVERY: Final = 600.0  # seconds between two looks at the relay's blocks
 MEBIBYTE: Final = 1024 * 1024
 MAX_SLOPE: Final = 1.0  # MiB an hour
 # MiB in a run that is too short for a slope: caches of the store's connections still fill then.
@@ -110,6 +111,20 @@ async def sampled(program: Program, samples: list[Sample]) -> None:
         await asyncio.sleep(SAMPLE_EVERY)
 
 
+async def looked_at(relay: Program, found: list[tuple[float, float, int]], *, after: float) -> None:
+    """Note the relay's memory and blocks now and then: which of them grows tells a leak's kind.
+
+    Args:
+        after: Seconds in which it may still be killed.
+    """
+    began = time.monotonic()
+    await asyncio.sleep(after)
+    while True:
+        blocks = await relay.blocks()
+        found.append((time.monotonic() - began, relay.usage.rss_bytes / MEBIBYTE, blocks))
+        await asyncio.sleep(LOOK_EVERY)
+
+
 async def struck(world: World, dice: random.Random, seconds: float, done: list[str]) -> None:
     """A fault each minute, each kind in turn; processes are killed in the first half only."""
     begin = time.monotonic()
@@ -145,10 +160,12 @@ async def test_soak_with_a_fault_a_minute_breaks_and_leaks_nothing(tmp_path: Pat
         )
         samples: dict[Program, list[Sample]] = {relay: [], agent: []}
         faults: list[str] = []
+        looks: list[tuple[float, float, int]] = []
         async with asyncio.TaskGroup() as tasks:
             watching = [
                 tasks.create_task(sampled(program, found)) for program, found in samples.items()
             ]
+            watching.append(tasks.create_task(looked_at(relay, looks, after=min(seconds / 3, 600))))
             striking = tasks.create_task(struck(world, dice, seconds, faults))
             await traffic.run(seconds)
             await striking
@@ -160,6 +177,8 @@ async def test_soak_with_a_fault_a_minute_breaks_and_leaks_nothing(tmp_path: Pat
             f"T52: {MINUTES} min, {len(history.attempts)} calls, {len(history.deliveries)} bodies,"
             f" {traffic.read_success:.2%} of reads, faults: {' '.join(faults)}"
         )
+        for at, rss, blocks in looks:
+            print(f"T52: relay after {at / 60:.0f} min: {rss:.1f} MiB, {blocks} blocks")  # noqa: T201
 
         await baseline.returned(within=90)
         for program, found in samples.items():
