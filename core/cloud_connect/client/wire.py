@@ -195,8 +195,8 @@ async def _opened(
                     if trailers.problem is not None:
                         raise error_of(trailers.problem, call_id=answer.call_id)
                     answer.paging = trailers.paging
-                    if trailers.total_items is not None:
-                        answer.total_items = trailers.total_items
+                    found = trailers.total_items
+                    answer.total_items = answer.total_items if found is None else found
                 case _:
                     raise RemoteProtocolError("The sealed answer has two heads.")
 
