@@ -4,10 +4,16 @@ import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 __all__ = ["as_root", "tool"]
+
+# What only nightly tests need, and what installs it.
+INSTALLED_AT_NIGHT: Final = dict.fromkeys(
+    ("buildah", "debootstrap", "systemd-nspawn"), "bash tests/system/set-up"
+)
 
 
 def as_root(what: str) -> None:
@@ -25,5 +31,6 @@ def tool(name: str, *, folders: Iterable[Path] = ()) -> str:
     places = (*map(str, folders), os.environ["PATH"], "/usr/sbin")
     path = shutil.which(name, path=os.pathsep.join(places))
     if path is None:
-        pytest.skip(f"{name} is not installed; `bash .ci/run` installs it")
+        by = INSTALLED_AT_NIGHT.get(name, "bash .ci/run")
+        pytest.skip(f"{name} is not installed; `{by}` installs it")
     return path
