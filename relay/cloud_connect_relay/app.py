@@ -22,6 +22,7 @@ from cloud_connect_relay.gateway.registry import Registry
 from cloud_connect_relay.gateway.server import serve_tunnel
 from cloud_connect_relay.http_server import HttpServer, bind, listen_error
 from cloud_connect_relay.live_requests import LiveRequests
+from cloud_connect_relay.memory import keep_small
 from cloud_connect_relay.metrics import Metrics
 from cloud_connect_relay.services import Services
 from cloud_connect_relay.storage.authorizations import AuthorizationsOfAll
@@ -156,6 +157,7 @@ async def _serve(
             housekeeping = tasks.create_task(_keep_house(services, keeper), name="housekeeping")
             signing = tasks.create_task(keeper.run(), name="audit-keeper")
             following = tasks.create_task(services.requests.follow(), name="revocations")
+            tidying = tasks.create_task(keep_small(), name="memory")
             readiness.is_ready = True
             log.info("relay_ready", api=services.addresses.api_url, node=settings.node)
             on_ready(services.addresses)
@@ -172,6 +174,7 @@ async def _serve(
             housekeeping.cancel()
             following.cancel()
             signing.cancel()
+            tidying.cancel()
             attending.cancel()
             await _sign_the_rest(keeper)
     log.info("relay_stopped")

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,16 +11,13 @@ import click
 from cloud_connect_relay.cli.invocation import Invocation, pass_invocation, shared_options
 from cloud_connect_relay.cli.open_files import allow_open_files
 from cloud_connect_relay.cli.parameters import database_option
+from cloud_connect_relay.memory import bound_heaps, settle
 
 if TYPE_CHECKING:
     from cloud_connect_relay.addresses import Addresses
     from cloud_connect_relay.settings import RelaySettings
 
 __all__ = ["serve"]
-
-# Objects that outlive their call before cycles are looked for: at Python's 700, the look takes
-# a seventh of a busy relay's time and finds next to nothing.
-_YOUNG_OBJECTS = 20_000
 
 _PORT = click.IntRange(0, 65_535)
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -48,6 +44,7 @@ def serve(invocation: Invocation, /, **flags: Any) -> None:
     settings = invocation.settings(flags)
     invocation.configure_logs(level=settings.log.level, style=settings.log.format)
     allow_open_files()
+    bound_heaps()
     with (
         _sole_server(settings),
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
@@ -73,7 +70,7 @@ async def _serve(invocation: Invocation, settings: "RelaySettings") -> None:
     from cloud_connect_relay.cli.store import open_store
 
     def say_ready(addresses: "Addresses") -> None:
-        _settle_memory()
+        settle()
         click.echo(_ready_line(settings, addresses, as_json=invocation.json))
 
     with stop_signals() as stop:
@@ -86,13 +83,6 @@ async def _serve(invocation: Invocation, settings: "RelaySettings") -> None:
                 on_ready=say_ready,
                 manager=ServiceManager.of(os.environ),  # noqa: TID251 - not a setting of ours
             )
-
-
-def _settle_memory() -> None:
-    """Have the garbage collector leave alone what was loaded, and look less often."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
 def _ready_line(settings: "RelaySettings", addresses: "Addresses", *, as_json: bool) -> str:
