@@ -75,7 +75,8 @@ SANDBOX: Final = (
     *("--ro-bind", "/usr", "/usr", "--ro-bind", "/etc", "/etc"),
     *("--symlink", "usr/bin", "/bin", "--symlink", "usr/lib", "/lib"),
     *("--symlink", "usr/lib64", "/lib64", "--proc", "/proc", "--dev", "/dev"),
-    *("--cap-drop", "ALL", "--clearenv", "--setenv", "PATH", "/usr/bin:/bin"),
+    # Without it, whoever made the sandbox is its like: /proc/PID/root would be the whole machine.
+    *("--unshare-user", "--cap-drop", "ALL", "--clearenv", "--setenv", "PATH", "/usr/bin:/bin"),
     *("--setenv", "HOME", str(INSIDE / "home"), "--setenv", "LANG", "C.UTF-8"),
     *("--setenv", "WINEPREFIX", str(INSIDE / "prefix"), "--setenv", "WINEARCH", "win64"),
     *("--setenv", "WINEDEBUG", "-all"),
@@ -223,7 +224,10 @@ def wine_machine(folder: Path, *, sources: Path | None = None) -> Iterator[Wine]
 
 def _check_sandbox(wine: Wine) -> None:
     """Refuse to run anything of Windows' where it could reach what is not the test's."""
-    script = 'ls -A / | sort | tr "\\n" " "; touch /usr/reached /etc/reached /sources/reached'
+    script = (  # the second door to a file system is that of another process
+        "for root in / /proc/[0-9]*/root/; do ls -A $root 2>/dev/null; done; "
+        "touch /usr/reached /etc/reached /sources/reached"
+    )
     said = subprocess.run(
         wine.sandboxed("sh", "-c", script), capture_output=True, text=True, timeout=20, check=False
     )
