@@ -19,10 +19,17 @@ PYTHON: Final = Path(
 )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _environments_tools() -> Iterator[None]:
+    """Find `uv` where `tests/wine/set-up` put it, if nowhere else: beside this Python."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+        yield
+
+
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the program, as the package holds it."""
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     if not PYTHON.exists():
         pytest.skip(f"{PYTHON} is missing; `bash tests/wine/set-up` fetches it")
     kept = os.environ.get("CLOUD_CONNECT_WINDOWS_APP")  # for trying the tests themselves
