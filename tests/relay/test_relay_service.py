@@ -64,6 +64,16 @@ def test_a_relay_is_installed_once_and_says_what_comes_next(machine: FolderMachi
         service(machine).control(Verb.START)
 
 
+def test_without_a_store_it_stays_inactive_and_says_why(machine: FolderMachine) -> None:
+    install(machine, RelayWish(home=Path("/srv/relay/data")))
+    text = machine.at(UNIT).read_text()
+    assert "\nConditionPathExists=|/srv/relay/data/relay.key\n" in text
+    assert "\nConditionFileNotEmpty=|/srv/relay/data/relay.sqlite3\n" in text
+    status = service(machine).status()
+    assert status.state == "stopped"
+    assert status.says == "Not initialised: run `cloud-connect-relay init`."
+
+
 def test_options_of_an_earlier_installation_stay(machine: FolderMachine) -> None:
     flags = ("--port", "9000", "--public-url", "https://relay.example.com")
     install(machine, RelayWish(flags=flags))

@@ -1,5 +1,6 @@
 """Agents and a relay that one command installed, in a real systemd."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from doubles.booted_machine import ROOT, BootedMachine, booted_machine
 PROGRAMS = "/opt/cloud-connect/bin"
 AGENT = "/usr/local/bin/cloud-connect"
 SECOND = "/usr/local/bin/cloud-connect-two"
+THIRD = "/usr/local/bin/cloud-connect-three"
 RELAY = "/usr/local/bin/cloud-connect-relay"
 NEWER = "99.0.0"
 # What other programs write while the machine runs, and what useradd and systemd keep of their own.
@@ -51,6 +53,14 @@ def connected(machine: BootedMachine, command: str = AGENT) -> None:
     machine.until(command, "status", says="connected, since", within=60)
 
 
+def waiting(machine: BootedMachine, command: str, advice: str) -> None:
+    """See that a service that was started stands still without a failure, and says why."""
+    machine.until(command, "service", "status", "--json", says='"state": "stopped"')
+    status = json.loads(machine.run(command, "service", "status", "--json", check=False))
+    assert advice in status["says"]
+    assert not machine.run("systemctl", "list-units", "--failed", "--no-legend").strip()
+
+
 def token(machine: BootedMachine) -> str:
     made = machine.told(RELAY, "token", "create", "--subscription", "Default")
     return str(made["token"])
@@ -73,6 +83,8 @@ def test_services_are_installed_come_back_are_upgraded_and_leave_nothing(tmp_pat
 
         # The relay.
         machine.run(f"{PROGRAMS}/cloud-connect-relay", "service", "install")
+        machine.run("systemctl", "start", "cloud-connect-relay")  # as a restart of the machine does
+        waiting(machine, RELAY, "cloud-connect-relay init")
         machine.told(RELAY, "init")
         machine.run(RELAY, "service", "start")
         assert machine.told(RELAY, "service", "status")["says"].startswith("0 connectors")
@@ -152,8 +164,10 @@ def test_services_are_installed_come_back_are_upgraded_and_leave_nothing(tmp_pat
         assert machine.told(AGENT, "status")["version"] == NEWER
         assert machine.told(f"{PROGRAMS}/cloud-connect", "service", "install")["changes"] == []
 
-        # The machine restarts, and all of them are back.
+        # The machine restarts, and all of them are back; one that is not enrolled is no failure.
+        machine.run(f"{PROGRAMS}/cloud-connect", "service", "install", "--name", "three")
         machine = machine.rebooted()
+        waiting(machine, THIRD, "cloud-connect-three enrol")
         connected(machine)
         connected(machine, SECOND)
 
@@ -164,6 +178,7 @@ def test_services_are_installed_come_back_are_upgraded_and_leave_nothing(tmp_pat
         assert "/var/lib/cloud-connect" in " ".join(kept["notes"])
         machine.run(f"{PROGRAMS}/cloud-connect", "service", "uninstall", "--purge", "--yes")
         machine.run(SECOND, "service", "uninstall", "--purge", "--yes")
+        machine.run(THIRD, "service", "uninstall", "--purge", "--yes")
         machine.run(RELAY, "service", "uninstall", "--purge", "--yes")
         assert files(machine) - before == set()
         for database in ("passwd", "group"):

@@ -28,12 +28,15 @@ def run(invocation: Invocation) -> int:
     """Connect to the relay and serve calls until told to stop."""
     import os
 
+    from cloud_connect_agent.cli.exits import NotEnrolledError
     from cloud_connect_agent.hosting.manager import SignalledManager
 
-    return serve_agent(
-        invocation,
-        SignalledManager.of(os.environ),  # noqa: TID251 - not a setting of ours
-    )
+    manager = SignalledManager.of(os.environ)  # noqa: TID251 - not a setting of ours
+    try:
+        return serve_agent(invocation, manager)
+    except NotEnrolledError:
+        manager.done("Not enrolled.")
+        raise
 
 
 def serve_agent(invocation: Invocation, manager: "Manager") -> int:

@@ -57,6 +57,12 @@ class ServiceHome:
     def _moves(self) -> bool:
         return self._source is not None and self._enrolled(self._source)
 
+    def lacks(self) -> str | None:
+        """Say that the agent is not enrolled, where that can be told."""
+        if self.ready or self._fault(self._paths) is not None:
+            return None
+        return f"Not enrolled: run `{self._command} enrol --relay URL`."
+
     def vault_kind(self) -> KeyKind | None:
         """Return what keeps the key of the vault that is there, or comes along.
 

@@ -69,6 +69,13 @@ class ServiceManager:
         """Say that it ends, in order."""
         self._say("STOPPING=1", "STATUS=Finishing the running calls.")
 
+    def done(self, why: str) -> None:
+        """Say that there is nothing to run, so that an end right after it counts as a good one.
+
+        systemd takes any end of a program that never was ready for a failure.
+        """
+        self._say("READY=1", f"STATUS={why}")
+
     async def attend(self, program: Vitality) -> None:
         """Give signs of life, until cancelled, for as long as the event loop and *program* move."""
         while self._address is not None:

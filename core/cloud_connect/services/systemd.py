@@ -69,6 +69,10 @@ class Contents(Protocol):
         """Whether the service has what it needs to start."""
         ...
 
+    def lacks(self) -> str | None:
+        """Say what the service waits for before it can start, and the command that brings it."""
+        ...
+
     def refusals(self) -> Sequence[str]:
         """Why the folder cannot be used for a service as it is."""
         ...
@@ -263,6 +267,8 @@ class SystemdService:
         says = shown.get("StatusText")
         if state == "failed":
             says = self._last_words() or shown.get("Result")
+        if state != "running":
+            says = self._contents.lacks() or says
         pid = int(shown.get("MainPID", "0"))
         return ServiceStatus(
             name=self._unit.name,

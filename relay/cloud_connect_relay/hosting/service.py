@@ -89,6 +89,10 @@ class _RelayHome:
         """Whether the relay was initialised."""
         return self._host.at(RelayPaths(data_dir=self._home).key_file).exists()
 
+    def lacks(self) -> str | None:
+        """Say that there is no store yet."""
+        return None if self.ready else f"Not initialised: run `{self._command} init`."
+
     def refusals(self) -> Sequence[str]:
         """Find no fault with a folder that the steps put right."""
         return ()
@@ -155,7 +159,13 @@ def _home(home: Path | None, before: str | None) -> Path:
 def _unit(home: Path, program: Path, flags: str) -> str:
     template = files("cloud_connect_relay.hosting").joinpath(f"{_NAME}.service")
     word = unit_word(str(program), what="The path of the program")
-    values: dict[str, str | None] = {"ExecStart": f"{word} serve --data-dir {home} {flags}"}
+    paths = RelayPaths(data_dir=home)
+    values: dict[str, str | None] = {
+        # Either of them: a relay that lost the other one shall say so, and fail.
+        "ConditionPathExists": f"|{paths.key_file}",
+        "ConditionFileNotEmpty": f"|{paths.database}",
+        "ExecStart": f"{word} serve --data-dir {home} {flags}",
+    }
     added = {}
     if home.parent == _STATE:
         values["StateDirectory"] = home.name

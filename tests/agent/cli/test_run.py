@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -69,6 +70,18 @@ def agent(home: Path, connector_id: str, tmp_path: Path) -> Iterator[Agent]:
         agent.process.wait()
         assert agent.process.stdout is not None
         agent.process.stdout.close()
+
+
+def test_an_agent_that_is_not_enrolled_tells_systemd_before_it_ends(
+    cli: Cli, tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind(str(tmp_path / "notify"))
+        heard.settimeout(10)
+        ended = cli("run", NOTIFY_SOCKET=heard.getsockname())
+        assert heard.recv(4096) == b"READY=1\nSTATUS=Not enrolled."
+    assert ended.status == 3
+    assert "enrol --relay URL" in ended.errors
 
 
 def test_a_connected_agent_shows_its_round_trip(

@@ -49,6 +49,7 @@ def test_the_unit_runs_this_installation_as_its_own_account(machine: FolderMachi
     settings = unit(machine)
     program = machine.opt / "bin" / "cloud-connect"
     assert settings["ExecStart"] == f"{program} --home /var/lib/cloud-connect run"
+    assert settings["SuccessExitStatus"] == "3"  # not enrolled is no failure
     assert settings["ExecReload"] == f"{program} --home /var/lib/cloud-connect reload"
     assert (settings["User"], settings["Group"]) == ("cloud-connect", "cloud-connect")
     assert settings["StateDirectory"] == "cloud-connect/state cloud-connect/logs"
@@ -217,6 +218,19 @@ def test_a_failed_service_is_forgotten_with_the_rest(machine: FolderMachine) -> 
     machine.at(UNIT).unlink()
     list(plan.carry_out())
     assert machine.did("systemctl", "reset-failed", "cloud-connect")
+
+
+def test_before_enrolment_status_says_how_to_enrol(machine: FolderMachine) -> None:
+    install(machine)
+    advice = "Not enrolled: run `cloud-connect enrol --relay URL`."
+    assert (service(machine).status().state, service(machine).status().says) == ("stopped", advice)
+    machine.states["cloud-connect"] = "failed"  # as it ends that leaves its relay while it runs
+    assert service(machine).status().says == advice
+    machine.at(HOME / "agent.toml").write_text("nonsense")
+    assert service(machine).status().says != advice
+    machine.at(HOME / "agent.toml").unlink()
+    enrol(machine)
+    assert service(machine).status().says != advice
 
 
 def test_status_tells_what_systemd_knows(machine: FolderMachine) -> None:

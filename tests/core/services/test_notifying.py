@@ -41,6 +41,11 @@ async def test_signs_of_life_come_thrice_in_the_watchdogs_time(heard: socket.soc
     assert told._interval == pytest.approx(0.02)
 
 
+async def test_a_program_with_nothing_to_do_is_ready_before_it_ends(heard: socket.socket) -> None:
+    manager(heard).done("Not enrolled.")
+    assert await words(heard) == "READY=1\nSTATUS=Not enrolled."
+
+
 async def test_an_agent_that_gets_nowhere_gives_no_sign_of_life(heard: socket.socket) -> None:
     agent = Agent()
     agent.is_stuck = True
