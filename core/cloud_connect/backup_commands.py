@@ -21,7 +21,7 @@ def passphrase_option(command: _Function) -> _Function:
     """Add ``--passphrase-file``."""
     return click.option(
         "--passphrase-file",
-        type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+        type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
         metavar="FILE",
         help="Take the passphrase from the first line of FILE (-: standard input).",
     )(command)
@@ -62,5 +62,12 @@ def _first_line(file: Path) -> str:
         with click.open_file(str(file), encoding="utf-8") as source:
             line: str = source.readline(_MOST_CHARACTERS + 1)
             return line.rstrip("\r\n")[:_MOST_CHARACTERS]
-    except (OSError, UnicodeDecodeError) as exc:
+    except PermissionError as exc:
+        raise click.UsageError(
+            f"The account that runs this command may not read {file}; `--passphrase-file - < "
+            f"{file}` has your own account read it."
+        ) from exc
+    except OSError as exc:
+        raise click.UsageError(f"{file} cannot be read: {exc.strerror}.") from exc
+    except UnicodeDecodeError as exc:
         raise click.UsageError(f"{file} cannot be read as text.") from exc

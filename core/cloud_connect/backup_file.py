@@ -140,10 +140,15 @@ def seal_backup(
         kind=kind, made_at=made_at, program=program, salt=salt.hex(), check=check.hex()
     )
     line = head.model_dump_json().encode() + b"\n"
-    if path.exists():
-        raise BackupError(f"{path} is there already; name another file.")
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        if path.exists():
+            raise BackupError(f"{path} is there already; name another file.")
+        descriptor, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
+    except PermissionError as exc:
+        raise BackupError(
+            f"The account that runs this command may not write {path.absolute()} ({exc.strerror}); "
+            f"name a file where it may, such as /var/tmp/{path.name}, and move it from there."
+        ) from exc
     except OSError as exc:
         raise BackupError(f"{path} cannot be written: {exc.strerror}.") from exc
     draft = Path(name)
@@ -178,6 +183,11 @@ def read_backup(
     """
     try:
         file = path.open("rb")
+    except PermissionError as exc:
+        raise BackupError(
+            f"The account that runs this command may not read {path.absolute()} ({exc.strerror}); "
+            "copy it to where it may, such as /var/tmp, and give the copy to that account."
+        ) from exc
     except OSError as exc:
         raise BackupError(f"{path} cannot be read: {exc.strerror}.") from exc
     with file:

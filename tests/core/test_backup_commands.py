@@ -52,3 +52,17 @@ def test_nobody_to_ask_too_short_and_no_text_are_told(tmp_path: Path) -> None:
     file.write_bytes(b"\xff\xfe")
     binary = CliRunner().invoke(ask, ["--passphrase-file", str(file)])
     assert (binary.exit_code, "cannot be read as text" in binary.stderr) == (2, True)
+    gone = CliRunner().invoke(ask, ["--passphrase-file", str(tmp_path / "gone")])
+    assert (gone.exit_code, "gone cannot be read: No such file" in gone.stderr) == (2, True)
+
+
+def test_a_file_of_another_accounts_is_read_with_ones_own_rights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(click, "open_file", refuse)
+    told = CliRunner().invoke(ask, ["--passphrase-file", str(tmp_path / "secret")])
+    assert told.exit_code == 2
+    assert "--passphrase-file - <" in told.stderr

@@ -169,6 +169,27 @@ def test_other_kinds_formats_and_files_are_named(backup: Path, tmp_path: Path) -
         members(tmp_path / "missing")
 
 
+def test_what_this_account_may_not_reach_is_told_with_a_way_out(
+    backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "exists", refuse)
+        with (
+            pytest.raises(BackupError, match=r"may not write .*such as /var/tmp/a.backup"),
+            seal_backup(tmp_path / "a.backup", PASSPHRASE, kind="agent", program="1", made_at=0.0),
+        ):
+            pass
+    monkeypatch.setattr(Path, "open", refuse)
+    with (
+        pytest.raises(BackupError, match=r"may not read .*copy it to where it may"),
+        read_backup(backup, PASSPHRASE, kind="agent"),
+    ):
+        pass
+
+
 def test_no_file_is_replaced_and_none_is_left_half_made(backup: Path) -> None:
     before = backup.read_bytes()
     with pytest.raises(BackupError, match="is there already"):

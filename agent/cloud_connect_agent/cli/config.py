@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["config", "running_settings", "settings_document"]
 
 _PREFIX: Final = "CLOUD_CONNECT_"
-_NO_SETTINGS: Final = frozenset({"CLOUD_CONNECT_HOME"})
+_NO_SETTINGS: Final = frozenset({"CLOUD_CONNECT_HOME", "CLOUD_CONNECT_COMMAND"})
 _ALIKE: Final = 0.75  # of a variable's characters: others may be some other program's
 
 

@@ -260,6 +260,7 @@ def _report(
     note(
         "Next:\n"
         f"  cloud-connect{hint} procore app --environment live --client-id ID\n"
-        f"  cloud-connect{hint} procore login --environment live --grant client-credentials\n"
-        f"  cloud-connect{hint} run"
+        f"  cloud-connect{hint} procore login --environment live --grant client-credentials"
+        # The service's own command starts it at once.
+        + ("" if invocation.is_service else f"\n  cloud-connect{hint} run")
     )

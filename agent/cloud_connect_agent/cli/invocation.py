@@ -34,14 +34,25 @@ class Invocation(SharedOptions):
         return AgentPaths.of(self.home)
 
     def hint(self) -> str:
-        """Return ``--home …`` for commands that a person shall type next.
+        """Return what follows ``cloud-connect`` in commands that a person shall type next.
 
-        There is nothing to type where the environment names the folder.
+        There is nothing to type where the environment names the folder, but the rest of another
+        name that the service's own command has: ``-site-2``.
         """
         known = os.environ.get(_VARIABLE)  # noqa: TID251 - where the folder's name came from
         if self.home is None or str(self.home) == known:
-            return ""
+            return (_service_command() or "").removeprefix("cloud-connect")
         return f" --home {_quoted(str(self.home))}"
+
+    @property
+    def is_service(self) -> bool:
+        """Whether the service's own command runs this."""
+        return _service_command() is not None
+
+    def starting(self) -> str:
+        """Return the command that starts the agent: as a service, if it is one."""
+        verb = "service start" if self.is_service else "run"
+        return f"cloud-connect{self.hint()} {verb}"
 
     def settings(self, flags: Mapping[str, Any] | None = None) -> "AgentSettings":
         """Read the settings."""
@@ -78,6 +89,11 @@ class Invocation(SharedOptions):
         from cloud_connect_agent.settings import LogSettings
 
         configure_logs(LogSettings.model_validate({"level": level}), file=file, debug=self.debug)
+
+
+def _service_command() -> str | None:
+    """Return the name of the service's own command, if that is what runs this one."""
+    return os.environ.get("CLOUD_CONNECT_COMMAND")  # noqa: TID251 - no setting of ours
 
 
 def _quoted(word: str) -> str:

@@ -96,7 +96,7 @@ def _report(invocation: Invocation, made: "Restored") -> None:
     note(
         "\nNext:\n"
         f"  1. Make sure that the PC of the backup never runs as {connector} again.\n"
-        f"  2. cloud-connect{hint} run\n"
+        f"  2. {invocation.starting()}\n"
         f"  3. cloud-connect{hint} status: does it say that the identity is in use twice? Then\n"
         "     it has connected since the backup; have the relay's administrator run\n"
         f"     cloud-connect-relay connector recover {connector}\n"

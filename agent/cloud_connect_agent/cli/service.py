@@ -11,12 +11,26 @@ from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cloud_connect_agent.hosting.service import ServiceBackend
+    from cloud_connect_agent.hosting.service import ServiceBackend, ServiceWish
 
-__all__ = ["install", "restart", "service", "start", "status", "stop", "uninstall", "verify"]
+__all__ = [
+    "install",
+    "lend",
+    "restart",
+    "service",
+    "start",
+    "status",
+    "stop",
+    "take_back",
+    "uninstall",
+    "verify",
+]
 
 _HERE: Final = "cloud_connect_agent.cli.service"
-_COMMANDS: Final = ("install", "uninstall", "start", "stop", "restart", "status", "verify")
+_COMMANDS: Final = (
+    *("install", "uninstall", "start", "stop", "restart", "status", "verify"),
+    *("lend", "take-back"),
+)
 
 
 @click.group(
@@ -186,6 +200,28 @@ def verify(invocation: Invocation, *, instance: str | None) -> int:
     return show_findings(_backend(invocation, instance).verify(), as_json=invocation.json)
 
 
+@click.command(hidden=True)
+@_named
+@shared_options
+@pass_invocation
+def lend(invocation: Invocation, *, instance: str | None) -> None:
+    """Let the stopped service's account replace policy and approvals, for a restore."""
+    from cloud_connect_agent.hosting.systemd_service import systemd_service
+
+    systemd_service(_wish(invocation, instance)).lend()
+
+
+@click.command(hidden=True)
+@_named
+@shared_options
+@pass_invocation
+def take_back(invocation: Invocation, *, instance: str | None) -> None:
+    """Give policy and approvals back to root."""
+    from cloud_connect_agent.hosting.systemd_service import systemd_service
+
+    systemd_service(_wish(invocation, instance)).take_back()
+
+
 def _backend(
     invocation: Invocation,
     instance: str | None,
@@ -194,16 +230,27 @@ def _backend(
     seal_vault: Literal["auto", "yes", "no"] = "auto",
     start: bool = True,
 ) -> "ServiceBackend":
-    from cloud_connect_agent.hosting.service import ServiceWish, service_of
+    from cloud_connect_agent.hosting.service import service_of
 
-    return service_of(
-        ServiceWish(
-            instance=instance,
-            home=invocation.home,
-            adopt=adopt,
-            seal_vault=seal_vault,
-            start=start,
-        )
+    return service_of(_wish(invocation, instance, adopt=adopt, seal_vault=seal_vault, start=start))
+
+
+def _wish(
+    invocation: Invocation,
+    instance: str | None,
+    *,
+    adopt: Path | None = None,
+    seal_vault: Literal["auto", "yes", "no"] = "auto",
+    start: bool = True,
+) -> "ServiceWish":
+    from cloud_connect_agent.hosting.service import ServiceWish
+
+    return ServiceWish(
+        instance=instance,
+        home=invocation.home,
+        adopt=adopt,
+        seal_vault=seal_vault,
+        start=start,
     )
 
 

@@ -125,6 +125,14 @@ class ServiceHome:
             )
         return steps
 
+    def lent(self) -> Sequence[Step]:
+        """Give policy and approvals to the account, which is to replace them by a backup's."""
+        name, paths = self._name, self._paths
+        return [
+            GiveFile(host=self._host, path=file, owner=name, group=name, mode=_OWN_FILE)
+            for file in (paths.policy_file, paths.approvals_file)
+        ]
+
     def advice(self) -> Sequence[str]:
         """Say what a person does next."""
         if self.ready:

@@ -53,7 +53,11 @@ def systemd_service(
             name=name,
             text=_unit(name, home, program=program.file, credential=credential if sealed else None),
             command=_command(
-                name, home, program=program.file, credential=credential if sealed else None
+                name,
+                home,
+                typed=command.name,
+                program=program.file,
+                credential=credential if sealed else None,
             ),
             command_file=command,
             home=home,
@@ -163,9 +167,10 @@ umask 077
 program=@PROGRAM@
 as_seen_by_the_service() {
   exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \\
-    TERM="${TERM-dumb}" LANG="${LANG-C.UTF-8}" CLOUD_CONNECT_POLICY__OWNER=administrator "$@"
+    TERM="${TERM-dumb}" LANG="${LANG-C.UTF-8}" CLOUD_CONNECT_POLICY__OWNER=administrator \\
+    CLOUD_CONNECT_HOME=@HOME@ CLOUD_CONNECT_COMMAND=@COMMAND@ "$@"
 }
-as_account() { as_seen_by_the_service runuser -u @NAME@ -- "$program" --home @HOME@ "$@"; }
+as_account() { as_seen_by_the_service runuser -u @NAME@ -- "$program" "$@"; }
 @OPENING@
 case "${1-}" in
   service)
@@ -175,11 +180,19 @@ case "${1-}" in
     exec "$program" service ${verb:+"$verb"}@INSTANCE@ "$@" ;;
   status)
     if systemctl is-active --quiet @NAME@; then as_account "$@"; else with_vault "$@"; fi ;;
-  policy) as_seen_by_the_service "$program" --home @HOME@ "$@" ;;
+  policy) as_seen_by_the_service "$program" "$@" ;;
   enrol | enroll)
     (with_vault "$@") || exit
     case " $* " in *" --help "* | *" -h "*) exit ;; esac
     exec "$program" service start@INSTANCE@ >&2 ;;
+  restore)
+    # A policy that is there is root's: it is the account's while it is replaced, and no longer.
+    trap : INT TERM
+    "$program" service lend@INSTANCE@ || exit
+    (with_vault "$@")
+    ended=$?
+    "$program" service take-back@INSTANCE@ || exit
+    exit "$ended" ;;
   catalog | completion | config | journal | logs | monitor | pause | reload | requests | resume | \\
     wait)
     as_account "$@" ;;
@@ -190,15 +203,16 @@ esac
 _WITH_CREDENTIAL: Final = """\
 with_vault() {
   if [ -t 0 ] && [ -t 1 ]; then way=--pty; else way=--pipe; fi
-  exec systemd-run --quiet "$way" --wait --collect --service-type=exec --same-dir \\
-    --uid=@NAME@ --gid=@NAME@ -p UMask=0077 -p LimitCORE=0 \\
+  exec systemd-run --quiet "$way" --wait --collect --service-type=exec \\
+    -p WorkingDirectory="-$PWD" --uid=@NAME@ --gid=@NAME@ -p UMask=0077 -p LimitCORE=0 \\
     -p LoadCredentialEncrypted=@CREDENTIAL@ --setenv=TERM="${TERM-dumb}" \\
     --setenv=LANG="${LANG-C.UTF-8}" --setenv=CLOUD_CONNECT_POLICY__OWNER=administrator \\
-    -- "$program" --home @HOME@ "$@"
+    --setenv=CLOUD_CONNECT_HOME=@HOME@ --setenv=CLOUD_CONNECT_COMMAND=@COMMAND@ \\
+    -- "$program" "$@"
 }"""
 
 
-def _command(name: str, home: Path, *, program: Path, credential: Path | None) -> str:
+def _command(name: str, home: Path, *, typed: str, program: Path, credential: Path | None) -> str:
     opening = 'with_vault() { as_account "$@"; }' if credential is None else _WITH_CREDENTIAL
     instance = name.removeprefix("cloud-connect").removeprefix("-")
     text = _COMMAND.replace("@OPENING@", opening)
@@ -206,6 +220,7 @@ def _command(name: str, home: Path, *, program: Path, credential: Path | None) -
         ("@PROGRAM@", str(program)),
         ("@NAME@", name),
         ("@HOME@", str(home)),
+        ("@COMMAND@", typed),
         ("@CREDENTIAL@", f"{CREDENTIAL_NAME}:{credential}"),
         ("@INSTANCE@", f" --name {instance}" if instance else ""),
     ):

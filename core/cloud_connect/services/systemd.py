@@ -3,18 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from cloud_connect.errors import CloudConnectError, ConfigurationError
 from cloud_connect.services.acts import Act, Condition, RunCommand
 from cloud_connect.services.backend import Finding, ServiceState, ServiceStatus, Verb
+from cloud_connect.services.contents import Contents
 from cloud_connect.services.host import Host
 from cloud_connect.services.plan import Plan, Step
 from cloud_connect.services.steps import Remove, WriteFile
 from cloud_connect.services.trust import Program, program_faults
 from cloud_connect.services.verifying import CHECKS_OF_UNIT, account_finding, file_finding
 
-__all__ = ["MADE_BY", "Contents", "SystemdService", "Unit", "free_command", "installed_unit"]
+__all__ = ["MADE_BY", "SystemdService", "Unit", "free_command", "installed_unit"]
 
 UNITS: Final = Path("/etc/systemd/system")
 COMMANDS: Final = Path("/usr/local/bin")
@@ -59,43 +60,6 @@ def installed_unit(host: Host, name: str) -> str:
         return host.at(UNITS / f"{name}.service").read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
-
-
-class Contents(Protocol):
-    """What the service's folder holds; its end knows."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether the service has what it needs to start."""
-        ...
-
-    def lacks(self) -> str | None:
-        """Say what the service waits for before it can start, and the command that brings it."""
-        ...
-
-    def refusals(self) -> Sequence[str]:
-        """Why the folder cannot be used for a service as it is."""
-        ...
-
-    def steps(self) -> Sequence[Step]:
-        """Make the folder, once the account is there."""
-        ...
-
-    def before_start(self) -> Sequence[Step]:
-        """Put right what commands left behind in it."""
-        ...
-
-    def advice(self) -> Sequence[str]:
-        """Say what a person does next."""
-        ...
-
-    def farewell(self) -> Sequence[str]:
-        """Say what is still to do elsewhere once all is removed."""
-        ...
-
-    def findings(self) -> Sequence[Finding]:
-        """Read back what the steps made."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,16 +210,35 @@ class SystemdService:
             raise ConfigurationError(
                 f"The service {self._unit.name} is not installed; run `service install` first."
             )
-        besides = []
+        besides: list[str] = []
         if verb is not Verb.STOP:
             if not self._contents.ready:
                 raise ConfigurationError(" ".join(self._contents.advice()))
-            for step in self._contents.before_start():
-                if step.needed:
-                    step.carry_out()
-                    besides.append(step.sentence)
+            besides += _take(self._contents.before_start())
         self._command(verb.value)
         return besides
+
+    def lend(self) -> None:
+        """Let the service's account replace all of its files, until they are taken back.
+
+        Raises:
+            CloudConnectError: If the service runs, or is not installed here.
+        """
+        self._must_be_possible()
+        if self._shown().get("ActiveState") in {"active", "activating", "reloading"}:
+            raise CloudConnectError(
+                f"The service {self._unit.name} runs; stop it first, with `service stop`."
+            )
+        _take(self._contents.lent())
+
+    def take_back(self) -> None:
+        """Give each file to whom it belongs.
+
+        Raises:
+            CloudConnectError: If that cannot be done.
+        """
+        self._must_be_possible()
+        _take(self._contents.before_start())
 
     def status(self) -> ServiceStatus:
         """Return how it fares."""
@@ -372,3 +355,13 @@ class SystemdService:
         )
         lines = [line for line in ran.output.splitlines() if line.startswith("Error: ")]
         return lines[-1].removeprefix("Error: ") if lines else ""
+
+
+def _take(steps: Sequence[Step]) -> list[str]:
+    """Take the steps that are needed; return what they did."""
+    done = []
+    for step in steps:
+        if step.needed:
+            step.carry_out()
+            done.append(step.sentence)
+    return done

@@ -32,9 +32,24 @@ class Invocation(SharedOptions):
         return RelayPaths(data_dir=self.data_dir or default_data_dir())
 
     def command(self, words: str) -> str:
-        """Return a command of ours for a person to type next."""
+        """Return a command of ours for a person to type next.
+
+        The service's own command names the folder by itself.
+        """
+        service = self._service_command()
+        if service is not None:
+            return f"{service} {words}"
         place = "" if self.data_dir is None else f" --data-dir {shlex.quote(str(self.data_dir))}"
         return f"cloud-connect-relay {words}{place}"
+
+    def starting(self) -> str:
+        """Return the command that starts the relay: as a service, if it is one."""
+        return self.command("serve" if self._service_command() is None else "service start")
+
+    @staticmethod
+    def _service_command() -> str | None:
+        """Return the name of the service's own command, if that is what runs this one."""
+        return os.environ.get("CLOUD_CONNECT_COMMAND")  # noqa: TID251 - no setting of ours
 
     def settings(self, flags: Mapping[str, Any] | None = None) -> "RelaySettings":
         """Read the settings: flags, then environment, then ``relay.toml``, then defaults."""

@@ -75,7 +75,7 @@ def _report(invocation: Invocation, made: "Restored") -> None:
     accept = invocation.command("audit accept --reason …")
     steps = [
         f"{invocation.command('recover --all')}: the PCs are ahead, and would be taken for copies.",
-        invocation.command("serve"),
+        invocation.starting(),
         "Revoke again what was revoked since the backup: keys, tokens, users, connectors.",
         "PCs that were enrolled or changed their key since then have to be enrolled again.",
         f"{invocation.command('audit verify')}: where it complains, {accept}",

@@ -65,7 +65,9 @@ def relay_service(
         Unit(
             name=_NAME,
             text=_unit(home, program.file, flags),
-            command=_COMMAND.replace("@PROGRAM@", str(program.file)).replace("@HOME@", str(home)),
+            command=_COMMAND.replace("@PROGRAM@", str(program.file))
+            .replace("@HOME@", str(home))
+            .replace("@COMMAND@", command.name),
             command_file=command,
             home=home,
             program=program,
@@ -104,6 +106,10 @@ class _RelayHome:
     def before_start(self) -> Sequence[Step]:
         """Give the account what a command of root's left behind."""
         return [GiveTree(host=self._host, path=self._home, owner=_NAME)]
+
+    def lent(self) -> Sequence[Step]:
+        """Lend nothing: all of it is the account's."""
+        return ()
 
     def advice(self) -> Sequence[str]:
         """Say what a person does next."""
@@ -192,6 +198,6 @@ umask 077
 program=@PROGRAM@
 [ "${1-}" != service ] || exec "$program" "$@"
 exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \\
-  TERM="${TERM-dumb}" LANG="${LANG-C.UTF-8}" \\
+  TERM="${TERM-dumb}" LANG="${LANG-C.UTF-8}" CLOUD_CONNECT_COMMAND=@COMMAND@ \\
   runuser -u cloud-connect-relay -- "$program" --data-dir @HOME@ "$@"
 """

@@ -84,6 +84,11 @@ def test_an_agent_that_is_not_enrolled_tells_systemd_before_it_ends(
     assert "enrol --relay URL" in ended.errors
 
 
+def test_commands_to_type_next_have_the_name_of_the_services_own_command(cli: Cli) -> None:
+    ended = cli("run", CLOUD_CONNECT_COMMAND="cloud-connect-site-2")
+    assert "`cloud-connect-site-2 enrol --relay URL`" in ended.errors
+
+
 def test_a_connected_agent_shows_its_round_trip(
     agent: Agent, cli: Cli, relay: Relay, connector_id: str
 ) -> None:

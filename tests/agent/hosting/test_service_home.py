@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_connect.errors import ConfigurationError
+from cloud_connect.errors import CloudConnectError, ConfigurationError
 from cloud_connect.services import Verb
 from cloud_connect_agent.hosting.service import ServiceWish
 from doubles.agent_service import (
@@ -209,3 +209,29 @@ def test_somebody_elses_command_is_not_replaced(machine: FolderMachine) -> None:
     machine.at(COMMAND.with_name("cloud-connect-service")).write_bytes(b"\xff")
     with pytest.raises(ConfigurationError, match="move it away"):
         service(machine)
+
+
+def test_a_policy_is_the_accounts_only_while_a_backup_is_restored(machine: FolderMachine) -> None:
+    install(machine)
+    enrol(machine)
+    service(machine).control(Verb.START)
+    with pytest.raises(CloudConnectError, match="runs; stop it first"):
+        service(machine).lend()
+    service(machine).control(Verb.STOP)
+    account = machine.account("cloud-connect")
+    assert account is not None
+    policy = HOME / "policy.toml"
+    service(machine).lend()
+    assert facts(machine, policy) == (account.uid, account.gid, 0o600)
+    service(machine).take_back()
+    assert facts(machine, policy) == (0, account.gid, 0o640)
+
+
+def test_a_second_name_of_another_file_is_not_lent(machine: FolderMachine) -> None:
+    install(machine)
+    secret = machine.root / "shadow"
+    secret.write_text("secret")
+    machine.at(HOME / "policy.toml").hardlink_to(secret)
+    with pytest.raises(CloudConnectError, match="no file of its own"):
+        service(machine).lend()
+    assert secret.stat().st_uid == 0

@@ -177,6 +177,7 @@ def test_the_command_is_a_script_that_shells_understand(machine: FolderMachine) 
         )
         assert (checked.returncode, checked.stderr) == (0, "")
         assert "@" not in script.read_text().replace('"$@"', "")
+        assert "CLOUD_CONNECT_COMMAND=cloud-connect " in script.read_text()
 
 
 def test_uninstalling_leaves_nothing_of_the_service_and_says_what_stays(
