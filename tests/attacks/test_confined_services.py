@@ -63,6 +63,9 @@ def serve_without_a_proxy(machine: BootedMachine) -> None:
 @pytest.mark.catalogue("T129")
 def test_confined_units_start_work_and_come_back(tmp_path: Path) -> None:
     with booted_machine(tmp_path) as machine:
+        # Beside another machine, each systemd counts and kills its own processes only.
+        groups = Path(f"/proc/{machine.init}/cgroup").read_text()
+        assert f"/{machine.container.name}/" in groups
         account(machine, "cloud-connect-relay", RELAY_DATA)
         account(machine, "cloud-connect", AGENT_HOME)
         serve_without_a_proxy(machine)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from doubles.control_groups import make_groups, remove_groups
 from doubles.tools import tool
 
 __all__ = ["BootedMachine", "booted_machine"]
@@ -88,12 +89,19 @@ class BootedMachine:
 
 
 class Container:
-    """The process that holds a machine; it ends when the machine goes down, to be started again."""
+    """The process that holds a machine; it ends when the machine goes down, to be started again.
+
+    Attributes:
+        name: Of the machine, and of its control groups.
+    """
 
     def __init__(self, root: Path) -> None:
+        self.name: Final = f"test-{time.time_ns()}"
         words = [tool("systemd-nspawn"), "-q", "-D", str(root), "-b", "--register=no"]
-        words += ["--keep-unit", "--private-network", "--console=pipe"]
-        self._words: Final = [*words, "-M", f"test-{time.time_ns()}"]
+        words += ["--keep-unit", "--private-network", "--console=pipe", "-M", self.name]
+        self._groups: Final = make_groups(self.name)
+        joining = "".join(f"echo $$ > {group}/cgroup.procs; " for group in self._groups)
+        self._words: Final = ["sh", "-ec", f'{joining}exec "$@"', "sh", *words]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> int:
@@ -118,12 +126,12 @@ class Container:
 
     def end(self) -> None:
         """End all that runs in it: without its init, nothing else does."""
-        if self._process is None or self._process.poll() is not None:
-            return
-        with contextlib.suppress(OSError, AssertionError):
-            os.kill(self.init(), signal.SIGKILL)
-        self._process.kill()
-        self._process.wait(10)
+        if self._process is not None and self._process.poll() is None:
+            with contextlib.suppress(OSError, AssertionError):
+                os.kill(self.init(), signal.SIGKILL)
+            self._process.kill()
+            self._process.wait(10)
+        remove_groups(self._groups)
 
 
 @contextmanager
