@@ -15,7 +15,13 @@ from doubles.tools import tool
 UNITS = Path(__file__).parent.parent / "service" / "systemd"
 HOSTED = "cloud-connect-hosted@.service"
 DELIVERED = (HOSTED, "cloud-connect.service", "cloud-connect-relay.service")
-INSTALLED = ("agent", "agent with a sealed vault", "agent in a folder of its own", "relay")
+INSTALLED = (
+    "agent",
+    "agent with a sealed vault",
+    "agent in a folder of its own",
+    "hosted",
+    "relay",
+)
 NAMES = (*DELIVERED, *INSTALLED)
 
 
@@ -40,7 +46,13 @@ def unit_file(folder: Path, name: str) -> Path:
     if name == "relay":
         service = relay_service(RelayWish(), host=machine, program=program)
     else:
-        wish = ServiceWish(home=home, seal_vault="yes" if seal == "yes" else "no")
+        hosted = "builders" if name == "hosted" else None
+        wish = ServiceWish(
+            home=home,
+            seal_vault="yes" if seal == "yes" else "no",
+            instance=hosted,
+            hosted=hosted is not None,
+        )
         service = systemd_service(wish, host=machine, program=program)
     (text,) = (
         step.content

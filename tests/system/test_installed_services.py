@@ -15,6 +15,7 @@ from doubles.booted_machine import ROOT, BootedMachine, booted_machine
 PROGRAMS = "/opt/cloud-connect/bin"
 AGENT = "/usr/local/bin/cloud-connect"
 SECOND = "/usr/local/bin/cloud-connect-two"
+HOSTED = "/usr/local/bin/cloud-connect-builders"
 THIRD = "/usr/local/bin/cloud-connect-three"
 RELAY = "/usr/local/bin/cloud-connect-relay"
 NEWER = "99.0.0"
@@ -63,8 +64,8 @@ def waiting(machine: BootedMachine, command: str, advice: str) -> None:
     assert not machine.run("systemctl", "list-units", "--failed", "--no-legend").strip()
 
 
-def token(machine: BootedMachine) -> str:
-    made = machine.told(RELAY, "token", "create", "--subscription", "Default")
+def token(machine: BootedMachine, *words: str) -> str:
+    made = machine.told(RELAY, "token", "create", *(words or ("--subscription", "Default")))
     return str(made["token"])
 
 
@@ -178,6 +179,16 @@ def test_services_are_installed_come_back_are_upgraded_and_leave_nothing(tmp_pat
         ids = {machine.told(command, "status")["connector_id"] for command in (AGENT, SECOND)}
         assert len(ids) == 2
 
+        # A hosted connector for another subscription.
+        machine.told(RELAY, "subscription", "create", "Builders Ltd")
+        installing = ("service", "install", "--hosted", "--name", "builders")
+        machine.run(f"{PROGRAMS}/cloud-connect", *installing)
+        joining = token(machine, "--subscription", "Builders Ltd", "--hosted")
+        machine.run(HOSTED, *join, "--name", "hosted", stdin=joining)
+        connected(machine, HOSTED)
+        listed = machine.run(RELAY, "connector", "list", "--subscription", "Builders Ltd")
+        assert str(machine.told(HOSTED, "status")["connector_id"]) in listed
+
         # An upgrade in place.
         shutil.copytree(newer_wheel(tmp_path / "build").parent, machine.root / "newer")
         install = (f"{PROGRAMS}/pip", "install", "-q", "--no-index", "--no-deps", "--upgrade")
@@ -203,7 +214,8 @@ def test_services_are_installed_come_back_are_upgraded_and_leave_nothing(tmp_pat
         assert "/var/lib/cloud-connect" in " ".join(kept["notes"])
         machine.run(f"{PROGRAMS}/cloud-connect", "service", "uninstall", "--purge", "--yes")
         machine.run(SECOND, "service", "uninstall", "--purge", "--yes")
-        machine.run(THIRD, "service", "uninstall", "--purge", "--yes")
+        for command in (THIRD, HOSTED):
+            machine.run(command, "service", "uninstall", "--purge", "--yes")
         machine.run(RELAY, "service", "uninstall", "--purge", "--yes")
         assert files(machine) - before == set()
         for database in ("passwd", "group"):

@@ -90,6 +90,11 @@ def _dry_run(command: "Callable[..., Any]") -> "Callable[..., Any]":
     show_default=True,
     help="Linux: let only this machine open a new vault (systemd-creds).",
 )
+@click.option(
+    "--hosted",
+    is_flag=True,
+    help="Linux: a hosted connector, run beside the relay for the subscription that --name names.",
+)
 @click.option("--no-start", is_flag=True, help="Do not start an enrolled agent.")
 @_dry_run
 @shared_options
@@ -100,15 +105,23 @@ def install(
     instance: str | None,
     adopt: Path | None,
     seal_vault: Literal["auto", "yes", "no"],
+    hosted: bool,
     no_start: bool,
     dry_run: bool,
 ) -> int:
     """Make this machine run the agent, from its next start on, too."""
     from cloud_connect.services.commands import carry_out, show_plan
+    from cloud_connect_agent.hosting.service import service_of
 
-    plan = _backend(
-        invocation, instance, adopt=adopt, seal_vault=seal_vault, start=not no_start
-    ).installation()
+    wish = _wish(
+        invocation,
+        instance,
+        adopt=adopt,
+        seal_vault=seal_vault,
+        start=not no_start,
+        hosted=hosted,
+    )
+    plan = service_of(wish).installation()
     if dry_run:
         return show_plan(plan, as_json=invocation.json)
     return carry_out(plan, as_json=invocation.json, verb="installed")
@@ -222,17 +235,10 @@ def take_back(invocation: Invocation, *, instance: str | None) -> None:
     systemd_service(_wish(invocation, instance)).take_back()
 
 
-def _backend(
-    invocation: Invocation,
-    instance: str | None,
-    *,
-    adopt: Path | None = None,
-    seal_vault: Literal["auto", "yes", "no"] = "auto",
-    start: bool = True,
-) -> "ServiceBackend":
+def _backend(invocation: Invocation, instance: str | None) -> "ServiceBackend":
     from cloud_connect_agent.hosting.service import service_of
 
-    return service_of(_wish(invocation, instance, adopt=adopt, seal_vault=seal_vault, start=start))
+    return service_of(_wish(invocation, instance))
 
 
 def _wish(
@@ -242,6 +248,7 @@ def _wish(
     adopt: Path | None = None,
     seal_vault: Literal["auto", "yes", "no"] = "auto",
     start: bool = True,
+    hosted: bool = False,
 ) -> "ServiceWish":
     from cloud_connect_agent.hosting.service import ServiceWish
 
@@ -251,6 +258,7 @@ def _wish(
         adopt=adopt,
         seal_vault=seal_vault,
         start=start,
+        hosted=hosted,
     )
 
 

@@ -30,6 +30,7 @@ class ServiceWish:
         adopt: Folder of an agent that was enrolled before, which moves into the service's.
         seal_vault: Whether the vault's key is sealed by the machine, where that is a choice.
         start: Whether an enrolled agent is started at once.
+        hosted: Whether it runs for another company beside its relay; an installed one stays so.
     """
 
     instance: str | None = None
@@ -37,6 +38,7 @@ class ServiceWish:
     adopt: Path | None = None
     seal_vault: Literal["auto", "yes", "no"] = "auto"
     start: bool = True
+    hosted: bool = False
 
 
 def service_of(wish: ServiceWish, *, platform: str = sys.platform) -> ServiceBackend:
@@ -45,6 +47,13 @@ def service_of(wish: ServiceWish, *, platform: str = sys.platform) -> ServiceBac
     Raises:
         ConfigurationError: If this platform has no services that we know.
     """
+    if wish.hosted and not platform.startswith("linux"):
+        raise ConfigurationError("A hosted connector is a service of systemd: say it on Linux.")
+    if wish.hosted and wish.instance is None:
+        raise ConfigurationError(
+            "Each subscription has a hosted connector of its own: say whose with --name, such as "
+            "`--hosted --name builders`."
+        )
     if platform == "win32":
         from cloud_connect_agent.hosting.windows_installation import windows_service
 

@@ -25,6 +25,7 @@ _OTHERS: Final = ("relay", "hosted", "service")  # cloud-connect-relay is anothe
 _SEED_BYTES: Final = 32
 _HOME: Final = re.compile(r"^ExecStart=.* --home (?P<home>\S+) run$", re.MULTILINE)
 _CREDENTIAL: Final = "\nLoadCredentialEncrypted="
+_HOSTED: Final = "\nDescription=Cloud Connect hosted connector "
 
 
 def systemd_service(
@@ -48,10 +49,17 @@ def systemd_service(
     contents = ServiceHome(host=host, name=name, home=home, adopt=wish.adopt, command=command.name)
     kind = contents.vault_kind()
     sealed = _is_sealed(wish, host, kind, installed)
+    hosted = wish.hosted or _HOSTED in installed
     return SystemdService(
         Unit(
             name=name,
-            text=_unit(name, home, program=program.file, credential=credential if sealed else None),
+            text=_unit(
+                name,
+                home,
+                program=program.file,
+                credential=credential if sealed else None,
+                hosted=hosted,
+            ),
             command=_command(
                 name,
                 home,
@@ -127,7 +135,7 @@ def _seal(host: Host, credential: Path) -> RunCommand:
     )
 
 
-def _unit(name: str, home: Path, *, program: Path, credential: Path | None) -> str:
+def _unit(name: str, home: Path, *, program: Path, credential: Path | None, hosted: bool) -> str:
     template = files("cloud_connect_agent.hosting").joinpath("cloud-connect.service")
     word = unit_word(str(program), what="The path of the program")
     on_home = f"{word} --home {unit_word(str(home), what='The folder')}"
@@ -139,7 +147,12 @@ def _unit(name: str, home: Path, *, program: Path, credential: Path | None) -> s
     }
     added: dict[str, str] = {}
     if name != "cloud-connect":
-        values["Description"] = f"Cloud Connect agent {name.removeprefix('cloud-connect-')}"
+        what = "hosted connector" if hosted else "agent"
+        values["Description"] = f"Cloud Connect {what} {name.removeprefix('cloud-connect-')}"
+    if hosted:
+        values["After"] = "network-online.target cloud-connect-relay.service"
+        # The relay's data it cannot even see, and it must not starve others on this machine.
+        added |= {"InaccessiblePaths": "-/var/lib/cloud-connect-relay", "MemoryMax": "1G"}
     if home.parent == _STATE:
         values["StateDirectory"] = f"{home.name}/state {home.name}/logs"
     else:

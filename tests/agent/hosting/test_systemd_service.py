@@ -115,6 +115,28 @@ def test_names_that_are_no_names_or_belong_to_others_are_refused(
         service(machine, ServiceWish(instance=bad))
 
 
+def test_a_hosted_connector_is_confined_further_and_stays_one(machine: FolderMachine) -> None:
+    wish = ServiceWish(instance="builders", hosted=True, seal_vault="no")
+    install(machine, wish)
+    place = UNIT.with_name("cloud-connect-builders.service")
+    text = machine.at(place).read_text()
+    for line in (
+        "Description=Cloud Connect hosted connector builders",
+        "After=network-online.target cloud-connect-relay.service",
+        "InaccessiblePaths=-/var/lib/cloud-connect-relay",
+        "MemoryMax=1G",
+    ):
+        assert text.count(f"\n{line}\n") == 1, line
+    assert install(machine, ServiceWish(instance="builders", seal_vault="no")) == []
+
+
+def test_a_hosted_connector_needs_a_name_and_systemd() -> None:
+    with pytest.raises(ConfigurationError, match="--name"):
+        service_of(ServiceWish(hosted=True), platform="linux")
+    with pytest.raises(ConfigurationError, match="Linux"):
+        service_of(ServiceWish(hosted=True, instance="a"), platform="win32")
+
+
 def test_a_folder_of_ones_own_is_remembered(machine: FolderMachine) -> None:
     wish = ServiceWish(home=Path("/srv/cloud/one"), seal_vault="no")
     install(machine, wish)
