@@ -84,5 +84,7 @@ class Reloader:
             applied=tuple(".".join(path) for path in changed),
             restart=tuple(".".join(path) for path in waiting),
         )
-        log.info("reloaded", applied=done.applied, restart=done.restart)
+        log.info("reloaded", applied=done.applied)
+        if done.restart:  # who told systemd to reload sees the journal only
+            log.warning("settings_wait_for_restart", settings=done.restart)
         return done

@@ -1,16 +1,21 @@
 """Tests of ``cloud_connect_agent.reloading``."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
+from structlog.testing import capture_logs
 
 from cloud_connect.errors import ConfigurationError
 from cloud_connect_agent.operation import CurrentProcore
 from cloud_connect_agent.proxies import Proxies
 from cloud_connect_agent.reloading import Reloader
 from cloud_connect_agent.settings import AgentSettings, LogSettings
+from cloud_connect_agent.settings_listing import SettingPath, changes_live, settings_in
 
+WAITING = [path for path, _ in settings_in(AgentSettings()) if not changes_live(path)]
 ELSEWHERE = "https://relay.example.com"
 
 
@@ -76,3 +81,37 @@ def test_what_waits_for_a_restart_is_told_until_it_is_taken_back(bench: Bench) -
     assert bench.reloader.reload().restart == ("name",)
     bench.content = {}
     assert bench.reloader.reload().restart == ()
+
+
+def changed(settings: BaseModel, path: SettingPath) -> BaseModel:
+    """Return the settings with another value in one place, whatever kind of value belongs there."""
+    name, *rest = path
+    value = changed(getattr(settings, name), tuple(rest)) if rest else "another"
+    return settings.model_copy(update={name: value})
+
+
+@pytest.mark.parametrize("path", WAITING, ids=".".join)
+def test_each_setting_that_a_running_agent_does_not_take_is_told(path: SettingPath) -> None:
+    started = AgentSettings()
+    fresh = changed(started, path)
+    assert isinstance(fresh, AgentSettings)
+    reloader = Reloader(
+        lambda: fresh,
+        started,
+        procore=CurrentProcore(started.procore),
+        proxies=Proxies.of(started.proxy),
+        log_as=lambda _: None,
+    )
+    with capture_logs() as logged:
+        done = reloader.reload()
+    assert (done.applied, done.restart) == ((), (".".join(path),))
+    warned = [entry for entry in logged if entry["log_level"] == "warning"]
+    assert [entry["settings"] for entry in warned] == [done.restart]
+    assert reloader.in_use()[".".join(path)] != "another"
+
+
+def test_the_sections_that_wait_are_those_of_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "diagnosis.md").read_text()
+    (row,) = (line for line in page.splitlines() if line.startswith("| policy and approvals"))
+    told = set(re.findall(r"`\[?(\w+)\]?`", row.split(" | ")[1]))
+    assert told == {path[-1] if path[0] == "procore" else path[0] for path in WAITING}

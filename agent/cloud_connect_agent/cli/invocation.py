@@ -54,6 +54,10 @@ class Invocation(SharedOptions):
         verb = "service start" if self.is_service else "run"
         return f"cloud-connect{self.hint()} {verb}"
 
+    def restarting(self) -> str:
+        """Return the command that has the service start again."""
+        return f"cloud-connect{self.hint()} service restart"
+
     def settings(self, flags: Mapping[str, Any] | None = None) -> "AgentSettings":
         """Read the settings."""
         return self.settings_in(self.paths.config_file, flags)

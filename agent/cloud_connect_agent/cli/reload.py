@@ -46,6 +46,9 @@ def reload(invocation: Invocation) -> int:
             click.echo(f"{mark('WARN')} {name} waits for a restart.")
         if problem is None:
             click.echo("Read again; the connection stayed." if applied or waiting else _UNCHANGED)
+        if waiting:
+            how = f": `{invocation.restarting()}`" if invocation.is_service else ""
+            note(f"Restart the agent for what waits{how}.")
     if problem is not None:
         note(problem)
         return ExitStatus.BAD_CONFIGURATION
