@@ -17,6 +17,8 @@ from cloud_connect_relay.authentication import Authenticator
 from cloud_connect_relay.calls.service import CallService
 from cloud_connect_relay.custom_connector.answers import MAX_KEPT_BYTES
 from cloud_connect_relay.custom_connector.entrance import REQUEST_RETENTION
+from cloud_connect_relay.events.connectors import ConnectorWatch
+from cloud_connect_relay.events.hub import EventHub
 from cloud_connect_relay.gateway.certificates import KnownCertificates, certificate_files
 from cloud_connect_relay.gateway.registry import Registry
 from cloud_connect_relay.gateway.server import serve_tunnel
@@ -99,6 +101,7 @@ async def run_relay(
     metrics.watch_connectors(
         lambda: len(registry), streams=lambda: sum(live.in_flight for live in registry)
     )
+    hub = EventHub(max_listeners=settings.api.max_event_streams)
     async with CallService.open(
         storage=storage,
         registry=registry,
@@ -107,6 +110,7 @@ async def run_relay(
         node=settings.node,
         alone=settings.alone,
         keyed=identity.pepper.digest,
+        hub=hub,
         clock=clock,
     ) as calls:
         authenticator = Authenticator(
@@ -130,6 +134,10 @@ async def run_relay(
             calls=calls,
             metrics=metrics,
             certificates=certificates,
+            events=hub,
+            connector_watch=ConnectorWatch(
+                hub, registry=registry, storage=storage, statistics=metrics.statistics
+            ),
             clock=clock,
             ready=readiness,
         )
@@ -158,6 +166,7 @@ async def _serve(
             signing = tasks.create_task(keeper.run(), name="audit-keeper")
             following = tasks.create_task(services.requests.follow(), name="revocations")
             tidying = tasks.create_task(keep_small(), name="memory")
+            watching = tasks.create_task(services.connector_watch.run(), name="connector-watch")
             readiness.is_ready = True
             log.info("relay_ready", api=services.addresses.api_url, node=settings.node)
             on_ready(services.addresses)
@@ -173,6 +182,7 @@ async def _serve(
             await gateway.drain(_GATEWAY_SECONDS)
             housekeeping.cancel()
             following.cancel()
+            watching.cancel()
             signing.cancel()
             tidying.cancel()
             attending.cancel()
@@ -188,6 +198,7 @@ async def _drain(services: Services, server: HttpServer, gateway: "Gateway") -> 
     log.info("relay_draining", calls=services.calls.running, connectors=len(services.registry))
     await asyncio.sleep(settings.drain_notice)
     services.calls.drain()
+    services.events.close()  # their readers look for another node, too
     gateway.send_away()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout_at(until):

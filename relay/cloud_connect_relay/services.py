@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from cloud_connect_relay.addresses import Addresses
     from cloud_connect_relay.authentication import Authenticator
     from cloud_connect_relay.calls.service import CallService
+    from cloud_connect_relay.events.connectors import ConnectorWatch
+    from cloud_connect_relay.events.hub import EventHub
     from cloud_connect_relay.gateway.certificates import KnownCertificates
     from cloud_connect_relay.gateway.registry import Registry
     from cloud_connect_relay.identity import RelayIdentity
@@ -26,6 +28,8 @@ class Services:
     """The relay's collaborators.
 
     Attributes:
+        events: Passes on what happens, to those who listen.
+        connector_watch: Finds out what happens to connectors, for them.
         clock: UNIX time, for what is stored and shown.
         ready: Whether the relay takes calls; false while it starts and drains.
     """
@@ -40,5 +44,7 @@ class Services:
     calls: "CallService"
     metrics: "Metrics"
     certificates: "KnownCertificates"
+    events: "EventHub"
+    connector_watch: "ConnectorWatch"
     clock: Clock
     ready: Callable[[], bool]

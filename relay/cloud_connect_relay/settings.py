@@ -45,6 +45,8 @@ class ApiSettings(_Section):
         max_pending_per_source: The same, of one address; without one it is not counted, since
             callers share theirs.
         keep_alive_timeout: Seconds an idle connection stays open.
+        max_event_streams: Readers of one subscription's events (``GET /api/events``) at once.
+        event_heartbeat: Seconds after which a reader to whom nothing happened gets a sign of life.
         trusted_proxies: Addresses whose ``X-Forwarded-For`` names the caller; with a
             ``public_url`` and without TLS of our own, loopback is one.
     """
@@ -56,6 +58,8 @@ class ApiSettings(_Section):
     keep_alive_timeout: Seconds = 75
     max_pending: int = Field(default=1000, ge=1)
     max_pending_per_source: int | None = Field(default=None, ge=1)
+    max_event_streams: int = Field(default=200, ge=1)
+    event_heartbeat: Seconds = 15
     trusted_proxies: tuple[str, ...] | None = None
 
 

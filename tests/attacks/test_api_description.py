@@ -35,6 +35,11 @@ include-path-regex = "/sealed$"
 "path.datasource_id" = "{datasource}"
 "header.Cloud-Connect-Connector" = "{connector}"
 
+# A stream without an end.
+[[operations]]
+include-path = "/api/events"
+enabled = false
+
 # The path of any user takes more, and `me` is one.
 [[operations]]
 include-path = "/api/users/me/password"

@@ -17,6 +17,8 @@ from cloud_connect_relay.addresses import Addresses
 from cloud_connect_relay.api.factory import build_app
 from cloud_connect_relay.authentication import Authenticator
 from cloud_connect_relay.calls.service import CallService
+from cloud_connect_relay.events.connectors import ConnectorWatch
+from cloud_connect_relay.events.hub import EventHub
 from cloud_connect_relay.gateway.certificates import KnownCertificates
 from cloud_connect_relay.gateway.registry import LiveSession, Registry
 from cloud_connect_relay.http_server import HttpServer, bind
@@ -167,7 +169,7 @@ async def call_relay(folder: Path, **calls: Any) -> AsyncIterator[CallRelay]:
     settings = RelaySettings.model_validate(
         {"data_dir": folder, "auth": {"cache_timeout": 0}, "calls": calls}
     )
-    metrics, registry, clock = Metrics(), Registry(), Clock()
+    metrics, registry, clock, hub = Metrics(), Registry(), Clock(), EventHub()
     async with (
         founded(folder) as store,
         asyncio.TaskGroup() as tasks,
@@ -177,6 +179,7 @@ async def call_relay(folder: Path, **calls: Any) -> AsyncIterator[CallRelay]:
             metrics=metrics,
             settings=settings.calls,
             keyed=store.identity.pepper.digest,
+            hub=hub,
             clock=clock,
         ) as service,
     ):
@@ -197,6 +200,13 @@ async def call_relay(folder: Path, **calls: Any) -> AsyncIterator[CallRelay]:
             calls=service,
             metrics=metrics,
             certificates=KnownCertificates(),
+            events=hub,
+            connector_watch=ConnectorWatch(
+                hub,
+                registry=registry,
+                storage=store.storage,
+                statistics=metrics.statistics,
+            ),
             clock=clock,
             ready=lambda: True,
         )
@@ -215,6 +225,7 @@ async def call_relay(folder: Path, **calls: Any) -> AsyncIterator[CallRelay]:
                 try:
                     yield relay
                 finally:
+                    hub.close()
                     server.drain(1)
                     await serving
                     for connected in relay.connected:

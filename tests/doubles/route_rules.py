@@ -1,9 +1,12 @@
 """What each route of the relay takes; a route without a rule fails the tests that attack all."""
 
-__all__ = ["GUARDED", "RULES"]
+from collections.abc import Collection
 
-# What a route takes: a scope; "person" for whoever signed in with a password; "open" for
-# everybody. A route that is added here as open needs a reason.
+__all__ = ["GUARDED", "RULES", "opens"]
+
+# What a route takes: a scope, one of several ("a|b"), or all of them ("a+b"); "person" for
+# whoever signed in with a password; "open" for everybody. A route that is added here as open needs
+# a reason.
 PASSTHROUGH = "/api/datasources/{datasource_id}/procore/{path}"
 RULES = {
     "POST /Token": "open",  # signing in
@@ -36,6 +39,7 @@ RULES = {
     "PUT /api/custom-connectors/{registration_id}/secret": "keys:manage",
     "GET /api/calls": "calls:read",
     "GET /api/calls/{call_id}": "calls:read",
+    "GET /api/events": "connectors:read|calls:read",
     "GET /api/connectors": "connectors:read",
     "GET /api/connectors/{connector_id}": "connectors:read",
     "PATCH /api/connectors/{connector_id}": "connectors:manage",
@@ -89,3 +93,11 @@ RULES = {
     f"DELETE {PASSTHROUGH}": "calls:write",
 }
 GUARDED = {route: rule for route, rule in RULES.items() if rule != "open"}
+
+
+def opens(rule: str, scopes: Collection[str]) -> bool:
+    """Whether what a credential may do opens a route with *rule*."""
+    if "all" in scopes:
+        return True
+    choice = any if "|" in rule else all
+    return choice(scope in scopes for scope in rule.replace("+", "|").split("|"))

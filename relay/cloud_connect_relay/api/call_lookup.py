@@ -8,11 +8,11 @@ from cloud_connect.calls import Operation
 from cloud_connect.errors import InsufficientScopeError, Outcome
 from cloud_connect_relay.api.problems import not_found
 from cloud_connect_relay.api.security import Principal, require, services
+from cloud_connect_relay.call_documents import call_document
 from cloud_connect_relay.calls.idempotency import checked_key
 from cloud_connect_relay.ids import is_id
 from cloud_connect_relay.services import Services
-from cloud_connect_relay.storage.calls import CallFilter, CallRecord
-from cloud_connect_relay.times import iso_time
+from cloud_connect_relay.storage.calls import CallFilter
 
 __all__ = ["router"]
 
@@ -42,7 +42,7 @@ async def list_calls(  # noqa: PLR0917  each is a query parameter, given by name
         raise InsufficientScopeError("Partners look calls up by their ids only.")
     if idempotency_key is not None:
         key = checked_key(idempotency_key) or ""
-        return _document(await services.calls.find_by_key(principal.subscription_id, key))
+        return call_document(await services.calls.find_by_key(principal.subscription_id, key))
     wanted = CallFilter(
         outcome=outcome,
         operation=operation,
@@ -50,7 +50,7 @@ async def list_calls(  # noqa: PLR0917  each is a query parameter, given by name
         datasource_id=datasource_id,
     )
     records = await services.calls.newest(principal.subscription_id, wanted, limit=limit)
-    return {"items": [_document(record) for record in records]}
+    return {"items": [call_document(record) for record in records]}
 
 
 @router.get("/{call_id}")
@@ -58,35 +58,4 @@ async def show_call(call_id: str, principal: Reads, services: Shared) -> dict[st
     """Show what became of a call; where that is unknown, its connector is asked first."""
     if not is_id("call", call_id):
         raise not_found()
-    return _document(await services.calls.find(principal.subscription_id, call_id))
-
-
-def _document(record: CallRecord) -> dict[str, Any]:
-    return {
-        "call_id": record.id,
-        "state": record.state.value,
-        "outcome": None if record.outcome is None else record.outcome.value,
-        "final": record.final,
-        "status": record.status,
-        "code": record.code,
-        "detail": record.detail,
-        "operation": record.operation,
-        "resource": record.resource,
-        "datasource_id": record.datasource_id,
-        "connector_id": record.connector_id,
-        "idempotency_key": record.idempotency_key,
-        "started_at": iso_time(record.started_at),
-        "dispatched_at": iso_time(record.dispatched_at),
-        "finished_at": iso_time(record.finished_at),
-        "duration_ms": _duration_ms(record),
-        "rows": record.rows,
-        "bytes": record.bytes,
-        "hops": dict(record.hops),
-        "already_absent": record.already_absent,
-    }
-
-
-def _duration_ms(record: CallRecord) -> float | None:
-    if record.finished_at is None:
-        return None
-    return round(max(0.0, record.finished_at - record.started_at) * 1000, 1)
+    return call_document(await services.calls.find(principal.subscription_id, call_id))

@@ -116,6 +116,7 @@ async def approve_connector(
     if not await repository.approve(connector.id, actor=principal.actor, at=services.clock()):
         raise InvalidRequestError("This connector does not wait for approval.")
     connector = await _found(services, principal, connector_id)
+    services.registry.refresh(connector)
     return await _shown(services, principal.subscription_id, connector)
 
 
@@ -133,6 +134,7 @@ async def recover_connector(
     if not await repository.recover(connector.id, actor=principal.actor, at=services.clock()):
         raise InvalidRequestError("This connector is not suspected to be a copy.")
     connector = await _found(services, principal, connector_id)
+    services.registry.refresh(connector)
     return await _shown(services, principal.subscription_id, connector)
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "check_grant",
     "check_scope",
     "require",
+    "require_any",
     "services",
     "source_of",
 ]
@@ -90,23 +91,54 @@ def check_grant(principal: Principal, scopes: frozenset[str]) -> None:
         )
 
 
-def require(scope: str) -> Callable[..., Awaitable[Principal]]:
-    """Return a dependency: the caller, whose credential must cover *scope*."""
-    if scope not in SCOPES:
-        raise ValueError(f"unknown scope {scope}")
+def require(*scopes: str) -> Callable[..., Awaitable[Principal]]:
+    """Return a dependency: the caller, whose credential must cover all *scopes*."""
+    _check_known(scopes)
 
     async def principal(
         request: Request,
         _: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],  # for the OpenAPI
     ) -> Principal:
-        found = request.scope.get(_PRINCIPAL)
-        if not isinstance(found, Principal):
-            found = await authenticate_request(services(request), request.scope)
-        check_scope(found, scope)
+        found = await _authenticated(request)
+        for scope in scopes:
+            check_scope(found, scope)
         return found
 
-    principal.required_scope = scope  # type: ignore[attr-defined]  # the route test reads it
+    principal.required_scope = "+".join(scopes)  # type: ignore[attr-defined]  # tests read it
     return principal
+
+
+def require_any(*scopes: str) -> Callable[..., Awaitable[Principal]]:
+    """Return a dependency: the caller, whose credential must cover one of *scopes*."""
+    _check_known(scopes)
+
+    async def principal(
+        request: Request,
+        _: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],  # for the OpenAPI
+    ) -> Principal:
+        found = await _authenticated(request)
+        if not any(found.may(scope) for scope in scopes):
+            raise InsufficientScopeError(
+                f"This needs one of the scopes {', '.join(scopes)}, which the credential does not"
+                " have."
+            )
+        return found
+
+    principal.required_scope = "|".join(scopes)  # type: ignore[attr-defined]  # as above
+    return principal
+
+
+def _check_known(scopes: tuple[str, ...]) -> None:
+    for scope in scopes:
+        if scope not in SCOPES:
+            raise ValueError(f"unknown scope {scope}")
+
+
+async def _authenticated(request: Request) -> Principal:
+    found = request.scope.get(_PRINCIPAL)
+    if isinstance(found, Principal):
+        return found
+    return await authenticate_request(services(request), request.scope)
 
 
 async def authenticate_request(services: Services, scope: "Scope") -> Principal:

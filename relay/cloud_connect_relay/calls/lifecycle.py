@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cloud_connect_relay.calls.ledger import Ledger
     from cloud_connect_relay.calls.running import RunningCall, RunningCalls
     from cloud_connect_relay.calls.spec import CallSpec
+    from cloud_connect_relay.events.calls import CallEvents
     from cloud_connect_relay.metrics import Metrics
 
 __all__ = ["Lifecycle"]
@@ -25,12 +26,15 @@ class Lifecycle:
         running: "RunningCalls",
         ledger: "Ledger",
         metrics: "Metrics",
+        events: "CallEvents",
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._running: Final = running
         self._ledger: Final = ledger
         self._metrics: Final = metrics
+        self._events: Final = events
+        self._hub: Final = events.hub
         self._clock: Final = clock
 
     def admit(self, spec: "CallSpec") -> "RunningCall":
@@ -39,7 +43,15 @@ class Lifecycle:
         Raises:
             OverQuotaError: If a quota of its subscription or key is used up.
         """
-        return self._running.admit(spec)
+        call = self._running.admit(spec)
+        if self._hub.watched and spec.idempotency_key is None:
+            self._events.began(spec.subscription_id, call)
+        return call
+
+    def bound(self, call: "RunningCall") -> None:
+        """Note that *call* has its idempotency key, so that it is no repeat of another."""
+        if self._hub.watched:
+            self._events.began(call.spec.subscription_id, call)
 
     def completed(self, call: "RunningCall", answer: "Answer") -> None:
         """Note that *call* has been answered."""
@@ -83,6 +95,8 @@ class Lifecycle:
             self._metrics.statistics.note(
                 call.connector_id, max(0.0, elapsed), error=self._error_of(call)
             )
+        if self._hub.watched:
+            self._events.ended(call.spec.subscription_id, call)
 
     def _error_of(self, call: "RunningCall") -> LastError | None:
         """Return how the call failed, unless it was its caller's fault or wish."""

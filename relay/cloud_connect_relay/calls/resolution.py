@@ -15,6 +15,7 @@ from cloud_connect_relay.storage.calls import CallRecord, CallsOfAll, CallState
 
 if TYPE_CHECKING:
     from cloud_connect_relay.calls.journals import Finding, Journals
+    from cloud_connect_relay.events.calls import CallEvents
     from cloud_connect_relay.gateway.registry import LiveSession, Registry
 
 __all__ = ["Resolution", "settled_by"]
@@ -40,9 +41,11 @@ class Resolution:
         registry: "Registry",
         journals: "Journals",
         calls: CallsOfAll,
+        events: "CallEvents",
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._events: Final = events
         self._registry: Final = registry
         self._journals: Final = journals
         self._calls: Final = calls
@@ -69,6 +72,7 @@ class Resolution:
         drafts = drafts_of_resolutions([record], [settled])
         await self._calls.update(settled, audit=drafts[0] if drafts else None)
         log.info("call_resolved", call_id=record.id, outcome=settled.outcome)
+        self._events.settled(settled)
         return settled
 
     def _conclusive(self, record: CallRecord, finding: "Finding") -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cloud_connect.calls import ReportedResult
     from cloud_connect_relay.calls.ledger import Ledger
     from cloud_connect_relay.calls.running import RunningCall, RunningCalls
+    from cloud_connect_relay.events.calls import CallEvents
 
 __all__ = ["ForgedResultError", "Results"]
 
@@ -35,12 +36,14 @@ class Results:
         running: "RunningCalls",
         ledger: "Ledger",
         calls: CallsOfAll,
+        events: "CallEvents",
         *,
         clock: Callable[[], float],
     ) -> None:
         self._running: Final = running
         self._ledger: Final = ledger
         self._calls: Final = calls
+        self._events: Final = events
         self._clock: Final = clock
 
     async def take(
@@ -79,6 +82,7 @@ class Results:
         await self._calls.update_all(settled, audit=drafts_of_resolutions(open_still, settled))
         for record in settled:
             log.info("call_told", call_id=record.id, outcome=record.outcome)
+            self._events.settled(record)
         return taken
 
 

@@ -27,6 +27,8 @@ from cloud_connect_relay.calls.sources import DataSourceDirectory
 from cloud_connect_relay.calls.tenure import Tenure
 from cloud_connect_relay.calls.turn_desk import TurnDesk
 from cloud_connect_relay.calls.writes import Writes
+from cloud_connect_relay.events.calls import CallEvents
+from cloud_connect_relay.events.hub import EventHub
 from cloud_connect_relay.router import Router
 from cloud_connect_relay.storage.calls import CallFilter, CallRecord, CallsOfAll
 from cloud_connect_relay.storage.nodes import Nodes
@@ -65,6 +67,7 @@ class CallService:
         settings: "CallSettings",
         ledger: Ledger,
         tasks: asyncio.TaskGroup,
+        hub: EventHub,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings: Final = settings
@@ -77,7 +80,8 @@ class CallService:
         self._running: Final = RunningCalls(self.quotas, clock=clock)
         self._ledger: Final = ledger
         self._clock: Final = clock
-        lifecycle = Lifecycle(self._running, self._ledger, metrics, clock=clock)
+        events = CallEvents(hub)
+        lifecycle = Lifecycle(self._running, self._ledger, metrics, events, clock=clock)
         lines = WaitingLines(max_calls=settings.max_queued, max_bytes=settings.max_queued_bytes)
         self._lines: Final = lines
         router = Router(
@@ -86,9 +90,11 @@ class CallService:
         self._desk: Final = TurnDesk(registry, settings)
         dispatcher = Dispatcher(router, self._desk, self._ledger, clock=clock)
         journals = Journals(registry, clock=clock)
-        self._resolution: Final = Resolution(registry, journals, self._records, clock=clock)
+        self._resolution: Final = Resolution(registry, journals, self._records, events, clock=clock)
         recovery = Recovery(journals, self._resolution)
-        self._results: Final = Results(self._running, self._ledger, self._records, clock=clock)
+        self._results: Final = Results(
+            self._running, self._ledger, self._records, events, clock=clock
+        )
         self._keys: Final = IdempotencyKeys(
             storage=storage,
             records=self._records,
@@ -128,6 +134,7 @@ class CallService:
         node: str = "node-1",
         alone: bool = True,
         keyed: "Keyed | None" = None,
+        hub: EventHub | None = None,
         clock: Callable[[], float] = time.time,
     ) -> AsyncIterator[Self]:
         """Run the service; first settle what a former process left running.
@@ -138,6 +145,7 @@ class CallService:
             node: This process's name among those that share the store.
             alone: No other process can serve the store.
             keyed: Makes digests for the audit log by which nobody can guess of what.
+            hub: Who hears of calls.
         """
         tenure = Tenure(Nodes(storage), node=node, alone=alone, wall_clock=clock)
         async with asyncio.TaskGroup() as recording:
@@ -152,6 +160,7 @@ class CallService:
                         settings=settings,
                         ledger=ledger,
                         tasks=tasks,
+                        hub=hub or EventHub(),
                         clock=clock,
                     )
                     service._interrupted(await tenure.begin())
@@ -224,6 +233,7 @@ class CallService:
                 yield claimed
                 return
             call = claimed
+            self._lifecycle.bound(call)
         async with self._writes.run(call, upload=upload, streams=streams) as answer:
             yield answer
 

@@ -152,7 +152,16 @@ class LiveSession:
         )
 
 
-def status_of(connector: Connector, live: LiveSession | None) -> ConnectorStatus:
+class Flagged(Protocol):
+    """A connector, as far as its state is stored."""
+
+    @property
+    def flag(self) -> ConnectorFlag:
+        """What is stored of its state."""
+        ...
+
+
+def status_of(connector: Flagged, live: LiveSession | None) -> ConnectorStatus:
     """Return what to show of a connector and its session, if it has one."""
     if not connector.flag.may_connect:
         return ConnectorStatus(connector.flag.value)
@@ -169,9 +178,11 @@ class Registry:
     Attributes:
         intercepted: When a connector was refused last because somebody sat in between, in UNIX
             time; until it connects without.
+        version: Another number after each change.
     """
 
     def __init__(self) -> None:
+        self.version = 0
         self.intercepted: Final[dict[str, float]] = {}
         self._by_connector: Final[dict[str, LiveSession]] = {}
         self._by_subscription: Final[dict[str, dict[str, LiveSession]]] = {}
@@ -222,6 +233,7 @@ class Registry:
         """
         live = self._by_connector.get(connector_id)
         if live is None:
+            self._notify()  # who lists the connector looks again
             return False
         self.remove(live)
         live.session.fence(reason, reason.name.lower())
@@ -245,7 +257,7 @@ class Registry:
         if live is not None:
             live.name, live.group = connector.name, connector.group
             live.flagged_draining = connector.flag is ConnectorFlag.DRAINING
-            self._notify()
+        self._notify()  # of one that is not connected, too: who lists it looks again
 
     def _unlist(self, live: LiveSession) -> None:
         del self._by_connector[live.connector_id]
@@ -255,5 +267,6 @@ class Registry:
             del self._by_subscription[live.subscription_id]
 
     def _notify(self) -> None:
+        self.version += 1
         self._change.set()
         self._change = asyncio.Event()

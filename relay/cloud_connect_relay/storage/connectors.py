@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
     from cloud_connect_relay.storage.engine import Storage
 
-__all__ = ["OLD_KEY_SECONDS", "Connector", "ConnectorFlag", "Connectors", "connector_of"]
+__all__ = [
+    "OLD_KEY_SECONDS",
+    "Connector",
+    "ConnectorBrief",
+    "ConnectorFlag",
+    "Connectors",
+    "connector_of",
+]
 
 OLD_KEY_SECONDS: Final = 86_400.0  # that a key is good for once its successor is announced
 
@@ -81,6 +88,34 @@ class Connector:
         return self.public_key
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectorBrief:
+    """What a list shows of a connector: cheap to read, of thousands."""
+
+    id: str
+    name: str
+    machine: str
+    os: str
+    version: str
+    group: str | None
+    hosted: bool
+    flag: ConnectorFlag
+    last_seen_at: float | None
+
+
+_BRIEF: Final = (
+    connectors.c.id,
+    connectors.c.name,
+    connectors.c.machine,
+    connectors.c.os,
+    connectors.c.version,
+    connectors.c.group,
+    connectors.c.hosted,
+    connectors.c.status_flag,
+    connectors.c.last_seen_at,
+)
+
+
 def connector_of(row: Row[Any]) -> Connector:
     """Read a row of the table."""
     return Connector(
@@ -124,6 +159,26 @@ class Connectors:
         )
         async with self._storage.read() as connection:
             return tuple(connector_of(row) for row in await connection.execute(query))
+
+    async def briefs(self) -> tuple[ConnectorBrief, ...]:
+        """Return the same in brief, without what agents report, in no particular order."""
+        query = select(*_BRIEF).where(connectors.c.subscription_id == self._subscription_id)
+        async with self._storage.read() as connection:
+            rows = (await connection.execute(query)).all()
+        return tuple(
+            ConnectorBrief(
+                id=id_,
+                name=name,
+                machine=machine,
+                os=os,
+                version=version,
+                group=group,
+                hosted=hosted,
+                flag=ConnectorFlag(flag),
+                last_seen_at=last_seen_at,
+            )
+            for id_, name, machine, os, version, group, hosted, flag, last_seen_at in rows
+        )
 
     async def get(self, connector_id: str) -> Connector | None:
         """Return one, if this subscription has it."""

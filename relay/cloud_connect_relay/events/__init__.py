@@ -1,0 +1,1 @@
+"""What happens in a subscription, told to whoever listens at that moment."""
