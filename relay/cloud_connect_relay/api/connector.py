@@ -10,7 +10,6 @@ from cloud_connect.errors import (
     CloudConnectError,
     DataSourceIncompleteError,
     ErrorCode,
-    InvalidRequestError,
 )
 from cloud_connect_relay.access import Use
 from cloud_connect_relay.api.bodies import to_json
@@ -22,22 +21,19 @@ from cloud_connect_relay.api.call_response import (
     lookup_of,
     with_call,
 )
-from cloud_connect_relay.api.call_specs import on_behalf, signed_in, spec_for, target_for
+from cloud_connect_relay.api.call_specs import signed_in, spec_for, target_for
 from cloud_connect_relay.api.problems import describe, error_response
 from cloud_connect_relay.api.query_calls import (
     OURS,
     action_of,
-    check_action,
     is_write,
-    query_spec,
     run_test,
     run_tree,
-    table_of,
 )
 from cloud_connect_relay.api.query_reply import write_query_answer
+from cloud_connect_relay.api.query_requests import UnusableQueryError, query_call
 from cloud_connect_relay.api.request_body import read_object
 from cloud_connect_relay.api.security import Principal, check_scope, require, services
-from cloud_connect_relay.api.strong_calls import is_signed
 from cloud_connect_relay.calls.idempotency import checked_key
 from cloud_connect_relay.calls.spec import target_of
 from cloud_connect_relay.services import Services
@@ -187,48 +183,21 @@ async def query(
     if not principal.may("calls:write"):
         check_scope(principal, "calls:read")
     body, document = await read_object(request.scope, request.receive)
-    action = action_of(document)
-    writes = is_write(action)
+    writes = is_write(action_of(document))
     check_scope(principal, "calls:write" if writes else "calls:read")
     key = checked_key(request.headers.get("Idempotency-Key")) if writes else None
     try:
-        target = await target_for(services, principal, datasource_id, use=Use.QUERY)
+        call = await query_call(
+            services, principal, request, datasource_id, document, body=body, key=key
+        )
     except DataSourceIncompleteError as error:
         return _refused(error)
-    try:
-        check_action(action)
-        if target.partner_rules is not None:
-            document = target.partner_rules.query(document)
-            body, target = to_json(document), target.confined()
-    except InvalidRequestError as error:
-        return _unsuccessful(error.message)
-    asked = spec_for(
-        services,
-        principal,
-        request,
-        target=target,
-        operation=Operation.QUERY,
-        resource=table_of(document),
-        headers=(("content-type", "application/json"),),
-        writes=writes,
-        body=body,
-    )
-    try:
-        spec, rehearsal = query_spec(
-            # One that is signed carries its own number: two of them are two by their caller's word.
-            asked,
-            document,
-            key=key,
-            coalesces=not is_signed(request),
-            on_behalf=on_behalf(principal),
-        )
-    except InvalidRequestError as error:
+    except UnusableQueryError as error:
         return _unsuccessful(error.message)
 
     async def run(reply: Reply) -> None:
-        running = services.calls.write(spec) if spec.writes else services.calls.read(spec)
-        async with running as answer:
-            await write_query_answer(answer, reply, dry_run=rehearsal)
+        async with call.run(services) as answer:
+            await write_query_answer(answer, reply, dry_run=call.rehearsal)
 
     return CallResponse(run, refuse=_refused)
 
