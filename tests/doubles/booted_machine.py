@@ -3,26 +3,28 @@
 import contextlib
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from doubles.control_groups import make_groups, remove_groups
+from doubles.debian import carried_out, make_debian
 from doubles.tools import tool
 
 __all__ = ["BootedMachine", "booted_machine"]
 
 ROOT: Final = Path(__file__).parent.parent.parent
-PACKAGES: Final = "systemd,systemd-sysv,dbus,python3,python3-venv,ca-certificates,iproute2"
-SUITE: Final = "bookworm"
+PACKAGES: Final = (
+    *("systemd", "systemd-sysv", "dbus", "python3", "python3-venv", "ca-certificates"),
+    "iproute2",
+)
 ENTER: Final = ("-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w")  # all namespaces, root, folder
 BOOT_SECONDS: Final = 60.0
 WANTS_REBOOT: Final = 133  # what systemd-nspawn says then with --keep-unit
@@ -138,16 +140,17 @@ class Container:
 def booted_machine(folder: Path) -> Iterator[BootedMachine]:
     """Make the machine in *folder* and boot it; its network is a loopback of its own."""
     root = folder / "root"
-    mirror = _mirror()
-    _do(tool("debootstrap"), "--variant=minbase", f"--include={PACKAGES}", SUITE, root, mirror)
+    make_debian(root, *PACKAGES)
     wheels = root / "wheels"
     pip = (sys.executable, "-m", "pip", "-q")
-    _do(*pip, "wheel", "--no-deps", "-w", wheels, ROOT)
-    _do(*pip, "download", "--require-hashes", "-r", ROOT / "requirements.lock", "-d", wheels)
-    _do(tool("chroot"), root, "python3", "-m", "venv", "/opt/cloud-connect")
+    carried_out(*pip, "wheel", "--no-deps", "-w", wheels, ROOT)
+    carried_out(
+        *pip, "download", "--require-hashes", "-r", ROOT / "requirements.lock", "-d", wheels
+    )
+    carried_out(tool("chroot"), root, "python3", "-m", "venv", "/opt/cloud-connect")
     install = "/opt/cloud-connect/bin/pip install -q --no-index --find-links /wheels"
     packages = "cloud-connect[relay,simulator]"
-    _do(tool("chroot"), root, *install.split(), packages)
+    carried_out(tool("chroot"), root, *install.split(), packages)
     shutil.copytree(ROOT / "service" / "systemd", root / "etc/systemd/system", dirs_exist_ok=True)
     container = Container(root)
     try:
@@ -160,16 +163,6 @@ def booted_machine(folder: Path) -> Iterator[BootedMachine]:
         container.end()
 
 
-def _mirror() -> str:
-    """Return where this machine gets its own packages."""
-    for sources in sorted(Path("/etc/apt").glob("sources.list*")):
-        for file in [sources] if sources.is_file() else sorted(sources.iterdir()):
-            found = re.search(r"^(?:URIs:|deb(?: \[.*\])?)\s+(\S+)", file.read_text(), re.MULTILINE)
-            if found:
-                return found[1]
-    raise AssertionError("no source of packages is configured")
-
-
 def _init_of(container: int) -> int:
     """Return the process that is the first one inside."""
     until = time.monotonic() + BOOT_SECONDS
@@ -179,9 +172,3 @@ def _init_of(container: int) -> int:
             return int(children[0])
         time.sleep(0.1)
     raise AssertionError("the container has no first process")
-
-
-def _do(*words: object) -> None:
-    command: Sequence[str] = [str(word) for word in words]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    assert ran.returncode == 0, f"{command}: {ran.stderr or ran.stdout}"
