@@ -176,6 +176,7 @@ async def test_tunnel_in_which_nothing_is_said_stays(name: str, tmp_path: Path) 
 
 @pytest.mark.slow
 @pytest.mark.system
+@pytest.mark.timeout(240)  # it starts a dozen processes, one after the other
 @pytest.mark.parametrize("name", ["nginx", pytest.param("caddy", marks=pytest.mark.nightly)])
 async def test_relay_and_agent_meet_behind_the_proxy(name: str, tmp_path: Path) -> None:
     authority = Authority.make()
