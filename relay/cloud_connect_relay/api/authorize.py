@@ -6,7 +6,6 @@ takes the app's secret and a verifier, which never leave the connector's PC.
 
 import math
 from typing import TYPE_CHECKING, Annotated, Any, Final
-from urllib.parse import parse_qs, urlsplit
 
 import structlog
 from fastapi import APIRouter, Depends, Request
@@ -14,18 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
 from cloud_connect.browser_page import DENIED, PAGE_HEADERS, render_page, without_code
-from cloud_connect.calls import AuthorizeAnswer, Operation, RedeemAnswer, RedeemBody
+from cloud_connect.calls import Operation, RedeemAnswer, RedeemBody
 from cloud_connect.errors import (
     CloudConnectError,
-    InternalError,
-    InvalidRequestError,
     QuotaExceededError,
-    SourceUnavailableError,
 )
-from cloud_connect.loopback import is_loopback
-from cloud_connect_relay.access import Use
 from cloud_connect_relay.api.agent_words import understood
-from cloud_connect_relay.api.call_specs import spec_for, target_for
+from cloud_connect_relay.api.begun_sign_ins import CALLBACK, begin_sign_in
 from cloud_connect_relay.api.security import Principal, require, services, source_of
 from cloud_connect_relay.calls.spec import CallSpec, Target
 from cloud_connect_relay.services import Services
@@ -43,9 +37,7 @@ router: Final = APIRouter(tags=["Data sources"])
 
 Shared = Annotated[Services, Depends(services)]
 
-_LIFETIME: Final = 600.0  # seconds, as long as Procore's codes and the connector's memory
 _MAX_ANSWER_BYTES: Final = 64 * 1024
-_CALLBACK: Final = "/oauth/callback"
 _NOT_KNOWN: Final = (
     "This sign-in is not known here: it was answered already, or begun more than ten minutes ago.",
     "Go back to the data source and choose Authorize again.",
@@ -95,42 +87,20 @@ async def authorize(
     The connector's PC decides whom it accepts. Register `{relay}/oauth/callback` as a redirect
     URI of the app at Procore.
     """
-    target = await target_for(services, principal, datasource_id, use=Use.EDIT)
-    wanted = body.connector_id if body else None
-    if wanted:
-        target = await _narrowed(services, principal.subscription_id, target, wanted)
-    callback = f"{services.addresses.base_url}{_CALLBACK}"
-    spec = spec_for(
+    begun = await begin_sign_in(
         services,
         principal,
         request,
-        target=target,
-        operation=Operation.AUTHORIZE,
-        params={"redirect_uri": callback},
+        datasource_id,
+        connector_id=body.connector_id if body else None,
     )
-    async with services.calls.read(spec) as answer:
-        text = await answer.collect(max_bytes=_MAX_ANSWER_BYTES)
-        url, state = _checked_url(text, callback)
-        call = await services.calls.find(principal.subscription_id, answer.call_id)
-    now = services.clock()
-    tenant = services.storage.of(principal.subscription_id)
-    connector_id = call.connector_id
-    if connector_id is None:
-        raise InternalError("The call that began the sign-in has no connector.")
-    await tenant.authorizations.add(
-        state,
-        datasource_id=datasource_id,
-        connector_id=connector_id,
-        source=target.source,
-        actor=principal.actor,
-        at=now,
-        expires_at=now + _LIFETIME,
+    return AuthorizeReply(
+        authorize_url=begun.authorize_url, expires_at=iso_time(begun.expires_at) or ""
     )
-    return AuthorizeReply(authorize_url=url, expires_at=iso_time(now + _LIFETIME) or "")
 
 
 @router.get(
-    _CALLBACK, response_class=Response, responses=_PAGE, summary="Where a browser comes back to"
+    CALLBACK, response_class=Response, responses=_PAGE, summary="Where a browser comes back to"
 )
 async def callback(request: Request, services: Shared) -> Response:
     """Pass the code on to the connector that waits for it, and tell the person how it ended."""
@@ -191,42 +161,6 @@ async def _redeem(services: Services, begun: BegunAuthorization, body: RedeemBod
     async with services.calls.read(spec) as answer:
         text = await answer.collect(max_bytes=_MAX_ANSWER_BYTES)
     return understood(RedeemAnswer, text)
-
-
-async def _narrowed(
-    services: Services, subscription_id: str, target: Target, connector_id: str
-) -> Target:
-    """Return *target* with one connector of its own.
-
-    Raises:
-        InvalidRequestError: If it is none of the data source's.
-    """
-    found = await services.storage.of(subscription_id).connectors.get(connector_id)
-    if found is None or not target.includes(found.id, group=found.group, hosted=found.hosted):
-        raise InvalidRequestError("connectorId: it is none of the data source's connectors.")
-    return target.only(connector_id)
-
-
-def _checked_url(text: bytes, callback: str) -> tuple[str, str]:
-    """Return the connector's address and its state; a browser is about to be sent there.
-
-    Raises:
-        SourceUnavailableError: If it is no address of a sign-in that comes back here.
-    """
-    url = understood(AuthorizeAnswer, text).authorize_url
-    try:
-        parts = urlsplit(url)
-        query = parse_qs(parts.query, max_num_fields=50)
-        host = parts.hostname
-    except ValueError as error:
-        raise SourceUnavailableError(
-            "The connector's answer is no address to sign in at."
-        ) from error
-    secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host or ""))
-    states = query.get("state", [])
-    if not secure or query.get("redirect_uri") != [callback] or len(states) != 1:
-        raise SourceUnavailableError("The connector's answer is no address to sign in at.")
-    return url, states[0]
 
 
 def _only(query: "QueryParams", name: str) -> str | None:

@@ -26,6 +26,7 @@ from cloud_connect_relay.api.problems import describe, error_response
 from cloud_connect_relay.api.query_calls import (
     OURS,
     action_of,
+    failed_before_agent,
     is_write,
     run_test,
     run_tree,
@@ -43,13 +44,6 @@ __all__ = ["router"]
 router: Final = APIRouter(prefix="/api/datasources/{datasource_id}", tags=["Platform calls"])
 
 Shared = Annotated[Services, Depends(services)]
-
-# Where a test ends that its agent did not begin, or not finish.
-_STEPS: Final = {
-    ErrorCode.DATA_SOURCE_INCOMPLETE: "Details",
-    ErrorCode.POLICY_DENIED: "Policy",
-}
-
 
 _RESULT: Final = {
     "type": "object",
@@ -215,9 +209,8 @@ def _untested(error: CloudConnectError) -> Response:
     """Return why a test did not get to its agent's steps, as the step before them."""
     if error.code in OURS:
         return _refused(error)
-    name = _STEPS.get(error.code, "Connector")
-    step = {"step": 0, "name": name, "status": "FAIL", "message": error.message}
-    return with_call(_unsuccessful(error.message, error, steps=[step]), error)
+    told = failed_before_agent(error)
+    return with_call(_unsuccessful(told.message, error, steps=told.steps), error)
 
 
 def _unsuccessful(message: str, error: CloudConnectError | None = None, **more: Any) -> Response:

@@ -24,6 +24,7 @@ __all__ = [
     "TestAnswer",
     "action_of",
     "check_action",
+    "failed_before_agent",
     "is_write",
     "query_spec",
     "run_test",
@@ -41,6 +42,11 @@ OURS: Final = frozenset(
         ErrorCode.QUOTA_EXCEEDED,
     }
 )
+# Where a test ends that its agent did not begin, or not finish.
+_STEPS: Final = {
+    ErrorCode.DATA_SOURCE_INCOMPLETE: "Details",
+    ErrorCode.POLICY_DENIED: "Policy",
+}
 _MAX_TEST_BYTES: Final = 1024 * 1024
 _MAX_TREE_BYTES: Final = 4 * 1024 * 1024  # more would hold everybody else up
 
@@ -59,6 +65,13 @@ class TestAnswer(BaseModel):
     success: bool
     message: str
     steps: list[dict[str, Any]] = []
+
+
+def failed_before_agent(error: CloudConnectError) -> TestAnswer:
+    """Return why a test did not get to its agent's steps, as the step before them."""
+    name = _STEPS.get(error.code, "Connector")
+    step = {"step": 0, "name": name, "status": "FAIL", "message": error.message}
+    return TestAnswer(success=False, message=error.message, steps=[step])
 
 
 class _Tree(BaseModel):

@@ -13,7 +13,7 @@ from cloud_connect_relay.storage.tables import authorizations
 if TYPE_CHECKING:
     from cloud_connect_relay.storage.engine import Storage
 
-__all__ = ["Authorizations", "AuthorizationsOfAll", "BegunAuthorization"]
+__all__ = ["AuthorizationState", "Authorizations", "AuthorizationsOfAll", "BegunAuthorization"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,20 @@ class BegunAuthorization:
     connector_id: str
     source: Mapping[str, Any]
     actor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizationState:
+    """How far a sign-in has come.
+
+    Attributes:
+        used_at: When a browser came back; the audit log tells what became of it then.
+    """
+
+    connector_id: str
+    actor: str
+    expires_at: float
+    used_at: float | None
 
 
 class Authorizations:
@@ -49,10 +63,11 @@ class Authorizations:
         actor: str,
         at: float,
         expires_at: float,
-    ) -> None:
-        """Expect a browser to come back with *state*, of which only a digest is kept."""
+    ) -> str:
+        """Expect a browser to come back with *state*, and return the digest that is kept of it."""
+        attempt = _digest(state)
         statement = insert(authorizations).values(
-            state_hash=_digest(state),
+            state_hash=attempt,
             subscription_id=self._subscription_id,
             datasource_id=datasource_id,
             connector_id=connector_id,
@@ -71,6 +86,25 @@ class Authorizations:
                 target=datasource_id,
                 detail={"connector_id": connector_id},
             )
+        return attempt
+
+    async def find(self, attempt: str, *, datasource_id: str) -> AuthorizationState | None:
+        """Return how far a sign-in has come; ``None`` if it is over for long, or none."""
+        statement = select(authorizations).where(
+            authorizations.c.state_hash == attempt,
+            authorizations.c.subscription_id == self._subscription_id,
+            authorizations.c.datasource_id == datasource_id,
+        )
+        async with self._storage.read() as connection:
+            row = (await connection.execute(statement)).one_or_none()
+        if row is None:
+            return None
+        return AuthorizationState(
+            connector_id=row.connector_id,
+            actor=row.actor,
+            expires_at=row.expires_at,
+            used_at=row.used_at,
+        )
 
 
 class AuthorizationsOfAll:

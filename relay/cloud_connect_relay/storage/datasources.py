@@ -131,8 +131,14 @@ class DataSources:
         action: str,
         actor: str,
         at: float,
+        over_others: bool = True,
     ) -> DataSource | None:
-        """Store new details of *source* and return it, unless it has been deleted."""
+        """Store new details of *source* and return it, unless it has been deleted.
+
+        Args:
+            over_others: Whether to store them, too, if somebody has changed the data source
+                since *source* was read.
+        """
         saved = dataclasses.replace(
             source,
             details=details,
@@ -143,7 +149,7 @@ class DataSources:
         )
         statement = (
             update(datasources)
-            .where(self._is(source.id))
+            .where(self._is(source.id) if over_others else self._is_still(source))
             .values(**_columns(details), **_stamp(status, message, at, actor))
         )
         async with self._storage.write() as connection:
@@ -156,7 +162,7 @@ class DataSources:
         """Store a test's result, unless the details were edited while the test ran."""
         statement = (
             update(datasources)
-            .where(and_(self._is(source.id), datasources.c.modified_at == source.modified_at))
+            .where(self._is_still(source))
             .values(status=status.value, message=message)
         )
         async with self._storage.write() as connection:
@@ -195,6 +201,9 @@ class DataSources:
             datasources.c.subscription_id == self._subscription_id,
             datasources.c.id == datasource_id,
         )
+
+    def _is_still(self, source: DataSource) -> "ColumnElement[bool]":
+        return and_(self._is(source.id), datasources.c.modified_at == source.modified_at)
 
 
 def _columns(details: DataSourceDetails) -> dict[str, Any]:

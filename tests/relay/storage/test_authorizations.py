@@ -4,8 +4,8 @@ from cloud_connect_relay.storage.authorizations import AuthorizationsOfAll
 from doubles.relay_node import NOW, Founded
 
 
-async def begin(store: Founded, state: str, *, expires_at: float = NOW + 600) -> None:
-    await store.storage.of(store.subscription_id).authorizations.add(
+async def begin(store: Founded, state: str, *, expires_at: float = NOW + 600) -> str:
+    return await store.storage.of(store.subscription_id).authorizations.add(
         state,
         datasource_id="ds_1",
         connector_id="con_1",
@@ -48,3 +48,19 @@ async def test_what_is_over_is_forgotten(store: Founded) -> None:
     await begin(store, "late", expires_at=NOW - 1)
     assert await everybody.forget(expired_before=NOW) == 1
     assert await everybody.use("one", now=NOW) is not None
+
+
+async def test_a_sign_in_is_followed_by_its_own_subscription(store: Founded) -> None:
+    authorizations = store.storage.of(store.subscription_id).authorizations
+    attempt = await begin(store, "one")
+    found = await authorizations.find(attempt, datasource_id="ds_1")
+    assert found is not None
+    assert (found.connector_id, found.used_at) == ("con_1", None)
+    await AuthorizationsOfAll(store.storage).use("one", now=NOW)
+    found = await authorizations.find(attempt, datasource_id="ds_1")
+    assert found is not None
+    assert found.used_at == NOW
+    assert await authorizations.find(attempt, datasource_id="ds_2") is None
+    others = store.storage.of("sub_other").authorizations
+    assert await others.find(attempt, datasource_id="ds_1") is None
+    assert await AuthorizationsOfAll(store.storage).use(attempt, now=NOW) is None
