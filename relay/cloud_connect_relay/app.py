@@ -15,6 +15,7 @@ from cloud_connect_relay.api.factory import build_app
 from cloud_connect_relay.audit_keeper import AuditKeeper
 from cloud_connect_relay.authentication import Authenticator
 from cloud_connect_relay.calls.service import CallService
+from cloud_connect_relay.console import Console
 from cloud_connect_relay.custom_connector.answers import MAX_KEPT_BYTES
 from cloud_connect_relay.custom_connector.entrance import REQUEST_RETENTION
 from cloud_connect_relay.events.connectors import ConnectorWatch
@@ -157,7 +158,7 @@ async def _serve(
     settings = services.settings
     with bind(settings.host, settings.port) as listener:
         address, port, *_ = listener.getsockname()
-        server = HttpServer(build_app(services), settings)
+        server = HttpServer(build_app(services, pages=Console(services)), settings)
         async with _tunnel(services, address) as gateway, asyncio.TaskGroup() as tasks:
             services.addresses.bind(port=port, tunnel_port=gateway.port)
             api = tasks.create_task(server.serve(sockets=[listener]), name="api")

@@ -184,6 +184,16 @@ class Authenticator:
         if grant is None:
             self._cache.pop(digest, None)
             return None
+        principal = self.holder(grant)
+        self._remember(digest, principal, grant)
+        if grant.kind == "key" and (
+            grant.last_used_at is None or grant.last_used_at < self._clock() - _USED_INTERVAL
+        ):
+            await self._grants.used(grant.id, at=self._clock())
+        return principal
+
+    def holder(self, grant: "Grant") -> Principal:
+        """Return who holds a live credential, after having learnt of its quotas."""
         principal = _principal(grant)
         if self._learner is not None:
             self._learner.learn(
@@ -192,11 +202,6 @@ class Authenticator:
                 of_subscription=grant.subscription_quota,
                 of_key=grant.quota,
             )
-        self._remember(digest, principal, grant)
-        if grant.kind == "key" and (
-            grant.last_used_at is None or grant.last_used_at < self._clock() - _USED_INTERVAL
-        ):
-            await self._grants.used(grant.id, at=self._clock())
         return principal
 
     async def acting_for(self, principal: Principal, name: str) -> Principal:
@@ -265,9 +270,8 @@ class Authenticator:
             return None
         if source is not None and not _is_admitted(grant, source):
             return None
-        # A refresh token opens nothing, an access token refreshes nothing.
-        refreshes = credential.kind is CredentialKind.REFRESH_TOKEN
-        return grant if refreshes == (grant.kind == "refresh") else None
+        # A refresh token opens nothing, an access token refreshes nothing, and so on.
+        return grant if credential.kind is CredentialKind.of_stored(grant.kind) else None
 
     async def user_of(self, *, username: str, password: str, source: str | None) -> "User | None":
         """Return who signs in with the name and the password; ``None`` if nobody does.
@@ -323,11 +327,9 @@ class Authenticator:
         """Make and store a token that stands for a key or a person for *lifetime* seconds.
 
         Args:
-            kind: ``bearer``, ``oauth`` or ``refresh``.
+            kind: ``bearer``, ``oauth``, ``refresh`` or ``console``.
         """
-        credential = Credential.new(
-            CredentialKind.REFRESH_TOKEN if kind == "refresh" else CredentialKind.ACCESS_TOKEN
-        )
+        credential = Credential.new(CredentialKind.of_stored(kind))
         now = self._clock()
         await self._storage.of(subscription_id).access_tokens.add(
             credential.id,

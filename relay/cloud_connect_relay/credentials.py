@@ -19,7 +19,7 @@ __all__ = [
 
 _SECRET_CHARACTERS: Final = 52  # 260 bits
 _ENVIRONMENT: Final = "live"
-_TEXT: Final = re.compile(r"(cc[ktr])_([a-z]{1,16})_([0-9a-z]{16})_([0-9a-z]{52})", re.ASCII)
+_TEXT: Final = re.compile(r"(cc[krst])_([a-z]{1,16})_([0-9a-z]{16})_([0-9a-z]{52})", re.ASCII)
 
 SCOPES: Final = frozenset(
     {
@@ -91,11 +91,21 @@ class CredentialKind(StrEnum):
     API_KEY = "cck"
     ACCESS_TOKEN = "cct"  # noqa: S105  a prefix, no password
     REFRESH_TOKEN = "ccr"  # noqa: S105  a prefix, no password
+    SESSION = "ccs"
+
+    @classmethod
+    def of_stored(cls, kind: str) -> Self:
+        """Return what the text of a credential begins with that the store calls *kind*."""
+        return cls(_STORED.get(kind, "cct"))
 
     @property
     def id_prefix(self) -> str:
         """The prefix of its id in the store."""
         return "key" if self is CredentialKind.API_KEY else "tok"
+
+
+# The kinds in the store; those of access tokens only differ in how they came about.
+_STORED: Final = {"key": "cck", "refresh": "ccr", "console": "ccs"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

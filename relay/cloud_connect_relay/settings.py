@@ -71,11 +71,16 @@ class AuthSettings(_Section):
             longest that a revoked one still works.
         failures_per_minute: Failed attempts of one source before it gets 429.
         token_lifetime: Seconds a token of ``POST /Token`` lives.
+        session_idle_timeout: Seconds without a request after which the console asks to sign in
+            again.
+        session_lifetime: Seconds after which it does in any case.
     """
 
     cache_timeout: Annotated[float, Field(ge=0, le=5)] = 3
     failures_per_minute: int = Field(default=10, ge=1)
     token_lifetime: int = Field(default=299, ge=1, le=86_400)
+    session_idle_timeout: Annotated[float, Field(ge=1, le=86_400)] = 3600
+    session_lifetime: Annotated[float, Field(ge=1, le=7 * 86_400)] = 12 * 3600
 
 
 class TunnelSettings(_Section):

@@ -36,6 +36,21 @@ if TYPE_CHECKING:
             """Answer."""
             ...
 
+    class Pages(Protocol):
+        """Takes what browsers ask for, behind the same bounds, and refuses it in pages."""
+
+        def matches(self, scope: Scope) -> bool:
+            """Whether it takes the request."""
+            ...
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            """Answer."""
+            ...
+
+        def refuse(self, error: CloudConnectError, scope: Scope) -> ASGIApp:
+            """Return the page that tells of *error*."""
+            ...
+
 
 __all__ = ["Border"]
 
@@ -60,8 +75,8 @@ _FILES: Final = re.compile(
 _MAX_VALUES: Final = 10_000
 
 _LAST: Final = (b"connection", b"close")
-_UNCACHED: Final = (b"cache-control", b"no-store")  # answers differ by credential
 _HEADERS: Final = (
+    (b"cache-control", b"no-store"),  # answers differ by credential
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 )
@@ -72,12 +87,22 @@ class Border:
 
     In order: raw endpoints (the pass-through, which looks after itself), credentials, body
     limits, then FastAPI. What nobody caught becomes ``internal_error`` and one log entry.
+
+    Args:
+        pages: The console, which sees to credentials itself.
     """
 
-    def __init__(self, app: "ASGIApp", services: "Services", raw: "RawEndpoint") -> None:
+    def __init__(
+        self,
+        app: "ASGIApp",
+        services: "Services",
+        raw: "RawEndpoint",
+        pages: "Pages | None" = None,
+    ) -> None:
         self._app: Final = app
         self._services: Final = services
         self._raw: Final = raw
+        self._pages: Final = pages
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer one request."""
@@ -93,12 +118,12 @@ class Border:
         except CloudConnectError as error:
             if answer.started:
                 raise
-            await error_response(error, path)(scope, receive, answer)
+            await self._refusal(error, scope)(scope, receive, answer)
         except Exception:
             log.exception("request_failed", method=scope["method"], path=path)
             if answer.started:
                 raise  # the connection breaks, so that nobody takes half an answer for a whole
-            await error_response(_INTERNAL, path)(scope, receive, answer)
+            await self._refusal(_INTERNAL, scope)(scope, receive, answer)
         finally:
             self._services.requests.leave(scope)
             if not is_raw:  # the hot path, whose calls are recorded anyway
@@ -109,6 +134,11 @@ class Border:
                     status=answer.status,
                     duration_ms=round((time.monotonic() - began) * 1000, 1),
                 )
+
+    def _refusal(self, error: CloudConnectError, scope: "Scope") -> "ASGIApp":
+        if self._pages is not None and self._pages.matches(scope):
+            return self._pages.refuse(error, scope)
+        return error_response(error, scope["path"])
 
     async def _answer(self, scope: "Scope", receive: "Receive", answer: "_Answer") -> None:
         path: str = scope["path"]
@@ -133,7 +163,9 @@ class Border:
                 if body.count(b",") > _MAX_VALUES:
                     raise InvalidRequestError(f"The body holds more than {_MAX_VALUES} values.")
                 await check_large_json(body)
-            await self._app(scope, _replayed(body, receive), answer)
+            pages = self._pages
+            app = self._app if pages is None or not pages.matches(scope) else pages
+            await app(scope, _replayed(body, receive), answer)
 
 
 _INTERNAL: Final = InternalError("The relay failed; its log has the reason.")
@@ -160,11 +192,11 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             given = list(message.get("headers", ()))
-            if not any(name.lower() == b"cache-control" for name, _ in given):
-                given.append(_UNCACHED)
             if self.last:
                 given.append(_LAST)
-            message = {**message, "headers": [*given, *_HEADERS]}
+            names = {name.lower() for name, _ in given}
+            given.extend(header for header in _HEADERS if header[0] not in names)
+            message = {**message, "headers": given}
         await self._send(message)
 
     async def raw(self, message: "Message") -> None:

@@ -37,9 +37,10 @@ from cloud_connect_relay.api.passthrough import Passthrough
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from cloud_connect_relay.api.border import Pages
     from cloud_connect_relay.services import Services
 
-__all__ = ["build_app", "build_fastapi"]
+__all__ = ["Endpoints", "build_app", "build_fastapi"]
 
 _DESCRIPTION = """\
 Run Procore calls through the connector PCs of a subscription.
@@ -51,21 +52,27 @@ call's effect, `retry_safe` whether a repeat can do harm, `lookup` where its fat
 """
 
 
-class _Endpoints(FastAPI):
+class Endpoints(FastAPI):
+    """Endpoints that stand behind the border."""
+
     def build_middleware_stack(self) -> "ASGIApp":
         """Let faults through to the border, which answers and logs them, once."""
         outermost = super().build_middleware_stack()
         return outermost.app if isinstance(outermost, ServerErrorMiddleware) else outermost
 
 
-def build_app(services: "Services") -> "ASGIApp":
-    """Return the whole API as one ASGI application."""
-    return Border(build_fastapi(services), services, Passthrough(services))
+def build_app(services: "Services", *, pages: "Pages | None" = None) -> "ASGIApp":
+    """Return the whole API as one ASGI application.
+
+    Args:
+        pages: The console, which takes what browsers ask for.
+    """
+    return Border(build_fastapi(services), services, Passthrough(services), pages)
 
 
 def build_fastapi(services: "Services") -> FastAPI:
     """Return the endpoints alone, without what the border does."""
-    app = _Endpoints(
+    app = Endpoints(
         title="Cloud Connect relay",
         version=version("cloud-connect"),
         description=_DESCRIPTION,

@@ -67,8 +67,9 @@ def _show_signpost(console: Console, ensemble: Ensemble, datasource_id: str) -> 
     call = f"curl -H 'Authorization: Bearer {ensemble.api_key}' '{records}'"
     console.print("\n[bold]Running until Ctrl-C[/bold]\n")
     for title, text in (
-        ("API, docs", f"{ensemble.api_url}/docs"),
+        ("Console", f"{ensemble.api_url}/console/"),
         ("Login", login),
+        ("API, docs", f"{ensemble.api_url}/docs"),
         ("API key", ensemble.api_key),
         ("Read RFIs", call),
         ("Agent", status),

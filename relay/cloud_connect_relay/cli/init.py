@@ -42,11 +42,24 @@ def init(
             ("Subscription", f"{made['subscription']['name']} ({made['subscription_id']})"),
             ("Administrator", made["administrator"]["username"]),
             ("Data folder", made["data_dir"]),
+            ("Console", f"{_console(settings)} once the relay serves"),
         ]
     )
     secret("Password", made["administrator"]["password"])
     secret("API key, all scopes", made["api_key"])
     click.echo(f"\nNext: {invocation.command('serve')}")
+
+
+def _console(settings: "RelaySettings") -> str:
+    from cloud_connect_relay.addresses import Addresses
+
+    addresses = Addresses(
+        host=settings.host,
+        secure=settings.secure,
+        public_url=settings.public_url,
+        port=settings.port,
+    )
+    return f"{addresses.base_url}/console/"
 
 
 async def _init(settings: "RelaySettings", *, subscription: str, username: str) -> dict[str, Any]:

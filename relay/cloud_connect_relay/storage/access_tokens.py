@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import insert, update
+from sqlalchemy import bindparam, insert, update
 
 from cloud_connect_relay.storage.tables import access_tokens
 
@@ -12,6 +12,16 @@ if TYPE_CHECKING:
     from cloud_connect_relay.storage.engine import Storage
 
 __all__ = ["AccessTokens"]
+
+_PROLONG: Final = (
+    update(access_tokens)
+    .where(
+        access_tokens.c.subscription_id == bindparam("of_subscription"),
+        access_tokens.c.id == bindparam("this_id"),
+        access_tokens.c.revoked_at.is_(None),
+    )
+    .values(expires_at=bindparam("new_expires_at"))
+)
 
 
 class AccessTokens:
@@ -37,7 +47,7 @@ class AccessTokens:
         """Store a token that stands for a key or a person, for a while.
 
         Args:
-            kind: ``bearer``, ``oauth`` or ``refresh``.
+            kind: ``bearer``, ``oauth``, ``refresh`` or ``console``.
         """
         async with self._storage.write() as connection:
             await connection.execute(
@@ -54,6 +64,17 @@ class AccessTokens:
                     expires_at=expires_at,
                 )
             )
+
+    async def prolong(self, token_id: str, *, until: float) -> None:
+        """Have a live token end at another time."""
+        await self._storage.record(
+            _PROLONG,
+            {
+                "of_subscription": self._subscription_id,
+                "this_id": token_id,
+                "new_expires_at": until,
+            },
+        )
 
     async def revoke(self, token_id: str, *, at: float) -> bool:
         """Refuse one token from now on; whether it was live before."""

@@ -51,6 +51,7 @@ class Grant:
         revoked: Whether it, or what it was derived from, has been revoked.
         quota: Of the API key that it is, or was derived from; so are addresses and acts_for.
         username: Of the person behind it, as the role.
+        created_at: When a token was issued.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Grant:
     acts_for: str | None = None
     username: str | None = None
     role: str | None = None
+    created_at: float = 0.0
 
     def is_live(self, now: float) -> bool:
         """Whether it is worth anything at *now*."""
@@ -176,6 +178,7 @@ class Grants:
             acts_for=row.acts_for,
             username=row.username,
             role=row.role,
+            created_at=row.created_at,
         )
 
     async def used(self, key_id: str, *, at: float) -> None:

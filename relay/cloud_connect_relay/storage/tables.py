@@ -142,7 +142,7 @@ access_tokens: Final = Table(
     "access_tokens",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("kind", Text, nullable=False),  # bearer (POST /Token), oauth, refresh
+    Column("kind", Text, nullable=False),  # bearer (POST /Token), oauth, refresh, console
     _subscription(),
     Column("secret_hash", LargeBinary, nullable=False),
     Column("key_id", Text, ForeignKey("api_keys.id")),

@@ -1,0 +1,20 @@
+"""Connectors: the PCs that run your calls."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from cloud_connect_relay.console.pages import Page, page_for
+
+__all__ = ["router"]
+
+router: Final = APIRouter(prefix="/console/connectors")
+
+Allowed = Annotated[Page, Depends(page_for("connectors:read"))]
+
+
+@router.get("")
+async def show(page: Allowed) -> Response:
+    """Show the page."""
+    return page.render("connectors/page.html")

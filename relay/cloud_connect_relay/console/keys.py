@@ -1,0 +1,20 @@
+"""API keys: what programs sign in with."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from cloud_connect_relay.console.pages import Page, page_for
+
+__all__ = ["router"]
+
+router: Final = APIRouter(prefix="/console/keys")
+
+Allowed = Annotated[Page, Depends(page_for("keys:manage"))]
+
+
+@router.get("")
+async def show(page: Allowed) -> Response:
+    """Show the page."""
+    return page.render("keys/page.html")

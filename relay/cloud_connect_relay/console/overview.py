@@ -1,0 +1,20 @@
+"""Overview: what your connectors do, and what needs attention."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from cloud_connect_relay.console.pages import Page, page_for
+
+__all__ = ["router"]
+
+router: Final = APIRouter(prefix="/console")
+
+Allowed = Annotated[Page, Depends(page_for(None))]
+
+
+@router.get("/")
+async def show(page: Allowed) -> Response:
+    """Show the page."""
+    return page.render("overview/page.html")

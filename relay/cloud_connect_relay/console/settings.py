@@ -1,0 +1,20 @@
+"""Settings: your account, and this relay."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from cloud_connect_relay.console.pages import Page, page_for
+
+__all__ = ["router"]
+
+router: Final = APIRouter(prefix="/console/settings")
+
+Allowed = Annotated[Page, Depends(page_for(None))]
+
+
+@router.get("")
+async def show(page: Allowed) -> Response:
+    """Show the page."""
+    return page.render("settings/page.html")

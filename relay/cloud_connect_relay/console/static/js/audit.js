@@ -1,0 +1,1 @@
+// Audit: what only its pages need.

@@ -1,0 +1,1 @@
+// Calls: what only its pages need.

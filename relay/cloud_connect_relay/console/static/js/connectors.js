@@ -1,0 +1,1 @@
+// Connectors: what only its pages need.

@@ -1,0 +1,1 @@
+// Custom connectors: what only its pages need.

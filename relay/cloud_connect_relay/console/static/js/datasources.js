@@ -1,0 +1,1 @@
+// Data sources: what only its pages need.

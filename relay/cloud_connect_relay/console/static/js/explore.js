@@ -1,0 +1,1 @@
+// Explore: what only its pages need.

@@ -1,0 +1,1 @@
+// Add connector: what only its pages need.

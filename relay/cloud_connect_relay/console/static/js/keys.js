@@ -1,0 +1,1 @@
+// API keys: what only its pages need.

@@ -1,0 +1,1 @@
+// Overview: what only its pages need.

@@ -1,0 +1,1 @@
+// People: what only its pages need.

@@ -1,0 +1,1 @@
+// Records: what only its pages need.

@@ -1,0 +1,1 @@
+// Security: what only its pages need.

@@ -1,0 +1,1 @@
+// Settings: what only its pages need.
