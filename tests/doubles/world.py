@@ -20,19 +20,18 @@ from typing import Any, Final
 import httpx
 
 from doubles.caller import Caller
-from doubles.canaries import harvest_agent, harvest_relay, note, remember_document
+from doubles.canaries import harvest_agent, harvest_relay, note
 from doubles.chaos_proxy import ChaosProxy
 from doubles.checker import check
 from doubles.history import Execution, History, JournalLine, Record
 from doubles.observing import POLL_INTERVAL, rows, until
 from doubles.postgres import rows_of
 from doubles.program import Program, running, running_relay, told
-from doubles.world_agent import Agent
+from doubles.world_agent import ENVIRONMENT, Agent, enrol
 from doubles.world_relay import client_of
 
 __all__ = ["ENVIRONMENT", "Agent", "World", "open_world", "rows", "until"]
 
-ENVIRONMENT: Final = "developer_sandbox"
 ONLINE_WITHIN: Final = 60.0  # seconds: the machine may be busy with other tests
 
 
@@ -307,7 +306,7 @@ async def open_world(
                         )
                     )
                 enrolling[name] = tasks.create_task(
-                    _enrol(
+                    enrol(
                         world,
                         name,
                         group=(groups or {}).get(name),
@@ -335,63 +334,3 @@ async def open_world(
                 for agent in world.agents.values():
                     harvest_agent(agent.home)
                     tasks.create_task(agent.program.stop())
-
-
-async def _enrol(
-    world: World,
-    name: str,
-    *,
-    group: str | None,
-    hosted: bool,
-    policy: str,
-    tunnel: ChaosProxy | None,
-    procore: ChaosProxy | None,
-    environment: dict[str, str],
-) -> Agent:
-    home = world.folder / f"agent-{name}"
-    asked = {"expires_in": 600, "group": group, "hosted": hosted}
-    token = await world.api.post("/api/enrolment-tokens", json=asked)
-    assert token.status_code == 201, token.text
-    remember_document("join-token", token.json())
-    at_home = ("--home", str(home))
-    enrolled = await told(
-        "cloud_connect_agent",
-        *("enrol", *at_home, "--relay", world.relay.ready["api_url"]),
-        *("--name", name, "--policy", policy),
-        stdin=token.json()["token"],
-    )
-    app = world.simulator["environments"][ENVIRONMENT]
-    named = ("--environment", ENVIRONMENT.replace("_", "-"))
-    api_url = procore.url if procore is not None else world.simulator["api_url"]
-    await told(
-        "cloud_connect_agent",
-        *("procore", "app", *at_home, *named, "--api-url", api_url),
-        *("--login-url", world.simulator["login_url"]),
-        *("--client-id", app["client_id"], "--secret-stdin"),
-        stdin=app["client_secret"],
-    )
-    await told(
-        "cloud_connect_agent",
-        *("procore", "login", *at_home, *named, "--grant", "client-credentials"),
-    )
-    if tunnel is not None:
-        url = f"ws://127.0.0.1:{tunnel.port}/tunnel"
-        environment = {
-            "CLOUD_CONNECT_RELAY__TUNNEL_URL": url,
-            "CLOUD_CONNECT_RELAY__FOLLOW_TUNNEL": "false",  # not around the proxy
-            **environment,
-        }
-    return Agent(
-        name=name,
-        home=home,
-        connector_id=enrolled["connector_id"],
-        program=Program(
-            "cloud_connect_agent",
-            *("run", *at_home),
-            log=world.folder / f"agent-{name}.log",
-            says_ready=False,
-            environment=environment,
-        ),
-        tunnel=tunnel,
-        procore=procore,
-    )

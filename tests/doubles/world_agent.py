@@ -1,18 +1,25 @@
 """An enrolled agent of a world: its process, its files and what lies around it."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cloud_connect.errors import CloudConnectError
 from cloud_connect.signing import SigningKey, to_text
 from cloud_connect_agent.control import ask
+from doubles.canaries import remember_document
 from doubles.chaos_proxy import ChaosProxy
 from doubles.observing import rows
-from doubles.program import Program, said
+from doubles.program import Program, said, told
 
-__all__ = ["Agent"]
+if TYPE_CHECKING:
+    from doubles.world import World
+
+__all__ = ["ENVIRONMENT", "Agent", "enrol"]
+
+ENVIRONMENT: Final = "developer_sandbox"
 
 
 @dataclass(kw_only=True)
@@ -76,3 +83,71 @@ class Agent:
         """Everything it logged."""
         file = self.home / "logs" / "agent.log"
         return file.read_text(errors="replace") if file.exists() else self.program.last_words()
+
+
+async def enrol(
+    world: "World",
+    name: str,
+    *,
+    token: str | None = None,
+    group: str | None = None,
+    hosted: bool = False,
+    policy: str = "read-write",
+    tunnel: ChaosProxy | None = None,
+    procore: ChaosProxy | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Agent:
+    """Enrol an agent and have it sign in to Procore; it does not run yet.
+
+    Args:
+        token: Its join token; one is made unless it is given.
+    """
+    home = world.folder / f"agent-{name}"
+    if token is None:
+        asked = {"expires_in": 600, "group": group, "hosted": hosted}
+        made = await world.api.post("/api/enrolment-tokens", json=asked)
+        assert made.status_code == 201, made.text
+        remember_document("join-token", made.json())
+        token = str(made.json()["token"])
+    at_home = ("--home", str(home))
+    enrolled = await told(
+        "cloud_connect_agent",
+        *("enrol", *at_home, "--relay", world.relay.ready["api_url"]),
+        *("--name", name, "--policy", policy),
+        stdin=token,
+    )
+    app = world.simulator["environments"][ENVIRONMENT]
+    named = ("--environment", ENVIRONMENT.replace("_", "-"))
+    api_url = procore.url if procore is not None else world.simulator["api_url"]
+    await told(
+        "cloud_connect_agent",
+        *("procore", "app", *at_home, *named, "--api-url", api_url),
+        *("--login-url", world.simulator["login_url"]),
+        *("--client-id", app["client_id"], "--secret-stdin"),
+        stdin=app["client_secret"],
+    )
+    await told(
+        "cloud_connect_agent",
+        *("procore", "login", *at_home, *named, "--grant", "client-credentials"),
+    )
+    if tunnel is not None:
+        url = f"ws://127.0.0.1:{tunnel.port}/tunnel"
+        environment = {
+            "CLOUD_CONNECT_RELAY__TUNNEL_URL": url,
+            "CLOUD_CONNECT_RELAY__FOLLOW_TUNNEL": "false",  # not around the proxy
+            **(environment or {}),
+        }
+    return Agent(
+        name=name,
+        home=home,
+        connector_id=enrolled["connector_id"],
+        program=Program(
+            "cloud_connect_agent",
+            *("run", *at_home),
+            log=world.folder / f"agent-{name}.log",
+            says_ready=False,
+            environment=environment,
+        ),
+        tunnel=tunnel,
+        procore=procore,
+    )

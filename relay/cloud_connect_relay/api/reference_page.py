@@ -37,7 +37,8 @@ th,td{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;
 border-bottom:1px solid var(--line)}th{font-weight:600;color:var(--soft)}
 h4{margin:.9rem 0 .1rem;font-size:.85rem}p{margin:.4rem 0}a{color:var(--accent)}
 @media(max-width:52rem){.shell{display:block}nav{position:static;max-height:none;border-right:0;
-border-bottom:1px solid var(--line)}main{padding:1rem}}
+border-bottom:1px solid var(--line)}main{padding:1rem}article{padding:.8rem}
+code,td{overflow-wrap:anywhere}}
 """
 
 _CODE: Final = re.compile(r"`([^`]+)`")
