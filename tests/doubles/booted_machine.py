@@ -164,11 +164,15 @@ def booted_machine(folder: Path) -> Iterator[BootedMachine]:
 
 
 def _init_of(container: int) -> int:
-    """Return the process that is the first one inside."""
+    """Return the process that is the first one inside, once it is the machine's systemd.
+
+    What the container makes before that, to prepare the machine, is a child of its own, too.
+    """
     until = time.monotonic() + BOOT_SECONDS
     while time.monotonic() < until:
-        children = Path(f"/proc/{container}/task/{container}/children").read_text().split()
-        if children:
-            return int(children[0])
+        for child in Path(f"/proc/{container}/task/{container}/children").read_text().split():
+            with contextlib.suppress(OSError):  # it has ended
+                if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
+                    return int(child)
         time.sleep(0.1)
     raise AssertionError("the container has no first process")

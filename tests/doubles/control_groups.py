@@ -1,6 +1,7 @@
 """Control groups of each booted machine's own: two beside each other count their processes only."""
 
 import contextlib
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -8,6 +9,7 @@ from typing import Final
 __all__ = ["make_groups", "remove_groups"]
 
 _MOUNTED: Final = Path("/sys/fs/cgroup")
+_SECONDS: Final = 10.0
 
 
 def make_groups(name: str) -> Sequence[Path]:
@@ -30,9 +32,12 @@ def make_groups(name: str) -> Sequence[Path]:
 
 
 def remove_groups(groups: Sequence[Path]) -> None:
-    """Remove them once all of their processes have ended."""
-    for group in groups:
-        below = [path for path in group.rglob("*") if path.is_dir()]
-        for path in (*sorted(below, reverse=True), group):
-            with contextlib.suppress(OSError):  # the kernel takes a moment
-                path.rmdir()
+    """Remove them once all of their processes have ended, which takes the kernel a moment."""
+    until = time.monotonic() + _SECONDS
+    while (left := [group for group in groups if group.exists()]) and time.monotonic() < until:
+        for group in left:
+            below = [path for path in group.rglob("*") if path.is_dir()]
+            for path in (*sorted(below, reverse=True), group):
+                with contextlib.suppress(OSError):
+                    path.rmdir()
+        time.sleep(0.05)

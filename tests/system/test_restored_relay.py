@@ -20,7 +20,7 @@ async def verified(world: World, agent: Agent) -> tuple[bool, bool, dict[str, An
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(720)
 async def test_restored_relay_gets_its_agents_back_and_both_logs_are_whole_once_accepted(
     tmp_path: Path,
 ) -> None:

@@ -24,7 +24,7 @@ ROOT: Final = Path(__file__).parent.parent.parent
 ROOTS: Final = ("core", "agent", "relay")
 SANDBOX: Final = ("--environment", "developer-sandbox")
 
-pytestmark = [pytest.mark.nightly, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(720)]
 
 Environment = Mapping[str, str]
 

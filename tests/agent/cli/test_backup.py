@@ -64,7 +64,7 @@ def test_saved_agent_comes_back_elsewhere_with_key_secrets_policy_and_audit_log(
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(540)
 def test_backup_that_is_behind_is_refused_until_the_relay_lets_it_come_back(
     cli: Cli, relay: Relay, connector_id: str, home: Path, secret: str
 ) -> None:
