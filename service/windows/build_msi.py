@@ -65,7 +65,10 @@ ADDED: Final = (
         VALUES ('{@CODE}', '0.0.0', '@VERSION', 768, 'WIX_UPGRADE_DETECTED')""",
     # What may be said to msiexec and reaches its privileged half: none of it is a secret.
     """UPDATE `Property` SET `Value` = 'WIX_UPGRADE_DETECTED;WIX_DOWNGRADE_DETECTED;RELAY;\
-TOKENFILE;CONNECTORNAME;GROUP;POLICY;CAFILE;PURGE' WHERE `Property` = 'SecureCustomProperties'""",
+TOKENFILE;CONNECTORNAME;GROUP;POLICY;CAFILE;PURGE;INSTALLDIR'
+        WHERE `Property` = 'SecureCustomProperties'""",
+    # 2 | 16: a value, in the registry of 64-bit programs, where ours is written.
+    "UPDATE `RegLocator` SET `Type` = 18 WHERE `Signature_` = 'InstalledFolder'",
     """CREATE TABLE `Environment` (`Environment` CHAR(72) NOT NULL,
         `Name` CHAR(255) NOT NULL LOCALIZABLE, `Value` CHAR(255) LOCALIZABLE,
         `Component_` CHAR(72) NOT NULL PRIMARY KEY `Environment`)""",
@@ -270,7 +273,7 @@ def _run(command: Sequence[str], *, given: bytes = b"", folder: Path | None = No
             command, input=given, capture_output=True, check=True, timeout=600, cwd=folder
         )
     except FileNotFoundError as exc:
-        raise BuildError(f"{command[0]} is not installed; see docs/windows.md.") from exc
+        raise BuildError(f"{command[0]} is not installed; see docs/windows-package.md.") from exc
     except subprocess.CalledProcessError as exc:
         raise BuildError(f"{command[0]} failed: {exc.stderr.decode(errors='replace')}") from exc
     return done.stdout

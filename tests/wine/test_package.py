@@ -184,6 +184,20 @@ async def test_a_newer_package_takes_its_place_and_keeps_the_enrolment(
     assert "1.0.0" not in listed.output
 
 
+async def test_an_older_package_is_refused_and_changes_nothing(
+    installed: Installed, packages: dict[str, Path]
+) -> None:
+    said = msiexec(installed.wine, "/i", installed.wine.windows_path(packages["1.0.0"]))
+    assert said.status != 0
+    log = (installed.wine.drive / "msi.log").read_bytes().replace(b"\0", b"")
+    # Wine's log lacks the sentence that Windows shows, not where it ended.
+    assert b"LaunchConditions" in log
+    assert b"InstallInitialize" not in log
+    assert state_of(installed.wine) == "RUNNING"
+    listed = installed.wine.run("wmic", "product", "get", "name,version")
+    assert "1.1.0" in listed.output
+
+
 async def test_taken_off_it_leaves_nothing_but_the_agents_own_files(
     installed: Installed, packages: dict[str, Path]
 ) -> None:
@@ -200,15 +214,21 @@ async def test_taken_off_it_leaves_nothing_but_the_agents_own_files(
     await installed.until_listed("offline")
 
 
-async def test_put_on_again_it_is_the_same_connector_and_purge_removes_all(
+async def test_put_on_again_elsewhere_it_is_the_same_connector_and_purge_removes_all(
     installed: Installed, packages: dict[str, Path]
 ) -> None:
-    package = installed.wine.windows_path(packages["1.1.0"])
-    assert msiexec(installed.wine, "/i", package).status == 0
+    wine = installed.wine
+    elsewhere = wine.drive / "Tools/Cloud Connect"  # where the next two commands have to find it
+    older, newer = (wine.windows_path(packages[version]) for version in ("1.0.0", "1.1.0"))
+    assert msiexec(wine, "/i", older, "INSTALLDIR=C:\\Tools\\Cloud Connect").status == 0
     await installed.until_listed("online", within=90)
-    assert msiexec(installed.wine, "/x", package, "PURGE=1").status == 0
-    assert not (installed.wine.drive / PROGRAM).exists()
-    assert not (installed.wine.drive / HOME).exists()
+    assert msiexec(wine, "/i", newer).status == 0
+    await installed.until_listed("online", within=90)
+    assert (elsewhere / "cloud-connect.exe").exists()
+    assert not (wine.drive / PROGRAM).exists()
+    assert msiexec(wine, "/x", newer, "PURGE=1").status == 0
+    assert not elsewhere.exists()
+    assert not (wine.drive / HOME).exists()
 
 
 async def test_an_installation_that_cannot_enrol_fails_and_says_why(
