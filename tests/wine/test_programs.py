@@ -38,6 +38,18 @@ def test_no_variable_and_no_folder_decides_what_is_imported(wine: Wine, command:
     assert "taken over" not in said.output + said.errors
 
 
+def test_the_program_answers_powershells_completion(wine: Wine, command: Path) -> None:
+    script = wine.run(command, "completion", "powershell").checked()
+    assert "-CommandName cloud-connect " in script.output
+    asked = {  # as that script asks
+        "_CLOUD_CONNECT_COMPLETE": "powershell_complete",
+        "COMP_WORDS": "cloud-connect wait --for s",
+        "COMP_CWORD": "3",
+    }
+    said = wine.run(command, environment=asked).checked()
+    assert said.output.splitlines() == ["plain", "stopped", "_"]
+
+
 def test_nothing_is_written_beside_the_program(wine: Wine, command: Path) -> None:
     before = {path for path in command.parent.rglob("*") if path.is_file()}
     wine.run(command, "doctor", "--home", "C:\\nobody")

@@ -21,7 +21,8 @@ _SHELLS: Final = ("bash", "zsh", "fish", "powershell")
         "  zsh         cloud-connect completion zsh > ~/.zfunc/_cloud-connect\n"
         "  fish        cloud-connect completion fish "
         "> ~/.config/fish/completions/cloud-connect.fish\n"
-        "  PowerShell  cloud-connect completion powershell >> $PROFILE"
+        "  PowerShell  this line in the file that $PROFILE names:\n"
+        "              cloud-connect completion powershell | Out-String | Invoke-Expression"
     )
 )
 @click.argument("shell", type=click.Choice(_SHELLS))
