@@ -73,7 +73,7 @@ def _dry_run(command: "Callable[..., Any]") -> "Callable[..., Any]":
         "administrator's (Windows). Settings and policy stay as they are.\n\n"
         "\b\nExamples:\n"
         "  sudo /opt/cloud-connect/bin/cloud-connect service install\n"
-        "  cloud-connect service install --adopt ~/.config/cloud-connect"
+        "  sudo cloud-connect service install --adopt ~/.config/cloud-connect"
     )
 )
 @_named
@@ -81,7 +81,7 @@ def _dry_run(command: "Callable[..., Any]") -> "Callable[..., Any]":
     "--adopt",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Move the enrolled agent with its settings in DIR into the service.",
+    help="Linux: move the enrolled agent with its settings in DIR into the service.",
 )
 @click.option(
     "--seal-vault",

@@ -27,13 +27,16 @@ def windows_service(wish: ServiceWish) -> WindowsService:
     Raises:
         ConfigurationError: If it cannot be named so.
     """
-    if wish.adopt is not None:
-        raise ConfigurationError(
-            "On Windows a service takes over no agent of an account; enrol it in the service's own "
-            "folder, and run `cloud-connect unenrol` in the old one."
-        )
     environ = os.environ  # noqa: TID251 - where Windows keeps its folders is no setting of ours
     home = _home(wish, environ)
+    if wish.adopt is not None:
+        named = "" if wish.instance is None else f" --name {wish.instance}"
+        raise ConfigurationError(
+            "--adopt is for Linux: on Windows the files would keep the old account's access. Stop "
+            f'that agent, run `cloud-connect --home "{wish.adopt}" backup -o FILE`, then '
+            f"`cloud-connect service install{named}` without --adopt, and "
+            f'`cloud-connect --home "{home}" restore FILE`.'
+        )
     machine, program = _here()
     return WindowsService(
         machine,

@@ -37,9 +37,17 @@ def test_a_second_service_has_a_folder_of_its_own_though_the_first_ones_is_set()
     assert elsewhere.steps[0].sentence.endswith("into D:\\b")
 
 
-@pytest.mark.parametrize(
-    "wish", [ServiceWish(home=Path("relative")), ServiceWish(adopt=Path("/old"))]
-)
-def test_what_windows_cannot_do_is_a_sentence(wish: ServiceWish) -> None:
-    with pytest.raises(ConfigurationError):
-        windows_service(wish)
+def test_a_folder_without_its_full_path_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="no full path"):
+        windows_service(ServiceWish(home=Path("relative")))
+
+
+def test_who_would_adopt_an_agent_is_told_the_commands_that_move_it() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        windows_service(ServiceWish(instance="b", adopt=Path("C:\\old")))
+    commands = refused.value.message.split("`")[1::2]
+    assert commands == [
+        'cloud-connect --home "C:\\old" backup -o FILE',
+        "cloud-connect service install --name b",
+        'cloud-connect --home "C:\\ProgramData\\CloudConnect-b" restore FILE',
+    ]
