@@ -4,8 +4,8 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query
 
-from cloud_connect.audit import Checkpoint, parse_moment
-from cloud_connect.errors import InvalidRequestError
+from cloud_connect.audit import Checkpoint
+from cloud_connect_relay.api.moments import moment
 from cloud_connect_relay.api.security import Principal, require, services
 from cloud_connect_relay.services import Services
 from cloud_connect_relay.storage.audit import AuditEntry, AuditFilter
@@ -44,8 +44,8 @@ async def list_audit(
         actor=actor,
         action=action,
         target=target,
-        since=_moment("since", since, now=now),
-        until=_moment("until", until, now=now),
+        since=moment("since", since, now=now),
+        until=moment("until", until, now=now),
         before=before,
     )
     log = services.storage.of(principal.subscription_id).audit
@@ -93,12 +93,3 @@ def _document(entry: AuditEntry) -> dict[str, Any]:
 
 def _shown(checkpoint: Checkpoint | None) -> dict[str, Any] | None:
     return None if checkpoint is None else checkpoint.model_dump(mode="json")
-
-
-def _moment(name: str, text: str | None, *, now: float) -> float | None:
-    if text is None:
-        return None
-    try:
-        return parse_moment(text, now=now)
-    except ValueError as error:
-        raise InvalidRequestError(f"The parameter '{name}': {error}.") from error

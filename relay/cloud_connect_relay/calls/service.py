@@ -30,7 +30,7 @@ from cloud_connect_relay.calls.writes import Writes
 from cloud_connect_relay.events.calls import CallEvents
 from cloud_connect_relay.events.hub import EventHub
 from cloud_connect_relay.router import Router
-from cloud_connect_relay.storage.calls import CallFilter, CallRecord, CallsOfAll
+from cloud_connect_relay.storage.calls import CallRecord, CallsOfAll
 from cloud_connect_relay.storage.nodes import Nodes
 from cloud_connect_relay.waiting_lines import WaitingLines
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from cloud_connect_relay.metrics import Metrics
     from cloud_connect_relay.settings import CallSettings
     from cloud_connect_relay.storage import Storage
+    from cloud_connect_relay.storage.call_search import CallFilter
     from cloud_connect_relay.storage.nodes import Interrupted
 
 __all__ = ["CallService"]
@@ -273,7 +274,7 @@ class CallService:
         raise NotFoundError("No call came with this idempotency key within the last 24 hours.")
 
     async def newest(
-        self, subscription_id: str, wanted: CallFilter, *, limit: int
+        self, subscription_id: str, wanted: "CallFilter", *, limit: int
     ) -> list[CallRecord]:
         """Return the newest calls that *wanted* lets through, running ones included."""
         await self._ledger.flush()

@@ -1,6 +1,6 @@
 """The records of calls: what became of each, never what was in it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -16,12 +16,13 @@ from cloud_connect_relay.storage.tables import calls
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import ColumnElement, Row
+    from sqlalchemy import Row
 
     from cloud_connect_relay.storage.audit import AuditDraft
+    from cloud_connect_relay.storage.call_search import CallFilter
     from cloud_connect_relay.storage.engine import Storage
 
-__all__ = ["CallFilter", "CallRecord", "CallState", "Calls", "CallsOfAll", "call_of"]
+__all__ = ["CallRecord", "CallState", "Calls", "CallsOfAll", "call_of"]
 
 
 class CallState(StrEnum):
@@ -75,34 +76,6 @@ class CallRecord:
     def holds_key(self) -> bool:
         """Whether its idempotency key is bound to it: it is not known to have had no effect."""
         return self.idempotency_key is not None and self.state is not CallState.NOT_EXECUTED
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallFilter:
-    """What a list of calls is narrowed to; ``None`` is any."""
-
-    outcome: str | None = None
-    operation: str | None = None
-    connector_id: str | None = None
-    datasource_id: str | None = None
-
-    def matches(self, record: CallRecord) -> bool:
-        """Whether *record* is let through."""
-        return all(value is None or getattr(record, name) == value for name, value in self._given())
-
-    def conditions(self) -> "Iterator[ColumnElement[bool]]":
-        """Yield the same as conditions on the table."""
-        for name, value in self._given():
-            if value is not None:
-                yield calls.c[name] == value
-
-    def _given(self) -> tuple[tuple[str, str | None], ...]:
-        return (
-            ("outcome", self.outcome),
-            ("operation", self.operation),
-            ("connector_id", self.connector_id),
-            ("datasource_id", self.datasource_id),
-        )
 
 
 # Statements are built once: the store joins equal ones of a batch into one.
@@ -188,7 +161,7 @@ class Calls:
             row = (await connection.execute(statement)).one_or_none()
         return None if row is None else call_of(row)
 
-    async def newest(self, wanted: CallFilter, *, limit: int) -> list[CallRecord]:
+    async def newest(self, wanted: "CallFilter", *, limit: int) -> list[CallRecord]:
         """Return the newest calls that *wanted* lets through, at most *limit*."""
         statement = (
             select(calls)

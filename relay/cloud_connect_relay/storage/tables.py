@@ -23,6 +23,8 @@ from sqlalchemy import (
 )
 
 __all__ = [
+    "FAILED",
+    "NOT_COMPLETED",
     "access_tokens",
     "api_keys",
     "audit",
@@ -55,6 +57,9 @@ metadata: Final = MetaData(
 )
 
 _LIVE: Final = text("revoked_at IS NULL")  # a revoked row frees its name
+# Calls that people look for are few: indices of them alone are small.
+FAILED: Final = text("status >= 400")
+NOT_COMPLETED: Final = text("outcome <> 'completed'")
 _HELD: Final = text("holds_key")  # a call that certainly had no effect lets go of its key
 
 relay: Final = Table(
@@ -304,8 +309,44 @@ calls: Final = Table(
         "idempotency_key",
         "started_at",
     ),
-    Index("ix_calls_subscription_id_started_at", "subscription_id", "started_at"),
+    Index("ix_calls_subscription_id_started_at_id", "subscription_id", "started_at", "id"),
     Index("ix_calls_state", "state"),
+    *(
+        Index(
+            f"ix_calls_subscription_id_{name}_started_at_id",
+            "subscription_id",
+            name,
+            "started_at",
+            "id",
+        )
+        for name in ("connector_id", "datasource_id", "operation")
+    ),
+    Index(
+        "ix_calls_failed",
+        "subscription_id",
+        "started_at",
+        "id",
+        sqlite_where=FAILED,
+        postgresql_where=FAILED,
+    ),
+    Index(
+        "ix_calls_failed_of_connector",
+        "subscription_id",
+        "connector_id",
+        "started_at",
+        "id",
+        sqlite_where=FAILED,
+        postgresql_where=FAILED,
+    ),
+    Index(
+        "ix_calls_not_completed",
+        "subscription_id",
+        "outcome",
+        "started_at",
+        "id",
+        sqlite_where=NOT_COMPLETED,
+        postgresql_where=NOT_COMPLETED,
+    ),
 )
 
 authorizations: Final = Table(

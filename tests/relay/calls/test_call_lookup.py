@@ -41,7 +41,7 @@ async def test_running_call_is_found_too(relay: CallRelay) -> None:
         listed = (await relay.api.get("/api/calls")).json()["items"]
         assert [call["call_id"] for call in listed] == [call_id]
         filtered = await relay.api.get("/api/calls", params={"outcome": "completed"})
-        assert filtered.json() == {"items": []}
+        assert filtered.json() == {"items": [], "next": None}
         held.cancel()
 
 
@@ -64,14 +64,54 @@ async def test_calls_are_listed_newest_first_and_narrowed(relay: CallRelay) -> N
     assert await found() == ids[::-1]
     assert await found(limit="2") == ids[:0:-1]
     assert await found(outcome="not_executed") == [ids[1]]
+    assert await found(outcome="running") == []
+    assert await found(status="2xx") == [ids[2], ids[0]]
+    assert await found(call_id=ids[1]) == [ids[1]]
+    assert await found(attempts_of="nobody's") == []
+    assert await found(since="1h", until="1d") == []
+    assert await found(since="1h") == ids[::-1]
     assert await found(operation="passthrough") == [ids[2]]
     assert await found(connector_id=relay.connected[0].live.connector_id) == ids[::-1]
     assert await found(connector_id="con_0000000000000000") == []
     assert await found(datasource_id=base.rsplit("/", 1)[1]) == ids[::-1]
-    for params in ({"limit": "0"}, {"limit": "x"}, {"outcome": "maybe"}, {"operation": "dance"}):
+    for params in (
+        {"limit": "0"},
+        {"limit": "x"},
+        {"outcome": "maybe"},
+        {"operation": "dance"},
+        {"status": "1xx"},
+        {"since": "soon"},
+        {"after": "x"},
+        {"after": "nan~call_0000000000000000"},
+    ):
         answer = await relay.api.get("/api/calls", params=params)
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
         assert next(iter(params)) in answer.json()["detail"]
+
+
+async def test_list_goes_on_where_its_page_ended_whatever_comes_meanwhile(
+    relay: CallRelay,
+) -> None:
+    agent, base = await relay.ready(ScriptedAgent(script={Operation.GET: hang}))
+    ids = []
+    async with asyncio.TaskGroup() as tasks:
+        held = tasks.create_task(relay.api.get(f"{base}/records/rfis/7"))
+        await agent.arrived.wait()
+        ids.append(agent.calls[0].head.call_id)
+        for _ in range(4):
+            answer = await relay.api.get(f"{base}/records/rfis")
+            ids.append(answer.headers["cloud-connect-call-id"])
+        seen: list[str] = []
+        params = {"limit": "2"}
+        while True:
+            page = (await relay.api.get("/api/calls", params=params)).json()
+            seen += [call["call_id"] for call in page["items"]]
+            await relay.api.get(f"{base}/records/rfis")
+            if page["next"] is None:
+                break
+            params["after"] = page["next"]
+        held.cancel()
+    assert seen == ids[::-1], "running ones stand among those that have ended"
 
 
 @pytest.mark.parametrize("call_id", ["call_0000000000000000", "nonsense", "%2e%2e", "call_"])
@@ -101,7 +141,10 @@ async def test_calls_of_other_subscriptions_are_not_there(relay: CallRelay) -> N
             assert theirs.status_code == 404
         key = await relay.api.get("/api/calls", params={"idempotency_key": "mine"}, headers=headers)
         assert key.status_code == 404
-        assert (await relay.api.get("/api/calls", headers=headers)).json() == {"items": []}
+        assert (await relay.api.get("/api/calls", headers=headers)).json() == {
+            "items": [],
+            "next": None,
+        }
         held.cancel()
 
 
