@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from cloud_connect.errors import ConfigurationError
+from cloud_connect.host_names import ASCII_FORM, is_host
 from cloud_connect.live_secrets import learn_secret
 from cloud_connect.loopback import is_loopback
 from cloud_connect_agent.proxy_presence import ProxyPresence
@@ -71,6 +72,8 @@ class ProxySettings(BaseModel):
             raise ValueError("a URL must not hold a user name or password; set proxy.username")
         if parts.scheme != "http" or not host or parts.path.strip("/") or parts.query:
             raise ValueError("write it as http://proxy.example.com:3128, or none")
+        if not is_host(host):
+            raise ValueError(f"{host!r} can be no host's name; {ASCII_FORM}")
         return url.rstrip("/")
 
     @field_validator("username")
@@ -255,6 +258,11 @@ class Proxies:
             raise ConfigurationError(
                 f"The proxy in {source} must be of the form http://host:port; SOCKS is not"
                 " supported."
+            )
+        if not is_host(place[0]):
+            raise ConfigurationError(
+                f"The proxy in {source} has {place[0]!r} for its host, which can be no host's"
+                f" name; {ASCII_FORM}."
             )
         name = f"[{place[0]}]" if ":" in place[0] else place[0]
         password = unquote(parts.password or "")

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from cloud_connect.calls import MAX_ID, Environment
 from cloud_connect.errors import ConfigurationError
+from cloud_connect.host_names import ASCII_FORM, is_host
 from cloud_connect.loopback import is_loopback
 from cloud_connect_agent.proxies import ProxySettings
 from cloud_connect_agent.settings_faults import SettingsFault, faults_of
@@ -51,11 +52,14 @@ def check_url(url: str, *, schemes: tuple[str, str] = ("http", "https")) -> str:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as exc:
-        raise ValueError(f"{url!r} is not a URL") from exc
-    if parts.scheme not in schemes or not host or parts.query or parts.fragment:
-        raise ValueError(f"{url!r} is not a URL that begins with {secure}://")
+        shown = "it" if "@" in url else repr(url)  # which may hold a password
+        raise ValueError(f"{shown} is not a URL") from exc
     if parts.username is not None or parts.password is not None:
         raise ValueError("a URL must not hold a user name or password")
+    if parts.scheme not in schemes or not host or parts.query or parts.fragment:
+        raise ValueError(f"{url!r} is not a URL that begins with {secure}://")
+    if not is_host(host):
+        raise ValueError(f"{host!r} in {url!r} can be no host's name; {ASCII_FORM}")
     if parts.scheme == plain and not is_loopback(host):
         raise ValueError(f"{plain}:// is for loopback addresses only; use {secure}:// for {host}")
     return url.rstrip("/")

@@ -195,3 +195,16 @@ def test_system_without_variables_may_name_a_proxy(environment: pytest.MonkeyPat
     environment.setattr(f"{module}.proxy_bypass", lambda host: host == "intern.example")
     assert chosen(RELAY) == "registry:8080 of the system's settings"
     assert chosen("https://intern.example") is None
+
+
+@pytest.mark.parametrize("host", ["proxy..corp", "büro.corp", "a" * 64])
+def test_proxy_whose_name_nobody_can_look_up_is_refused_by_name(
+    environment: pytest.MonkeyPatch, host: str
+) -> None:
+    with pytest.raises(ValidationError, match="can be no host's name"):
+        ProxySettings(url=f"http://{host}:3128")
+    environment.setenv("HTTPS_PROXY", f"http://me:s3cret@{host}:3128")
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY") as caught:
+        Proxies().choose(RELAY)
+    assert host in caught.value.message
+    assert "s3cret" not in caught.value.message

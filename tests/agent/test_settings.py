@@ -185,6 +185,22 @@ def test_other_addresses_are_refused(url: str) -> None:
         check_url(url)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["https://relay..example", "https://büro.example", f"https://{'a' * 64}.example", "https://a b"],
+)
+def test_host_that_no_name_server_can_be_asked_for_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="can be no host's name"):
+        check_url(url)
+
+
+@pytest.mark.parametrize("url", ["ftp://me:s3cret@relay", "https://me:s3cret@[::1"])
+def test_password_in_a_url_is_not_told_again(url: str) -> None:
+    with pytest.raises(ValueError, match="URL") as caught:
+        check_url(url)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_settings_do_not_change() -> None:
     settings: Any = AgentSettings()
     with pytest.raises(ValidationError):
