@@ -94,7 +94,8 @@ def _typeable(report: "Report", hint: str) -> "Report":
     return replace(
         report,
         findings=tuple(
-            replace(one, fix=_COMMAND.sub(f"`cloud-connect{hint} ", one.fix))
+            # By a function: the hint may hold backslashes, which mean something in a replacement.
+            replace(one, fix=_COMMAND.sub(lambda _: f"`cloud-connect{hint} ", one.fix))
             for one in report.findings
         ),
     )
