@@ -1,6 +1,7 @@
 """What the command lines of both ends do alike: options, finding commands, showing errors."""
 
 import errno
+import math
 import os
 import sys
 import traceback
@@ -20,6 +21,7 @@ from cloud_connect.redact import redact_text
 __all__ = [
     "CommandsByName",
     "ExitStatus",
+    "FiniteRange",
     "SharedOptions",
     "run_and_exit",
     "shared_options_of",
@@ -39,6 +41,19 @@ class ExitStatus(IntEnum):
     SIGN_IN_NEEDED = 5
     REFUSED_BY_POLICY = 6
     BAD_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
+
+
+class FiniteRange(click.FloatRange):
+    """A number between two; ``nan``, which no comparison would catch, is none."""
+
+    def convert(
+        self, value: float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number, or say why it is none."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return number
 
 
 @dataclass(slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from cloud_connect.command_line import FiniteRange
 from cloud_connect.errors import CloudConnectError
 from cloud_connect.terminal import print_json, table
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
@@ -55,7 +56,7 @@ _LEFT_OUT: Final = (
 @click.option("--preview", is_flag=True, help="Write nothing; list what would be inside.")
 @click.option(
     "--days",
-    type=click.FloatRange(0, _MAX_DAYS),
+    type=FiniteRange(0, _MAX_DAYS),
     default=3.0,
     show_default=True,
     help="How much of the log.",

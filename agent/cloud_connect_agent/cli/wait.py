@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import click
 
-from cloud_connect.command_line import ExitStatus
+from cloud_connect.command_line import ExitStatus, FiniteRange
 from cloud_connect.terminal import print_json
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
 from cloud_connect_agent.cli.terminal import note
@@ -40,7 +40,7 @@ _STATES: Final = ("connected", "drained", "stopped")
 @click.option(
     "--timeout",
     "seconds",
-    type=click.FloatRange(0, _MAX_SECONDS),
+    type=FiniteRange(0, _MAX_SECONDS),
     default=60.0,
     show_default=True,
     metavar="SECONDS",

@@ -19,6 +19,13 @@ def test_where_no_agent_runs_it_has_stopped(cli: Cli) -> None:
     assert cli("wait", "--for", "drained", "--json").document["reached"] is True
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "soon"])
+def test_a_time_that_would_never_be_up_is_refused(cli: Cli, seconds: str) -> None:
+    ended = cli("wait", "--for", "drained", "--timeout", seconds)
+    assert ended.status == 2
+    assert "--timeout" in ended.errors
+
+
 @pytest.mark.parametrize(
     ("state", "seen", "reached"),
     [
