@@ -5,12 +5,16 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from cloud_connect.errors import CloudConnectError
 from cloud_connect_agent.doctor.case import Case
 from cloud_connect_agent.doctor.codes import Code
 from cloud_connect_agent.doctor.findings import Finding, Report, failed, not_checked
 
 __all__ = ["CHECK_SECONDS", "TOTAL_SECONDS", "Check", "examine"]
+
+log = structlog.get_logger(__name__)
 
 CHECK_SECONDS: Final = 10.0  # for one check
 TOTAL_SECONDS: Final = 30.0  # for all of them: a person waits
@@ -113,6 +117,15 @@ class _Examination:
                 Code.CHECK_FAILED,
                 f"The check itself failed: {said or type(exc).__name__}",
                 "Run the command again with --debug; report it if that lasts.",
+            )
+        except (LookupError, TypeError, ValueError) as exc:
+            # Above all an agent of another version that runs: it says less, or says it otherwise.
+            log.debug("check_failed", check=check.name, exc_info=True)
+            return failed(
+                Code.CHECK_FAILED,
+                f"The check itself failed: it was told what it cannot read ({type(exc).__name__}).",
+                "If another version of the agent runs than is installed (see version), restart "
+                "it; else run the command again with --debug and report it.",
             )
 
 

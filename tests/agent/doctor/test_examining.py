@@ -92,6 +92,19 @@ async def test_check_that_fails_itself_says_so_and_hides_nothing_else(case: Case
     assert "Input/output error" in report.findings[1].cause
 
 
+@pytest.mark.parametrize("error", [KeyError("problems"), UnicodeError("label"), TypeError("None")])
+async def test_check_that_is_told_what_it_cannot_read_costs_no_other_check(
+    case: Case, error: Exception
+) -> None:
+    async def fall(_: Case) -> Finding:
+        raise error
+
+    report = await examine(case, [Check(name="one", look=fall), check("two")])
+    assert [one.code for one in report.findings] == [Code.CHECK_FAILED, None]
+    assert type(error).__name__ in report.findings[0].cause
+    assert "restart" in report.findings[0].fix
+
+
 async def test_only_the_named_one_is_reported_and_what_it_needs_is_run(case: Case) -> None:
     ran = []
 
