@@ -11,7 +11,7 @@ from cloud_connect_agent.paths import AgentPaths
 from cloud_connect_agent.settings import load_settings
 from doubles.world_agent import Agent
 
-__all__ = ["companies", "copied", "examined", "home_by_hand", "procore_at"]
+__all__ = ["asking_for", "companies", "copied", "examined", "home_by_hand", "procore_at"]
 
 
 async def examined(
@@ -56,6 +56,15 @@ def home_by_hand(
     settings.write_text("\n".join(lines))
     settings.chmod(0o600)
     return folder
+
+
+def asking_for(*numbers: int) -> Callable[[Case], None]:
+    """Have these companies tested."""
+
+    def prepare(case: Case) -> None:
+        case.companies = numbers
+
+    return prepare
 
 
 def companies(*ids: int) -> dict[str, Any]:

@@ -23,11 +23,10 @@ from cloud_connect_agent.procore.tokens import StoredToken, app_secret_name, tok
 from cloud_connect_agent.vault import vault_of
 from cloud_connect_agent.version import VERSION
 from doubles.answering import answering, saying
-from doubles.examined import companies, copied, examined, procore_at
+from doubles.examined import asking_for, companies, copied, examined, procore_at
 from doubles.observing import until
 from doubles.program import said, wrong_clock
 from doubles.simulator_process import HIDDEN
-from doubles.tools import tool
 from doubles.world import Agent, World, open_world
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
@@ -228,7 +227,11 @@ async def test_company_that_the_account_does_not_see_is_told(world: World, rests
     assert found["company"].code is Code.COMPANY_REFUSED
     assert str(HIDDEN) in found["company"].cause
     assert found["permissions"].code is Code.NOT_CHECKED
-    assert (await finding(rests, "company")).code is Code.NO_COMPANY
+    unnamed = await finding(rests, "company")
+    assert unnamed.code is Code.NO_COMPANY
+    assert "doctor --company ID" in unnamed.fix
+    named = await finding(rests, "company", prepare=asking_for(world.company["id"]))
+    assert named.status is Status.PASS
 
     refusal = {"kind": "status", "status": 403, "body": {"errors": "no"}}
     await world.fault(refusal, path="/rest/v1.0/settings/permissions", times=1)
@@ -236,6 +239,14 @@ async def test_company_that_the_account_does_not_see_is_told(world: World, rests
     found = await examined(rests.home, "company", "permissions", flags=flags)
     assert found["company"].status is Status.PASS
     assert found["permissions"].code is Code.PERMISSIONS_UNKNOWN
+
+
+async def test_rate_limit_is_not_taken_for_a_refusal(world: World, rests: Agent) -> None:
+    limit = {"kind": "status", "status": 429, "body": {}, "headers": {"retry-after": "3600"}}
+    await world.fault(limit, path="/rest/v1.0/companies", times=50)
+    found = await finding(rests, "company", flags=companies(world.company["id"]))
+    await world.admin("DELETE", "/faults")
+    assert (found.code, found.status) == (Code.RATE_LIMITED, Status.WARN)
 
 
 async def test_sign_ins_that_end_fail_or_are_not_there_are_told_apart(
@@ -292,17 +303,6 @@ async def test_company_without_projects_and_settings_of_procore_that_are_wrong_a
     assert (await finding(rests, "company", flags=flags)).code is Code.NO_PROJECT
     missing = procore_at(ca_file=str(tmp_path / "nowhere.pem"))
     assert (await finding(rests, "procore-hosts", flags=missing)).code is Code.PROCORE_SETTINGS
-
-
-async def test_disk_that_takes_its_time_is_told(rests: Agent) -> None:
-    slow = ("-e", "trace=fsync", "-e", "inject=fsync:delay_enter=700000")
-    _, document, _ = await said(
-        "cloud_connect_agent",
-        *("doctor", "--home", str(rests.home), "--only", "disk"),
-        prefix=(tool("strace"), "-f", "-qq", "-o", "/dev/null", *slow),
-    )
-    (disk,) = document["checks"]
-    assert disk["code"] == "CC-DISK-04"
 
 
 async def test_agent_with_a_problem_says_it_here_too(runs: Agent) -> None:

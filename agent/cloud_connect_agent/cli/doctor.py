@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from cloud_connect.calls import MAX_ID
 from cloud_connect.command_line import ExitStatus
 from cloud_connect.terminal import print_json
 from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
@@ -36,6 +37,7 @@ _WIDEST: Final = 110  # columns; longer lines are hard to read
         "\b\nExamples:\n"
         "  cloud-connect doctor\n"
         "  cloud-connect doctor --only tls --only relay\n"
+        "  cloud-connect doctor --company 4242\n"
         "  cloud-connect doctor --offline --json"
     )
 )
@@ -45,10 +47,21 @@ _WIDEST: Final = 110  # columns; longer lines are hard to read
     metavar="NAME",
     help="Report this check only, such as dns; may be given several times.",
 )
+@click.option(
+    "--company",
+    "companies",
+    type=click.IntRange(1, MAX_ID),
+    multiple=True,
+    metavar="ID",
+    help="Test this company, too, if neither policy nor account names it; may be given several "
+    "times.",
+)
 @click.option("--offline", is_flag=True, help="Leave out what talks to other machines.")
 @shared_options
 @pass_invocation
-def doctor(invocation: Invocation, *, only: tuple[str, ...], offline: bool) -> int:
+def doctor(
+    invocation: Invocation, *, only: tuple[str, ...], companies: tuple[int, ...], offline: bool
+) -> int:
     """Find out why this PC is offline: one line for each check, in order of cause.
 
     It works whether the agent runs or not, does not disturb it, and writes nothing but a file
@@ -69,6 +82,7 @@ def doctor(invocation: Invocation, *, only: tuple[str, ...], offline: bool) -> i
     async def run() -> "Report":
         asyncio.get_running_loop().set_default_executor(workers)
         async with open_case(invocation.paths, invocation.settings) as case:
+            case.companies = companies
             return await examine(case, CHECKS, only=only, offline=offline)
 
     runner = asyncio.Runner()

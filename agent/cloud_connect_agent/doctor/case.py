@@ -95,6 +95,7 @@ class Case:
         proof: Who answers at the relay's address, once it has said so.
         api_fault: Why nobody answered there.
         clock_ahead: Seconds that this PC's clock is ahead of the relay's, once known.
+        companies: Those that whoever runs this wants to have tested, besides known ones.
         tests: The connection tests of companies that were run.
         service: Returns the service of this machine that may run the agent.
     """
@@ -116,6 +117,7 @@ class Case:
     proof: RelayProof | None = None
     api_fault: str | None = None
     clock_ahead: float | None = None
+    companies: tuple[int, ...] = ()
     tests: list[TestReport] = field(default_factory=list)
     service: Callable[[ServiceWish], ServiceBackend] = service_of
 
@@ -133,6 +135,14 @@ class Case:
         if url is None:
             raise ConfigurationError("This PC is not enrolled.")
         return url
+
+    @property
+    def settings_hidden(self) -> bool:
+        """Whether the settings are another account's and closed to the one that runs this."""
+        if self.owner is None:
+            return False
+        effective = os.access in os.supports_effective_ids
+        return not os.access(self.paths.config_file, os.R_OK, effective_ids=effective)
 
     @property
     def owner(self) -> int | None:
@@ -191,11 +201,11 @@ async def _open_parts(case: Case, stack: AsyncExitStack) -> None:
 def _ask(paths: AgentPaths) -> Daemon:
     try:
         answer = ask(paths.control_socket, {"command": "status"}, timeout=_DAEMON_SECONDS)
-    except AgentNotAnsweringError:
-        return Daemon(state=DaemonState.SILENT)
-    except AgentNotRunningError as exc:
+    except AgentNotAnsweringError as exc:
         foreign = isinstance(exc.__cause__, PermissionError)
-        return Daemon(state=DaemonState.FOREIGN if foreign else DaemonState.STOPPED)
+        return Daemon(state=DaemonState.FOREIGN if foreign else DaemonState.SILENT)
+    except AgentNotRunningError:
+        return Daemon(state=DaemonState.STOPPED)
     except CloudConnectError:
         return Daemon(state=DaemonState.SILENT)
     return Daemon(state=DaemonState.RUNNING, status=answer["status"])

@@ -117,8 +117,9 @@ async def check_company(case: Case) -> Finding:
         return warned(
             Code.NO_COMPANY,
             "Neither the policy nor an account names a company, and the agent has not called one "
-            "lately, so none was tested.",
-            "Test one with `cloud-connect test --company ID`.",
+            "lately, so none was tested: Procore lists an app's companies only to who names one.",
+            "Name one with `cloud-connect doctor --company ID`; the number is in the address of "
+            "each of the company's pages in Procore.",
         )
     tested = sources[:_MOST_COMPANIES]
     deadline = time.monotonic() + _TEST_SECONDS
@@ -141,6 +142,13 @@ def _company_of(source: Source, test: TestReport) -> Finding | None:
     """Return what the test of one company found to be wrong, if anything."""
     said = f"Company {source.company_id} ({source.environment.flag}): "
     for step in test.steps[:_PERMISSIONS]:
+        if step.rate_limited and step.step < _PERMISSIONS:
+            return warned(
+                Code.RATE_LIMITED,
+                said + step.message,
+                "Wait until Procore's limit resets (`cloud-connect status` shows when), then run "
+                "the command again; if that lasts, ask what else calls Procore with this app.",
+            )
         if step.status is StepStatus.FAIL and step.step < _ACCOUNT:
             return not_checked(step.message.rstrip("."))
         if step.status is StepStatus.FAIL:
@@ -238,6 +246,11 @@ def _as_daemon_says(case: Case, client: ProcoreClient) -> Finding:
         if grant.state in {"no_grant", "sign_in_required"}:
             account = client.authenticator.accounts.named(grant.environment, grant.account)
             return _sign_in(account, grant, f"{account.label}: the agent needs a sign-in.")
+    for grant in grants:
+        if grant.state == "at_risk":
+            return _at_risk(
+                client.authenticator.accounts.named(grant.environment, grant.account), grant
+            )
     labels = ", ".join(f"{one.environment.flag} ({one.account})" for one in grants)
     return passed(f"The running agent says that it is signed in: {labels}.")
 
@@ -265,11 +278,7 @@ async def _look_at_grant(client: ProcoreClient, grant: ReportedGrant) -> Finding
             "Run the command again in a minute; if that lasts, look at Procore's status page.",
         )
     if grant.state == "at_risk":
-        return warned(
-            Code.GRANT_AT_RISK,
-            f"{label}: signed in, but the last renewal failed, so it will end.",
-            f"Sign in again soon: {account.login_command(grant.grant)}.",
-        )
+        return _at_risk(account, grant)
     who = f" as {grant.login}" if grant.login else ""
     return passed(f"{label}: signed in{who}, and Procore gives tokens.")
 
@@ -277,6 +286,14 @@ async def _look_at_grant(client: ProcoreClient, grant: ReportedGrant) -> Finding
 def _sign_in(account: Account, grant: ReportedGrant, cause: str) -> Finding:
     return failed(
         Code.SIGN_IN_NEEDED, cause, f"Run {account.login_command(grant.grant)} on this PC."
+    )
+
+
+def _at_risk(account: Account, grant: ReportedGrant) -> Finding:
+    return warned(
+        Code.GRANT_AT_RISK,
+        f"{account.label}: signed in, but the last renewal failed, so it will end.",
+        f"Sign in again soon: {account.login_command(grant.grant)}.",
     )
 
 
@@ -295,9 +312,11 @@ async def _environments(case: Case) -> list[Environment]:
 
 
 async def _sources(case: Case) -> list[Source]:
-    """Return the companies of usable accounts: bound to one, in the policy, or called lately."""
+    """Return the companies of usable accounts: asked for, bound, in the policy, called lately."""
     usable = [grant.environment for grant in await _client(case).authenticator.grants()]
-    found: dict[tuple[Environment, int], None] = {}
+    found: dict[tuple[Environment, int], None] = {
+        (environment, company): None for company in case.companies for environment in usable
+    }
     for account in _client(case).authenticator.accounts.all():
         for company in account.companies:
             found[account.environment, company] = None

@@ -35,7 +35,11 @@ class StepStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestStep:
-    """One step and what it found."""
+    """One step and what it found.
+
+    Attributes:
+        rate_limited: Whether Procore only put it off, which says nothing about the connection.
+    """
 
     __test__ = False  # not a test of pytest's
 
@@ -43,6 +47,7 @@ class TestStep:
     name: str
     status: StepStatus
     message: str
+    rate_limited: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +179,7 @@ async def run_connection_test(client: Client, source: Source, *, deadline: float
 
 
 async def _run_step(number: int, name: str, check: Callable[[], Awaitable[str]]) -> TestStep:
-    status = StepStatus.PASS
+    status, limited = StepStatus.PASS, False
     try:
         message = await check()
     except _Warning as warning:
@@ -183,11 +188,12 @@ async def _run_step(number: int, name: str, check: Callable[[], Awaitable[str]])
         status, message = StepStatus.FAIL, str(stop)
     except CloudConnectError as error:
         status, message = StepStatus.FAIL, error.message
-        if isinstance(error, RateLimitedError):
+        limited = isinstance(error, RateLimitedError)
+        if limited:
             message += " This says nothing about the connection; test again later."
     if status is StepStatus.FAIL and number >= _OPTIONAL_FROM:
         status = StepStatus.WARN
-    return TestStep(step=number, name=name, status=status, message=message)
+    return TestStep(step=number, name=name, status=status, message=message, rate_limited=limited)
 
 
 class _Test:

@@ -17,8 +17,9 @@ from cloud_connect_agent.policy_file import starter
 from cloud_connect_agent.settings import load_settings
 from cloud_connect_agent.vault import vault_of
 from doubles.examined import examined, home_by_hand
+from doubles.program import said
 from doubles.small_disk import fill, small_disk
-from doubles.tools import as_root
+from doubles.tools import as_root, tool
 
 SOMEBODY = 12345  # an account that no machine has
 
@@ -114,6 +115,18 @@ async def test_folder_that_cannot_be_written_is_a_fault(tiny_state: Path) -> Non
     found = await examined(tiny_state, "disk")
     assert found["disk"].code is Code.DISK_NOT_WRITABLE
     assert "read-only" in found["disk"].cause.lower()
+
+
+@pytest.mark.slow
+async def test_disk_that_takes_its_time_is_told(home: Path) -> None:
+    slow = ("-e", "trace=fsync", "-e", "inject=fsync:delay_enter=700000")
+    _, document, _ = await said(
+        "cloud_connect_agent",
+        *("doctor", "--home", str(home), "--only", "disk"),
+        prefix=(tool("strace"), "-f", "-qq", "-o", "/dev/null", *slow),
+    )
+    (disk,) = document["checks"]
+    assert disk["code"] == "CC-DISK-04"
 
 
 async def test_vault_with_its_key_in_a_file_opens_with_a_warning(with_vault: Path) -> None:
