@@ -187,7 +187,12 @@ def test_other_addresses_are_refused(url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["https://relay..example", "https://büro.example", f"https://{'a' * 64}.example", "https://a b"],
+    [
+        "https://relay..example",
+        "https://büro.example",
+        f"https://{'a' * 64}.example",
+        "https://a b",
+    ],
 )
 def test_host_that_no_name_server_can_be_asked_for_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="can be no host's name"):

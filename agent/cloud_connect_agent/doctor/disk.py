@@ -11,7 +11,7 @@ from typing import Final
 
 from cloud_connect_agent.doctor.case import Case
 from cloud_connect_agent.doctor.codes import Code
-from cloud_connect_agent.doctor.findings import Finding, failed, passed, warned
+from cloud_connect_agent.doctor.findings import Finding, failed, not_checked, passed, warned
 
 __all__ = ["check_disk"]
 
@@ -28,12 +28,14 @@ async def check_disk(case: Case) -> Finding:
     worst: Finding | None = None
     facts = []
     for folder in (paths.state_dir, paths.log_dir):
-        place = _existing(folder)
         try:
-            seconds = await asyncio.to_thread(_probe, place)
+            place = await asyncio.to_thread(_existing, folder)
         except OSError as exc:
-            return _refused(place, exc)
-        free = shutil.disk_usage(place).free
+            return _refused(case, folder, exc)
+        try:
+            seconds, free = await asyncio.to_thread(_probe, place)
+        except OSError as exc:
+            return _refused(case, place, exc)
         facts.append((free, seconds))
         worst = worst or _warning(place, free, seconds)
     free, seconds = min(one[0] for one in facts), max(one[1] for one in facts)
@@ -42,14 +44,19 @@ async def check_disk(case: Case) -> Finding:
     )
 
 
-def _probe(folder: Path) -> float:
-    """Write a file without a name, make it durable and forget it; return the seconds of that."""
+def _probe(folder: Path) -> tuple[float, int]:
+    """Write a file without a name, make it durable and forget it.
+
+    Returns:
+        The seconds that the second took, and the bytes that are free.
+    """
     with tempfile.TemporaryFile(dir=folder, prefix=".doctor-") as file:
         file.write(b"\0" * _PROBE_BYTES)
         file.flush()
         began = time.monotonic()
         os.fsync(file.fileno())
-        return time.monotonic() - began
+        seconds = time.monotonic() - began
+    return seconds, shutil.disk_usage(folder).free
 
 
 def _existing(folder: Path) -> Path:
@@ -57,7 +64,9 @@ def _existing(folder: Path) -> Path:
     return next(place for place in (folder, *folder.parents) if place.exists())
 
 
-def _refused(folder: Path, error: OSError) -> Finding:
+def _refused(case: Case, folder: Path, error: OSError) -> Finding:
+    if isinstance(error, PermissionError) and case.owner is not None:
+        return not_checked("the files belong to another account, see files")
     if error.errno in _NO_ROOM:
         return failed(
             Code.DISK_FULL,

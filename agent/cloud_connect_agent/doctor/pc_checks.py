@@ -2,6 +2,7 @@
 
 import asyncio
 import platform
+import shlex
 import ssl
 import sys
 from pathlib import Path
@@ -34,6 +35,8 @@ _SERVICES: Final = Path("/var/lib")
 
 async def check_settings(case: Case) -> Finding:
     """The settings can be read, and every one of them is known."""
+    if case.fault is not None and case.settings_hidden:
+        return not_checked("the files belong to another account, see files")
     if case.fault is not None:
         return failed(
             Code.SETTINGS_UNUSABLE,
@@ -75,10 +78,14 @@ async def check_files(case: Case) -> Finding:
     owner = case.owner
     if owner is not None:
         name = _account_name(owner)
-        return warned(
+        # Who may not even read the settings has found out nothing, which is no success.
+        found, what = (
+            (failed, "into anything") if case.settings_hidden else (warned, "into the vault")
+        )
+        return found(
             Code.FILES_OF_ANOTHER,
             f"The agent's files belong to {name}, and this command runs as another account: it "
-            "cannot look into the vault.",
+            f"cannot look {what}.",
             f"To have everything checked, run it as that account: `{_as_owner(case, name)}`.",
         )
     paths = case.paths
@@ -155,7 +162,8 @@ def _as_owner(case: Case, name: str) -> str:
     made = _COMMANDS / folder.name
     if folder.parent == _SERVICES and made.exists():
         return f"{made} doctor"
-    return f"sudo -u {name} cloud-connect --home {folder} doctor"
+    account = "sudo" if name == "root" else f"sudo -u {name}"
+    return f"{account} cloud-connect --home {shlex.quote(str(folder))} doctor"
 
 
 def _account_name(uid: int) -> str:

@@ -1,10 +1,12 @@
 """What a relay of another time says, and what is asked of a running agent of another account."""
 
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
@@ -15,8 +17,9 @@ from cloud_connect_agent.doctor import Code, Status
 from cloud_connect_agent.identity import AgentKeys
 from cloud_connect_agent.paths import AgentPaths
 from cloud_connect_agent.vault import vault_of
+from doubles.answering import answering, saying
 from doubles.enrolling_pc import RELAY_KEY, FakeRelay
-from doubles.examined import examined, home_by_hand
+from doubles.examined import examined, home_by_hand, procore_at
 from doubles.link_bench import serve_app
 from doubles.tools import as_root
 
@@ -49,6 +52,81 @@ async def test_relay_of_another_protocol_version_asks_for_an_update(tmp_path: Pa
         found = await examined(home, "relay", "key")
     assert found["relay"].status is Status.PASS
     assert found["key"].code is Code.KEY_VERSION
+
+
+async def test_running_agent_of_another_version_costs_only_the_checks_that_ask_it(
+    tmp_path: Path,
+) -> None:
+    home = home_by_hand(tmp_path / "home")
+    (home / "state").mkdir(mode=0o700)
+
+    async def answer(_: Mapping[str, Any]) -> dict[str, Any]:
+        grant = {"environment": "developer_sandbox", "grant": "of-a-later-version"}
+        return {"status": {"connected": True, "version": "0.0.1", "procore": [grant]}}
+
+    async with serve_control(home / "state" / "control.sock", answer):
+        found = await examined(home, "session", "company", "version", "disk", offline=True)
+    assert found["session"].code is Code.CHECK_FAILED
+    assert found["version"].code is Code.VERSIONS_DIFFER
+    assert found["disk"].status is not Status.FAIL
+
+
+async def test_sign_in_at_risk_is_told_where_only_the_running_agent_knows_it(
+    tmp_path: Path,
+) -> None:
+    home = home_by_hand(tmp_path / "home")  # without a vault that this command could open
+    (home / "state").mkdir(mode=0o700)
+    grant = {
+        "environment": "developer_sandbox",
+        "grant": "authorization-code",
+        "state": "at_risk",
+    }
+
+    async def answer(_: Mapping[str, Any]) -> dict[str, Any]:
+        return {"status": {"connected": True, "procore": [grant]}}
+
+    refusal = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
+    async with (
+        answering(saying(refusal)) as port,
+        serve_control(home / "state" / "control.sock", answer),
+    ):
+        url = f"http://127.0.0.1:{port}"
+        found = await examined(home, "grants", flags=procore_at(api_url=url, login_url=url))
+    assert found["grants"].code is Code.GRANT_AT_RISK
+    assert "--grant authorization-code" in found["grants"].fix
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every account may enter, unlike a test's own."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+async def test_account_that_may_read_nothing_is_sent_to_the_one_that_may(
+    open_folder: Path,
+) -> None:
+    as_root("becoming another account")
+    home = home_by_hand(open_folder / "an agent's")
+    (home / "state").mkdir(mode=0o700)
+    home.chmod(0o755)
+
+    async def answer(_: Mapping[str, Any]) -> dict[str, Any]:
+        return {"status": {"connected": True}}
+
+    async with serve_control(home / "state" / "control.sock", answer):
+        await examined(home, offline=True)  # imports all, which Somebody may not be able to
+        os.seteuid(SOMEBODY)
+        try:
+            found = await examined(home, "settings", "session", "disk", "files", "vault")
+        finally:
+            os.seteuid(0)
+    files = found.pop("files")
+    assert (files.code, files.status) == (Code.FILES_OF_ANOTHER, Status.FAIL)
+    assert f"`sudo cloud-connect --home '{home}" in files.fix.replace("'\"'\"'", "'")
+    assert {one.code for one in found.values()} == {Code.NOT_CHECKED}
+    assert all("see files" in one.cause for one in found.values())
 
 
 async def test_running_agent_of_another_account_is_asked_for_what_only_it_can_see(
