@@ -3,7 +3,8 @@
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
@@ -71,19 +72,21 @@ def restore(
         load: Reads settings from a file, as a running agent would.
 
     Raises:
-        BackupError: If the backup cannot be read or is a newer version's; nothing has changed.
-        ConfigurationError: If its settings cannot be used here; nothing has changed.
-        VaultLockedError: If this machine cannot keep its secrets.
-        OSError: If the disk does not take it.
+        BackupError: If the backup cannot be read, is a newer version's, or cannot be used here:
+            its settings, its secrets, the room that it takes. Nothing has changed.
+        OSError: If the disk does not take it, once the agent that was here is gone.
     """
-    with tempfile.TemporaryDirectory(dir=paths.state_dir, prefix=".restoring-") as name:
-        draft = Path(name)
-        with read_backup(file, passphrase, kind="agent") as backup:
-            head, content = backup.head, _Content()
-            for member, source in backup.members():
-                _take(content, member, source, audit_dir=draft / "audit")
-        inventory = _checked(content, head)
-        settings = _settings(content, draft, load)
+    with ExitStack() as stack:
+        with _unchanged(paths):
+            made = tempfile.TemporaryDirectory(dir=paths.state_dir, prefix=".restoring-")
+            draft = Path(stack.enter_context(made))
+            with read_backup(file, passphrase, kind="agent") as backup:
+                head, content = backup.head, _Content()
+                for member, source in backup.members():
+                    _take(content, member, source, audit_dir=draft / "audit")
+            inventory = _checked(content, head)
+            settings = _settings(content, draft, load)
+            _rehearse(paths, content, draft, settings)
         _clear(paths)
         vault = vault_of(paths, settings.vault)
         for secret, value in content.secrets.items():
@@ -99,6 +102,38 @@ def restore(
                 write_durably(path.resolve(), content.files[name_of])
         sync_dir(paths.state_dir)
     return Restored(head=head, inventory=inventory, audit_records=content.audit_records)
+
+
+@contextlib.contextmanager
+def _unchanged(paths: AgentPaths) -> Iterator[None]:
+    """Say of what fails here that it has cost nothing yet."""
+    try:
+        yield
+    except OSError as exc:
+        raise BackupError(
+            f"{exc.filename or paths.state_dir} cannot be used ({exc.strerror}); nothing has "
+            "changed. Mend that, or make room, and restore again."
+        ) from exc
+
+
+def _rehearse(paths: AgentPaths, content: _Content, draft: Path, settings: AgentSettings) -> None:
+    """Write what will be written, beside the agent that is here, and drop it."""
+    for file in config_files(paths).values():
+        with tempfile.TemporaryFile(dir=file.resolve().parent, prefix=".restoring-"):
+            pass
+    beside = AgentPaths(config_dir=draft, state_dir=draft / "state", log_dir=draft)
+    make_private_dir(beside.state_dir)
+    try:
+        vault = vault_of(beside, settings.vault)
+        try:
+            for secret, value in content.secrets.items():
+                vault.write(secret, value)
+        finally:
+            vault.destroy()
+    except VaultLockedError as exc:
+        raise BackupError(
+            f"This machine cannot keep the backup's secrets; nothing has changed. {exc.message}"
+        ) from exc
 
 
 def _take(content: _Content, member: str, source: IO[bytes], *, audit_dir: Path) -> None:
