@@ -7,7 +7,7 @@ import click
 
 from cloud_connect.backup_commands import ask_passphrase, passphrase_option
 from cloud_connect.terminal import fields, print_json
-from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shared_options
+from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, quoted, shared_options
 from cloud_connect_agent.cli.recording import record_event
 from cloud_connect_agent.cli.terminal import note
 
@@ -75,4 +75,4 @@ def backup(
         return
     click.echo(click.style("The backup is made.", fg="green"))
     fields((("File", str(output)), ("Bytes", f"{size:,}"), ("Connector", made["connector_id"])))
-    note(f"To go back to it: cloud-connect{invocation.hint()} restore {output}")
+    note(f"To go back to it: cloud-connect{invocation.hint()} restore {quoted(str(output))}")

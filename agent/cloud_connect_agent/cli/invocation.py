@@ -17,7 +17,7 @@ from cloud_connect_agent.paths import AgentPaths
 if TYPE_CHECKING:
     from cloud_connect_agent.settings import AgentSettings
 
-__all__ = ["Invocation", "pass_invocation", "shared_options"]
+__all__ = ["Invocation", "pass_invocation", "quoted", "shared_options"]
 
 _VARIABLE: Final = "CLOUD_CONNECT_HOME"
 
@@ -42,7 +42,7 @@ class Invocation(SharedOptions):
         known = os.environ.get(_VARIABLE)  # noqa: TID251 - where the folder's name came from
         if self.home is None or str(self.home) == known:
             return (_service_command() or "").removeprefix("cloud-connect")
-        return f" --home {_quoted(str(self.home))}"
+        return f" --home {quoted(str(self.home))}"
 
     @property
     def is_service(self) -> bool:
@@ -100,7 +100,7 @@ def _service_command() -> str | None:
     return os.environ.get("CLOUD_CONNECT_COMMAND")  # noqa: TID251 - no setting of ours
 
 
-def _quoted(word: str) -> str:
+def quoted(word: str) -> str:
     """Return a word as the shells of this platform take it."""
     if sys.platform == "win32":
         from subprocess import list2cmdline
