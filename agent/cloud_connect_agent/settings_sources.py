@@ -123,6 +123,11 @@ def _read_text(file: Path) -> str:
         return file.read_text("utf-8")
     except FileNotFoundError:
         return ""
+    except PermissionError as exc:
+        raise ConfigurationError(
+            f"{file} cannot be read: {exc.strerror}; run the command as the account that runs the "
+            "agent, or as an administrator."
+        ) from exc
     except OSError as exc:
         raise ConfigurationError(f"{file} cannot be read: {exc.strerror}.") from exc
     except UnicodeDecodeError as exc:

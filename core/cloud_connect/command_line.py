@@ -89,7 +89,8 @@ def shared_options_of(
             (
                 click.option(
                     folder,
-                    type=click.Path(file_okay=False, path_type=Path),
+                    # Whether it can be read is told by who reads, with what to do about it.
+                    type=click.Path(file_okay=False, readable=False, path_type=Path),
                     metavar="DIR",
                     envvar=variable,
                     help=f"{purpose}  [env: {variable}]",
@@ -202,6 +203,9 @@ def _run(
         if known is not None:
             _show(known.message)
             return status_of(known)
+        if isinstance(exc, OSError) and exc.strerror and isinstance(exc.filename, str | bytes):
+            _show(_unusable(exc))
+            return ExitStatus.FAILED
         advice = "please report it" if debug else "run the command again with --debug and report it"
         _show(f"Something unexpected happened ({_name(exc)}); {advice}.")
         return ExitStatus.FAILED
@@ -219,6 +223,16 @@ def _reader_left(error: Exception) -> bool:
 def _show(sentence: str) -> None:
     told = mask_live_text(sentence)
     click.echo(f"{click.style('Error:', fg='red')} {told}", err=True)
+
+
+def _unusable(error: OSError) -> str:
+    """Say what is the matter with a file that the system refuses, and what to do."""
+    said = f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}"
+    if isinstance(error, PermissionError):
+        return f"{said}; run the command as the account that it belongs to, or as an administrator."
+    if error.errno == errno.ENOSPC:
+        return f"{said}; make room there and run the command again."
+    return f"{said}."
 
 
 def _name(error: BaseException) -> str:

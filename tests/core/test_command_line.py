@@ -1,5 +1,6 @@
 """Tests of ``cloud_connect.command_line``."""
 
+import errno
 import os
 import sys
 from dataclasses import dataclass
@@ -140,6 +141,27 @@ def test_the_status_that_a_command_returns_is_the_exit_status() -> None:
             ExceptionGroup("g", [ValueError(), ExceptionGroup("h", [PolicyDeniedError("Why.")])]),
             6,
             "Error: Why.\n",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/var/audit"),
+            1,
+            (
+                "Error: /var/audit cannot be used: Permission denied; run the command as the "
+                "account that it belongs to, or as an administrator.\n"
+            ),
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/var/x"),
+            1,
+            (
+                "Error: /var/x cannot be used: No space left on device; make room there and run "
+                "the command again.\n"
+            ),
+        ),
+        (
+            OSError(errno.EIO, "Input/output error", b"/var/x"),
+            1,
+            "Error: /var/x cannot be used: Input/output error.\n",
         ),
         (KeyboardInterrupt(), 1, "Stopped.\n"),
         (click.Abort(), 1, "Stopped.\n"),
