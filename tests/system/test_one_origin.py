@@ -1,6 +1,7 @@
 """API and tunnel under one origin: the example proxies do to neither what it could not bear."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -85,14 +86,13 @@ async def head_of(reader: asyncio.StreamReader) -> dict[str, str]:
 @pytest.mark.parametrize("name", FRONTS)
 async def test_rows_arrive_while_the_answer_goes_on(name: str, tmp_path: Path) -> None:
     seen = asyncio.Event()
+    asked: list[dict[str, str]] = []  # judged below: here it would only end in a log
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked = await head_of(reader)
+        asked.append(await head_of(reader))
         writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n6\r\nfirst\n\r\n")
         await seen.wait()  # a proxy that collects would wait for ever
         writer.write(b"7\r\nsecond\n\r\n0\r\n\r\n")
-        assert asked["x-forwarded-for"] == "127.0.0.1", "and nothing that the caller claims"
-        assert asked["host"].startswith("localhost")
 
     async with (
         behind(name, tmp_path, api=answer) as origin,
@@ -103,6 +103,9 @@ async def test_rows_arrive_while_the_answer_goes_on(name: str, tmp_path: Path) -
         assert await anext(rows) == "first"
         seen.set()
         assert await anext(rows) == "second"
+    (head,) = asked
+    assert head["x-forwarded-for"] == "127.0.0.1", "and nothing that the caller claims"
+    assert head["host"].startswith("localhost")
 
 
 @pytest.mark.parametrize("name", FRONTS)
@@ -151,6 +154,31 @@ async def test_write_that_broke_off_is_not_sent_again(name: str, tmp_path: Path)
         ]
     assert answered == [502, 502, 502]
     assert len(requests) == 3
+
+
+@pytest.mark.parametrize("name", FRONTS)
+async def test_write_that_broke_off_on_a_kept_connection_is_not_sent_again(
+    name: str, tmp_path: Path
+) -> None:
+    """What breaks off there looks to a proxy like a connection that had ended before."""
+    writes = []
+
+    async def vanish_later(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while (line := (await head_of(reader))[""]).startswith("GET"):
+                writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+            writes.append(line.partition(" ")[0])
+            writer.transport.abort()
+
+    methods = ["POST", "PUT", "PATCH", "DELETE"]
+    async with (
+        behind(name, tmp_path, api=vanish_later) as origin,
+        httpx.AsyncClient(verify=origin.tls, trust_env=False, timeout=10) as client,
+    ):
+        for method in methods:
+            assert (await client.get(f"{origin.url}/records")).status_code == 204
+            assert (await client.request(method, f"{origin.url}/records")).status_code == 502
+    assert writes == methods
 
 
 @pytest.mark.nightly
