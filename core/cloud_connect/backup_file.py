@@ -34,6 +34,7 @@ __all__ = [
     "BackupHead",
     "BackupReader",
     "BackupWriter",
+    "nothing_changed",
     "read_backup",
     "seal_backup",
 ]
@@ -170,6 +171,18 @@ def seal_backup(
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def nothing_changed(folder: Path) -> Iterator[None]:
+    """Say of what fails while a backup is unpacked into *folder* that it has cost nothing yet."""
+    try:
+        yield
+    except OSError as exc:
+        raise BackupError(
+            f"{exc.filename or folder} cannot be used ({exc.strerror}); nothing has changed. Mend "
+            "that, or make room, and restore again."
+        ) from exc
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import IO, Final
 
 from pydantic import ValidationError
 
-from cloud_connect.backup_file import BackupError, BackupHead, read_backup
+from cloud_connect.backup_file import BackupError, BackupHead, nothing_changed, read_backup
 from cloud_connect.errors import ConfigurationError, VaultLockedError
 from cloud_connect_agent.durable import make_private_dir, sync_dir, write_durably
 from cloud_connect_agent.paths import AgentPaths
@@ -77,7 +77,7 @@ def restore(
         OSError: If the disk does not take it, once the agent that was here is gone.
     """
     with ExitStack() as stack:
-        with _unchanged(paths):
+        with nothing_changed(paths.state_dir):
             made = tempfile.TemporaryDirectory(dir=paths.state_dir, prefix=".restoring-")
             draft = Path(stack.enter_context(made))
             with read_backup(file, passphrase, kind="agent") as backup:
@@ -102,18 +102,6 @@ def restore(
                 write_durably(path.resolve(), content.files[name_of])
         sync_dir(paths.state_dir)
     return Restored(head=head, inventory=inventory, audit_records=content.audit_records)
-
-
-@contextlib.contextmanager
-def _unchanged(paths: AgentPaths) -> Iterator[None]:
-    """Say of what fails here that it has cost nothing yet."""
-    try:
-        yield
-    except OSError as exc:
-        raise BackupError(
-            f"{exc.filename or paths.state_dir} cannot be used ({exc.strerror}); nothing has "
-            "changed. Mend that, or make room, and restore again."
-        ) from exc
 
 
 def _rehearse(paths: AgentPaths, content: _Content, draft: Path, settings: AgentSettings) -> None:

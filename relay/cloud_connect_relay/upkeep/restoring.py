@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import IO, Final
 
 from pydantic import ValidationError
 
-from cloud_connect.backup_file import BackupError, BackupHead, read_backup
+from cloud_connect.backup_file import BackupError, BackupHead, nothing_changed, read_backup
 from cloud_connect_relay.paths import RelayPaths
 from cloud_connect_relay.storage.migrations import HEAD
 from cloud_connect_relay.upkeep.saving import DATABASE, Inventory, files_of
@@ -48,20 +49,23 @@ def restore(paths: RelayPaths, *, file: Path, passphrase: str) -> Restored:
     run.
 
     Raises:
-        BackupError: If the backup cannot be read or is a newer version's; nothing has changed.
-        OSError: If the disk does not take it.
+        BackupError: If the backup cannot be read, is a newer version's, or finds no room; nothing
+            has changed.
+        OSError: If the disk does not take it, once the relay that was here is gone.
     """
-    with tempfile.TemporaryDirectory(dir=paths.data_dir, prefix=".restoring-") as name:
-        draft = Path(name)
-        inventory = None
-        with read_backup(file, passphrase, kind="relay") as backup:
-            head = backup.head
-            for member, source in backup.members():
-                if member == "inventory.json":
-                    inventory = _inventory(source)
-                elif member in _KNOWN:
-                    _unpack(source, draft / member)
-        _check(draft, inventory, head)
+    with ExitStack() as stack:
+        with nothing_changed(paths.data_dir):
+            made = tempfile.TemporaryDirectory(dir=paths.data_dir, prefix=".restoring-")
+            draft = Path(stack.enter_context(made))
+            inventory = None
+            with read_backup(file, passphrase, kind="relay") as backup:
+                head = backup.head
+                for member, source in backup.members():
+                    if member == "inventory.json":
+                        inventory = _inventory(source)
+                    elif member in _KNOWN:
+                        _unpack(source, draft / member)
+            _check(draft, inventory, head)
         assert inventory is not None  # noqa: S101 - checked
         database = (draft / DATABASE).exists()
         paths.key_file.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import pytest
 from cloud_connect_relay.paths import RelayPaths
 from cloud_connect_relay.upkeep.saving import save
 from doubles.relay_commands import Commands, Told, served
+from doubles.small_disk import fill, small_disk
 
 PASSPHRASE = "correct horse battery staple"
 
@@ -90,6 +91,20 @@ def test_backup_is_whole_before_anything_is_replaced(
     assert (told.status, "damaged or not whole" in told.err) == (1, True)
     assert len(initialised.json("key", "list")["items"]) == 2
     assert [one for one in initialised.data_dir.iterdir() if one.name.startswith(".")] == []
+
+
+def test_backup_that_finds_no_room_costs_the_relay_that_is_there_nothing(
+    initialised: Commands, secret: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "relay.backup"
+    assert back_up(initialised, file, secret).status == 0
+    with small_disk(initialised.data_dir, size=4 * 1024 * 1024):
+        fill(initialised.data_dir)
+        key = (initialised.data_dir / "relay.key").read_bytes()
+        told = initialised("restore", str(file), "--passphrase-file", secret, "--force")
+        assert (told.status, "nothing has changed" in told.err) == (1, True), told.err
+        assert (initialised.data_dir / "relay.key").read_bytes() == key
+        assert (initialised.data_dir / "relay.sqlite3").exists()
 
 
 def test_store_of_a_server_stays_out_and_is_named(
