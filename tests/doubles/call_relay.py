@@ -17,6 +17,7 @@ from cloud_connect_relay.addresses import Addresses
 from cloud_connect_relay.api.factory import build_app
 from cloud_connect_relay.authentication import Authenticator
 from cloud_connect_relay.calls.service import CallService
+from cloud_connect_relay.console import Console
 from cloud_connect_relay.events.connectors import ConnectorWatch
 from cloud_connect_relay.events.hub import EventHub
 from cloud_connect_relay.gateway.certificates import KnownCertificates
@@ -212,7 +213,7 @@ async def call_relay(folder: Path, **calls: Any) -> AsyncIterator[CallRelay]:
         )
         with bind("127.0.0.1", 0) as listener:
             services.addresses.bind(port=listener.getsockname()[1], tunnel_port=0)
-            server = HttpServer(build_app(services), settings)
+            server = HttpServer(build_app(services, pages=Console(services)), settings)
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             async with httpx.AsyncClient(
                 base_url=services.addresses.api_url,

@@ -9,7 +9,7 @@ import httpx
 
 from doubles.relay_node import PASSWORD, Node
 
-__all__ = ["Browser", "browser"]
+__all__ = ["Browser", "browser", "browser_at"]
 
 _TOKEN = re.compile(r'name="csrf" value="([^"]+)"')
 
@@ -59,10 +59,15 @@ class Browser:
 @asynccontextmanager
 async def browser(node: Node, *, sign_in: bool = True) -> AsyncIterator[Browser]:
     """Open a browser at *node*, signed in as its administrator unless told otherwise."""
-    async with httpx.AsyncClient(
-        base_url=node.addresses.api_url, timeout=10, trust_env=False
-    ) as client:
+    async with browser_at(node.addresses.api_url, username="admin" if sign_in else None) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def browser_at(url: str, *, username: str | None = "admin") -> AsyncIterator[Browser]:
+    """Open a browser at a relay, signed in as somebody unless that is ``None``."""
+    async with httpx.AsyncClient(base_url=url, timeout=10, trust_env=False) as client:
         opened = Browser(client)
-        if sign_in:
-            assert (await opened.sign_in()).status_code == 303
+        if username is not None:
+            assert (await opened.sign_in(username)).status_code == 303
         yield opened
