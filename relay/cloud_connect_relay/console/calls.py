@@ -1,20 +1,108 @@
-"""Calls: what ran, and how it ended."""
+"""Calls: what ran, and how it ended; of one call what is certain of it, and where its time went."""
 
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
+from cloud_connect.calls import Operation
+from cloud_connect.errors import NotFoundError, Outcome
+from cloud_connect_relay.call_documents import call_document
+from cloud_connect_relay.calls.idempotency import checked_key
 from cloud_connect_relay.console.pages import Page, page_for
+from cloud_connect_relay.ids import is_id
+from cloud_connect_relay.storage.calls import CallFilter
 
 __all__ = ["router"]
 
 router: Final = APIRouter(prefix="/console/calls")
 
-Allowed = Annotated[Page, Depends(page_for("calls:read"))]
+Reads = Annotated[Page, Depends(page_for("calls:read"))]
+
+_SHOWN: Final = 100
+_OUTCOMES: Final = (
+    ("", "Any outcome"),
+    (Outcome.COMPLETED.value, "Completed"),
+    (Outcome.NOT_EXECUTED.value, "Not executed"),
+    (Outcome.UNKNOWN.value, "Unknown"),
+)
 
 
 @router.get("")
-async def show(page: Allowed) -> Response:
-    """Show the page."""
-    return page.render("calls/page.html")
+async def show(page: Reads) -> Response:
+    """List the newest calls; an id or an idempotency key leads to its call."""
+    form = page.form
+    query = form.value("q").strip()
+    if query:
+        found = await _sought(page, query)
+        if found is not None:
+            return page.redirect(f"/calls/{found}")
+        form.fault("q", "No call of yours has this id or idempotency key, or it is too long ago.")
+    partner = page.principal.subject.partner  # may see a call whose id they know, and no list
+    connectors = await page.tenant.connectors.list() if page.may("connectors:read") else ()
+    sources = await page.tenant.datasources.all() if page.may("datasources:read") else ()
+    names = {one.id: one.name for one in connectors} | {
+        one.id: one.details.title for one in sources
+    }
+    wanted = CallFilter(
+        outcome=form.choice("outcome", dict(_OUTCOMES), label="an outcome", default="") or None,
+        operation=form.choice("operation", ["", *Operation], label="an operation", default="")
+        or None,
+        connector_id=form.text("connector_id", label="The connector", max_length=64) or None,
+        datasource_id=form.text("datasource_id", label="The data source", max_length=64) or None,
+    )
+    records = []
+    if not partner:
+        records = await page.services.calls.newest(
+            page.principal.subscription_id, wanted, limit=_SHOWN
+        )
+    return page.render(
+        "calls/list.html",
+        form=form,
+        partner=partner,
+        calls=[call_document(record) for record in records],
+        names=names,
+        outcomes=_OUTCOMES,
+        operations=(("", "Any operation"), *((one.value, one.value) for one in Operation)),
+        connectors=(("", "Any connector"), *((one.id, one.name) for one in connectors)),
+        sources=(("", "Any data source"), *((one.id, one.details.title) for one in sources)),
+        narrowed=any((wanted.outcome, wanted.operation, wanted.connector_id, wanted.datasource_id)),
+        shown=_SHOWN,
+    )
+
+
+@router.get("/{call_id}")
+async def call(call_id: str, page: Reads) -> Response:
+    """Show one call; where its outcome is unknown, its connector's journal is asked first."""
+    if not is_id("call", call_id):
+        raise NotFoundError("There is no such call, or it is not yours.")
+    record = await page.services.calls.find(page.principal.subscription_id, call_id)
+    document = call_document(record)
+    connector = None
+    if record.connector_id is not None and page.may("connectors:read"):
+        connector = await page.tenant.connectors.get(record.connector_id)
+    hops = document["hops"]
+    longest = max(hops.values(), default=0.0)
+    return page.render(
+        "calls/call.html",
+        call=document,
+        connector=connector,
+        hops=[
+            (name, took, round(100 * took / longest) if longest else 0)
+            for name, took in hops.items()
+        ],
+    )
+
+
+async def _sought(page: Page, query: str) -> str | None:
+    """Return the id of the call that has this id or idempotency key."""
+    calls, subscription_id = page.services.calls, page.principal.subscription_id
+    try:
+        if is_id("call", query):
+            return (await calls.find(subscription_id, query)).id
+        if page.principal.subject.partner:
+            return None
+        key = checked_key(query)
+        return None if key is None else (await calls.find_by_key(subscription_id, key)).id
+    except NotFoundError:
+        return None

@@ -1,20 +1,226 @@
-"""Connectors: the PCs that run your calls."""
+"""Connectors: the PCs that run your calls, live; and what may be done to one."""
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
+from cloud_connect.errors import CloudConnectError, InvalidRequestError
+from cloud_connect_relay.api import connectors as api
+from cloud_connect_relay.api.connector_documents import connector_document
+from cloud_connect_relay.console.forms import Form
+from cloud_connect_relay.console.notices import Kind
 from cloud_connect_relay.console.pages import Page, page_for
+from cloud_connect_relay.console.validation import validated
+from cloud_connect_relay.uptime import DAY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["router"]
 
 router: Final = APIRouter(prefix="/console/connectors")
 
-Allowed = Annotated[Page, Depends(page_for("connectors:read"))]
+Reads = Annotated[Page, Depends(page_for("connectors:read"))]
+Manages = Annotated[Page, Depends(page_for("connectors:manage"))]
+
+_PAGE: Final = 50
+_ATTENTION: Final = frozenset({"clone_suspected", "pending"})
+
+
+def _needs_attention(connector: dict[str, Any]) -> bool:
+    return connector["status"] in _ATTENTION or (
+        connector["status"] != "revoked" and bool(connector["problems"])
+    )
+
+
+# Which connectors each tab shows.
+_TABS: "Final[dict[str, tuple[str, Callable[[dict[str, Any]], bool]]]]" = {
+    "": ("All", lambda one: one["status"] != "revoked"),
+    "online": ("Online", lambda one: one["status"] == "online"),
+    "attention": ("Needs attention", _needs_attention),
+    "offline": ("Offline", lambda one: one["status"] in {"offline", "paused", "draining"}),
+    "revoked": ("Revoked", lambda one: one["status"] == "revoked"),
+}
 
 
 @router.get("")
-async def show(page: Allowed) -> Response:
-    """Show the page."""
-    return page.render("connectors/page.html")
+async def show(page: Reads) -> Response:
+    """List the connectors, a page of them; scripts ask again when something changes."""
+    form = page.form
+    query = form.value("q").strip().casefold()
+    tab = form.value("show") if form.value("show") in _TABS else ""
+    seen = await page.tenant.presence.since(page.now - DAY)
+    every = [
+        connector_document(page.services, one, seen) for one in await page.tenant.connectors.list()
+    ]
+    found = [one for one in every if _matches(one, query)]
+    shown = [one for one in found if _TABS[tab][1](one)]
+    pages = max(1, -(-len(shown) // _PAGE))
+    number = min(pages, _number(form.value("page")))
+    return page.render(
+        "connectors/list.html",
+        connectors=shown[(number - 1) * _PAGE : number * _PAGE],
+        total=len(shown),
+        number=number,
+        pages=pages,
+        tabs=[(key, title, sum(map(wanted, found))) for key, (title, wanted) in _TABS.items()],
+        tab=tab,
+        q=form.value("q").strip(),
+        any=bool(every),
+    )
+
+
+@router.get("/{connector_id}")
+async def connector(connector_id: str, page: Reads) -> Response:
+    """Show one connector."""
+    found = await api.show_connector(connector_id, page.principal, page.services)
+    return await _connector(page, found, _filled(found))
+
+
+@router.post("/{connector_id}")
+async def change(connector_id: str, page: Manages) -> Response:
+    """Give it another name or group."""
+    form = page.form
+    name = form.text("name", label="a name", required=True, max_length=200)
+    group = form.text("group", label="A group", max_length=100)
+    wanted = validated(form, api.ConnectorChange, {"name": name or "-", "group": group or None})
+    if wanted is None or not form.ok:
+        found = await api.show_connector(connector_id, page.principal, page.services)
+        return await _connector(page, found, form, status=422)
+    await api.change_connector(connector_id, wanted, page.principal, page.services)
+    return page.redirect(f"/connectors/{connector_id}", notice="Saved.")
+
+
+@router.get("/{connector_id}/drain")
+async def ask_drain(connector_id: str, page: Manages) -> Response:
+    """Ask whether it is to take no further calls."""
+    found = await api.show_connector(connector_id, page.principal, page.services)
+    return page.confirm(
+        title=f"Drain {found['name']}?",
+        text=(
+            "It finishes the calls that run and takes no further ones, until somebody lets it.",
+            "Calls of data sources that have no other connector fail meanwhile.",
+        ),
+        confirm="Drain",
+        danger=False,
+        action=f"/connectors/{connector_id}/drain",
+        cancel=f"/connectors/{connector_id}",
+    )
+
+
+@router.post("/{connector_id}/drain")
+async def drain(connector_id: str, page: Manages) -> Response:
+    """Have it finish its calls and take no further ones."""
+    return await _draining(page, connector_id, draining=True)
+
+
+@router.post("/{connector_id}/undrain")
+async def undrain(connector_id: str, page: Manages) -> Response:
+    """Have it take calls again."""
+    return await _draining(page, connector_id, draining=False)
+
+
+@router.post("/{connector_id}/echo")
+async def echo(connector_id: str, page: Reads) -> Response:
+    """Ask it whether calls come through."""
+    target = f"/connectors/{connector_id}"
+    try:
+        told = await api.echo_connector(connector_id, page.principal, page.services)
+    except CloudConnectError as error:
+        if error.status == 404:
+            raise
+        return page.redirect(target, notice=error.message, kind=Kind.ERROR)
+    return page.redirect(target, notice=f"It answered after {told['echo_ms']:.1f} ms.")
+
+
+@router.post("/{connector_id}/approve")
+async def approve(connector_id: str, page: Manages) -> Response:
+    """Let it in."""
+    return await _said(page, connector_id, api.approve_connector, "It may connect from now on.")
+
+
+@router.get("/{connector_id}/recover")
+async def ask_recover(connector_id: str, page: Manages) -> Response:
+    """Ask whether it may come back."""
+    found = await api.show_connector(connector_id, page.principal, page.services)
+    return page.confirm(
+        title=f"Let {found['name']} come back?",
+        text=(
+            "Stop the copy first: whichever connects first is the connector from then on, and the"
+            " other one is refused again."
+        ),
+        confirm="Let it come back",
+        danger=False,
+        action=f"/connectors/{connector_id}/recover",
+        cancel=f"/connectors/{connector_id}",
+    )
+
+
+@router.post("/{connector_id}/recover")
+async def recover(connector_id: str, page: Manages) -> Response:
+    """Accept its next connect."""
+    return await _said(
+        page, connector_id, api.recover_connector, "Its next connect will be accepted."
+    )
+
+
+@router.get("/{connector_id}/revoke")
+async def ask_revoke(connector_id: str, page: Manages) -> Response:
+    """Ask whether it is to be refused for good."""
+    found = await api.show_connector(connector_id, page.principal, page.services)
+    return page.confirm(
+        title=f"Revoke {found['name']}?",
+        text=(
+            "Its session is cut now and it is refused from now on; calls that run end unfinished.",
+            "To use the PC again, enrol it with a new join token.",
+        ),
+        confirm="Revoke",
+        action=f"/connectors/{connector_id}/revoke",
+        cancel=f"/connectors/{connector_id}",
+    )
+
+
+@router.post("/{connector_id}/revoke")
+async def revoke(connector_id: str, page: Manages) -> Response:
+    """Refuse it from now on."""
+    found = await api.show_connector(connector_id, page.principal, page.services)
+    await api.revoke_connector(connector_id, page.principal, page.services)
+    return page.redirect("/connectors", notice=f"{found['name']} was revoked.")
+
+
+async def _draining(page: Page, connector_id: str, *, draining: bool) -> Response:
+    wanted = api.ConnectorChange(draining=draining)
+    await api.change_connector(connector_id, wanted, page.principal, page.services)
+    said = "It takes no further calls." if draining else "It takes calls again."
+    return page.redirect(f"/connectors/{connector_id}", notice=said)
+
+
+async def _said(page: Page, connector_id: str, act: Any, said: str) -> Response:
+    target = f"/connectors/{connector_id}"
+    try:
+        await act(connector_id, page.principal, page.services)
+    except InvalidRequestError as error:
+        return page.redirect(target, notice=error.message, kind=Kind.ERROR)
+    return page.redirect(target, notice=said)
+
+
+def _filled(found: dict[str, Any]) -> Form:
+    return Form.of(name=found["name"], group=found["group"])
+
+
+async def _connector(
+    page: Page, found: dict[str, Any], form: Form, *, status: int = 200
+) -> Response:
+    return page.render("connectors/connector.html", status=status, connector=found, form=form)
+
+
+def _matches(connector: dict[str, Any], query: str) -> bool:
+    return not query or any(
+        query in str(connector[name] or "").casefold()
+        for name in ("name", "machine", "group", "os", "version", "id")
+    )
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and 0 < len(text) < 7 else 1

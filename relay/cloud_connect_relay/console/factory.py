@@ -16,6 +16,7 @@ from cloud_connect_relay.console import (
     datasource_details,
     datasources,
     errors,
+    events,
     explore,
     join,
     keys,
@@ -39,6 +40,7 @@ __all__ = ["CONTENT_SECURITY_POLICY", "Console"]
 # Each has a ``router``. The first that matches answers: what is longer stands before "{id}".
 _AREAS: Final = (
     sign_in,
+    events,
     overview,
     join,
     connectors,

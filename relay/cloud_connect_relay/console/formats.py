@@ -14,7 +14,7 @@ _NOTHING: Final = "\N{EN DASH}"
 
 
 class Formats:
-    """What of it depends on the time.
+    """What of it depends on the time; times are UNIX seconds, or ISO 8601 as the API writes them.
 
     Args:
         clock: UNIX time.
@@ -23,11 +23,12 @@ class Formats:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock: Final = clock
 
-    def ago(self, at: float | None) -> str:
+    def ago(self, at: float | str | None) -> str:
         """Return ``3 minutes ago``, ``in 2 days``, ``just now``."""
-        if at is None:
+        moment = _moment(at)
+        if moment is None:
             return "never"
-        seconds = self._clock() - at
+        seconds = self._clock() - moment
         if abs(seconds) < _JUST_NOW:
             return "just now"
         for length, name in _STEPS:
@@ -37,18 +38,24 @@ class Formats:
         return "just now"
 
     @staticmethod
-    def absolute(at: float | None) -> str:
+    def absolute(at: float | str | None) -> str:
         """Return ``2026-11-24 09:30:05 UTC``."""
-        if at is None:
+        moment = _moment(at)
+        if moment is None:
             return _NOTHING
-        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
     @staticmethod
-    def iso(at: float | None) -> str:
+    def iso(at: float | str | None) -> str:
         """Return what a ``datetime`` attribute takes."""
-        if at is None:
+        moment = _moment(at)
+        if moment is None:
             return ""
-        return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+        return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+
+
+def _moment(at: float | str | None) -> float | None:
+    return datetime.fromisoformat(at).timestamp() if isinstance(at, str) else at
 
 
 def duration(seconds: float | None) -> str:

@@ -1,11 +1,13 @@
-"""Overview: what your connectors do, and what needs attention."""
+"""Overview: what needs attention first, then how many connectors and calls there are."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
+from cloud_connect_relay.api.connector_documents import connector_document
 from cloud_connect_relay.console.pages import Page, page_for
+from cloud_connect_relay.uptime import DAY
 
 __all__ = ["router"]
 
@@ -13,8 +15,87 @@ router: Final = APIRouter(prefix="/console")
 
 Allowed = Annotated[Page, Depends(page_for(None))]
 
+_MAX_CAUSES: Final = 20
+_BUSIEST: Final = 10
+_LITTLE_LEFT: Final = 0.1  # of Procore's requests
+
 
 @router.get("/")
 async def show(page: Allowed) -> Response:
-    """Show the page."""
-    return page.render("overview/page.html")
+    """Show what a person should see first."""
+    connectors: list[dict[str, Any]] = []
+    if page.may("connectors:read"):
+        seen = await page.tenant.presence.since(page.now - DAY)
+        connectors = [
+            connector_document(page.services, one, seen)
+            for one in await page.tenant.connectors.list()
+        ]
+    sources = await page.tenant.datasources.all() if page.may("datasources:read") else ()
+    causes = [cause for one in connectors for cause in _causes(one)]
+    causes += [
+        (
+            "warning",
+            source.details.title,
+            _SOURCE_WORDS[source.status.value],
+            f"/datasources/{source.id}",
+        )
+        for source in sources
+        if source.status.value in _SOURCE_WORDS
+    ]
+    live = [one for one in connectors if one["status"] != "revoked"]
+    busy = sorted(live, key=lambda one: one["statistics"]["calls"], reverse=True)
+    return page.render(
+        "overview/page.html",
+        causes=causes[:_MAX_CAUSES],
+        more=max(0, len(causes) - _MAX_CAUSES),
+        connectors=len(live),
+        online=sum(one["status"] == "online" for one in live),
+        sources=len(sources),
+        ready=sum(source.status.value == "ready" for source in sources),
+        figures=_figures(live),
+        busiest=[one for one in busy[:_BUSIEST] if one["statistics"]["calls"]],
+    )
+
+
+_SOURCE_WORDS: Final = {
+    "incomplete": "The data source is not filled in completely.",
+    "test failed": "The last connection test failed.",
+}
+
+
+def _causes(connector: dict[str, Any]) -> "list[tuple[str, str, str, str]]":
+    """Return what needs attention of one connector: how bad, its name, a sentence, where."""
+    where, name = f"/connectors/{connector['id']}", connector["name"]
+    found = []
+    if connector["status"] == "offline":
+        found.append(("error", name, "It is offline. On its PC, `cloud-connect doctor` says why."))
+    if connector["status"] != "revoked":
+        bad = "error" if connector["status"] == "clone_suspected" else "warning"
+        found += [(bad, name, problem) for problem in connector["problems"]]
+        for grant in connector["procore"]:
+            if grant["state"] != "ready":
+                found.append(("warning", name, "A Procore account has to sign in again."))
+            found += [
+                (
+                    "warning",
+                    name,
+                    f"Few Procore requests are left for company {left['company_id']}.",
+                )
+                for left in grant["budget"]
+                if left["remaining"] < left["limit"] * _LITTLE_LEFT
+            ]
+    return [(*cause, where) for cause in found]
+
+
+def _figures(connectors: list[dict[str, Any]]) -> dict[str, float | int | None]:
+    """Sum up the last hour; ``None`` is what nobody knows."""
+    told = [one["statistics"] for one in connectors]
+    calls = sum(one["calls"] for one in told)
+    failed = sum(one["calls"] * one["error_rate"] for one in told if one["error_rate"] is not None)
+    rates = [one["calls_per_minute"] for one in told if one["calls_per_minute"] is not None]
+    return {
+        "calls": calls,
+        "per_minute": sum(rates) if rates else None,
+        "error_rate": failed / calls if calls else None,
+        "in_flight": sum(one["in_flight"] for one in connectors),
+    }
