@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 from doubles.canaries import remember
 from doubles.console_browser import Browser
@@ -8,7 +9,12 @@ _SECRET = re.compile(r"<code>([A-Za-z0-9+/]{43}=)</code>")
 
 
 async def register(admin: Browser, **fields: str) -> str:
-    sent = {"title": "Procore", "dialect": "A", "users": "members", "allow_writes": "on"} | fields
+    sent: dict[str, Any] = {
+        "title": "Procore",
+        "dialect": "A",
+        "users": "members",
+        "allow_writes": "on",
+    } | fields
     answer = await admin.post("/custom-connectors/new", **sent)
     assert answer.status_code == 200, answer.text
     found = _SECRET.search(answer.text)
@@ -17,7 +23,7 @@ async def register(admin: Browser, **fields: str) -> str:
         assert found[1] not in (await admin.get("/custom-connectors")).text
     for name in ("metadata", "test", "query"):
         assert re.search(rf"/custom-connector/reg_[0-9a-z]+/{name}<", answer.text)
-    return _ID.findall((await admin.get("/custom-connectors")).text)[0]
+    return str(_ID.findall((await admin.get("/custom-connectors")).text)[0])
 
 
 async def test_registration_shows_its_secret_once_and_its_three_addresses(

@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 from doubles.canaries import remember
 from doubles.console_browser import Browser
@@ -18,7 +19,11 @@ def id_of(secret: str) -> str:
 
 
 async def make_key(admin: Browser, **fields: str | list[str]) -> str:
-    sent = {"name": "Platform", "scopes": ["calls:read"], "expires_in": "7776000"} | fields
+    sent: dict[str, Any] = {
+        "name": "Platform",
+        "scopes": ["calls:read"],
+        "expires_in": "7776000",
+    } | fields
     answer = await admin.post("/keys/new", **sent)
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"

@@ -11,7 +11,7 @@ CHOSEN = "correct horse battery"
 async def make_person(admin: Browser, username: str = "anna") -> str:
     answer = await admin.post("/people/new", username=username, role="viewer", password=CHOSEN)
     assert answer.status_code == 303
-    return _ID.findall((await admin.get("/people")).text)[-1]
+    return str(_ID.findall((await admin.get("/people")).text)[-1])
 
 
 async def test_made_up_password_is_shown_once_and_opens_the_console(
@@ -53,8 +53,8 @@ async def test_revoked_person_may_not_sign_in(admin: Browser, stranger: Browser)
 
 async def test_last_administrator_stays_one(admin: Browser) -> None:
     me = _ID.findall((await admin.get("/people")).text)[0]
-    for path, fields in ((f"/people/{me}/revoke", {}), (f"/people/{me}/role", {"role": "viewer"})):
-        answer = await admin.post(path, **fields)
+    for action in ("revoke", "role"):
+        answer = await admin.post(f"/people/{me}/{action}", role="viewer")
         assert answer.status_code == 422
         assert "last administrator" in answer.text
 

@@ -64,7 +64,9 @@ class Installed:
 
 
 def msiexec(wine: Wine, *words: str) -> Said:
-    return wine.run("msiexec", *words, "/qn", "/l*v", "C:\\msi.log", within=600)  # on a busy machine
+    return wine.run(
+        "msiexec", *words, "/qn", "/l*v", "C:\\msi.log", within=600
+    )  # on a busy machine
 
 
 def state_of(wine: Wine) -> str:

@@ -1,17 +1,22 @@
 """Calls: what ran, and how it ended; of one call what is certain of it, and where its time went."""
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from cloud_connect.calls import Operation
-from cloud_connect.errors import NotFoundError, Outcome
+from cloud_connect.errors import NotFoundError
 from cloud_connect_relay.call_documents import call_document
 from cloud_connect_relay.calls.idempotency import checked_key
 from cloud_connect_relay.console.pages import Page, page_for
 from cloud_connect_relay.ids import is_id
-from cloud_connect_relay.storage.calls import CallFilter
+from cloud_connect_relay.storage.call_search import CallCursor, CallFilter, Fate, StatusClass
+
+if TYPE_CHECKING:
+    from cloud_connect_relay.console.forms import Form
+    from cloud_connect_relay.storage.calls import CallRecord
 
 __all__ = ["router"]
 
@@ -20,12 +25,15 @@ router: Final = APIRouter(prefix="/console/calls")
 Reads = Annotated[Page, Depends(page_for("calls:read"))]
 
 _SHOWN: Final = 100
+_FILTERS: Final = ("outcome", "status", "operation", "connector_id", "datasource_id")
 _OUTCOMES: Final = (
     ("", "Any outcome"),
-    (Outcome.COMPLETED.value, "Completed"),
-    (Outcome.NOT_EXECUTED.value, "Not executed"),
-    (Outcome.UNKNOWN.value, "Unknown"),
+    (Fate.COMPLETED.value, "Completed"),
+    (Fate.NOT_EXECUTED.value, "Not executed"),
+    (Fate.UNKNOWN.value, "Unknown"),
+    (Fate.RUNNING.value, "Running"),
 )
+_STATUSES: Final = (("", "Any status"), *((one.value, one.value) for one in StatusClass))
 
 
 @router.get("")
@@ -44,30 +52,35 @@ async def show(page: Reads) -> Response:
     names = {one.id: one.name for one in connectors} | {
         one.id: one.details.title for one in sources
     }
+    outcome = form.choice("outcome", dict(_OUTCOMES), label="an outcome", default="")
+    status = form.choice("status", dict(_STATUSES), label="a status", default="")
+    operation = form.choice("operation", ["", *Operation], label="an operation", default="")
     wanted = CallFilter(
-        outcome=form.choice("outcome", dict(_OUTCOMES), label="an outcome", default="") or None,
-        operation=form.choice("operation", ["", *Operation], label="an operation", default="")
-        or None,
+        fate=Fate(outcome) if outcome else None,
+        status_class=StatusClass(status) if status else None,
+        operation=operation or None,
         connector_id=form.text("connector_id", label="The connector", max_length=64) or None,
         datasource_id=form.text("datasource_id", label="The data source", max_length=64) or None,
+        after=_cursor(form),
     )
     records = []
     if not partner:
         records = await page.services.calls.newest(
-            page.principal.subscription_id, wanted, limit=_SHOWN
+            page.principal.subscription_id, wanted, limit=_SHOWN + 1
         )
     return page.render(
         "calls/list.html",
         form=form,
         partner=partner,
-        calls=[call_document(record) for record in records],
+        calls=[call_document(record) for record in records[:_SHOWN]],
+        older=_older(page, records),
+        statuses=_STATUSES,
         names=names,
         outcomes=_OUTCOMES,
         operations=(("", "Any operation"), *((one.value, one.value) for one in Operation)),
         connectors=(("", "Any connector"), *((one.id, one.name) for one in connectors)),
         sources=(("", "Any data source"), *((one.id, one.details.title) for one in sources)),
-        narrowed=any((wanted.outcome, wanted.operation, wanted.connector_id, wanted.datasource_id)),
-        shown=_SHOWN,
+        narrowed=any(form.value(name) for name in _FILTERS),
     )
 
 
@@ -92,6 +105,24 @@ async def call(call_id: str, page: Reads) -> Response:
             for name, took in hops.items()
         ],
     )
+
+
+def _cursor(form: "Form") -> CallCursor | None:
+    """Return where the page before ended; the first page, if that is no such place."""
+    try:
+        return CallCursor.parse(form.value("after")) if form.has("after") else None
+    except ValueError:
+        return None
+
+
+def _older(page: Page, records: "list[CallRecord]") -> str | None:
+    """Return the path of the next page, if there is one."""
+    if len(records) <= _SHOWN:
+        return None
+    last = records[_SHOWN - 1]
+    kept = {name: page.form.value(name) for name in _FILTERS if page.form.value(name)}
+    cursor = CallCursor(started_at=last.started_at, call_id=last.id)
+    return f"/calls?{urlencode({**kept, 'after': str(cursor)})}"
 
 
 async def _sought(page: Page, query: str) -> str | None:
