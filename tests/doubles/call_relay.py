@@ -1,4 +1,4 @@
-"""A relay's calls with its real API on a socket, and agents on sessions in memory."""
+"""A relay's calls with its real API and console on a socket, and agents on sessions in memory."""
 
 import asyncio
 import contextlib

@@ -1,1 +1,0 @@
-// Records: what only its pages need.
