@@ -15,12 +15,14 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     Text,
     false,
     text,
 )
+
+from cloud_connect_relay.storage.call_table import FAILED, NOT_COMPLETED, calls
+from cloud_connect_relay.storage.schema import metadata, subscription_column
 
 __all__ = [
     "FAILED",
@@ -47,20 +49,7 @@ __all__ = [
     "users",
 ]
 
-metadata: Final = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
 _LIVE: Final = text("revoked_at IS NULL")  # a revoked row frees its name
-# Calls that people look for are few: indices of them alone are small.
-FAILED: Final = text("status >= 400")
-NOT_COMPLETED: Final = text("outcome <> 'completed'")
-_HELD: Final = text("holds_key")  # a call that certainly had no effect lets go of its key
 
 relay: Final = Table(
     "relay",
@@ -98,15 +87,11 @@ subscriptions: Final = Table(
 )
 
 
-def _subscription() -> Column[str]:
-    return Column("subscription_id", Text, ForeignKey("subscriptions.id"), nullable=False)
-
-
 users: Final = Table(
     "users",
     metadata,
     Column("id", Text, primary_key=True),
-    _subscription(),
+    subscription_column(),
     Column("username", Text, nullable=False),
     Column("login", Text, nullable=False),  # the username, case folded: what must be unique
     Column("password_hash", Text, nullable=False),
@@ -127,7 +112,7 @@ api_keys: Final = Table(
     "api_keys",
     metadata,
     Column("id", Text, primary_key=True),
-    _subscription(),
+    subscription_column(),
     Column("name", Text, nullable=False),
     Column("secret_hash", LargeBinary, nullable=False),  # HMAC-SHA-256 with the pepper
     Column("scopes", JSON, nullable=False),
@@ -148,7 +133,7 @@ access_tokens: Final = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("kind", Text, nullable=False),  # bearer (POST /Token), oauth, refresh, console
-    _subscription(),
+    subscription_column(),
     Column("secret_hash", LargeBinary, nullable=False),
     Column("key_id", Text, ForeignKey("api_keys.id")),
     Column("user_id", Text, ForeignKey("users.id")),
@@ -164,7 +149,7 @@ join_tokens: Final = Table(
     "join_tokens",
     metadata,
     Column("id", Text, primary_key=True),
-    _subscription(),
+    subscription_column(),
     Column("secret_hash", LargeBinary, nullable=False),
     Column("group", Text),
     Column("hosted", Boolean, nullable=False, server_default=false()),
@@ -183,7 +168,7 @@ connectors: Final = Table(
     "connectors",
     metadata,
     Column("id", Text, primary_key=True),
-    _subscription(),
+    subscription_column(),
     Column("name", Text, nullable=False),
     Column("machine", Text, nullable=False),
     Column("os", Text, nullable=False),
@@ -212,7 +197,7 @@ datasources: Final = Table(
     "datasources",
     metadata,
     Column("id", Text, primary_key=True),
-    _subscription(),
+    subscription_column(),
     Column("title", Text, nullable=False),
     Column("type", Text, nullable=False),
     Column("settings", JSON, nullable=False),
@@ -232,7 +217,7 @@ custom_connectors: Final = Table(
     "custom_connectors",
     metadata,
     Column("id", Text, primary_key=True),
-    _subscription(),
+    subscription_column(),
     Column("title", Text, nullable=False),
     Column("dialect", Text, nullable=False),
     Column("sealed_secret", LargeBinary, nullable=False),  # its key is in the data folder
@@ -267,93 +252,11 @@ custom_bags: Final = Table(
     Column("request_hash", Text, nullable=False),  # of the request that brought it
 )
 
-calls: Final = Table(
-    "calls",
-    metadata,
-    Column("id", Text, primary_key=True),
-    _subscription(),
-    Column("key_id", Text),
-    Column("datasource_id", Text),
-    Column("connector_id", Text),
-    Column("operation", Text, nullable=False),
-    Column("resource", Text),
-    Column("idempotency_key", Text),
-    Column("fingerprint", Text),
-    Column("state", Text, nullable=False),
-    Column("outcome", Text),
-    Column("final", Boolean, nullable=False, server_default=false()),
-    Column("status", Integer),
-    Column("code", Text),
-    Column("detail", Text),
-    Column("started_at", Float, nullable=False),
-    Column("dispatched_at", Float),
-    Column("finished_at", Float),
-    Column("rows", BigInteger),
-    Column("bytes", BigInteger),
-    Column("hops", JSON),
-    Column("owner", Text),  # the run of the node that carries it
-    Column("holds_key", Boolean, nullable=False, server_default=false()),
-    Column("upsert", Boolean, nullable=False, server_default=false()),
-    Column("already_absent", Boolean, nullable=False, server_default=false()),
-    Index(
-        "uq_calls_idempotency_key",
-        "subscription_id",
-        "idempotency_key",
-        unique=True,
-        sqlite_where=_HELD,
-        postgresql_where=_HELD,
-    ),
-    Index(
-        "ix_calls_subscription_id_idempotency_key_started_at",
-        "subscription_id",
-        "idempotency_key",
-        "started_at",
-    ),
-    Index("ix_calls_subscription_id_started_at_id", "subscription_id", "started_at", "id"),
-    Index("ix_calls_state", "state"),
-    *(
-        Index(
-            f"ix_calls_subscription_id_{name}_started_at_id",
-            "subscription_id",
-            name,
-            "started_at",
-            "id",
-        )
-        for name in ("connector_id", "datasource_id", "operation")
-    ),
-    Index(
-        "ix_calls_failed",
-        "subscription_id",
-        "started_at",
-        "id",
-        sqlite_where=FAILED,
-        postgresql_where=FAILED,
-    ),
-    Index(
-        "ix_calls_failed_of_connector",
-        "subscription_id",
-        "connector_id",
-        "started_at",
-        "id",
-        sqlite_where=FAILED,
-        postgresql_where=FAILED,
-    ),
-    Index(
-        "ix_calls_not_completed",
-        "subscription_id",
-        "outcome",
-        "started_at",
-        "id",
-        sqlite_where=NOT_COMPLETED,
-        postgresql_where=NOT_COMPLETED,
-    ),
-)
-
 authorizations: Final = Table(
     "authorizations",
     metadata,
     Column("state_hash", Text, primary_key=True),
-    _subscription(),
+    subscription_column(),
     Column("datasource_id", Text, nullable=False),
     Column("connector_id", Text, nullable=False),
     Column("source", JSON, nullable=False),
