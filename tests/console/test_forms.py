@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from cloud_connect_relay.console.forms import Form
@@ -21,7 +23,12 @@ def test_text_comes_without_the_spaces_around_it() -> None:
 def test_text_that_is_wrong_is_told_beside_it(value: str, sentence: str) -> None:
     form = Form({"name": [value]})
     form.text(
-        "name", label="Name", required=True, max_length=8, pattern="[a-z]+", rule="Lower case only."
+        "name",
+        label="Name",
+        required=True,
+        max_length=8,
+        pattern=re.compile("[a-z]+"),
+        rule="Lower case only.",
     )
     assert form.errors == {"name": sentence}
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,7 @@ ENVIRONMENTS: Final = (
     (Environment.MONTHLY_SANDBOX.value, "Monthly Sandbox"),
     (Environment.DEVELOPER_SANDBOX.value, "Developer Sandbox"),
 )
+_ONE_LINE: Final = re.compile(rf"{PRINTABLE}*")
 _MAX_NAME: Final = 200
 _MAX_CONNECTORS: Final = 32
 _NEW: Final = DataSourceDetails(
@@ -85,7 +87,7 @@ def read_details(form: Form, before: DataSourceDetails | None) -> DataSourceDeta
             "title",
             label="The name",
             max_length=_MAX_NAME,
-            pattern=rf"{PRINTABLE}*",
+            pattern=_ONE_LINE,
             rule="The name stands on one line.",
         ),
         type=kept.type,

@@ -77,7 +77,7 @@ class Form:
         label: str,
         required: bool = False,
         max_length: int = _MAX_TEXT,
-        pattern: str | None = None,
+        pattern: re.Pattern[str] | None = None,
         rule: str = "",
     ) -> str:
         """Return a line or a text, without spaces around it.
@@ -96,7 +96,7 @@ class Form:
             self.fault(name, f"{label} has at most {max_length} characters.")
         elif _CONTROLS.search(value):
             self.fault(name, f"{label} holds a character that cannot be printed.")
-        elif pattern is not None and re.fullmatch(pattern, value) is None:
+        elif pattern is not None and pattern.fullmatch(value) is None:
             self.fault(name, rule or f"{label} is not written as it must be.")
         return value
 

@@ -1,5 +1,6 @@
 """What a person asks a table for: the form of the explorer, and the query that it stands for."""
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +21,7 @@ __all__ = ["Question", "changed", "read_question"]
 _MAX_ROWS: Final = 1_000_000
 _USUAL_ROWS: Final = 100
 _MAX_CURSOR: Final = 4096
-_ID: Final = r"[A-Za-z0-9_-]{1,64}"
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
