@@ -27,35 +27,14 @@ from cloud_connect_agent.procore.filters import predicate
 from cloud_connect_agent.procore.raw_content import read_content
 from cloud_connect_agent.procore.target import parse_target
 from cloud_connect_agent.procore.values import Calendar
+from doubles.machine_speed import slowness
 
 pytestmark = pytest.mark.usefixtures("untraced")
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("core", "agent", "relay")
 LENGTH = 100_000  # characters
-QUICK_MACHINE = 0.012  # seconds that one needs for what `_reference` does
-
-
-def _reference() -> None:
-    """Work that is alike: steps over a list, a look into a table, a small slice."""
-    table, parts = {"cost_code": 1}, ["a"] * 2000
-    for step in range(150_000):
-        place = step % 2000
-        table.get(parts[place])
-        len(parts[place : place + 3])
-
-
-def _most_seconds() -> float:
-    """50 ms on a quick machine; on a slower one, or with a slower Python, as much longer."""
-    times = []
-    for _ in range(5):
-        start = time.thread_time()
-        _reference()
-        times.append(time.thread_time() - start)
-    return 0.05 * max(1.0, min(times) / QUICK_MACHINE)
-
-
-MOST_SECONDS = _most_seconds()
+MOST_SECONDS = 0.05 * slowness()
 SHARES = 4  # of the patterns, so that two can be tried at a time
 _CALLS = {"compile", "match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"}
 

@@ -12,6 +12,7 @@ import structlog
 
 from cloud_connect.log import configure, render_console
 from cloud_connect.log_sinks import Keep
+from doubles.machine_speed import slowness
 
 pytestmark = pytest.mark.usefixtures("restored_logging")
 
@@ -207,13 +208,15 @@ def test_a_terminal_and_the_file_both_get_an_event(tmp_path: Path) -> None:
     assert json.loads(file.read_text())["token"] == "***"
 
 
+@pytest.mark.usefixtures("untraced")
 def test_an_event_costs_little() -> None:
     configure(stream=io.StringIO())
     log = structlog.get_logger("agent")
     start = time.process_time()
     for _ in range(2000):
         log.info("request_finished", call_id="call_1", status=200, rows=0, duration_ms=1.5)
-    assert (time.process_time() - start) / 2000 < 100e-6  # a tenth of that, on a quiet machine
+    # A tenth of that, on a quick and quiet machine.
+    assert (time.process_time() - start) / 2000 < 100e-6 * slowness()
 
 
 def test_the_journal_is_told_how_bad_an_event_is(tmp_path: Path) -> None:
