@@ -62,6 +62,16 @@ class SharedSecret:
         return cls.parse(dialect, "".join(secrets.choice(_LETTERS) for _ in range(_KEY_BYTES)))
 
     @classmethod
+    def of_nobody(cls, dialect: Dialect) -> Self:
+        """Make one that opens nothing, at the cost of one that does.
+
+        The masks of the log never learn it: whoever guesses at registrations would push real
+        secrets out of them.
+        """
+        key = secrets.token_bytes(_KEY_BYTES)
+        return cls(dialect=dialect, text=base64.b64encode(key).decode(), _key=key)
+
+    @classmethod
     def parse(cls, dialect: Dialect, text: str) -> Self:
         """Take a secret as the platform gave it out.
 

@@ -104,7 +104,7 @@ class Entrance:
         """Return the registration's secret, or one that nobody has, at the same cost."""
         if presented is None:
             dialect = Dialect.OLDER if envelope.iv is None else Dialect.CURRENT
-            secret = SharedSecret.new(dialect)
+            secret = SharedSecret.of_nobody(dialect)
             self._secrets.seal(secret.text.encode(), place="")
             return secret
         connector = presented.connector

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_connect.errors import InvalidRequestError
+from cloud_connect.live_secrets import mask_live_text
 from cloud_connect_relay.custom_connector.dialects import Dialect, SharedSecret
 from doubles import kianda
 
@@ -80,6 +81,14 @@ def test_fresh_secrets_are_keys_of_their_dialect_and_differ() -> None:
         assert first.text != second.text
         assert SharedSecret.parse(dialect, first.text) == first
     assert len(base64.b64decode(SharedSecret.new(Dialect.CURRENT).text)) == 32
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+def test_secret_of_nobody_takes_no_place_among_those_that_are_masked(dialect: Dialect) -> None:
+    secret, others = SharedSecret.new(dialect), SharedSecret.of_nobody(dialect)
+    assert secret.text not in mask_live_text(f"log of {secret.text}")
+    assert others.text in mask_live_text(f"log of {others.text}")
+    assert not others.decrypt(*secret.encrypt(TEXT)).text.startswith(TEXT)
 
 
 @pytest.mark.parametrize(
