@@ -1,7 +1,6 @@
 """One browser and one world for all browser tests of a worker; a fresh context for each page."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -10,8 +9,6 @@ from playwright.async_api import Browser, expect
 from doubles.chromium import chromium
 from doubles.console_bed import Bed, open_bed
 from doubles.visits import PATIENCE, Cookies, Visits
-
-PATIENT_SECONDS = 120
 
 expect.set_options(timeout=PATIENCE)
 
@@ -41,11 +38,3 @@ async def visit(browser: Browser, bed: Bed, cookies: Cookies) -> AsyncIterator[V
     visits = Visits(browser, bed, cookies)
     yield visits
     await visits.close()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each of these tests the time that a browser takes on a slow machine."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(here) and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(PATIENT_SECONDS))
