@@ -3,8 +3,10 @@
 import time
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from cloud_connect_relay.times import iso_time
 
 __all__ = ["CallStatistics", "ConnectorCalls", "LastError"]
 
@@ -39,6 +41,18 @@ class ConnectorCalls:
     latency_p50_ms: float | None
     latency_p95_ms: float | None
     last_error: LastError | None
+
+    def document(self) -> dict[str, Any]:
+        """Return the same as JSON, but for the window."""
+        last = self.last_error
+        return {
+            "calls": self.calls,
+            "calls_per_minute": self.calls_per_minute,
+            "error_rate": self.error_rate,
+            "latency_p50_ms": self.latency_p50_ms,
+            "latency_p95_ms": self.latency_p95_ms,
+            "last_error": None if last is None else {**asdict(last), "at": iso_time(last.at)},
+        }
 
 
 class _Tally:

@@ -26,6 +26,15 @@ async def test_list_has_every_connector_and_finds_one_by_its_group(
     assert "Head office" not in found
 
 
+async def test_policy_is_told_as_the_agent_reported_it(node: Node, admin: Browser) -> None:
+    report = {"policy": {"class": "test-only"}}
+    connector = await node.store.connector(report=report, policy_class="read-write")
+    assert "test-only" in (await admin.get("/connectors")).text
+    page = (await admin.get(f"/connectors/{connector}")).text
+    assert "test-only" in page
+    assert "read-write" in page  # the most that its join token allows
+
+
 async def test_long_list_comes_in_pages(node: Node, admin: Browser) -> None:
     for number in range(51):
         await node.store.connector(name=f"pc-{number:03}")
@@ -107,6 +116,7 @@ async def test_join_token_is_shown_once_with_commands_that_do_not_hold_it(admin:
     remember("join token", found[1])
     assert answer.text.count(found[1]) == 1  # in its box, and in no command
     assert "cloud-connect enrol --relay http://127.0.0.1" in answer.text
+    assert "pip install cloud_connect-" in answer.text  # the wheel: an index may hold anything
     token_id = found[1].split(".")[1]
     waiting = (await admin.get("/connectors/add")).text
     assert token_id in waiting

@@ -1,7 +1,6 @@
 """Connectors as JSON: what is stored, what is live, how healthy it is, and what is not known."""
 
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cloud_connect_relay.gateway.registry import status_of
@@ -84,15 +83,9 @@ def _statistics(
     services: "Services", connector: "Connector", seen: "Seen | None"
 ) -> dict[str, Any]:
     calls = services.metrics.statistics.of(connector.id)
-    last = calls.last_error
     return {
         "window_seconds": calls.window_seconds,
-        "calls": calls.calls,
-        "calls_per_minute": calls.calls_per_minute,
-        "error_rate": calls.error_rate,
-        "latency_p50_ms": calls.latency_p50_ms,
-        "latency_p95_ms": calls.latency_p95_ms,
-        "last_error": None if last is None else {**asdict(last), "at": iso_time(last.at)},
+        **calls.document(),
         **_uptime(services.clock(), connector, seen),
     }
 

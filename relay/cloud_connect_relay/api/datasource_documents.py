@@ -17,7 +17,7 @@ from cloud_connect.calls import MAX_ID, Environment
 from cloud_connect_relay.access import PartnerRules
 from cloud_connect_relay.access.security import Listed
 from cloud_connect_relay.names import PRINTABLE
-from cloud_connect_relay.storage.datasources import DataSource, DataSourceDetails
+from cloud_connect_relay.storage.datasources import NEW_DETAILS, DataSource, DataSourceDetails
 from cloud_connect_relay.times import iso_time
 
 __all__ = ["DataSourceDocument", "SecurityDocument", "document_of", "merged", "secured"]
@@ -157,15 +157,7 @@ _SECURITY: Final = tuple(SecurityDocument.model_fields)
 def merged(document: DataSourceDocument, before: DataSourceDetails | None) -> DataSourceDetails:
     """Return the details that *document* asks for; what it leaves out is as *before*."""
     given = document.model_fields_set
-    kept = before or DataSourceDetails(
-        title="",
-        type="procore",
-        settings={},
-        use_connector=False,
-        connector_ids=(),
-        connector_group=None,
-        security={},
-    )
+    kept = before or NEW_DETAILS
     settings = (document.settings or SettingsDocument()).model_dump(mode="json", exclude_none=True)
     return DataSourceDetails(
         title=(document.title or "").strip() if "title" in given else kept.title,

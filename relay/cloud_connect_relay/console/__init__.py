@@ -1,7 +1,7 @@
 """The console: pages for people, at ``/console/``, rendered by the relay itself.
 
 ``factory`` mounts it; each area of it is a module with a ``router``, a folder below
-``templates/``, ``static/css/<area>.css`` and ``static/js/<area>.js``. An endpoint asks for its
+``templates/``, and a style and a script of its own where it needs them. An endpoint asks for its
 page, which names the scope that it needs, and everything else is a method of that page::
 
     Reads = Annotated[Page, Depends(page_for("connectors:read"))]

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response, StreamingResponse
 
 from cloud_connect.audit import parse_moment
+from cloud_connect_relay.console.actors import names_of
 from cloud_connect_relay.console.forms import Form
 from cloud_connect_relay.console.notices import Kind
 from cloud_connect_relay.console.pages import Page, page_for
@@ -41,7 +42,10 @@ async def show(page: Reads) -> Response:
     form = page.form
     wanted = _filter(form, now=page.now)
     entries = await page.tenant.audit.newest(wanted, limit=_PAGE + 1) if form.ok else []
-    names = {user.id: user.username for user in await page.tenant.users.all()}
+    names = await names_of(
+        page.tenant,
+        [name for entry in entries for name in (entry.actor, f"user:{entry.target}")],
+    )
     return page.render(
         "audit/list.html",
         status=200 if form.ok else 422,
@@ -62,10 +66,7 @@ async def export(page: Reads) -> Response:
     return StreamingResponse(
         _lines(page.tenant.audit.all(wanted)),
         media_type="application/x-ndjson",
-        headers={
-            "content-disposition": 'attachment; filename="audit.ndjson"',
-            "cache-control": "no-store",
-        },
+        headers={"content-disposition": 'attachment; filename="audit.ndjson"'},
     )
 
 
@@ -114,15 +115,14 @@ def _moment(form: Form, name: str, *, now: float) -> float | None:
 
 
 def _shown(entry: AuditEntry, names: dict[str, str]) -> dict[str, Any]:
-    kind, _, rest = entry.actor.partition(":")
     return {
         "seq": entry.seq,
         "time": entry.time,
         "actor": entry.actor,
-        "who": names.get(rest, rest) if kind == "user" else entry.actor,
+        "who": names[entry.actor],
         "action": entry.action,
         "target": entry.target,
-        "target_name": names.get(entry.target),
+        "target_name": names[f"user:{entry.target}"],
         "detail": json.dumps(dict(entry.detail), ensure_ascii=False, indent=2)
         if entry.detail
         else "",

@@ -10,6 +10,7 @@ from cloud_connect.calls import Operation
 from cloud_connect.errors import NotFoundError
 from cloud_connect_relay.call_documents import call_document
 from cloud_connect_relay.calls.idempotency import checked_key
+from cloud_connect_relay.console.hops import hops_of
 from cloud_connect_relay.console.pages import Page, page_for
 from cloud_connect_relay.ids import is_id
 from cloud_connect_relay.storage.call_search import CallCursor, CallFilter, Fate, StatusClass
@@ -94,16 +95,11 @@ async def call(call_id: str, page: Reads) -> Response:
     connector = None
     if record.connector_id is not None and page.may("connectors:read"):
         connector = await page.tenant.connectors.get(record.connector_id)
-    hops = document["hops"]
-    longest = max(hops.values(), default=0.0)
     return page.render(
         "calls/call.html",
         call=document,
         connector=connector,
-        hops=[
-            (name, took, round(100 * took / longest) if longest else 0)
-            for name, took in hops.items()
-        ],
+        hops=hops_of(document["hops"]),
     )
 
 

@@ -14,6 +14,7 @@ __all__ = [
     "Comparison",
     "ComparisonGroup",
     "added",
+    "any_operators",
     "dropped",
     "operators_for",
     "read_conditions",
@@ -90,6 +91,11 @@ _DAYS: Final = frozenset({Operator.INLASTDAYS, Operator.INNEXTDAYS})
 def operators_for(kind: str) -> Mapping[Operator, str]:
     """Return the operators that fit a type of field, in words."""
     return _BY_TYPE.get(kind, _TEXT)
+
+
+def any_operators() -> Mapping[Operator, str]:
+    """Return all operators, in words that fit where the type is not known."""
+    return {**_TEXT, **_DATE, **_NUMBER}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

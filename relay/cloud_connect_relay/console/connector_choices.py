@@ -1,8 +1,9 @@
 """The connectors that a data source can run on, as its page lists them."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from cloud_connect_relay.console.accounts import ACCOUNT_TEXTS, ENVIRONMENT_TEXTS
 from cloud_connect_relay.gateway.registry import status_of
 from cloud_connect_relay.storage.connectors import ConnectorFlag
 
@@ -13,13 +14,6 @@ if TYPE_CHECKING:
     from cloud_connect_relay.gateway.registry import LiveSession
 
 __all__ = ["ConnectorChoice", "ConnectorChoices", "connector_choices"]
-
-_STATES: Final = {
-    "ready": "signed in",
-    "at_risk": "signed in, at risk",
-    "sign_in_required": "sign-in required",
-    "no_grant": "not signed in",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +85,7 @@ def _accounts(live: "LiveSession | None") -> tuple[str, ...]:
     if live is None:
         return ()
     return tuple(
-        f"{grant.login or grant.account} ({grant.environment.value.replace('_', ' ')}):"
-        f" {_STATES[grant.state]}"
+        f"{grant.login or grant.account} ({ENVIRONMENT_TEXTS[grant.environment]}):"
+        f" {ACCOUNT_TEXTS[grant.state]}"
         for grant in live.report.procore
     )

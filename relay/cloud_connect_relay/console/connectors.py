@@ -57,7 +57,7 @@ async def show(page: Reads) -> Response:
     found = [one for one in every if _matches(one, query)]
     shown = [one for one in found if _TABS[tab][1](one)]
     pages = max(1, -(-len(shown) // _PAGE))
-    number = min(pages, _number(form.value("page")))
+    number = min(pages, form.number("page", label="Page", minimum=1, maximum=10_000) or 1)
     return page.render(
         "connectors/list.html",
         connectors=shown[(number - 1) * _PAGE : number * _PAGE],
@@ -220,7 +220,3 @@ def _matches(connector: dict[str, Any], query: str) -> bool:
         query in str(connector[name] or "").casefold()
         for name in ("name", "machine", "group", "os", "version", "id")
     )
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdecimal() and 0 < len(text) < 7 else 1

@@ -1,6 +1,6 @@
 """Custom connectors: what the platform registers as a microservice, with its secret and URLs."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
@@ -62,7 +62,7 @@ async def create(page: Allowed) -> Response:
     except InvalidRequestError as error:
         form.fault("secret", error.message)
         return _form(page, form, status=422)
-    return _made(page, made)
+    return page.render("custom_connectors/made.html", made=made)
 
 
 @router.get("/{registration_id}")
@@ -128,9 +128,3 @@ async def _registration(
     return page.render(
         "custom_connectors/registration.html", status=status, registration=found, form=form
     )
-
-
-def _made(page: Page, made: dict[str, Any]) -> Response:
-    response = page.render("custom_connectors/made.html", made=made)
-    response.headers["cache-control"] = "no-store"
-    return response

@@ -147,9 +147,7 @@ async def tell_sign_in(datasource_id: str, attempt: str, page: Changes) -> Respo
     """Tell the page's script how far a sign-in has come."""
     await desk.editable_datasource(page.services, page.principal, datasource_id)
     found = await follow_sign_in(page, datasource_id, attempt)
-    return JSONResponse(
-        {"state": found.state.value, "text": found.text}, headers={"cache-control": "no-store"}
-    )
+    return JSONResponse({"state": found.state.value, "text": found.text})
 
 
 @router.get("/{datasource_id}")

@@ -6,38 +6,26 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from cloud_connect.calls import MAX_ID, Environment
+from cloud_connect.calls import MAX_ID
+from cloud_connect_relay.console.accounts import ENVIRONMENT_TEXTS
 from cloud_connect_relay.console.forms import Form
 from cloud_connect_relay.names import PRINTABLE
-from cloud_connect_relay.storage.datasources import DataSourceDetails
+from cloud_connect_relay.storage.datasources import NEW_DETAILS, DataSourceDetails
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["ENVIRONMENTS", "differences", "form_of", "read_details", "version_of"]
 
-ENVIRONMENTS: Final = (
-    (Environment.LIVE.value, "Live"),
-    (Environment.MONTHLY_SANDBOX.value, "Monthly Sandbox"),
-    (Environment.DEVELOPER_SANDBOX.value, "Developer Sandbox"),
-)
+ENVIRONMENTS: Final = tuple((one.value, text) for one, text in ENVIRONMENT_TEXTS.items())
 _ONE_LINE: Final = re.compile(rf"{PRINTABLE}*")
 _MAX_NAME: Final = 200
 _MAX_CONNECTORS: Final = 32
-_NEW: Final = DataSourceDetails(
-    title="",
-    type="procore",
-    settings={},
-    use_connector=False,
-    connector_ids=(),
-    connector_group=None,
-    security={},
-)
 
 
 def form_of(details: DataSourceDetails | None) -> Form:
     """Return the form filled in with what is stored."""
-    details = details or _NEW
+    details = details or NEW_DETAILS
     settings = details.settings
     return Form.of(
         title=details.title,
@@ -65,7 +53,7 @@ def version_of(details: DataSourceDetails) -> str:
 
 def read_details(form: Form, before: DataSourceDetails | None) -> DataSourceDetails:
     """Return the details that the form asks for; nothing has to be filled in."""
-    kept = before or _NEW
+    kept = before or NEW_DETAILS
     settings = dict(kept.settings)
     company_id = _id(form, "company_id", label="Procore Company Id")
     project_id = _id(form, "project_id", label="The project id")

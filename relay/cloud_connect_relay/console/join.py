@@ -1,5 +1,6 @@
 """Add connector: a join token, shown once, and what to type on the PC; green when it is there."""
 
+from importlib.metadata import version
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends
@@ -53,20 +54,21 @@ async def create(page: Allowed) -> Response:
     if wanted is None or not form.ok:
         return _form(page, form, status=422)
     made = await api.create_token(page.principal, page.services, wanted)
-    response = page.render(
-        "join/made.html", made=made, relay=page.services.addresses.base_url, token=made
+    return page.render(
+        "join/made.html",
+        made=made,
+        relay=page.services.addresses.base_url,
+        version=version("cloud-connect"),
     )
-    response.headers["cache-control"] = "no-store"
-    return response
 
 
 @router.get("/{token_id}")
 async def state(token_id: str, page: Allowed) -> Response:
     """Show whether the PC has come, which the page before asks again and again."""
-    issued = [one for one in await page.tenant.join_tokens.list() if one.id == token_id]
-    if not issued:
+    issued = await page.tenant.join_tokens.find(token_id)
+    if issued is None:
         raise not_found()
-    token = describe_join_token(issued[0], now=page.now)
+    token = describe_join_token(issued, now=page.now)
     connector = None
     if token["connector_id"] is not None:
         connector = await page.tenant.connectors.get(token["connector_id"])

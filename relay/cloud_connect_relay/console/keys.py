@@ -1,6 +1,6 @@
 """API keys: what programs sign in with. Made and replaced here, their secrets shown once."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
@@ -9,10 +9,9 @@ from cloud_connect_relay.api import keys as api
 from cloud_connect_relay.console.forms import Form
 from cloud_connect_relay.console.pages import Page, page_for
 from cloud_connect_relay.console.validation import validated
-from cloud_connect_relay.credentials import SCOPES
 from cloud_connect_relay.key_desk import MAX_OVERLAP, OVERLAP, describe_key
 
-__all__ = ["router"]
+__all__ = ["SCOPE_TEXTS", "router"]
 
 router: Final = APIRouter(prefix="/console/keys")
 
@@ -38,7 +37,7 @@ _ACTS_FOR: Final = (
     ("partners", "Its users; unknown ones count as partners"),
 )
 # In the order in which people think of them.
-_SCOPES: Final = (
+SCOPE_TEXTS: Final = (
     ("calls:read", "Read records, trees and calls"),
     ("calls:write", "Create, change and delete records"),
     ("calls:test", "Run connection tests"),
@@ -53,8 +52,6 @@ _SCOPES: Final = (
     ("users:manage", "Manage people"),
     ("all", "Everything, also what comes later"),
 )
-if {scope for scope, _ in _SCOPES} != SCOPES:
-    raise RuntimeError("the console's list of scopes is not the relay's")
 
 
 @router.get("")
@@ -101,7 +98,7 @@ async def create(page: Allowed) -> Response:
     if wanted is None or not form.ok:
         return _form(page, form, status=422)
     made = await api.create_key(wanted, page.principal, page.services)
-    return _made(page, made)
+    return page.render("keys/made.html", made=made, former=None)
 
 
 @router.get("/{key_id}/rotate")
@@ -118,7 +115,7 @@ async def rotate(key_id: str, page: Allowed) -> Response:
         return await _rotation(page, key_id, page.form, status=422)
     wanted = api.RotationRequest(overlap=int(overlap))
     made = await api.rotate(key_id, page.principal, page.services, wanted)
-    return _made(page, made, former=key_id)
+    return page.render("keys/made.html", made=made, former=key_id)
 
 
 @router.get("/{key_id}/revoke")
@@ -145,7 +142,7 @@ async def revoke(key_id: str, page: Allowed) -> Response:
 
 
 def _form(page: Page, form: Form, *, status: int = 200) -> Response:
-    grantable = [(scope, text) for scope, text in _SCOPES if page.may(scope)]
+    grantable = [(scope, text) for scope, text in SCOPE_TEXTS if page.may(scope)]
     return page.render(
         "keys/new.html",
         status=status,
@@ -159,9 +156,3 @@ def _form(page: Page, form: Form, *, status: int = 200) -> Response:
 async def _rotation(page: Page, key_id: str, form: Form, *, status: int = 200) -> Response:
     key = await api.show_key(key_id, page.principal, page.services)
     return page.render("keys/rotate.html", status=status, form=form, key=key, overlaps=_OVERLAPS)
-
-
-def _made(page: Page, made: dict[str, Any], *, former: str | None = None) -> Response:
-    response = page.render("keys/made.html", made=made, former=former)
-    response.headers["cache-control"] = "no-store"
-    return response

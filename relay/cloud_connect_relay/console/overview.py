@@ -68,7 +68,7 @@ def _causes(connector: dict[str, Any]) -> "list[tuple[str, str, str, str]]":
     where, name = f"/connectors/{connector['id']}", connector["name"]
     found = []
     if connector["status"] == "offline":
-        found.append(("error", name, "It is offline. On its PC, `cloud-connect doctor` says why."))
+        found.append(("error", name, "It is offline. On its PC, “cloud-connect doctor” says why."))
     if connector["status"] != "revoked":
         bad = "error" if connector["status"] == "clone_suspected" else "warning"
         found += [(bad, name, problem) for problem in connector["problems"]]

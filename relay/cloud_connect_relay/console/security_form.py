@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 from cloud_connect.query import Operator
 from cloud_connect_relay.access import PartnerRules
 from cloud_connect_relay.access.security import Listed
+from cloud_connect_relay.console.conditions import any_operators
 from cloud_connect_relay.console.forms import Form
 
 __all__ = ["OPERATORS", "QUERY_TYPES", "Line", "Mapped", "entry_text", "mappings_in", "read_people"]
@@ -24,31 +25,12 @@ _SAME_TYPE: Final = {
     "delete": "Delete",
     "remove": "Delete",
 }
-_WORDS: Final = {
-    Operator.EQ: "is",
-    Operator.NE: "is not",
-    Operator.LT: "is less than",
-    Operator.LE: "is at most",
-    Operator.GT: "is greater than",
-    Operator.GE: "is at least",
-    Operator.CONTAINS: "contains",
-    Operator.NOTCONTAINS: "does not contain",
-    Operator.STARTSWITH: "starts with",
-    Operator.ENDSWITH: "ends with",
-    Operator.IN: "is one of (a, b, c)",
-    Operator.NOTIN: "is none of (a, b, c)",
-    Operator.ISBLANK: "is blank",
-    Operator.ISNOTBLANK: "is not blank",
-    Operator.MATCHES: "matches the pattern",
-    Operator.ISTODAY: "is today",
-    Operator.ISBEFORE: "is before",
-    Operator.ISAFTER: "is after",
-    Operator.ISBEFORETODAY: "is before today",
-    Operator.ISAFTERTODAY: "is after today",
-    Operator.INLASTDAYS: "is in the last days (number)",
-    Operator.INNEXTDAYS: "is in the next days (number)",
-}
-OPERATORS: Final = tuple((operator.value, words) for operator, words in _WORDS.items())
+# A line has one value, and does not know its field's type.
+OPERATORS: Final = tuple(
+    (operator.value, words)
+    for operator, words in any_operators().items()
+    if operator is not Operator.ISBETWEEN
+)
 _KNOWN: Final = frozenset(value for value, _ in OPERATORS)
 
 

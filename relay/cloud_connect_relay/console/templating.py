@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cloud_connect_relay.console import formats
+from cloud_connect_relay.console.accounts import ACCOUNT_TEXTS, ENVIRONMENT_TEXTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,8 @@ def build_templates(
         size=formats.size,
         count=formats.count,
         share=formats.share,
+        environment=lambda name: ENVIRONMENT_TEXTS.get(name, name),
+        account=lambda state: ACCOUNT_TEXTS.get(state, state),
     )
     numbers = itertools.count(1)
     ui = SimpleNamespace()

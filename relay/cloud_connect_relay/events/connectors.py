@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -139,19 +139,12 @@ class ConnectorWatch:
         )
 
     def _measures(self, connector_id: str, live: "LiveSession | None") -> dict[str, Any]:
-        calls = self._statistics.of(connector_id)
-        last = calls.last_error
         return {
             "round_trip_ms": live.round_trip_ms if live else None,
             "echo_ms": live.echo.milliseconds if live else None,
             "echo_error": live.echo.error if live else None,
             "in_flight": live.in_flight if live else 0,
-            "calls": calls.calls,
-            "calls_per_minute": calls.calls_per_minute,
-            "error_rate": calls.error_rate,
-            "latency_p50_ms": calls.latency_p50_ms,
-            "latency_p95_ms": calls.latency_p95_ms,
-            "last_error": None if last is None else {**asdict(last), "at": iso_time(last.at)},
+            **self._statistics.of(connector_id).document(),
         }
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cloud_connect_relay.storage.engine import Storage
 
-__all__ = ["DataSource", "DataSourceDetails", "DataSourceStatus", "DataSources"]
+__all__ = ["NEW_DETAILS", "DataSource", "DataSourceDetails", "DataSourceStatus", "DataSources"]
 
 
 class DataSourceStatus(StrEnum):
@@ -45,6 +45,18 @@ class DataSourceDetails:
     connector_ids: tuple[str, ...]
     connector_group: str | None
     security: Mapping[str, Any]
+
+
+# What a data source is before anybody has filled it in.
+NEW_DETAILS: Final = DataSourceDetails(
+    title="",
+    type="procore",
+    settings={},
+    use_connector=False,
+    connector_ids=(),
+    connector_group=None,
+    security={},
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, and_, insert, select, update
 
 from cloud_connect.join_token import JoinToken
 from cloud_connect_relay.ids import new_id
@@ -11,6 +11,8 @@ from cloud_connect_relay.storage.audit import append
 from cloud_connect_relay.storage.tables import join_tokens
 
 if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+
     from cloud_connect_relay.storage.engine import Storage
 
 __all__ = ["IssuedToken", "JoinTokens"]
@@ -130,11 +132,16 @@ class JoinTokens:
         async with self._storage.read() as connection:
             return tuple(_token_of(row) for row in await connection.execute(query))
 
+    async def find(self, token_id: str) -> IssuedToken | None:
+        """Return one, if this subscription has it."""
+        query = select(join_tokens).where(self._is(token_id))
+        async with self._storage.read() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return None if row is None else _token_of(row)
+
     async def revoke(self, token_id: str, *, actor: str, now: float) -> bool:
         """Refuse the token from now on; whether this subscription has it."""
-        mine = (join_tokens.c.id == token_id) & (
-            join_tokens.c.subscription_id == self._subscription_id
-        )
+        mine = self._is(token_id)
         async with self._storage.write() as connection:
             found = (await connection.execute(select(join_tokens.c.id).where(mine))).first()
             if found is None:
@@ -153,3 +160,10 @@ class JoinTokens:
                 target=token_id,
             )
         return True
+
+    def _is(self, token_id: str) -> "ColumnElement[bool]":
+        """Select one token of this subscription."""
+        return and_(
+            join_tokens.c.id == token_id,
+            join_tokens.c.subscription_id == self._subscription_id,
+        )

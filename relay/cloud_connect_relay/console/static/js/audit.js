@@ -1,1 +1,0 @@
-// Audit: what only its pages need.

@@ -1,1 +1,0 @@
-// Calls: what only its pages need.

@@ -1,1 +1,0 @@
-// Connectors: what only its pages need.

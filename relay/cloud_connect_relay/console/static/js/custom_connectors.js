@@ -1,1 +1,0 @@
-// Custom connectors: what only its pages need.

@@ -1,1 +1,0 @@
-// Add connector: what only its pages need.

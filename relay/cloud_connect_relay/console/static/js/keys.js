@@ -1,1 +1,0 @@
-// API keys: what only its pages need.

@@ -1,1 +1,0 @@
-// Overview: what only its pages need.

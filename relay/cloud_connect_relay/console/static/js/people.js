@@ -1,1 +1,0 @@
-// People: what only its pages need.

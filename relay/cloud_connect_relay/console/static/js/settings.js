@@ -1,1 +1,0 @@
-// Settings: what only its pages need.
