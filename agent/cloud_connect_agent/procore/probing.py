@@ -31,7 +31,8 @@ class ProcoreProbe:
     """Asks Procore who we are, for each account that has been idle for long.
 
     It goes through the circuit and the budget like a bulk call, and never spends a person's
-    refresh token: an account that is idle for longer than its token lives shows its age.
+    refresh token: an account that is idle for longer than its token lives shows its age. An app
+    is probed once a company is known, from its settings or the first call.
 
     Args:
         interval: Seconds without a contact after which one is made; 0 for never.
@@ -97,15 +98,16 @@ class ProcoreProbe:
         bound = client.authenticator.accounts.named(environment, grant.account).companies
         company_id = contact.company_id if contact else next(iter(sorted(bound)), None)
         token = client.authenticator.ready(environment, company_id)
-        if token is None and grant.grant != CLIENT_CREDENTIALS:
-            return
         if company_id is not None:
+            if token is None and grant.grant != CLIENT_CREDENTIALS:
+                return
             source = Source(company_id=company_id, environment=environment)
             deadline = self._clock() + _PATIENCE
             await client.request(_ME, source=source, deadline=deadline, interactive=False)
             return
-        token = token or await client.authenticator.token(environment)
-        if token.account.name != grant.account:
+        if grant.grant == CLIENT_CREDENTIALS:
+            return  # Procore refuses an app that names no company, even here
+        if token is None or token.account.name != grant.account:
             return  # no company is bound to it, so no call can use it either
         began = self._clock()
         _, api = client.hosts(environment)

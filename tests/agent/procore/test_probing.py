@@ -12,6 +12,7 @@ from cloud_connect_agent.procore.contacts import Contacts
 from cloud_connect_agent.procore.probing import ProcoreProbe
 from cloud_connect_agent.procore.scheduler import Grant
 from doubles.fake_procore import SANDBOX, SOURCE, FakeProcore, MemoryVault, Reply
+from doubles.rotating_login import RotatingLogin, sign_in_by_code
 from doubles.waiting import until
 
 RFIS = ApiRequest(method="GET", path="/rest/v1.0/rfis")
@@ -27,6 +28,15 @@ async def probing(
         task = tasks.create_task(probe.keep())
         yield
         task.cancel()
+
+
+@pytest.fixture
+async def person(procore: FakeProcore, vault: MemoryVault) -> AsyncIterator[ProcoreClient]:
+    RotatingLogin().on(procore)
+    async with ProcoreClient.open(procore.settings, vault, spread=lambda: 0.0) as made:
+        await sign_in_by_code(made.authenticator)
+        procore.api.seen.clear()
+        yield made
 
 
 def asked(procore: FakeProcore) -> list[tuple[str, str | None]]:
@@ -61,12 +71,19 @@ async def test_calls_count_as_contacts_and_are_shown(
     assert grant.last_contact_ms is not None
 
 
-async def test_idle_account_asks_who_it_is(client: ProcoreClient, procore: FakeProcore) -> None:
-    procore.api.default = lambda _: Reply(200, {"id": 1, "login": "a@example.com"})
-    async with probing(client):
+async def test_idle_person_asks_who_it_is(person: ProcoreClient, procore: FakeProcore) -> None:
+    async with probing(person):
         await until(lambda: len(procore.api.seen) >= 2)
     assert set(asked(procore)) == {("/rest/v1.0/me", None)}
-    assert (await client.grants())[0].last_contact_at is not None
+    assert (await person.grants())[0].last_contact_at is not None
+
+
+async def test_idle_app_without_a_company_asks_nothing_that_would_be_refused(
+    client: ProcoreClient, procore: FakeProcore
+) -> None:
+    async with probing(client, first=0.0):
+        await asyncio.sleep(0.1)
+    assert procore.api.seen == []
 
 
 async def test_account_that_was_used_asks_for_its_company(
@@ -88,14 +105,14 @@ async def test_account_that_is_in_use_is_left_alone(
 
 
 async def test_probe_that_fails_is_not_repeated_in_haste(
-    client: ProcoreClient, procore: FakeProcore
+    person: ProcoreClient, procore: FakeProcore
 ) -> None:
     procore.api.default = lambda _: Reply(401, {"message": "No."})
-    async with probing(client, interval=60.0, first=0.0):
+    async with probing(person, interval=60.0, first=0.0):
         await until(lambda: len(procore.api.seen) >= 1)
         await asyncio.sleep(0.1)
     assert len(procore.api.seen) == 1
-    assert (await client.grants())[0].last_contact_at is None
+    assert (await person.grants())[0].last_contact_at is None
 
 
 async def test_probe_that_is_switched_off_asks_nothing(
