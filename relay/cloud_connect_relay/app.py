@@ -32,7 +32,7 @@ from cloud_connect_relay.storage.authorizations import AuthorizationsOfAll
 from cloud_connect_relay.storage.custom_requests import CustomRequests
 from cloud_connect_relay.storage.keys import Grants
 from cloud_connect_relay.storage.presence import Presence
-from cloud_connect_relay.uptime import DAY
+from cloud_connect_relay.uptime import DAY, HISTORY_DAYS
 
 if TYPE_CHECKING:
     from cloud_connect_relay.gateway.server import Gateway
@@ -238,7 +238,9 @@ async def _keep_house(services: Services, keeper: AuditKeeper) -> None:
                 max_kept_bytes=MAX_KEPT_BYTES,
             )
             await AuthorizationsOfAll(services.storage).forget(expired_before=services.clock())
-            await Presence(services.storage).forget(before=services.clock() - 2 * DAY)
+            await Presence(services.storage).forget(
+                before=services.clock() - (HISTORY_DAYS + 1) * DAY
+            )
             audit = await keeper.cut(retention=services.settings.audit.retention)
             log.debug("old_records_deleted", tokens=tokens, calls=calls, audit=audit)
         except SQLAlchemyError:

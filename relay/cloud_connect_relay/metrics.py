@@ -8,6 +8,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
+from cloud_connect_relay.call_figures import CallFigures
 from cloud_connect_relay.call_statistics import CallStatistics
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry: Final = CollectorRegistry()
         self.statistics: Final = CallStatistics()
+        self.figures: Final = CallFigures()
         self.calls: Final = Counter(
             "cloud_connect_calls",
             "Calls that have ended, by operation and outcome.",

@@ -6,9 +6,10 @@ from typing import Final
 
 from cloud_connect_relay.storage.presence import Span
 
-__all__ = ["DAY", "Uptime", "uptime_of"]
+__all__ = ["DAY", "HISTORY_DAYS", "Uptime", "merged", "uptime_of"]
 
 DAY: Final = 86_400.0
+HISTORY_DAYS: Final = 7  # for which it is kept who was there
 _ENOUGH: Final = 60.0  # seconds that must be known before a share of them says anything
 
 
@@ -33,27 +34,27 @@ def uptime_of(
     Time without a relay counts neither way: nobody knows whether the agent would have been
     there.
     """
-    known = _merged(relays, since, now)
+    known = merged(relays, since, now)
     seconds = sum(span.ended - span.began for span in known)
     if seconds < _ENOUGH:
         return Uptime(share=None, known_seconds=round(seconds, 1))
     up = sum(
         max(0.0, min(one.ended, span.ended) - max(one.began, span.began))
-        for one in _merged(connected, since, now)
+        for one in merged(connected, since, now)
         for span in known
     )
     return Uptime(share=round(min(1.0, up / seconds), 4), known_seconds=round(seconds, 1))
 
 
-def _merged(spans: Iterable[Span], since: float, now: float) -> list[Span]:
+def merged(spans: Iterable[Span], since: float, now: float) -> list[Span]:
     """Cut spans to the time in question and join those that overlap."""
-    merged: list[Span] = []
+    joined: list[Span] = []
     for began, ended in sorted(spans):
         began, ended = max(began, since), min(ended, now)  # noqa: PLW2901 - cut to what counts
         if began >= ended:
             continue
-        if merged and began <= merged[-1].ended:
-            merged[-1] = Span(merged[-1].began, max(merged[-1].ended, ended))
+        if joined and began <= joined[-1].ended:
+            joined[-1] = Span(joined[-1].began, max(joined[-1].ended, ended))
         else:
-            merged.append(Span(began, ended))
-    return merged
+            joined.append(Span(began, ended))
+    return joined

@@ -28,6 +28,7 @@ pytestmark = [
 PROGRAM: Final = Path("Program Files/Cloud Connect")
 HOME: Final = Path("ProgramData/CloudConnect")
 SERVICE: Final = "CloudConnect"
+PROGRAMS: Final = "HKLM\\Software\\Microsoft\\Windows\\CurrentVersion\\Uninstall"
 TOKEN_FILE: Final = "C:\\token.txt"
 
 
@@ -74,6 +75,16 @@ def state_of(wine: Wine) -> str:
     said = wine.run("sc", "query", SERVICE)
     found = re.search(r"STATE\s*:\s*\d+\s+(\w+)", said.output)
     return found[1] if found else "ABSENT"
+
+
+def listed_versions(wine: Wine) -> list[str]:
+    """Return the versions under which Windows lists the product among its programs."""
+    said = wine.run("reg", "query", PROGRAMS, "/s")
+    entries = re.split(r"(?m)^HKEY_\S.*$", said.checked().output)
+    mine = (entry for entry in entries if re.search(r"DisplayName\s.*Cloud Connect", entry))
+    return [
+        found for entry in mine for found in re.findall(r"DisplayVersion\s+REG_SZ\s+(\S+)", entry)
+    ]
 
 
 async def join_token(world: World) -> str:
@@ -182,8 +193,7 @@ async def test_a_newer_package_takes_its_place_and_keeps_the_enrolment(
     assert said.status == 0, said
     await installed.until_listed("online", within=90)
     assert (installed.wine.drive / HOME / "agent.toml").read_bytes() == settings
-    listed = installed.wine.run("wmic", "product", "get", "name,version")
-    assert "1.0.0" not in listed.output
+    assert listed_versions(installed.wine) == ["1.1.0"]
 
 
 async def test_an_older_package_is_refused_and_changes_nothing(
@@ -196,8 +206,7 @@ async def test_an_older_package_is_refused_and_changes_nothing(
     assert b"LaunchConditions" in log
     assert b"InstallInitialize" not in log
     assert state_of(installed.wine) == "RUNNING"
-    listed = installed.wine.run("wmic", "product", "get", "name,version")
-    assert "1.1.0" in listed.output
+    assert listed_versions(installed.wine) == ["1.1.0"]
 
 
 async def test_taken_off_it_leaves_nothing_but_the_agents_own_files(

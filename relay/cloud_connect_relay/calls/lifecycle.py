@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from cloud_connect.errors import Outcome
 from cloud_connect_relay.call_statistics import LastError
 
 if TYPE_CHECKING:
@@ -91,10 +92,15 @@ class Lifecycle:
             bytes_in=call.sent_bytes,
             bytes_out=call.received_bytes,
         )
+        error = self._error_of(call)
+        self._metrics.figures.note(
+            call.spec.subscription_id,
+            call.times.milliseconds(),
+            failed=error is not None,
+            unknown=call.outcome is Outcome.UNKNOWN,
+        )
         if call.connector_id is not None:
-            self._metrics.statistics.note(
-                call.connector_id, max(0.0, elapsed), error=self._error_of(call)
-            )
+            self._metrics.statistics.note(call.connector_id, max(0.0, elapsed), error=error)
         if self._hub.watched:
             self._events.ended(call.spec.subscription_id, call)
 

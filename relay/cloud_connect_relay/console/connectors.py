@@ -9,10 +9,11 @@ from cloud_connect.errors import CloudConnectError, InvalidRequestError
 from cloud_connect_relay.api import connectors as api
 from cloud_connect_relay.api.connector_documents import connector_document
 from cloud_connect_relay.console.forms import Form
+from cloud_connect_relay.console.history import history_of
 from cloud_connect_relay.console.notices import Kind
 from cloud_connect_relay.console.pages import Page, page_for
 from cloud_connect_relay.console.validation import validated
-from cloud_connect_relay.uptime import DAY
+from cloud_connect_relay.uptime import DAY, HISTORY_DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -212,7 +213,14 @@ def _filled(found: dict[str, Any]) -> Form:
 async def _connector(
     page: Page, found: dict[str, Any], form: Form, *, status: int = 200
 ) -> Response:
-    return page.render("connectors/connector.html", status=status, connector=found, form=form)
+    since = page.now - HISTORY_DAYS * DAY
+    seen = await page.tenant.presence.since(since, connector_id=found["id"])
+    history = history_of(
+        relays=seen.relays, connected=seen.connectors.get(found["id"], ()), now=page.now
+    )
+    return page.render(
+        "connectors/connector.html", status=status, connector=found, form=form, history=history
+    )
 
 
 def _matches(connector: dict[str, Any], query: str) -> bool:

@@ -6,7 +6,9 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from cloud_connect_relay.api.connector_documents import connector_document
+from cloud_connect_relay.console.charts import budgets_of, charts_of
 from cloud_connect_relay.console.pages import Page, page_for
+from cloud_connect_relay.storage.datasources import DataSourceStatus
 from cloud_connect_relay.uptime import DAY
 
 __all__ = ["router"]
@@ -17,6 +19,7 @@ Allowed = Annotated[Page, Depends(page_for(None))]
 
 _MAX_CAUSES: Final = 20
 _BUSIEST: Final = 10
+_MAX_BUDGETS: Final = 8
 _LITTLE_LEFT: Final = 0.1  # of Procore's requests
 
 
@@ -36,11 +39,11 @@ async def show(page: Allowed) -> Response:
         (
             "warning",
             source.details.title,
-            _SOURCE_WORDS[source.status.value],
+            source.message,
             f"/datasources/{source.id}",
         )
         for source in sources
-        if source.status.value in _SOURCE_WORDS
+        if source.status is not DataSourceStatus.READY
     ]
     live = [one for one in connectors if one["status"] != "revoked"]
     busy = sorted(live, key=lambda one: one["statistics"]["calls"], reverse=True)
@@ -51,16 +54,12 @@ async def show(page: Allowed) -> Response:
         connectors=len(live),
         online=sum(one["status"] == "online" for one in live),
         sources=len(sources),
-        ready=sum(source.status.value == "ready" for source in sources),
+        ready=sum(source.status is DataSourceStatus.READY for source in sources),
         figures=_figures(live),
+        charts=charts_of(page.services.metrics.figures.of(page.principal.subscription_id)),
+        budgets=budgets_of(live)[:_MAX_BUDGETS],
         busiest=[one for one in busy[:_BUSIEST] if one["statistics"]["calls"]],
     )
-
-
-_SOURCE_WORDS: Final = {
-    "incomplete": "The data source is not filled in completely.",
-    "test failed": "The last connection test failed.",
-}
 
 
 def _causes(connector: dict[str, Any]) -> "list[tuple[str, str, str, str]]":

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["build_templates"]
 
 # Each holds macros; all of them together are ``ui`` in every template.
-_MACROS: Final = ("icons", "values", "page", "forms", "table")
+_MACROS: Final = ("icons", "values", "page", "forms", "table", "charts")
 
 
 def build_templates(

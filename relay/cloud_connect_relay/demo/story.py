@@ -180,6 +180,8 @@ async def _without_cloud_connect(stage: _Stage, tell: Tell) -> None:
     )
     _expect(len(rows) == 3, f"Read on the hosted connector: {len(rows)} rows came.")
     await _call("Switch Cloud Connect on", stage.api.put(stage.base, json={"useConnector": True}))
+    answer = await _call("Test the connector again", stage.api.post(f"{stage.base}/test"))
+    _expect(answer["success"], f"Test the connector again: {answer['message']}")
     tell("Ran on the hosted agent", "with Use Kianda Cloud Connect off; it is on again")
 
 
