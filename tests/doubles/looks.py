@@ -51,7 +51,10 @@ async def assert_fits(page: Page) -> None:
 
 
 async def _picture(page: Page, place: Path, width: int) -> None:
-    height: int = await page.evaluate("() => document.documentElement.scrollHeight")
+    # What sticks to the window's edge would stand in the middle of a page that is scrolled.
+    height: int = await page.evaluate(
+        "() => { window.scrollTo(0, 0); return document.documentElement.scrollHeight; }"
+    )
     shown = FloatRect(x=0, y=0, width=width, height=min(height, _LONGEST))
     await page.screenshot(path=place, full_page=True, animations="disabled", clip=shown)
 

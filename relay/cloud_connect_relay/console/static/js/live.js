@@ -1,5 +1,12 @@
-// News from the relay (htmx with server-sent events): says when none comes any more, keeps
-// requests that nobody asked for from prolonging the session, and shows what went wrong.
+// News from the relay (server-sent events): has the parts of a page that follow them look anew, says
+// when none comes any more, keeps requests that nobody asked for from prolonging the session, and
+// shows what went wrong.
+//
+// An element with data-live="…/events" is sent the event "live" when something has happened; htmx
+// (hx-trigger="live") or a script of the page listens. Each pause is how long more may come along:
+// the last of a burst is never left out, as a throttle of htmx would.
+const PAUSES_MS = { connector: 500, call: 1000, resync: 500, measures: 5000 };
+const RETRY_MS = 10_000; // after an answer for which a browser gives up, such as a proxy's 502
 const state = document.querySelector("[data-live-state]");
 const notices = document.getElementById("notices");
 
@@ -9,13 +16,41 @@ function tell(text) {
   state.hidden = !text;
 }
 
-document.addEventListener("htmx:sseOpen", () => tell(""));
-document.addEventListener("htmx:sseError", () => tell("Reconnecting…"));
+function follow(place) {
+  let timer = 0;
+  let due = 0;
+  function soon(pause) {
+    const at = performance.now() + pause;
+    if (timer && due <= at) return;
+    clearTimeout(timer);
+    due = at;
+    timer = setTimeout(() => {
+      timer = 0;
+      for (const one of [place, ...place.querySelectorAll('[hx-trigger^="live"]')]) one.dispatchEvent(new CustomEvent("live"));
+    }, pause);
+  }
+  let events;
+  function listen() {
+    events = new EventSource(place.dataset.live);
+    events.addEventListener("open", () => tell(""));
+    events.addEventListener("error", () => {
+      tell("Reconnecting…");
+      if (events.readyState === EventSource.CLOSED) setTimeout(listen, RETRY_MS);
+    });
+    for (const [name, pause] of Object.entries(PAUSES_MS)) events.addEventListener(name, () => soon(pause));
+  }
+  listen();
+  window.addEventListener("pagehide", () => events.close());
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) listen();
+  });
+}
+
+for (const place of document.querySelectorAll("[data-live]")) follow(place);
 
 document.addEventListener("htmx:configRequest", (event) => {
   const cause = event.detail.triggeringEvent;
-  const byItself = !cause || cause.type.startsWith("sse:") || cause.type === "htmx:sseMessage" || cause.type === "load";
-  if (byItself) event.detail.headers["Console-Background"] = "true";
+  if (!cause || cause.type === "live" || cause.type === "load") event.detail.headers["Console-Background"] = "true";
 });
 
 // A refusal names the place where it wants to be shown.
