@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from cloud_connect.calls import Report
+from cloud_connect.memory import keep_small
 from cloud_connect.sealing import SealingKey
 from cloud_connect.signing import to_text
 from cloud_connect_agent.audit import (
@@ -201,6 +202,7 @@ async def run_agent(
             winding = group.create_task(_wind_down(stop, client, manager), name="wind-down")
             attending = group.create_task(manager.attend(health), name="service-manager")
             rotating = group.create_task(rotation.keep(), name="key-rotation")
+            tidying = group.create_task(keep_small(), name="memory")
             manager.ready()
             async with _until_drained(group, stop, seconds=settings.tunnel.drain_timeout):
                 dispatching = Dispatcher.open(
@@ -239,6 +241,7 @@ async def run_agent(
             winding.cancel()
             attending.cancel()
             rotating.cancel()
+            tidying.cancel()
             for task in recording:
                 task.cancel()
         trail.event("agent.stopped", {"in_order": not stop.urgent})

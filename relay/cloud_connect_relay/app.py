@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from cloud_connect.memory import keep_small
 from cloud_connect.services.notifying import ServiceManager
 from cloud_connect_relay.addresses import Addresses
 from cloud_connect_relay.api.factory import build_app
@@ -25,7 +26,6 @@ from cloud_connect_relay.gateway.registry import Registry
 from cloud_connect_relay.gateway.server import serve_tunnel
 from cloud_connect_relay.http_server import HttpServer, bind, listen_error
 from cloud_connect_relay.live_requests import LiveRequests
-from cloud_connect_relay.memory import keep_small
 from cloud_connect_relay.metrics import Metrics
 from cloud_connect_relay.services import Services
 from cloud_connect_relay.storage.authorizations import AuthorizationsOfAll

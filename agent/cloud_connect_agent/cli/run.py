@@ -52,6 +52,7 @@ def serve_agent(invocation: Invocation, manager: "Manager") -> int:
     import os
     from functools import partial
 
+    from cloud_connect.memory import bound_heaps
     from cloud_connect_agent.app import run_agent
     from cloud_connect_agent.cli.config import settings_document
     from cloud_connect_agent.logs import configure_logs
@@ -69,6 +70,7 @@ def serve_agent(invocation: Invocation, manager: "Manager") -> int:
         )
         log_as(settings.log)
         migrate(paths)
+        bound_heaps()
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(
                 run_agent(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cloud_connect.memory import bound_heaps, settle
 from cloud_connect_relay.cli.invocation import Invocation, pass_invocation, shared_options
 from cloud_connect_relay.cli.open_files import allow_open_files
 from cloud_connect_relay.cli.parameters import database_option
-from cloud_connect_relay.memory import bound_heaps, settle
 
 if TYPE_CHECKING:
     from cloud_connect_relay.addresses import Addresses

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_connect_relay.memory import keep_small
+from cloud_connect.memory import bound_heaps, keep_small
 
 MEBIBYTE = 1024 * 1024
 BLOCK = 4096
@@ -59,3 +59,12 @@ def test_free_pages_between_what_lives_on_go_back_to_the_system() -> None:
     full, freed, left = map(float, ran.stdout.split())
     assert full - freed < 10  # without the keeper they stay
     assert freed - left > 40
+
+
+async def test_system_that_cannot_give_pages_back_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    bound_heaps()
+    async with asyncio.timeout(10):
+        await keep_small(3600.0)

@@ -1,8 +1,9 @@
-"""Keeps a relay's memory as small as what it holds, not as its busiest moment was.
+"""Keeps the memory of a daemon as small as what it holds, not as its busiest moment was.
 
 A burst of calls, as after a partition, leaves free pages between what lives on. glibc gives back
-only those at a heap's end, and opens a heap for every few threads, so that a relay of hours grew
-by 11 MiB an hour with as much in use as at its start (mallopt(3), malloc_trim(3)).
+only those at a heap's end, and opens a heap for every few threads, so that under faults a relay
+grew by 11 MiB an hour and an agent by 2, with as much in use as at their start (mallopt(3),
+malloc_trim(3)).
 """
 
 import asyncio
