@@ -65,6 +65,7 @@ def test_newest_sessions_come_first_and_are_few() -> None:
     assert history.sessions[0] == (NOW - HOUR, NOW - HOUR + 60)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_connector_that_comes_and_goes_all_week_makes_no_endless_page() -> None:
     spans = [Span(NOW - n * 10, NOW - n * 10 + 5) for n in range(60_000)]
     began = time.thread_time()

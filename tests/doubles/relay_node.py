@@ -1,9 +1,13 @@
 """A relay in the test's own event loop: real sockets, real SQLite, port 0."""
 
 import asyncio
+import shutil
+import tempfile
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +89,37 @@ class Founded:
         return connector_id
 
 
+@cache
+def _kept() -> tempfile.TemporaryDirectory[str]:
+    """What this process made once, and each of its tests takes a copy of."""
+    return tempfile.TemporaryDirectory(prefix="cloud-connect-empty-")
+
+
+async def _empty_store(database: Path) -> None:
+    """Put a store there that was migrated and has nothing in it; each migration anew is slow."""
+    template = Path(_kept().name) / "relay.db"
+    if not template.exists():
+        making = template.with_name(f"{uuid.uuid4().hex}.db")  # others may make one, too
+        async with Storage.open(f"sqlite+aiosqlite:///{making}") as storage:
+            await upgrade(storage)
+        making.rename(template)
+    _copy(template, database)
+
+
+def _copy(template: Path, database: Path) -> None:
+    shutil.copyfile(template, database)
+    database.chmod(0o600)
+
+
+_hashes: list[str] = []
+
+
+async def _password_hash() -> str:
+    if not _hashes:
+        _hashes.append(await Passwords().hash(PASSWORD))
+    return _hashes[0]
+
+
 @asynccontextmanager
 async def founded(folder: Path, database_url: str | None = None) -> AsyncIterator[Founded]:
     """Found a store: of SQLite in *folder*, unless a URL says where else."""
@@ -92,6 +127,8 @@ async def founded(folder: Path, database_url: str | None = None) -> AsyncIterato
     paths.prepare()
     identity = RelayIdentity.create(paths)
     key = Credential.new(CredentialKind.API_KEY)
+    if database_url is None:
+        await _empty_store(paths.database)
     url = database_url or f"sqlite+aiosqlite:///{paths.database}"
     async with Storage.open(url) as storage:
         await upgrade(storage)
@@ -102,7 +139,7 @@ async def founded(folder: Path, database_url: str | None = None) -> AsyncIterato
                 public_key=identity.public_key,
                 subscription_name="Default",
                 username="admin",
-                password_hash=await Passwords().hash(PASSWORD),
+                password_hash=await _password_hash(),
                 key_id=key.id,
                 key_hash=identity.pepper.digest(key.secret),
             ),
