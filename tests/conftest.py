@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -19,6 +20,10 @@ from doubles.canary_plugin import (  # noqa: F401 - pytest finds its hooks here
 from doubles.leak_rule import no_descriptor_left, no_task_left
 from doubles.postgres import PostgresServer, postgres_server
 from doubles.untraced import untraced
+
+# A script's background job ignores Ctrl-C, and so would every program that its tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Hypothesis judges what is true, not how busy the machine is.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -247,10 +247,13 @@ def test_the_log_is_followed(agent: Agent, home: Path, cli: Cli) -> None:
 
         reader = threading.Thread(target=read)
         reader.start()
-        until_seen(lambda: cli("resume").status == 0 and found.wait(0.5), within=30)
-        follower.send_signal(signal.SIGINT)
-        assert follower.wait(20) == 0
-        reader.join()
+        try:
+            until_seen(lambda: cli("resume").status == 0 and found.wait(0.5), within=30)
+            follower.send_signal(signal.SIGINT)
+            assert follower.wait(20) == 0
+        finally:
+            follower.kill()  # whatever failed, nobody waits for it
+            reader.join()
     assert agent.process.poll() is None
 
 
