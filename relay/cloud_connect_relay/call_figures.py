@@ -71,12 +71,9 @@ class CallFigures:
         minute.unknown += unknown
         sums = minute.hops
         for name, parts in HOPS.items():
-            for part in parts:
-                spent = hops.get(part, 0.0)
-                sums[name] += spent
-        sums["pc"] += max(
-            0.0, hops.get("agent", 0.0) - sum(hops.get(part, 0.0) for part in _ELSEWHERE)
-        )
+            sums[name] += sum(hops.get(part, 0.0) for part in parts)
+        elsewhere = sum(hops.get(part, 0.0) for part in _ELSEWHERE)
+        sums["pc"] += max(0.0, hops.get("agent", 0.0) - elsewhere)
 
     def of(self, subscription_id: str) -> list[Minute | None]:
         """Return the last minutes, the oldest first; ``None`` where this relay did not run."""

@@ -114,10 +114,10 @@ def charts_of(minutes: Sequence[Minute | None]) -> list[Chart]:
 def _chart(
     title: str,
     minutes: Sequence[Minute | None],
-    parts: "Callable[[Minute], Mapping[str, float]]",
+    parts: Callable[[Minute], Mapping[str, float]],
     *,
     now: str,
-    write: "Callable[[float], str]",
+    write: Callable[[float], str],
     legend: tuple[tuple[str, str], ...] = (),
 ) -> Chart:
     measured = [None if minute is None else parts(minute) for minute in minutes]

@@ -9,7 +9,7 @@ from cloud_connect.errors import CloudConnectError, InvalidRequestError
 from cloud_connect_relay.api import connectors as api
 from cloud_connect_relay.api.connector_documents import connector_document
 from cloud_connect_relay.console.forms import Form
-from cloud_connect_relay.console.history import history_of
+from cloud_connect_relay.console.history import History, history_of
 from cloud_connect_relay.console.notices import Kind
 from cloud_connect_relay.console.pages import Page, page_for
 from cloud_connect_relay.console.validation import validated
@@ -213,13 +213,23 @@ def _filled(found: dict[str, Any]) -> Form:
 async def _connector(
     page: Page, found: dict[str, Any], form: Form, *, status: int = 200
 ) -> Response:
-    since = page.now - HISTORY_DAYS * DAY
-    seen = await page.tenant.presence.since(since, connector_id=found["id"])
-    history = history_of(
-        relays=seen.relays, connected=seen.connectors.get(found["id"], ()), now=page.now
-    )
+    history = await _history(page, found["id"], is_connected=found["connected_since"] is not None)
     return page.render(
         "connectors/connector.html", status=status, connector=found, form=form, history=history
+    )
+
+
+async def _history(page: Page, connector_id: str, *, is_connected: bool) -> History:
+    connector = await page.tenant.connectors.get(connector_id)
+    seen = await page.tenant.presence.since(
+        page.now - HISTORY_DAYS * DAY, connector_id=connector_id
+    )
+    return history_of(
+        relays=seen.relays,
+        connected=seen.connectors.get(connector_id, ()),
+        enrolled_at=page.now if connector is None else connector.enrolled_at,
+        is_connected=is_connected,
+        now=page.now,
     )
 
 

@@ -9,9 +9,9 @@ from typing import Final
 from cloud_connect_relay.storage.presence import Span
 from cloud_connect_relay.uptime import DAY, HISTORY_DAYS, merged, uptime_of
 
-__all__ = ["History", "Stretch", "history_of"]
+__all__ = ["Day", "History", "Stretch", "history_of"]
 
-_STILL: Final = 90.0  # seconds; who was seen so lately is there, since notes are made now and then
+_STILL: Final = 90.0  # seconds; a relay that noted itself so lately runs: it does so now and then
 _INVISIBLE: Final = 40.0  # seconds; half of what is a unit of a day's strip
 _MOST_SESSIONS: Final = 10
 _WIDTH: Final = 1000.0  # of a day's strip, in its own units
@@ -22,7 +22,8 @@ class Stretch:
     """A part of a day.
 
     Attributes:
-        state: ``online``, ``offline``, or ``unknown`` while no relay ran that would have noticed.
+        state: ``online``, ``offline``, or ``unknown`` while no relay ran that would have noticed,
+            and before the connector was enrolled.
         x: Where it begins in the day's strip, from 0 to 1000, as *width*.
     """
 
@@ -34,39 +35,65 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Day:
+    """Twenty-four hours.
+
+    Attributes:
+        share: Of the known time that the connector was there; ``None`` if too little is known.
+        stretches: Without a gap, the oldest first.
+    """
+
+    share: float | None
+    stretches: tuple[Stretch, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """What is known of a connector's last days.
 
     Attributes:
-        days: Each with its beginning, the share of the known time that it was there (``None`` if
-            nothing is known), and its stretches; the newest day first.
+        days: The newest first, which ends now.
         sessions: When it was connected, the newest first; an end of ``None`` is still to come.
     """
 
-    days: tuple[tuple[float, float | None, tuple[Stretch, ...]], ...]
+    days: tuple[Day, ...]
     sessions: tuple[tuple[float, float | None], ...]
 
 
-def history_of(*, relays: Iterable[Span], connected: Iterable[Span], now: float) -> History:
-    """Return the history of the seven days before *now*."""
-    watched = [_still(span, now) for span in relays]
-    sessions = [_still(span, now) for span in connected]
+def history_of(
+    *,
+    relays: Iterable[Span],
+    connected: Iterable[Span],
+    enrolled_at: float,
+    is_connected: bool,
+    now: float,
+) -> History:
+    """Return the history of the :data:`HISTORY_DAYS` days before *now*.
+
+    Args:
+        is_connected: Whether the newest session goes on; how long it was noted says less.
+    """
+    watched = [
+        Span(max(began, enrolled_at), now if now - ended < _STILL else ended)
+        for began, ended in relays
+    ]
+    sessions = sorted(connected, reverse=True)
+    if sessions and is_connected:
+        sessions[0] = Span(sessions[0].began, now)
     days = []
     for number in range(HISTORY_DAYS):
-        end = now - number * DAY
-        since = end - DAY
-        there = [span for span in sessions if span.ended > since and span.began < end]
-        share = uptime_of(relays=watched, connected=there, since=since, now=end).share
-        days.append((since, share, tuple(_stretches(watched, there, since, end))))
-    newest = sorted(sessions, reverse=True)[:_MOST_SESSIONS]
+        until = now - number * DAY
+        since = until - DAY
+        there = [span for span in sessions if span.ended > since and span.began < until]
+        share = uptime_of(relays=watched, connected=there, since=since, now=until).share
+        days.append(Day(share=share, stretches=tuple(_stretches(watched, there, since, until))))
     return History(
         days=tuple(days),
-        sessions=tuple((one.began, None if one.ended >= now else one.ended) for one in newest),
+        sessions=tuple(
+            (began, None if is_connected and not place else ended)
+            for place, (began, ended) in enumerate(sessions[:_MOST_SESSIONS])
+        ),
     )
-
-
-def _still(span: Span, now: float) -> Span:
-    return Span(span.began, now) if now - span.ended < _STILL else span
 
 
 def _stretches(

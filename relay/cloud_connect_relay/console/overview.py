@@ -47,6 +47,7 @@ async def show(page: Allowed) -> Response:
     ]
     live = [one for one in connectors if one["status"] != "revoked"]
     busy = sorted(live, key=lambda one: one["statistics"]["calls"], reverse=True)
+    minutes = page.services.metrics.figures.of(page.principal.subscription_id)
     return page.render(
         "overview/page.html",
         causes=causes[:_MAX_CAUSES],
@@ -55,8 +56,9 @@ async def show(page: Allowed) -> Response:
         online=sum(one["status"] == "online" for one in live),
         sources=len(sources),
         ready=sum(source.status is DataSourceStatus.READY for source in sources),
-        figures=_figures(live),
-        charts=charts_of(page.services.metrics.figures.of(page.principal.subscription_id)),
+        in_flight=sum(one["in_flight"] for one in live),
+        calls=sum(minute.calls for minute in minutes if minute is not None),
+        charts=charts_of(minutes),
         budgets=budgets_of(live)[:_MAX_BUDGETS],
         busiest=[one for one in busy[:_BUSIEST] if one["statistics"]["calls"]],
     )
@@ -84,17 +86,3 @@ def _causes(connector: dict[str, Any]) -> "list[tuple[str, str, str, str]]":
                 if left["remaining"] < left["limit"] * _LITTLE_LEFT
             ]
     return [(*cause, where) for cause in found]
-
-
-def _figures(connectors: list[dict[str, Any]]) -> dict[str, float | int | None]:
-    """Sum up the last hour; ``None`` is what nobody knows."""
-    told = [one["statistics"] for one in connectors]
-    calls = sum(one["calls"] for one in told)
-    failed = sum(one["calls"] * one["error_rate"] for one in told if one["error_rate"] is not None)
-    rates = [one["calls_per_minute"] for one in told if one["calls_per_minute"] is not None]
-    return {
-        "calls": calls,
-        "per_minute": sum(rates) if rates else None,
-        "error_rate": failed / calls if calls else None,
-        "in_flight": sum(one["in_flight"] for one in connectors),
-    }
