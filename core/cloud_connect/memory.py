@@ -7,10 +7,12 @@ malloc_trim(3)).
 """
 
 import asyncio
-import ctypes
 import gc
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from ctypes import CDLL
 
 __all__ = ["bound_heaps", "keep_small", "settle"]
 
@@ -48,9 +50,18 @@ async def keep_small(interval: float = _INTERVAL) -> None:
         await asyncio.to_thread(libc.malloc_trim, 0)
 
 
-def _glibc() -> ctypes.CDLL | None:
-    """Return the C library, if it is one that knows how (musl, macOS and Windows do not)."""
+def _glibc() -> "CDLL | None":
+    """Return the C library, if it is one that knows how (musl, macOS and Windows do not).
+
+    An older libffi cannot even be loaded where memory is never both written and run, as in a
+    confined service: no daemon stays away for that.
+    """
     if sys.platform != "linux":
         return None
-    library = ctypes.CDLL(None)
+    try:
+        from ctypes import CDLL
+
+        library = CDLL(None)
+    except (ImportError, MemoryError, OSError):
+        return None
     return library if hasattr(library, "malloc_trim") and hasattr(library, "mallopt") else None

@@ -41,6 +41,7 @@ ALLOWED = {
     ("cloud_connect_agent.vault.dpapi", "subprocess"): "icacls, with fixed words",
     ("cloud_connect_agent.windows_proxies", "ctypes"): "Windows' own proxy, by fixed names",
     ("cloud_connect_agent.vault.keychain", "subprocess"): "the desktop's keychain",
+    ("cloud_connect.memory", "ctypes"): "the C library that is loaded already, two fixed names",
     ("cloud_connect.command_line", "import_module"): "commands by their own names",
 }
 # All that a relay can ask of an agent, and what an agent tells it. None changes programs.

@@ -68,3 +68,15 @@ async def test_system_that_cannot_give_pages_back_is_left_alone(
     bound_heaps()
     async with asyncio.timeout(10):
         await keep_small(3600.0)
+
+
+async def test_system_whose_libraries_cannot_be_called_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(_name: str | None) -> None:
+        raise MemoryError  # as where memory is never both written and run
+
+    monkeypatch.setattr(ctypes, "CDLL", refused)
+    bound_heaps()
+    async with asyncio.timeout(10):
+        await keep_small(3600.0)
