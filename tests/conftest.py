@@ -21,9 +21,12 @@ from doubles.leak_rule import no_descriptor_left, no_task_left
 from doubles.postgres import PostgresServer, postgres_server
 from doubles.untraced import untraced
 
-# A script's background job ignores Ctrl-C, and so would every program that its tests start.
+# A script's background job ignores Ctrl-C, and what `nohup` starts a hangup; so would every program
+# that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Hypothesis judges what is true, not how busy the machine is.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
