@@ -39,6 +39,9 @@ def test_checkpoints_come_from_a_file_with_nothing_else_in_it(tmp_path: Path) ->
     file.write_text("rubbish\n")
     with pytest.raises(CloudConnectError, match="holds something that is no checkpoint"):
         read_checkpoints(file)
+    file.write_text("\n")
+    with pytest.raises(CloudConnectError, match=r"is empty, so nothing can be compared.*a minute"):
+        read_checkpoints(file)
     with pytest.raises(CloudConnectError, match="nowhere cannot be read: No such file"):
         read_checkpoints(tmp_path / "nowhere")
 

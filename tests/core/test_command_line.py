@@ -10,10 +10,12 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from cloud_connect.command_line import (
     CommandsByName,
     ExitStatus,
+    FiniteRange,
     SharedOptions,
     run_and_exit,
     shared_options_of,
@@ -211,3 +213,15 @@ def test_a_reader_that_goes_away_is_no_failure_to_talk_about(
         assert run(command) == 1
         monkeypatch.undo()
     assert capsys.readouterr().err == ""
+
+
+def test_number_in_a_range_is_a_number() -> None:
+    @click.command()
+    @click.option("--minutes", type=FiniteRange(min=0, max=60))
+    def wait(minutes: float) -> None:
+        click.echo(minutes)
+
+    assert CliRunner().invoke(wait, ["--minutes", "1.5"]).output == "1.5\n"
+    for wrong, said in (("nan", "'nan' is no number"), ("61", "61"), ("soon", "'soon'")):
+        refused = CliRunner().invoke(wait, ["--minutes", wrong])
+        assert (refused.exit_code, said in refused.output) == (2, True)

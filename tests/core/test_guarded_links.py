@@ -117,3 +117,11 @@ async def test_orderly_end_leaves_no_timer_behind() -> None:
         await near.close()
         await far.wait_closed()
         assert near.close_code == far.close_code == 1000
+
+
+async def test_link_that_breaks_off_had_no_timer_to_leave_behind() -> None:
+    async with pair() as (near, far):
+        near.transport.abort()
+        async with asyncio.timeout(2):
+            await far.wait_closed()
+        assert far.close_code == 1006

@@ -16,10 +16,13 @@ from cloud_connect.handshake_messages import (
     Hello,
     Welcome,
     connect_transcript,
+    enrol_certificates_transcript,
     enrol_challenge_transcript,
     enrol_transcript,
     leave_transcript,
     rotate_transcript,
+    tunnel_url_transcript,
+    update_transcript,
     welcome_transcript,
 )
 from cloud_connect.join_token import JoinToken, fingerprint_of
@@ -316,3 +319,19 @@ def test_steps_out_of_turn_are_a_bug_of_ours() -> None:
     relay.receive_hello(hello)
     with pytest.raises(LocalProtocolError):
         relay.receive_hello(hello)
+
+
+def test_each_answer_is_signed_under_a_label_of_its_own_with_all_that_it_says() -> None:
+    def packed(*fields: bytes) -> bytes:
+        return b"".join(len(field).to_bytes(4, "big") + field for field in fields)
+
+    nonce, relay = bytes(32), RELAY_ID.encode()
+    assert enrol_certificates_transcript(
+        relay_id=RELAY_ID, agent_nonce=nonce, hashes=[CERTIFICATE, b"h" * 32]
+    ) == packed(b"cc/enrol-certificates/v1", relay, nonce, CERTIFICATE, b"h" * 32)
+    assert tunnel_url_transcript(
+        relay_id=RELAY_ID, agent_nonce=nonce, tunnel_url="wss://relay.example/agent"
+    ) == packed(b"cc/tunnel-url/v1", relay, nonce, b"wss://relay.example/agent")
+    assert update_transcript(
+        relay_id=RELAY_ID, agent_nonce=nonce, latest="1.2.0", notes=""
+    ) == packed(b"cc/update/v1", relay, nonce, b"1.2.0", b"")

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import gc
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_connect.memory import bound_heaps, keep_small
+from cloud_connect.memory import bound_heaps, keep_small, settle
 
 MEBIBYTE = 1024 * 1024
 BLOCK = 4096
@@ -43,6 +44,18 @@ async def a_burst() -> tuple[float, float, float]:
             await asyncio.sleep(0.01)
     keeper.cancel()
     return full, freed, held()
+
+
+def test_collector_leaves_alone_what_was_loaded_and_looks_less_often() -> None:
+    before = gc.get_threshold()
+    try:
+        settle()
+        assert gc.get_freeze_count() > 10_000
+        young, *older = gc.get_threshold()
+        assert (young, older) == (20_000, list(before[1:]))
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
 
 
 @pytest.mark.slow

@@ -120,6 +120,13 @@ def test_groups_nest_and_a_single_group_needs_no_list() -> None:
     assert inner.group is Junction.OR
 
 
+def test_condition_of_three_parts_is_the_one_that_a_query_writes() -> None:
+    made = Condition.of("status", Operator.EQ, "open")
+    written = {"operator": "eq", "arg1": {"name": "status"}, "arg2": {"value": "open"}}
+    assert made == Condition.model_validate(written)
+    assert made.field == "status"
+
+
 def test_condition_that_needs_no_value_has_none() -> None:
     parsed = query(conditions=[{"operator": "isblank", "arg1": {"name": "subject"}, "arg2": None}])
     assert parsed.condition is not None

@@ -242,11 +242,15 @@ def confirm_all(tunnel: TunnelPair) -> set[int]:
 class TestLimits:
     def test_no_more_streams_than_the_peer_allows(self) -> None:
         tunnel = TunnelPair.introduced(Limits(max_streams=2))
+        room = [tunnel.relay.has_room]
         streams = [tunnel.open() for _ in range(2)]
+        room.append(tunnel.relay.has_room)
         with pytest.raises(QuotaExceededError):
             tunnel.relay.open_stream(GET_PROJECTS, now=0)
         tunnel.agent.send_head(streams[0], OK, end_stream=True)
         tunnel.exchange()
+        room.append(tunnel.relay.has_room)
+        assert room == [True, False, True]
         tunnel.open()
 
     def test_stream_ids_run_out_in_the_end(self, tunnel: TunnelPair) -> None:
