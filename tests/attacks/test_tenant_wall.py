@@ -50,7 +50,7 @@ TIMED = (
     "/api/users/{user_id}",
 )
 LISTS = ("/api/enrolment-tokens", "/api/custom-connectors")
-PAIRS = 60  # of answers before each look at their medians
+PAIRS = 60  # of answers before each look at their times
 NOTICEABLE = 0.002  # seconds
 
 
