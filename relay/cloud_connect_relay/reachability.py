@@ -1,5 +1,6 @@
 """Which connectors serve a data source, which of them may come back, and why none does."""
 
+import math
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -66,14 +67,8 @@ def expected(
             " request later.",
             retry_after=5,
         )
-    if any(_paused(one, sessions.get(one.id)) for one in enrolled):
-        left = _pause_left(enrolled, sessions, now=now)
-        how_long = "" if left is None else f" for another {_duration(left)}"
-        raise ConnectorPausedError(
-            f"{_named(enrolled)} is paused on its PC{how_long}; 'cloud-connect resume' there"
-            " continues.",
-            retry_after=_PAUSE_RETRY if left is None else min(max(1.0, left), _PAUSE_RETRY),
-        )
+    if any(_paused(one, sessions.get(one.id), now=now) for one in enrolled):
+        raise _all_paused(enrolled, sessions, now=now)
     if all(one.flag is ConnectorFlag.CLONE_SUSPECTED for one in enrolled):
         raise _offline(target, "its identity seems to be copied, so it has to be enrolled anew")
     raise _offline(target, _HOSTED_HINT if target.hosted else _HINT)
@@ -104,7 +99,7 @@ def did_not_come(
 
 
 def _may_come(connector: "Connector", live: "LiveSession | None", *, now: float) -> bool:
-    if connector.flag is not ConnectorFlag.ACTIVE or _paused(connector, live):
+    if connector.flag is not ConnectorFlag.ACTIVE or _paused(connector, live, now=now):
         return False
     if live is not None:
         # It became usable a moment ago, or it is dead and about to be unlisted.
@@ -113,29 +108,45 @@ def _may_come(connector: "Connector", live: "LiveSession | None", *, now: float)
     return seen is not None and now - seen <= _SEEN_LATELY
 
 
-def _pause_left(
-    connectors: "Iterable[Connector]", sessions: "Mapping[str, LiveSession]", *, now: float
-) -> float | None:
-    """Return the seconds until the first pause ends by itself, if one does."""
-    ends = []
-    for connector in connectors:
-        live = sessions.get(connector.id)
-        told = (connector.report or {}).get("paused_until")
-        until = live.report.paused_until if live is not None else None
-        if live is None and isinstance(told, str):
-            until = datetime.fromisoformat(told)
-        if until is not None and _paused(connector, live):
-            ends.append(until.timestamp() - now)
-    return max(0.0, min(ends)) if ends else None
+def _all_paused(
+    enrolled: "Sequence[Connector]", sessions: "Mapping[str, LiveSession]", *, now: float
+) -> ConnectorPausedError:
+    ends = [end for one in enrolled if (end := _pause_end(one, sessions.get(one.id))) > now]
+    left = min(ends, default=math.inf) - now
+    how_long = "" if left == math.inf else f" for another {_duration(left)}"
+    if all(_paused_there(one, sessions.get(one.id)) for one in enrolled):
+        told = f"is paused on its PC{how_long}; 'cloud-connect resume' there continues."
+    else:
+        told = f"is paused by an administrator{how_long}; Resume in the console continues."
+    return ConnectorPausedError(
+        f"{_named(enrolled)} {told}", retry_after=min(max(1.0, left), _PAUSE_RETRY)
+    )
+
+
+def _pause_end(connector: "Connector", live: "LiveSession | None") -> float:
+    """Return when its pause ends by itself in UNIX time: infinite if never, 0 without a pause."""
+    held = connector.paused_until or 0.0
+    if not _paused_there(connector, live):
+        return held
+    told = (connector.report or {}).get("paused_until")
+    until = live.report.paused_until if live is not None else None
+    if live is None and isinstance(told, str):
+        until = datetime.fromisoformat(told)
+    return math.inf if until is None else max(held, until.timestamp())
 
 
 def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
-def _paused(connector: "Connector", live: "LiveSession | None") -> bool:
+def _paused(connector: "Connector", live: "LiveSession | None", *, now: float) -> bool:
+    return (connector.paused_until or 0.0) > now or _paused_there(connector, live)
+
+
+def _paused_there(connector: "Connector", live: "LiveSession | None") -> bool:
+    """Whether the PC's administrator paused it."""
     if live is not None:
-        return live.paused
+        return live.report.paused
     return bool((connector.report or {}).get("paused"))
 
 

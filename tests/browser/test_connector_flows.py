@@ -86,6 +86,15 @@ async def test_draining_and_revoking_are_asked_about_first(bed: Bed, visit: Visi
         await expect(facts).to_contain_text("Draining")
         await page.get_by_role("button", name="Take calls again").click()
         await expect(facts).to_contain_text("Online")
+        await page.get_by_role("link", name="Pause").click()
+        await expect(dialog.get_by_role("heading")).to_have_text(f"Pause {name}?")
+        await look(page, "connector-pause")
+        await dialog.get_by_label("For").select_option("15 minutes")
+        await dialog.get_by_role("button", name="Pause").click()
+        await expect(facts).to_contain_text("Paused")
+        await expect(facts).to_contain_text("An administrator paused it until")
+        await page.get_by_role("button", name="Resume").click()
+        await expect(facts).to_contain_text("Online")
         await page.get_by_role("link", name="Revoke").click()
         await dialog.get_by_role("button", name="Revoke").click()
         await expect(page.get_by_text(f"{name} was revoked.")).to_be_visible()
@@ -94,7 +103,7 @@ async def test_draining_and_revoking_are_asked_about_first(bed: Bed, visit: Visi
 async def test_viewer_is_offered_nothing_that_changes_a_connector(bed: Bed, visit: Visits) -> None:
     page = await visit("viewer", f"/console/connectors/{bed.world.agents['a'].connector_id}")
     await expect(page.get_by_role("heading", name="History")).to_be_visible()
-    for name in ("Drain", "Revoke"):
+    for name in ("Pause", "Drain", "Revoke"):
         await expect(page.get_by_role("link", name=name)).to_have_count(0)
     await expect(page.get_by_role("button", name="Save")).to_have_count(0)
 

@@ -65,6 +65,24 @@ async def test_name_and_group_are_changed(node: Node, admin: Browser) -> None:
     assert "kept as typed" in refused.text
 
 
+async def test_connector_is_paused_for_as_long_as_is_chosen(node: Node, admin: Browser) -> None:
+    connector = await node.store.connector(name="site office")
+    path = f"/connectors/{connector}"
+    assert "Pause site office?" in (await admin.get(f"{path}/pause")).text
+    assert (await admin.post(f"{path}/pause", length="900")).status_code == 303
+    page = (await admin.get(path)).text
+    assert "It takes no calls for 15 minutes." in page
+    assert "An administrator paused it until " in page
+    assert "/resume" in page
+    assert (await admin.post(f"{path}/resume")).status_code == 303
+    resumed = (await admin.get(path)).text
+    assert "It takes calls again." in resumed
+    assert "An administrator paused it" not in resumed
+    refused = await admin.post(f"{path}/pause", length="for ever")
+    assert refused.status_code == 422
+    assert "how long" in refused.text
+
+
 async def test_connector_drains_takes_calls_again_and_is_revoked(
     node: Node, admin: Browser
 ) -> None:

@@ -9,7 +9,7 @@ from cloud_connect_relay.times import iso_time
 from cloud_connect_relay.uptime import DAY, uptime_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from cloud_connect.handshake_messages import CertificateCheck
     from cloud_connect_relay.gateway.registry import LiveSession
@@ -52,7 +52,7 @@ def connector_document(
         "clock_skew_seconds": report.get("clock_skew_seconds") if live else None,
         "in_flight": live.in_flight if live else 0,
         "procore": report.get("procore", []),
-        "paused_until": report.get("paused_until") if report.get("paused") else None,
+        **_pause(services.clock(), connector, report),
         "policy": report.get("policy", {}),
         "policy_class": connector.policy_class,
         "key_id": connector.key_id,
@@ -66,6 +66,16 @@ def connector_document(
         ],
         "statistics": _statistics(services, connector, seen),
     }
+
+
+def _pause(now: float, connector: "Connector", report: "Mapping[str, Any]") -> dict[str, Any]:
+    """Tell until when it is paused and where; on its PC it may be without an end."""
+    if report.get("paused"):
+        return {"paused_until": report.get("paused_until"), "paused_by": "pc"}
+    held = connector.paused_until
+    if held is None or held <= now:
+        return {"paused_until": None, "paused_by": None}
+    return {"paused_until": iso_time(held), "paused_by": "administrator"}
 
 
 def echo_facts(live: "LiveSession | None") -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 from starlette.responses import Response
 
 from cloud_connect.errors import AgentOfflineError, InvalidRequestError
@@ -29,6 +29,8 @@ router: Final = APIRouter(prefix="/api/connectors", tags=["Connectors"])
 Reads = Annotated[Principal, Depends(require("connectors:read"))]
 Manages = Annotated[Principal, Depends(require("connectors:manage"))]
 
+_LONGEST_PAUSE: Final = 7 * 86_400  # seconds; for longer there is draining
+
 
 class ConnectorChange(BaseModel):
     """What may be changed of a connector; what is left out stays."""
@@ -39,6 +41,12 @@ class ConnectorChange(BaseModel):
     group: GroupName | None = Field(default=None, description="`null` takes it out of its group.")
     draining: StrictBool | None = Field(
         default=None, description="Finish calls, take no further ones."
+    )
+    paused_for: StrictInt | None = Field(
+        default=None,
+        ge=0,
+        le=_LONGEST_PAUSE,
+        description="Seconds to take no further calls for; 0 ends a pause that began here.",
     )
 
 
@@ -69,17 +77,19 @@ async def change_connector(
     principal: Manages,
     services: Annotated[Services, Depends(services)],
 ) -> dict[str, Any]:
-    """Rename a connector, move it between groups, or drain it."""
+    """Rename a connector, move it between groups, drain it, or pause it for a while."""
     if not is_id("con", connector_id):
         raise not_found()
     tenant = services.storage.of(principal.subscription_id)
+    now = services.clock()
     connector = await tenant.connectors.change(
         connector_id,
         name=change.name,
         group=(change.group or "") if "group" in change.model_fields_set else None,
         draining=change.draining,
+        paused_until=None if change.paused_for is None else now + change.paused_for,
         actor=principal.actor,
-        at=services.clock(),
+        at=now,
     )
     if connector is None:
         raise not_found()

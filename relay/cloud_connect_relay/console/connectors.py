@@ -26,6 +26,13 @@ Reads = Annotated[Page, Depends(page_for("connectors:read"))]
 Manages = Annotated[Page, Depends(page_for("connectors:manage"))]
 
 _PAGE: Final = 50
+_PAUSES: Final = (
+    ("900", "15 minutes"),
+    ("3600", "an hour"),
+    ("14400", "4 hours"),
+    ("86400", "a day"),
+    ("604800", "a week"),
+)
 _ATTENTION: Final = frozenset({"clone_suspected", "pending"})
 
 
@@ -91,6 +98,33 @@ async def change(connector_id: str, page: Manages) -> Response:
         return await _connector(page, found, form, status=422)
     await api.change_connector(connector_id, wanted, page.principal, page.services)
     return page.redirect(f"/connectors/{connector_id}", notice="Saved.")
+
+
+@router.get("/{connector_id}/pause")
+async def ask_pause(connector_id: str, page: Manages) -> Response:
+    """Ask for how long it is to take no calls."""
+    return await _pausing(page, connector_id, Form.of(length="3600"))
+
+
+@router.post("/{connector_id}/pause")
+async def pause(connector_id: str, page: Manages) -> Response:
+    """Keep calls from it for a while."""
+    length = page.form.choice("length", dict(_PAUSES), label="how long")
+    if not page.form.ok:
+        return await _pausing(page, connector_id, page.form, status=422)
+    wanted = api.ConnectorChange(paused_for=int(length))
+    await api.change_connector(connector_id, wanted, page.principal, page.services)
+    return page.redirect(
+        f"/connectors/{connector_id}", notice=f"It takes no calls for {dict(_PAUSES)[length]}."
+    )
+
+
+@router.post("/{connector_id}/resume")
+async def resume(connector_id: str, page: Manages) -> Response:
+    """End a pause that began here."""
+    wanted = api.ConnectorChange(paused_for=0)
+    await api.change_connector(connector_id, wanted, page.principal, page.services)
+    return page.redirect(f"/connectors/{connector_id}", notice="It takes calls again.")
 
 
 @router.get("/{connector_id}/drain")
@@ -188,6 +222,13 @@ async def revoke(connector_id: str, page: Manages) -> Response:
     found = await api.show_connector(connector_id, page.principal, page.services)
     await api.revoke_connector(connector_id, page.principal, page.services)
     return page.redirect("/connectors", notice=f"{found['name']} was revoked.")
+
+
+async def _pausing(page: Page, connector_id: str, form: Form, *, status: int = 200) -> Response:
+    found = await api.show_connector(connector_id, page.principal, page.services)
+    return page.render(
+        "connectors/pause.html", status=status, form=form, connector=found, lengths=_PAUSES
+    )
 
 
 async def _draining(page: Page, connector_id: str, *, draining: bool) -> Response:

@@ -1,6 +1,7 @@
 """The live sessions of this node."""
 
 import asyncio
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -73,6 +74,7 @@ class LiveSession:
         certificate: Whether the agent saw the certificate that this relay knows.
         policy_class: The most that its join token allows.
         flagged_draining: An administrator drains it.
+        held_until: Until then an administrator keeps calls from it; UNIX time.
         waiting: Calls that wait for their turn at it.
         echo: How the last echoes went.
         broke_at: When it broke a call off, on the sessions' clock.
@@ -91,6 +93,7 @@ class LiveSession:
     report: Report = field(default_factory=Report)
     policy_class: str = "read-write"
     flagged_draining: bool = False
+    held_until: float = 0.0
     echo: EchoNotes = field(default_factory=EchoNotes)
     waiting: int = 0
     broke_at: float | None = None
@@ -119,8 +122,8 @@ class LiveSession:
 
     @property
     def paused(self) -> bool:
-        """Whether the PC's administrator paused it."""
-        return self.report.paused
+        """Whether it takes no calls for a while: somebody paused it, on its PC or here."""
+        return self.report.paused or self.held_until > time.time()
 
     @property
     def draining(self) -> bool:
@@ -245,10 +248,14 @@ class Registry:
         live.report = report
         self._notify()
 
-    def flagged(self, live: LiveSession, *, draining: bool) -> None:
-        """Take in whether an administrator drains a connector: what waits for it goes elsewhere."""
-        if live.flagged_draining is not draining:
-            live.flagged_draining = draining
+    def flagged(self, live: LiveSession, *, draining: bool, held_until: float = 0.0) -> None:
+        """Take in whether an administrator drains or pauses it: what waits for it goes elsewhere.
+
+        Args:
+            held_until: Of a pause; UNIX time.
+        """
+        if (live.flagged_draining, live.held_until) != (draining, held_until):
+            live.flagged_draining, live.held_until = draining, held_until
             self._notify()
 
     def refresh(self, connector: Connector) -> None:
@@ -257,6 +264,7 @@ class Registry:
         if live is not None:
             live.name, live.group = connector.name, connector.group
             live.flagged_draining = connector.flag is ConnectorFlag.DRAINING
+            live.held_until = connector.paused_until or 0.0
         self._notify()  # of one that is not connected, too: who lists it looks again
 
     def _unlist(self, live: LiveSession) -> None:

@@ -30,7 +30,7 @@ from cloud_connect_relay.gateway.registry import LiveSession
 from cloud_connect_relay.gateway.reports import ReportReceiver
 from cloud_connect_relay.storage.connector_keys import ConnectorKeys
 from cloud_connect_relay.storage.connector_sessions import ConnectorSessions
-from cloud_connect_relay.storage.connectors import ConnectorFlag
+from cloud_connect_relay.storage.connectors import ConnectorFlag, Standing
 
 if TYPE_CHECKING:
     from cloud_connect_relay.services import Services
@@ -42,6 +42,7 @@ log = structlog.get_logger(__name__)
 
 _T = TypeVar("_T")
 
+_ACTIVE: Final = Standing(ConnectorFlag.ACTIVE, 0.0)
 _BROKEN: Final = "connector.protocol_broken"
 _CLOSE_CODES: Final = {
     ConnectorFlag.PENDING: CloseCode.AWAITING_APPROVAL,
@@ -192,6 +193,7 @@ class Gateway:
             certificate=agent.certificate,
             policy_class=connector.policy_class,
             flagged_draining=connector.flag is ConnectorFlag.DRAINING,
+            held_until=connector.paused_until or 0.0,
         )
         receiver.live = live
         self._sessions += 1
@@ -265,17 +267,18 @@ class Gateway:
         )
 
     async def _follow_flags(self) -> None:
-        """Cut whoever another process revoked, and take over who is drained."""
+        """Cut whoever another process revoked, and take over who is drained or paused."""
         while True:
             await asyncio.sleep(self._times.flags_interval)
             if len(self._registry) == 0:
                 continue
-            flags = await _survive(self._connectors.flagged())
+            flags = await _survive(self._connectors.flagged(now=self._services.clock()))
             if flags is None:
                 continue
             for live in self._registry:
-                flag = flags.get(live.connector_id, ConnectorFlag.ACTIVE)
-                self._registry.flagged(live, draining=flag is ConnectorFlag.DRAINING)
+                flag, held_until = flags.get(live.connector_id, _ACTIVE)
+                draining = flag is ConnectorFlag.DRAINING
+                self._registry.flagged(live, draining=draining, held_until=held_until)
                 if not flag.may_connect:
                     self._tasks.create_task(
                         self._registry.cut(live.connector_id, _CLOSE_CODES[flag]),

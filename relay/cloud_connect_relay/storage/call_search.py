@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from sqlalchemy import and_, tuple_
 
 from cloud_connect_relay.ids import is_id
-from cloud_connect_relay.storage.tables import FAILED, NOT_COMPLETED, calls
+from cloud_connect_relay.storage.tables import FAILED, NOT_COMPLETED, RUNNING, calls
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
@@ -119,11 +119,13 @@ class CallFilter:
         for name, value in self._equal():
             yield calls.c[name] == value
         if self.fate is not None:
-            yield calls.c.outcome == self._outcome  # of None this is IS NULL
             if self.fate is Fate.RUNNING:
+                yield and_(RUNNING)
                 yield calls.c.state.in_(_UNDER_WAY)
-            elif self.fate is not Fate.COMPLETED:
-                yield and_(NOT_COMPLETED)
+            else:
+                yield calls.c.outcome == self.fate.value
+                if self.fate is not Fate.COMPLETED:
+                    yield and_(NOT_COMPLETED)
         if self.status_class is not None:
             low, high = self.status_class.range
             yield and_(calls.c.status >= low, calls.c.status < high)

@@ -18,11 +18,12 @@ from sqlalchemy import (
 
 from cloud_connect_relay.storage.schema import metadata, subscription_column
 
-__all__ = ["FAILED", "NOT_COMPLETED", "calls"]
+__all__ = ["FAILED", "NOT_COMPLETED", "RUNNING", "calls"]
 
 # Calls that people look for are few: indices of them alone are small.
 FAILED: Final = text("status >= 400")
 NOT_COMPLETED: Final = text("outcome <> 'completed'")
+RUNNING: Final = text("outcome IS NULL")
 _HELD: Final = text("holds_key")  # a call that certainly had no effect lets go of its key
 
 calls: Final = Table(
@@ -95,6 +96,14 @@ calls: Final = Table(
         "id",
         sqlite_where=FAILED,
         postgresql_where=FAILED,
+    ),
+    Index(
+        "ix_calls_running",
+        "subscription_id",
+        "started_at",
+        "id",
+        sqlite_where=RUNNING,
+        postgresql_where=RUNNING,
     ),
     Index(
         "ix_calls_not_completed",

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, or_, select, update
 
 from cloud_connect.calls import Report
 from cloud_connect_relay.storage.audit import append
-from cloud_connect_relay.storage.connectors import Connector, ConnectorFlag, connector_of
+from cloud_connect_relay.storage.connectors import Connector, ConnectorFlag, Standing, connector_of
 from cloud_connect_relay.storage.tables import connectors, subscriptions
 
 if TYPE_CHECKING:
@@ -155,22 +155,35 @@ class ConnectorSessions:
             },
         )
 
-    async def flagged(self) -> Mapping[str, ConnectorFlag]:
-        """Return the connectors that are not plainly active, those of revoked subscriptions too."""
+    async def flagged(self, *, now: float) -> Mapping[str, Standing]:
+        """Return the connectors that are not plainly active, those of revoked subscriptions too.
+
+        Args:
+            now: UNIX time; pauses that ended before are none.
+        """
         query = (
-            select(connectors.c.id, connectors.c.status_flag, subscriptions.c.revoked_at)
+            select(
+                connectors.c.id,
+                connectors.c.status_flag,
+                connectors.c.paused_until,
+                subscriptions.c.revoked_at,
+            )
             .join(subscriptions, subscriptions.c.id == connectors.c.subscription_id)
             .where(
                 or_(
                     connectors.c.status_flag != ConnectorFlag.ACTIVE.value,
+                    connectors.c.paused_until > now,
                     subscriptions.c.revoked_at.is_not(None),
                 )
             )
         )
         async with self._storage.read() as connection:
             return {
-                row.id: ConnectorFlag.REVOKED
-                if row.revoked_at is not None
-                else ConnectorFlag(row.status_flag)
+                row.id: Standing(
+                    flag=ConnectorFlag.REVOKED
+                    if row.revoked_at is not None
+                    else ConnectorFlag(row.status_flag),
+                    paused_until=row.paused_until or 0.0,
+                )
                 for row in await connection.execute(query)
             }

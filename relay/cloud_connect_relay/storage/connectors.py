@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Row, or_, select, update
 
@@ -42,6 +42,17 @@ class ConnectorFlag(StrEnum):
         return self in {ConnectorFlag.ACTIVE, ConnectorFlag.DRAINING}
 
 
+class Standing(NamedTuple):
+    """What a connector that is not plainly active may do.
+
+    Attributes:
+        paused_until: By an administrator; UNIX time, 0 without a pause.
+    """
+
+    flag: ConnectorFlag
+    paused_until: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connector:
     """One enrolled agent.
@@ -50,6 +61,7 @@ class Connector:
         group: Connectors of one group may stand in for each other.
         hosted: Run by the relay's operator.
         policy_class: The most its join token allows its policy to be.
+        paused_until: Until then an administrator keeps calls from it; UNIX time.
         next_public_key: Announced by the agent; takes the place of the key when it connects.
         recovery: The next connect counts, whatever its generation.
         generation: What the agent confirmed last; the next one is accepted, too.
@@ -73,6 +85,7 @@ class Connector:
     last_seen_at: float | None
     connected_since: float | None
     report: Mapping[str, Any] | None
+    paused_until: float | None = None
     next_public_key: bytes | None = None
     next_key_id: str | None = None
     key_announced_at: float | None = None
@@ -140,6 +153,7 @@ def connector_of(row: Row[Any]) -> Connector:
         last_seen_at=row.last_seen_at,
         connected_since=row.connected_since,
         report=row.report,
+        paused_until=row.paused_until,
     )
 
 
@@ -195,6 +209,7 @@ class Connectors:
         name: str | None = None,
         group: str | None = None,
         draining: bool | None = None,
+        paused_until: float | None = None,
         actor: str,
         at: float,
     ) -> Connector | None:
@@ -203,12 +218,15 @@ class Connectors:
         Args:
             group: The empty string takes it out of its group.
             draining: Leaves a revoked or suspected connector as it is.
+            paused_until: UNIX time; one that has passed ends the pause.
         """
         values: dict[str, Any] = {}
         if name is not None:
             values["name"] = name
         if group is not None:
             values["group"] = group or None
+        if paused_until is not None:
+            values["paused_until"] = paused_until if paused_until > at else None
         detail = values if draining is None else {**values, "draining": draining}
         async with self._storage.write() as connection:
             if values:

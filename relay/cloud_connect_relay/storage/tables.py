@@ -21,12 +21,13 @@ from sqlalchemy import (
     text,
 )
 
-from cloud_connect_relay.storage.call_table import FAILED, NOT_COMPLETED, calls
+from cloud_connect_relay.storage.call_table import FAILED, NOT_COMPLETED, RUNNING, calls
 from cloud_connect_relay.storage.schema import metadata, subscription_column
 
 __all__ = [
     "FAILED",
     "NOT_COMPLETED",
+    "RUNNING",
     "access_tokens",
     "api_keys",
     "audit",
@@ -177,6 +178,7 @@ connectors: Final = Table(
     Column("hosted", Boolean, nullable=False, server_default=false()),
     # active, draining, pending, revoked, clone_suspected; online and offline are live facts
     Column("status_flag", Text, nullable=False, server_default=text("'active'")),
+    Column("paused_until", Float),  # by an administrator; the PC's own pause is in the report
     Column("policy_class", Text, nullable=False, server_default=text("'read-write'")),
     Column("public_key", LargeBinary, nullable=False),
     Column("key_id", Text, nullable=False),

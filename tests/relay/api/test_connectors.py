@@ -1,4 +1,5 @@
 import time
+from datetime import datetime
 from types import SimpleNamespace
 
 import pytest
@@ -37,6 +38,7 @@ FIELDS = {
     "intercepted_at",
     "procore",
     "paused_until",
+    "paused_by",
     "policy",
     "problems",
 }
@@ -78,8 +80,34 @@ async def test_connector_can_be_renamed_regrouped_and_drained(node: Node) -> Non
     assert actions[0]["actor"].startswith("key:key_")
 
 
+async def test_connector_is_paused_for_a_while_and_resumed(node: Node) -> None:
+    path = f"/api/connectors/{await node.store.connector()}"
+    before = (await node.api.get(path)).json()
+    assert (before["paused_until"], before["paused_by"]) == (None, None)
+    paused = (await node.api.patch(path, json={"paused_for": 3600})).json()
+    left = datetime.fromisoformat(paused["paused_until"]).timestamp() - time.time()
+    assert paused["paused_by"] == "administrator"
+    assert 3500 < left <= 3600
+    assert (await node.api.get(path)).json()["paused_until"] == paused["paused_until"]
+    resumed = (await node.api.patch(path, json={"paused_for": 0})).json()
+    assert (resumed["paused_until"], resumed["paused_by"]) == (None, None)
+    actions = (await node.api.get("/api/audit", params={"limit": 2})).json()["items"]
+    assert [action["detail"]["paused_until"] is None for action in actions] == [True, False]
+
+
 @pytest.mark.parametrize(
-    "body", [{"name": ""}, {"name": "a\nb"}, {"group": ""}, {"machine": "x"}, {"draining": "so"}]
+    "body",
+    [
+        {"name": ""},
+        {"name": "a\nb"},
+        {"group": ""},
+        {"machine": "x"},
+        {"draining": "so"},
+        {"paused_for": -1},
+        {"paused_for": 604_801},
+        {"paused_for": "an hour"},
+        {"paused_for": True},
+    ],
 )
 async def test_wrong_change_is_refused(node: Node, body: dict[str, object]) -> None:
     path = f"/api/connectors/{await node.store.connector()}"

@@ -69,13 +69,13 @@ async def test_scope_is_needed_and_named(node: Node) -> None:
 
 
 async def test_revoked_key_is_refused_within_the_cache_timeout(tmp_path: Path) -> None:
-    async with running_node(tmp_path, auth={"cache_timeout": 0.3}) as node:
+    async with running_node(tmp_path, auth={"cache_timeout": 2}) as node:
         tenant = node.store.storage.of(node.store.subscription_id)
         key_id = (await tenant.keys.all())[0].id
         assert (await node.api.get("/api/connectors")).status_code == 200
         await tenant.keys.revoke(key_id, actor="test", at=NOW)
         assert (await node.api.get("/api/connectors")).status_code == 200
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(10):
             while (await node.api.get("/healthz")).status_code == 200:
                 if (await node.api.get("/api/connectors")).status_code == 401:
                     break

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -78,7 +79,12 @@ async def test_hosted_connector_serves_what_does_not_use_cloud_connect(relay: Ca
         ({"status_flag": "revoked"}, "connector_offline", "revoked"),
         ({"status_flag": "clone_suspected"}, "connector_offline", "copied"),
         ({"status_flag": "draining"}, "connector_draining", "finishing"),
-        ({"report": {"paused": True}}, "connector_paused", "paused"),
+        ({"report": {"paused": True}}, "connector_paused", "paused on its PC; 'cloud-connect res"),
+        (
+            {"paused_until": time.time() + 1e6},
+            "connector_paused",
+            "is paused by an administrator for another 166",
+        ),
         ({"last_seen_at": None}, "connector_offline", "start Cloud Connect"),
         ({"last_seen_at": 1.0}, "connector_offline", "start Cloud Connect"),
     ],
@@ -112,6 +118,25 @@ async def test_live_connector_that_takes_no_calls_is_told_at_once(relay: CallRel
     draining.live.flagged_draining = True
     base = await relay.datasource(draining.live.connector_id)
     assert (await relay.api.get(f"{base}/records/rfis")).json()["code"] == "connector_draining"
+
+
+async def test_calls_of_a_group_pass_by_a_connector_that_an_administrator_paused(
+    relay: CallRelay,
+) -> None:
+    agents = [ScriptedAgent(), ScriptedAgent()]
+    paused = await relay.connect(agents[0], group="site")
+    base = await relay.datasource(connectorGroup="site")
+    path = f"/api/connectors/{paused.live.connector_id}"
+    assert (await relay.api.patch(path, json={"paused_for": 60})).json()["status"] == "paused"
+    refused = await relay.api.get(f"{base}/records/rfis")
+    assert refused.json()["code"] == "connector_paused"
+    assert "is paused by an administrator for another 60 s" in refused.json()["detail"]
+    assert int(refused.headers["retry-after"]) <= 30
+    await relay.connect(agents[1], group="site")
+    for _ in range(3):
+        assert (await relay.api.get(f"{base}/records/rfis")).status_code == 200
+    assert (len(agents[0].calls), len(agents[1].calls)) == (0, 3)
+    assert (await relay.api.patch(path, json={"paused_for": 0})).json()["status"] == "online"
 
 
 async def test_draining_agent_takes_no_new_calls_but_its_group_does(relay: CallRelay) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -196,3 +197,18 @@ async def test_drain_by_an_administrator_is_news_to_whoever_waits_for_the_connec
             registry.flagged(session, draining=draining)
             await news
         assert session.draining is draining
+
+
+async def test_pause_by_an_administrator_is_news_and_ends_by_itself() -> None:
+    registry = Registry()
+    session = live()
+    registry.add(session)
+    news = asyncio.create_task(registry.changed())
+    await asyncio.sleep(0)
+    registry.flagged(session, draining=False, held_until=time.time() + 0.2)
+    async with asyncio.timeout(5):
+        await news
+        assert status_of(CONNECTOR, session) is ConnectorStatus.PAUSED
+        while session.paused:
+            await asyncio.sleep(0.01)
+    assert status_of(CONNECTOR, session) is ConnectorStatus.ONLINE

@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -67,6 +68,18 @@ async def test_draining_by_another_process_reaches_the_session(
         async with asyncio.timeout(5):
             while live.draining:
                 await asyncio.sleep(0.01)
+
+
+async def test_pause_by_another_process_reaches_the_session(relay: Relay, tmp_path: Path) -> None:
+    async with run_agent(relay, tmp_path / "a") as agent:
+        live = await relay.session_of(agent.connector_id)
+        for until in (time.time() + 3600, 0.0):
+            await relay.tenant.connectors.change(
+                agent.connector_id, paused_until=until, actor="test", at=time.time()
+            )
+            async with asyncio.timeout(5):
+                while live.paused is not bool(until):
+                    await asyncio.sleep(0.01)
 
 
 async def test_newest_session_wins(relay: Relay) -> None:

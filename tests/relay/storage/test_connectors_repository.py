@@ -83,10 +83,22 @@ async def test_revoked_subscription_has_no_connectors_for_the_gateway(relay: Rel
     sessions = ConnectorSessions(relay.storage)
     connector = await relay.enrol(SigningKey.generate())
     assert await sessions.find(connector.id) is not None
-    assert await sessions.flagged() == {}
+    assert await sessions.flagged(now=5.0) == {}
     await Subscriptions(relay.storage).revoke("sub_a", actor="test", at=1.0)
     assert await sessions.find(connector.id) is None
-    assert await sessions.flagged() == {connector.id: ConnectorFlag.REVOKED}
+    assert await sessions.flagged(now=5.0) == {connector.id: (ConnectorFlag.REVOKED, 0.0)}
+
+
+async def test_pause_by_an_administrator_is_known_until_it_ends(relay: Relay) -> None:
+    sessions = ConnectorSessions(relay.storage)
+    connector = await relay.enrol(SigningKey.generate())
+    change = relay.tenant.connectors.change
+    await change(connector.id, paused_until=9.0, actor="test", at=5.0)
+    assert await sessions.flagged(now=8.0) == {connector.id: (ConnectorFlag.ACTIVE, 9.0)}
+    assert await sessions.flagged(now=9.0) == {}
+    ended = await change(connector.id, paused_until=6.0, actor="test", at=6.0)
+    assert ended is not None
+    assert ended.paused_until is None
 
 
 async def test_nobody_heard_means_nothing_written(relay: Relay) -> None:

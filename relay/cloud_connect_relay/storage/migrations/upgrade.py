@@ -21,7 +21,7 @@ __all__ = ["HEAD", "upgrade"]
 
 log = structlog.get_logger(__name__)
 
-HEAD: Final = "0010"  # the newest revision in versions/
+HEAD: Final = "0011"  # the newest revision in versions/
 _LOCK_KEY: Final = 0x636C_6463  # any number that nobody else locks in this database
 
 
