@@ -4,7 +4,7 @@ from typing import Final
 
 from playwright.async_api import Locator, Page
 
-__all__ = ["assert_focus_seen", "press_on", "tab_to"]
+__all__ = ["assert_focus_seen", "press_on", "tab_to", "type_into"]
 
 _MOST_STOPS: Final = 120  # a page with more of them is no page for a keyboard
 # The focus is seen by an outline or a ring of the element's, or of what it lies in (a label of a
@@ -69,3 +69,10 @@ async def press_on(target: Locator, key: str = "Enter") -> None:
     """Move to *target* by Tab and press a key there: Enter, or Space for a box."""
     await tab_to(target)
     await target.page.keyboard.press(key)
+
+
+async def type_into(target: Locator, text: str) -> None:
+    """Move to *target* by Tab and write *text* in place of what is there."""
+    await tab_to(target)
+    await target.page.keyboard.press("ControlOrMeta+a")
+    await target.page.keyboard.type(text)
