@@ -1,5 +1,11 @@
 """The README's first command, as far as it runs after installation."""
 
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
 import pytest
 
 from system.conftest import cli
@@ -24,3 +30,34 @@ def test_demo_tells_every_step_and_ends_well() -> None:
     ):
         assert step in told.stdout
     assert "Traceback" not in told.stdout + told.stderr
+
+
+def child_with(pid: int, argument: bytes) -> int:
+    """Return the child of process *pid* that was started with *argument*."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    (found,) = (
+        int(child)
+        for child in children.split()
+        if argument in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+    )
+    return found
+
+
+async def test_demo_ends_with_the_program_that_has_ended() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cloud_connect_relay", "demo"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        limit=1024 * 1024,
+    )
+    assert process.stdout is not None
+    told = b""
+    async with asyncio.timeout(110):
+        while b"Running until Ctrl-C" not in told:
+            told += await process.stdout.readline()
+        relay = child_with(process.pid, b"serve")
+        os.kill(relay, signal.SIGKILL)
+        told += await process.stdout.read()
+        assert await process.wait() == 1
+    assert b"The relay has ended, so the demo ends, too." in told
+    assert b"Traceback" not in told

@@ -1,11 +1,13 @@
 """``cloud-connect-relay demo``: the whole way once, on this machine, without an account."""
 
 import asyncio
+import contextlib
 import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Final
 
 import click
 from rich.console import Console
@@ -15,6 +17,8 @@ from cloud_connect.errors import CloudConnectError
 from cloud_connect_relay.demo import Ensemble, start_ensemble, tell_story
 
 __all__ = ["demo"]
+
+_LOOK_SECONDS: Final = 1.0  # between two looks at whether all of it still runs
 
 
 @click.command()
@@ -55,7 +59,7 @@ async def _run(console: Console, *, once: bool) -> None:
             if once:
                 return
             _show_signpost(console, ensemble, datasource_id)
-            await _until_stopped()
+            await _until_stopped(ensemble)
         console.print("\nStopped.")
 
 
@@ -83,8 +87,8 @@ def _beside(command: str) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-async def _until_stopped() -> None:
-    """Wait for Ctrl-C or SIGTERM."""
+async def _until_stopped(ensemble: Ensemble) -> None:
+    """Wait for Ctrl-C or SIGTERM, or raise when one of the programs ends before."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -92,4 +96,8 @@ async def _until_stopped() -> None:
             loop.add_signal_handler(name, stopped.set)
         except NotImplementedError:  # Windows: Ctrl-C arrives as KeyboardInterrupt
             break
-    await stopped.wait()
+    while not stopped.is_set():
+        await ensemble.check()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_SECONDS):
+                await stopped.wait()

@@ -45,7 +45,7 @@ SCOPE_TEXTS: Final = (
     ("datasources:write", "Change data sources"),
     ("connectors:read", "See connectors"),
     ("connectors:enrol", "Make join tokens for new PCs"),
-    ("connectors:manage", "Rename, drain and revoke connectors"),
+    ("connectors:manage", "Rename, pause, drain and revoke connectors"),
     ("metrics:read", "Read metrics"),
     ("audit:read", "Read the audit log"),
     ("keys:manage", "Manage API keys and custom connectors"),

@@ -44,6 +44,21 @@ class Ensemble:
     home: Path
     data_dir: Path
     pids: dict[str, int]
+    logs: dict[str, Path]
+    ended: dict[str, Callable[[], bool]]
+
+    async def check(self) -> None:
+        """Raise if one of the programs has ended.
+
+        Raises:
+            ProgramError: With its name and last words.
+        """
+        for name, ended in self.ended.items():
+            if ended():
+                words = (await last_words(self.logs[name])).splitlines()[-1]
+                raise ProgramError(
+                    f"The {name} has ended, so the demo ends, too. It said last: {words}"
+                )
 
 
 def _nothing(_title: str, _detail: str) -> None:
@@ -111,32 +126,34 @@ async def start_ensemble(
                         name="enrol-hosted",
                     )
                 )
-        pids = {"relay": relay["pid"], "simulator": simulator["pid"]}
-        listed = []
+        started = {"relay": relay, "simulator": simulator}
+        logs = {name: folder / f"{name}.log" for name in (*started, "agent", "hosted")}
         for name, at in (("agent", home), ("hosted", folder / "hosted"))[: len(enrolling)]:
-            started = await agents.enter_async_context(
+            started[name] = await agents.enter_async_context(
                 program(
                     "cloud_connect_agent",
                     *("run", "--home", str(at)),
-                    log=folder / f"{name}.log",
+                    log=logs[name],
                     says_ready=False,
                 )
             )
-            pids[name] = started["pid"]
-            listed.append((started["ended"], folder / f"{name}.log"))
-        for (ended, log), enrolled in zip(listed, enrolling, strict=True):
-            connector = await _listed(api, enrolled.result(), ended, log)
-            tell("Listed under Connectors", _connector_line(connector))
+        ended = {name: one["ended"] for name, one in started.items()}
+        connectors = []
+        for name, enrolled in zip(("agent", "hosted"), enrolling, strict=False):
+            connectors.append(await _listed(api, enrolled.result(), ended[name], logs[name]))
+            tell("Listed under Connectors", _connector_line(connectors[-1]))
         yield Ensemble(
             api=api,
             api_url=relay["api_url"],
             api_key=made["api_key"],
             administrator=made["administrator"],
             simulator=simulator,
-            connector=await _listed(api, enrolling[0].result(), *listed[0]),
+            connector=connectors[0],
             home=home,
             data_dir=data_dir,
-            pids=pids,
+            pids={name: one["pid"] for name, one in started.items()},
+            logs=logs,
+            ended=ended,
         )
 
 
