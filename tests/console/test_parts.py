@@ -125,7 +125,7 @@ async def test_role_that_lacks_a_right_is_told_in_words(node: Node) -> None:
         await viewer.sign_in("vic")
         page = await viewer.get("/gallery/fails")
         assert page.status_code == 403
-        assert "Your role (viewer) does not include &#39;users:manage&#39;." in page.text
+        assert "Your role (viewer) does not include “Manage people”." in page.text
         part = await viewer.get("/gallery/fails", **{"HX-Request": "true"})
         assert (part.status_code, part.headers["hx-retarget"]) == (403, "#notices")
         assert part.text.strip().startswith('<div class="notice error"')

@@ -8,10 +8,11 @@ from starlette.responses import Response
 from cloud_connect_relay.api import keys as api
 from cloud_connect_relay.console.forms import Form
 from cloud_connect_relay.console.pages import Page, page_for
+from cloud_connect_relay.console.scope_texts import SCOPE_TEXTS
 from cloud_connect_relay.console.validation import validated
 from cloud_connect_relay.key_desk import MAX_OVERLAP, OVERLAP, describe_key
 
-__all__ = ["SCOPE_TEXTS", "router"]
+__all__ = ["router"]
 
 router: Final = APIRouter(prefix="/console/keys")
 
@@ -35,22 +36,6 @@ _ACTS_FOR: Final = (
     ("", "Nobody: it acts for itself"),
     ("members", "Its users; unknown ones count as members"),
     ("partners", "Its users; unknown ones count as partners"),
-)
-# In the order in which people think of them.
-SCOPE_TEXTS: Final = (
-    ("calls:read", "Read records, trees and calls"),
-    ("calls:write", "Create, change and delete records"),
-    ("calls:test", "Run connection tests"),
-    ("datasources:read", "See data sources"),
-    ("datasources:write", "Change data sources"),
-    ("connectors:read", "See connectors"),
-    ("connectors:enrol", "Make join tokens for new PCs"),
-    ("connectors:manage", "Rename, pause, drain and revoke connectors"),
-    ("metrics:read", "Read metrics"),
-    ("audit:read", "Read the audit log"),
-    ("keys:manage", "Manage API keys and custom connectors"),
-    ("users:manage", "Manage people"),
-    ("all", "Everything, also what comes later"),
 )
 
 

@@ -35,6 +35,7 @@ from cloud_connect_relay.console import csrf, notices
 from cloud_connect_relay.console.forms import Form
 from cloud_connect_relay.console.navigation import area_of, areas_for
 from cloud_connect_relay.console.notices import Kind, Notice
+from cloud_connect_relay.console.scope_texts import SCOPE_TEXTS
 from cloud_connect_relay.console.sessions import Session, SignInNeededError
 from cloud_connect_relay.console.shared import Shared, shared
 from cloud_connect_relay.credentials import SCOPES
@@ -120,7 +121,7 @@ class Page:
         """
         if not self.may(scope):
             raise InsufficientScopeError(
-                f"Your role ({self.session.role}) does not include '{scope}'."
+                f"Your role ({self.session.role}) does not include “{dict(SCOPE_TEXTS)[scope]}”."
             )
 
     def url(self, path: str) -> str:
