@@ -1,7 +1,9 @@
 """How a page looks: light and dark, wide and narrow, kept as pictures and judged.
 
-The pictures go to ``screenshots/`` (not in Git). With ``CLOUD_CONNECT_PICTURES=docs`` those that
-the documentation shows are renewed in ``docs/images/``, too.
+The pictures go to ``screenshots/`` (not in Git): light and wide, dark and narrow, and with
+``CLOUD_CONNECT_PICTURES=all`` the other two as well, which share their colours with the one and
+their layout with the other. With ``CLOUD_CONNECT_PICTURES=docs`` those that the documentation shows
+are renewed in ``docs/images/``, too.
 """
 
 import os
@@ -69,6 +71,7 @@ async def look(page: Page, name: str, *, docs: bool = False, accessible: bool = 
         docs: Whether the documentation shows the wide one, in light and dark.
         accessible: Whether axe-core judges it, too.
     """
+    asked = os.environ.get("CLOUD_CONNECT_PICTURES")
     before = page.viewport_size
     dark = await page.evaluate("() => matchMedia('(prefers-color-scheme: dark)').matches")
     _PICTURES.mkdir(parents=True, exist_ok=True)
@@ -76,11 +79,13 @@ async def look(page: Page, name: str, *, docs: bool = False, accessible: bool = 
         for width in (WIDE, NARROW):
             await page.set_viewport_size({"width": width, "height": _HEIGHTS[width]})
             for scheme in _SCHEMES:
+                if not asked and (width == WIDE) != (scheme == "light"):
+                    continue
                 await page.emulate_media(color_scheme=scheme)
                 await page.evaluate(_STILL)
                 place = _PICTURES / f"{name}-{scheme}-{width}.png"
                 await _picture(page, place, width)
-                if docs and width == WIDE and os.environ.get("CLOUD_CONNECT_PICTURES") == "docs":
+                if docs and width == WIDE and asked == "docs":
                     _DOCS.mkdir(exist_ok=True)
                     (_DOCS / f"{name}-{scheme}.png").write_bytes(place.read_bytes())
                 await assert_fits(page)
