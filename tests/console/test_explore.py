@@ -160,6 +160,9 @@ async def test_hanging_up_cancels_the_call_at_the_connector(explorer: Explorer) 
         await anext(answer.aiter_lines())
         call_id = answer.headers["cloud-connect-call-id"]
     await explorer.relay.quiet()
+    async with asyncio.timeout(10):  # the cancel is on its way to the agent
+        while not explorer.agent.cancelled:
+            await asyncio.sleep(0.01)
     assert explorer.agent.cancelled == [call_id]
 
 
