@@ -1,9 +1,18 @@
 import asyncio
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from cloud_connect_agent.hosting.heeding import heed_signals
+
+
+@pytest.fixture(autouse=True)
+def nobody_heeds() -> Iterator[None]:
+    """Take away what a run that measures coverage does at SIGTERM: a loop does not put it back."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize("loop_knows_signals", [True, False])
