@@ -6,8 +6,8 @@ from cloud_connect.calls import Environment, ReportedGrant
 from cloud_connect.query import Operator
 from cloud_connect_relay.console.accounts import ACCOUNT_TEXTS, ENVIRONMENT_TEXTS
 from cloud_connect_relay.console.conditions import any_operators
-from cloud_connect_relay.console.keys import SCOPE_TEXTS
 from cloud_connect_relay.console.people import ROLE_TEXTS
+from cloud_connect_relay.console.scope_texts import SCOPE_TEXTS
 from cloud_connect_relay.credentials import ROLES, SCOPES
 
 
