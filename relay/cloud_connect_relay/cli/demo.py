@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
 import sys
 import tempfile
 import time
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cloud_connect.errors import CloudConnectError
+from cloud_connect_relay.cli.signals import stop_signals
 from cloud_connect_relay.demo import Ensemble, start_ensemble, tell_story
 
 __all__ = ["demo"]
@@ -89,15 +89,9 @@ def _beside(command: str) -> str:
 
 async def _until_stopped(ensemble: Ensemble) -> None:
     """Wait for Ctrl-C or SIGTERM, or raise when one of the programs ends before."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(name, stopped.set)
-        except NotImplementedError:  # Windows: Ctrl-C arrives as KeyboardInterrupt
-            break
-    while not stopped.is_set():
-        await ensemble.check()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_SECONDS):
-                await stopped.wait()
+    with stop_signals() as stopped:
+        while not stopped.is_set():
+            await ensemble.check()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await stopped.wait()
