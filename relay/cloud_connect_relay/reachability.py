@@ -114,12 +114,18 @@ def _all_paused(
     ends = [end for one in enrolled if (end := _pause_end(one, sessions.get(one.id))) > now]
     left = min(ends, default=math.inf) - now
     how_long = "" if left == math.inf else f" for another {_duration(left)}"
-    if all(_paused_there(one, sessions.get(one.id)) for one in enrolled):
-        told = f"is paused on its PC{how_long}; 'cloud-connect resume' there continues."
-    else:
-        told = f"is paused by an administrator{how_long}; Resume in the console continues."
+    places, ends_it = [], []
+    if any(_paused_there(one, sessions.get(one.id)) for one in enrolled):
+        places.append("on its PC")
+        ends_it.append("'cloud-connect resume' there")
+    if any((one.paused_until or 0.0) > now for one in enrolled):
+        places.append("by an administrator")
+        ends_it.append("Resume in the console")
+    told = f"is paused {' and '.join(places)}{how_long}"
+    verb = "continues" if len(ends_it) == 1 else "continue"
     return ConnectorPausedError(
-        f"{_named(enrolled)} {told}", retry_after=min(max(1.0, left), _PAUSE_RETRY)
+        f"{_named(enrolled)} {told}; {' and '.join(ends_it)} {verb}.",
+        retry_after=min(max(1.0, left), _PAUSE_RETRY),
     )
 
 

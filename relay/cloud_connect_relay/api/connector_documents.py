@@ -69,13 +69,15 @@ def connector_document(
 
 
 def _pause(now: float, connector: "Connector", report: "Mapping[str, Any]") -> dict[str, Any]:
-    """Tell until when it is paused and where; on its PC it may be without an end."""
-    if report.get("paused"):
-        return {"paused_until": report.get("paused_until"), "paused_by": "pc"}
+    """Tell until when it is paused and where; on its PC it may be without an end, and in both."""
     held = connector.paused_until
-    if held is None or held <= now:
-        return {"paused_until": None, "paused_by": None}
-    return {"paused_until": iso_time(held), "paused_by": "administrator"}
+    held_until = None if held is None or held <= now else iso_time(held)
+    told: dict[str, Any] = {"paused_until": held_until, "paused_by": None}
+    if report.get("paused"):
+        told = {"paused_until": report.get("paused_until"), "paused_by": "pc"}
+    elif held_until is not None:
+        told["paused_by"] = "administrator"
+    return {**told, "held_until": held_until}
 
 
 def echo_facts(live: "LiveSession | None") -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Protocol
@@ -75,6 +75,7 @@ class LiveSession:
         policy_class: The most that its join token allows.
         flagged_draining: An administrator drains it.
         held_until: Until then an administrator keeps calls from it; UNIX time.
+        clock: UNIX time.
         waiting: Calls that wait for their turn at it.
         echo: How the last echoes went.
         broke_at: When it broke a call off, on the sessions' clock.
@@ -94,6 +95,7 @@ class LiveSession:
     policy_class: str = "read-write"
     flagged_draining: bool = False
     held_until: float = 0.0
+    clock: Callable[[], float] = time.time
     echo: EchoNotes = field(default_factory=EchoNotes)
     waiting: int = 0
     broke_at: float | None = None
@@ -123,7 +125,7 @@ class LiveSession:
     @property
     def paused(self) -> bool:
         """Whether it takes no calls for a while: somebody paused it, on its PC or here."""
-        return self.report.paused or self.held_until > time.time()
+        return self.report.paused or self.held_until > self.clock()
 
     @property
     def draining(self) -> bool:

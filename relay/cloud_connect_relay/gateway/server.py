@@ -194,6 +194,7 @@ class Gateway:
             policy_class=connector.policy_class,
             flagged_draining=connector.flag is ConnectorFlag.DRAINING,
             held_until=connector.paused_until or 0.0,
+            clock=self._services.clock,
         )
         receiver.live = live
         self._sessions += 1

@@ -39,6 +39,7 @@ FIELDS = {
     "procore",
     "paused_until",
     "paused_by",
+    "held_until",
     "policy",
     "problems",
 }
@@ -93,6 +94,16 @@ async def test_connector_is_paused_for_a_while_and_resumed(node: Node) -> None:
     assert (resumed["paused_until"], resumed["paused_by"]) == (None, None)
     actions = (await node.api.get("/api/audit", params={"limit": 2})).json()["items"]
     assert [action["detail"]["paused_until"] is None for action in actions] == [True, False]
+
+
+async def test_pause_made_here_is_told_beside_that_of_the_pc(node: Node) -> None:
+    report = {"paused": True, "paused_until": "2030-01-01T00:00:00+00:00"}
+    path = f"/api/connectors/{await node.store.connector(report=report)}"
+    before = (await node.api.get(path)).json()
+    assert (before["paused_by"], before["held_until"]) == ("pc", None)
+    held = (await node.api.patch(path, json={"paused_for": 3600})).json()
+    assert (held["paused_by"], held["paused_until"]) == ("pc", report["paused_until"])
+    assert 3500 < datetime.fromisoformat(held["held_until"]).timestamp() - time.time() <= 3600
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,11 @@ async def test_hosted_connector_serves_what_does_not_use_cloud_connect(relay: Ca
         ({"status_flag": "draining"}, "connector_draining", "finishing"),
         ({"report": {"paused": True}}, "connector_paused", "paused on its PC; 'cloud-connect res"),
         (
+            {"report": {"paused": True}, "paused_until": time.time() + 1e6},
+            "connector_paused",
+            "is paused on its PC and by an administrator; 'cloud-connect resume' there and Resume",
+        ),
+        (
             {"paused_until": time.time() + 1e6},
             "connector_paused",
             "is paused by an administrator for another 166",
