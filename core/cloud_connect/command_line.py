@@ -152,8 +152,23 @@ class CommandsByName(click.Group):
         name = self._aliases.get(cmd_name, cmd_name)
         if name not in self._modules:
             return None
+        _import_structlog()
         command: click.Command = getattr(import_module(self._modules[name]), name.replace("-", "_"))
         return command
+
+
+def _import_structlog() -> None:
+    """Import structlog without rich, which it looks for to print tracebacks in colours.
+
+    We print none of these, and rich takes longer to import than all else of a command.
+    """
+    if "structlog" in sys.modules or "rich" in sys.modules:
+        return
+    sys.modules["rich"] = None  # type: ignore[assignment]  # Python's own sign for "not there"
+    try:
+        import_module("structlog")
+    finally:
+        del sys.modules["rich"]
 
 
 def run_and_exit(

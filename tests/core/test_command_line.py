@@ -2,6 +2,7 @@
 
 import errno
 import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,20 @@ def test_an_option_of_the_command_wins_over_one_before_it_and_both_over_the_vari
     monkeypatch.setenv("SOME_FOLDER", "variable")
     assert run(commands, *arguments) == 0
     assert capsys.readouterr().out == f"{said}\n"
+
+
+def test_command_is_imported_without_what_logs_in_colours_would_need() -> None:
+    code = (
+        "import sys; from cloud_connect.command_line import CommandsByName\n"
+        "commands = CommandsByName(modules={'loads': 'json', 'dumps': 'json'})\n"
+        "assert commands.get_command(None, 'loads') and commands.get_command(None, 'dumps')\n"
+        "print(sorted({'rich', 'pygments', 'structlog'} & set(sys.modules)))\n"
+        "import rich.console, structlog; print(structlog.dev.rich)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "['structlog']\nNone\n"
 
 
 def test_help_names_the_folder_and_its_variable(
