@@ -18,8 +18,10 @@ from doubles.canary_plugin import (  # noqa: F401 - pytest finds its hooks here
     pytest_unconfigure,
 )
 from doubles.leak_rule import no_descriptor_left, no_task_left
+from doubles.one_trust import read_once
 from doubles.postgres import PostgresServer, postgres_server
 from doubles.untraced import untraced
+from doubles.warm_start import cold_starts, start_warmly
 
 # A script's background job ignores Ctrl-C, and what `nohup` starts a hangup; so would every program
 # that the tests start.
@@ -34,6 +36,11 @@ settings.load_profile("unhurried")
 
 # No test may touch the keyring of the person who runs it.
 os.environ.pop("DBUS_SESSION_BUS_ADDRESS", None)
+
+read_once()
+ONE_OF_SEVERAL = "PYTEST_XDIST_WORKER" in os.environ
+if ONE_OF_SEVERAL:  # a test by itself executes the programs that it starts
+    start_warmly()
 
 IN_PROCESS = tuple(Path(__file__).parent / name for name in ("agent", "core", "relay"))
 
@@ -72,6 +79,13 @@ log_plainly()
 def _untraced() -> Iterator[None]:
     """Time the product, here and in processes, and not the tool that counts its lines."""
     with untraced():
+        yield
+
+
+@pytest.fixture(scope="module")
+def cold_start() -> Iterator[None]:
+    """Execute the programs that the module starts, as users do, and not a copy that is warm."""
+    with cold_starts():
         yield
 
 

@@ -28,6 +28,7 @@ from cloud_connect_relay.storage.migrations import upgrade
 from cloud_connect_relay.storage.subscriptions import Subscriptions
 from cloud_connect_relay.storage.tables import connectors
 from doubles.canaries import remember
+from doubles.kept_templates import keep_templates
 
 PASSWORD = "correct horse battery"
 remember("password", PASSWORD)
@@ -87,6 +88,9 @@ class Founded:
         async with self.storage.write() as connection:
             await connection.execute(connectors.insert().values(values))
         return connector_id
+
+
+keep_templates()
 
 
 @cache
