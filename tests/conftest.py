@@ -20,6 +20,7 @@ from doubles.canary_plugin import (  # noqa: F401 - pytest finds its hooks here
 from doubles.leak_rule import no_descriptor_left, no_task_left
 from doubles.one_trust import read_once
 from doubles.postgres import PostgresServer, postgres_server
+from doubles.taking_turns import take_turns
 from doubles.untraced import untraced
 from doubles.warm_start import cold_starts, start_warmly
 
@@ -60,6 +61,12 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, where no skip is allowed: {report.longrepr}"
     return report
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have several workers wait and compute at once."""
+    if ONE_OF_SEVERAL:
+        take_turns(items)
 
 
 def log_plainly() -> None:
