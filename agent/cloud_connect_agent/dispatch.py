@@ -20,6 +20,7 @@ from cloud_connect.calls import (
     Source,
     SourceParams,
 )
+from cloud_connect.echo import EchoParams
 from cloud_connect.errors import (
     CloudConnectError,
     ConnectorPausedError,
@@ -90,7 +91,7 @@ class Dispatcher:
         audit: CallAudit | None,
         live: LiveCalls | None,
         paused: Callable[[], bool],
-        echoed: Callable[[], None],
+        echoed: Callable[[float | None], None],
         max_open: int,
         clock: Callable[[], float],
     ) -> None:
@@ -129,7 +130,7 @@ class Dispatcher:
         audit: CallAudit | None = None,
         live: LiveCalls | None = None,
         paused: Callable[[], bool] = lambda: False,
-        echoed: Callable[[], None] = lambda: None,
+        echoed: Callable[[float | None], None] = lambda _: None,
         linger: Callable[[], float] = lambda: WRITE_LINGER,
         max_open: int = _MAX_OPEN,
         clock: Callable[[], float] = time.monotonic,
@@ -145,7 +146,8 @@ class Dispatcher:
             audit: Where each call is recorded; without one, none is.
             live: Where people look on.
             paused: Whether the PC's administrator has paused the connector.
-            echoed: Told when the relay asked whether calls come through.
+            echoed: Told when the relay asked whether calls come through, and for how many
+                seconds an administrator there still keeps calls from here.
             linger: How many seconds to wait at the end.
             clock: Monotonic seconds, the Procore client's.
         """
@@ -187,7 +189,10 @@ class Dispatcher:
         if call.operation == Operation.ECHO:
             # Paused or busy, the way through is what it asks for.
             await call.reply.send(completed(200, JSON_HEADERS), b"{}")
-            self._echoed()
+            held: float | None = None
+            with suppress(CloudConnectError):  # of a relay that says it in another way
+                held = params_of(EchoParams, call).held_seconds
+            self._echoed(held)
             return
         self._open += 1
         self._quiet.clear()

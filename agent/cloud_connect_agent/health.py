@@ -64,6 +64,7 @@ class HealthSnapshot:
     paused: bool
     paused_until: str | None
     pause_seconds_left: float | None
+    held_seconds_left: float | None
     draining: bool
     clock_skew_seconds: float | None
     certificate: CertificateCheck | None
@@ -86,6 +87,7 @@ class Health:
         self._round_trip_ms: float | None = None
         self._round_trip_at: float | None = None
         self._echo_at: float | None = None
+        self._held_end: float | None = None
         self._started_at: Final = self._since
         self._error: str | None = None
         self._pause: Final = pause or Pause(clocks=self._clocks)
@@ -128,6 +130,7 @@ class Health:
     def connected(self, session: LiveSession) -> None:
         """Both ends authenticated each other and *session* carries calls."""
         self._session = session
+        self._held_end = None  # the first echo says it
         self._enter(HealthState.CONNECTED, None)
 
     def offline(self, reason: str) -> None:
@@ -155,9 +158,14 @@ class Health:
         self._round_trip_ms = round(seconds * 1000, 3)
         self._round_trip_at = self._clocks.wall()
 
-    def echoed(self) -> None:
-        """The relay asked this agent's dispatcher whether calls come through."""
+    def echoed(self, held_seconds: float | None = None) -> None:
+        """The relay asked this agent's dispatcher whether calls come through.
+
+        Args:
+            held_seconds: For how long an administrator there still keeps calls from here.
+        """
         self._echo_at = self._clocks.wall()
+        self._held_end = None if held_seconds is None else self._now + held_seconds
 
     def clock_skew(self, seconds: float) -> None:
         """Note how far this PC's clock is ahead of the relay's."""
@@ -205,6 +213,7 @@ class Health:
             paused=self.paused,
             paused_until=None if until is None else _iso(until),
             pause_seconds_left=None if left is None else round(left, 1),
+            held_seconds_left=self._held_seconds_left,
             draining=self._draining,
             clock_skew_seconds=self._clock_skew,
             certificate=self._certificate,
@@ -227,6 +236,16 @@ class Health:
         if self._state is HealthState.CONNECTED and session is not None:
             return now - session.last_received > STUCK_SECONDS
         return now - self._moved_at > IDLE_SECONDS
+
+    @property
+    def _held_seconds_left(self) -> float | None:
+        if self._session is None or self._held_end is None or self._held_end <= self._now:
+            return None
+        return round(self._held_end - self._now, 1)
+
+    @property
+    def _now(self) -> float:
+        return self._clocks.monotonic()
 
     def _enter(self, state: HealthState, error: str | None) -> None:
         self._moved_at = self._clocks.monotonic()

@@ -318,6 +318,7 @@ class Operator:
             self._problem,
             _restart_problem(self._restart),
             _READ_ALONG if allowed else None,
+            _held_problem(snapshot.held_seconds_left),
             *self._recording_problems(),
             None if self._approvals is None else self._approvals.problem,
             fault,
@@ -365,6 +366,16 @@ def _skew_problem(seconds: float | None) -> str | None:
         return None
     word = "ahead of" if seconds > 0 else "behind"
     return f"This PC's clock is {abs(seconds):.0f} s {word} the relay's; set it right."
+
+
+def _held_problem(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    left = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+    return (
+        "An administrator paused this connector in the relay's console: it gets no calls for "
+        f"another {left}, or until somebody resumes it there."
+    )
 
 
 def _seconds(value: object) -> float | None:

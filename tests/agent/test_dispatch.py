@@ -58,6 +58,19 @@ async def test_rows_that_break_off_say_why_behind_them(agent: Bench) -> None:
     assert answer.trailers.problem.detail == "Procore went away."
 
 
+@pytest.mark.parametrize(
+    ("params", "held"), [({}, None), ({"held_seconds": 60}, 60.0), ({"held_seconds": "soon"}, None)]
+)
+async def test_an_echo_tells_for_how_long_calls_are_kept_away(
+    tmp_path: Path, params: dict[str, object], held: float | None
+) -> None:
+    heard: list[float | None] = []
+    async with bench(tmp_path, echoed=heard.append) as agent:
+        agent.paused = True
+        assert (await agent.call(Operation.ECHO, params)).head.status == 200
+    assert heard == [held]
+
+
 async def test_a_query_reads_rows(agent: Bench) -> None:
     answer = await agent.call(Operation.QUERY, {}, query("select"))
     assert answer.body.count(b"\n") == 2

@@ -106,6 +106,25 @@ def test_a_pause_ends_by_itself_or_by_word(health: Health, time: Time) -> None:
     assert not health.snapshot().paused
 
 
+def test_a_pause_made_at_the_relay_is_known_while_connected(health: Health, time: Time) -> None:
+    session = FakeSession()
+    health.connected(session)
+    health.echoed(90.0)
+    time.monotonic += 30
+    assert health.snapshot().held_seconds_left == 60.0
+    assert not health.snapshot().paused
+    time.monotonic += 60
+    assert health.snapshot().held_seconds_left is None
+    health.echoed(90.0)
+    health.echoed(None)
+    assert health.snapshot().held_seconds_left is None
+    health.echoed(90.0)
+    health.offline("The relay is away.")
+    assert health.snapshot().held_seconds_left is None
+    health.connected(session)
+    assert health.snapshot().held_seconds_left is None
+
+
 def test_draining_is_shown(health: Health) -> None:
     assert not health.snapshot().draining
     health.drain()

@@ -1,6 +1,8 @@
 """Tests of ``cloud_connect_agent.operation``."""
 
 import asyncio
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -173,6 +175,21 @@ async def test_status_names_a_clock_that_is_wrong(
     assert status["clock_skew_seconds"] == seconds
     assert len(status["problems"]) == (said is not None)
     assert (said or "") in " ".join(status["problems"])
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(7020.0, "another 117 min"), (60.0, "another 60 s")])
+async def test_status_says_that_an_administrator_paused_it_at_the_relay(
+    bench: Bench, seconds: float, said: str
+) -> None:
+    bench.health.connected(
+        SimpleNamespace(round_trip=None, last_received=time.monotonic(), in_flight=0)
+    )
+    bench.health.echoed(seconds)
+    (problem,) = (await bench.ask("status"))["status"]["problems"]
+    assert "paused this connector in the relay's console" in problem
+    assert said in problem
+    bench.health.echoed()
+    assert not (await bench.ask("status"))["status"]["problems"]
 
 
 async def test_reload_uses_settings_policy_and_vault_at_once(bench: Bench) -> None:

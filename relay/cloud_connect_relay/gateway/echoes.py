@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from cloud_connect.calls import Operation
+from cloud_connect.echo import EchoParams
 from cloud_connect.errors import AgentOfflineError, CloudConnectError, DeadlineExceededError
 from cloud_connect.tunnel import RequestHead, ResetCode
 
@@ -43,6 +44,7 @@ async def echo(
     began = time.monotonic()
     try:
         async with asyncio.timeout(within):
+            held_until = live.held_until
             await _ask(live, within)
     except TimeoutError:
         notes.seconds = None
@@ -52,6 +54,7 @@ async def echo(
         notes.seconds, notes.error = None, exc.message
         raise AgentOfflineError(f"The connector cannot be asked: {exc.message}.") from exc
     notes.seconds, notes.error = time.monotonic() - began, None
+    notes.held_until = held_until
     notes.at = clock()
     return notes.seconds
 
@@ -62,6 +65,7 @@ async def _ask(live: "LiveSession", within: float) -> None:
             operation=Operation.ECHO,
             call_id=f"echo_{uuid.uuid4().hex}",
             deadline_ms=int(within * 1000),
+            params=EchoParams(held_seconds=live.held_seconds).model_dump(exclude_none=True),
         ),
         end_stream=True,
     )
@@ -104,6 +108,8 @@ class Echoes:
         notes = live.echo
         if notes.running or live.draining:
             return False
+        if notes.error is None and notes.held_until != live.held_until:
+            return True  # the PC is to say so of itself, too
         if not notes.due:
             notes.due = now + self._uniform(0.0, min(_FIRST, self._interval))
         return now >= notes.due

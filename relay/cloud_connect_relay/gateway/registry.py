@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from cloud_connect.calls import Report
 from cloud_connect.closing import CloseCode
+from cloud_connect.echo import MAX_HELD
 from cloud_connect.handshake_messages import CertificateCheck
 from cloud_connect.session import Session
 from cloud_connect_relay.storage.connectors import Connector, ConnectorFlag
@@ -42,6 +43,7 @@ class EchoNotes:
         error: Why the last one failed.
         due: When the next one is, on the monotonic clock.
         running: Whether one is under way.
+        held_until: What the last one told of an administrator's pause; UNIX time.
     """
 
     seconds: float | None = None
@@ -49,6 +51,7 @@ class EchoNotes:
     error: str | None = None
     due: float = 0.0
     running: bool = False
+    held_until: float = 0.0
 
     @property
     def milliseconds(self) -> float | None:
@@ -125,7 +128,13 @@ class LiveSession:
     @property
     def paused(self) -> bool:
         """Whether it takes no calls for a while: somebody paused it, on its PC or here."""
-        return self.report.paused or self.held_until > self.clock()
+        return self.report.paused or self.held_seconds is not None
+
+    @property
+    def held_seconds(self) -> float | None:
+        """For how long an administrator still keeps calls from it; ``None`` if nobody does."""
+        left = self.held_until - self.clock()
+        return min(left, MAX_HELD) if left > 0 else None
 
     @property
     def draining(self) -> bool:

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from cloud_connect.exchange import Exchange
 from cloud_connect.signing import SigningKey
 from cloud_connect.tunnel import ResetCode
 from cloud_connect_relay.gateway.echoes import echo
-from doubles.link_bench import Relay, run_agent, serve_relay
+from doubles.link_bench import Relay, answer_at_once, run_agent, serve_relay
 from doubles.raw_agent import agent_side, greet, socket_to
 
 
@@ -48,6 +49,33 @@ async def test_agent_whose_calls_hang_has_no_echo_though_it_answers_pings(
         async with asyncio.timeout(5):
             while live.in_flight:
                 await asyncio.sleep(0.01)
+
+
+async def test_pause_that_an_administrator_makes_or_ends_is_told_at_once(tmp_path: Path) -> None:
+    told: list[dict[str, Any]] = []
+
+    async def note(exchange: Exchange) -> None:
+        told.append(exchange.request.params)
+        await answer_at_once(exchange)
+
+    async def heard(count: int) -> None:
+        async with asyncio.timeout(10):
+            while len(told) < count:
+                await asyncio.sleep(0.01)
+
+    async with (
+        serve_relay(tmp_path, tunnel={"echo_interval": 3600}) as relay,
+        run_agent(relay, tmp_path / "a", handler=note) as agent,
+    ):
+        await heard(1)
+        for number, seconds in enumerate((600, 0)):
+            now = relay.services.clock()
+            await relay.tenant.connectors.change(
+                agent.connector_id, paused_until=now + seconds, actor="test", at=now
+            )
+            await heard(2 + number)
+    assert told[0] == told[2] == {}
+    assert 590 < told[1]["held_seconds"] <= 600
 
 
 async def test_echo_that_an_agent_resets_is_a_failure(relay: Relay, tmp_path: Path) -> None:
