@@ -15,6 +15,8 @@ from click.testing import CliRunner
 from doubles.simulator_process import COMPANY, LARGE_COMPANY, PROJECT, Simulator, simulator_process
 from procore_simulator.cli import main
 
+pytestmark = pytest.mark.usefixtures("cold_start")
+
 COMMAND = [sys.executable, "-m", "procore_simulator"]
 FREE = ["--port", "0", "--login-port", "0", "--admin-port", "0", "--storage-port", "0"]
 

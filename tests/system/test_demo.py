@@ -10,7 +10,12 @@ import pytest
 
 from system.conftest import cli
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.slow,
+    pytest.mark.timeout(120),
+    pytest.mark.usefixtures("cold_start"),
+]
 
 
 def test_demo_tells_every_step_and_ends_well() -> None:
