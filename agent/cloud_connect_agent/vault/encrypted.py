@@ -55,6 +55,7 @@ class EncryptedVault:
             record: Notes what keeps it; called before a new vault's first secret.
         """
         self._folder: Final = folder
+        self._paths: Final[dict[str, Path]] = {}
         self._keys: Final = keys
         self._record: Final = record
         self._lock_file: Final = folder / ".lock"
@@ -182,7 +183,10 @@ class EncryptedVault:
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
             raise VaultLockedError(f"{name!r} is not a name for a secret.")
-        return self._folder / f"{name.replace('/', '@')}.sealed"
+        path = self._paths.get(name)
+        if path is None:  # kept, since it is asked for with each call (see `write_durably`)
+            path = self._paths[name] = self._folder / f"{name.replace('/', '@')}.sealed"
+        return path
 
     def _prepare(self) -> None:
         make_private_dir(self._folder)

@@ -57,6 +57,21 @@ async def test_a_secret_comes_back_as_it_was(vault: EncryptedVault) -> None:
     assert await vault.get(NAME) is None
 
 
+async def test_secret_that_is_asked_for_again_makes_no_path_anew(
+    vault: EncryptedVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await vault.put("procore-app/live", b"secret")
+    met: list[str] = []
+
+    def intern(name: str) -> str:
+        met.append(name)
+        return name
+
+    monkeypatch.setattr(sys, "intern", intern)
+    assert vault.read("procore-app/live") == b"secret"
+    assert not [name for name in met if "procore-app" in name]
+
+
 async def test_what_another_process_puts_is_seen_at_once(root: Path) -> None:
     reader, writer = vault_in(root), vault_in(root)
     await writer.put(NAME, b"first")
