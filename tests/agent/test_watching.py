@@ -110,9 +110,10 @@ async def test_link_that_lives_on_another_way_is_kept(relay: Relay, tmp_path: Pa
     network = Network(reach=ways, tick=0.01)
     async with run_agent(relay, tmp_path / "a", network=network) as agent:
         await agent.health.until("connected")
+        told = list(agent.health.told)  # a busy machine may have taken more than one dial
         ways.found = Reach.MOVED
         pings = agent.health.pings
         async with asyncio.timeout(5):
             while agent.health.pings < pings + 3:
                 await asyncio.sleep(0.01)
-        assert agent.health.told == ["connecting", "connected"]
+        assert agent.health.told == told

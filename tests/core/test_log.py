@@ -212,11 +212,14 @@ def test_a_terminal_and_the_file_both_get_an_event(tmp_path: Path) -> None:
 def test_an_event_costs_little() -> None:
     configure(stream=io.StringIO())
     log = structlog.get_logger("agent")
-    start = time.process_time()
-    for _ in range(2000):
-        log.info("request_finished", call_id="call_1", status=200, rows=0, duration_ms=1.5)
-    # A tenth of that, on a quick and quiet machine.
-    assert (time.process_time() - start) / 2000 < 100e-6 * slowness()
+    rounds = []
+    for _ in range(10):
+        start = time.process_time()
+        for _ in range(200):
+            log.info("request_finished", call_id="call_1", status=200, rows=0, duration_ms=1.5)
+        rounds.append((time.process_time() - start) / 200)
+    # A tenth of that, on a quick and quiet machine; the best round is the least disturbed one.
+    assert min(rounds) < 100e-6 * slowness()
 
 
 def test_the_journal_is_told_how_bad_an_event_is(tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ async def call_relay(folder: Path, **calls: Any) -> AsyncIterator[CallRelay]:
             async with httpx.AsyncClient(
                 base_url=services.addresses.api_url,
                 headers={"Authorization": f"Bearer {store.api_key}"},
-                timeout=15,
+                timeout=30,
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=200),
                 trust_env=False,
             ) as api:

@@ -66,7 +66,7 @@ async def browser(node: Node, *, sign_in: bool = True) -> AsyncIterator[Browser]
 @asynccontextmanager
 async def browser_at(url: str, *, username: str | None = "admin") -> AsyncIterator[Browser]:
     """Open a browser at a relay, signed in as somebody unless that is ``None``."""
-    async with httpx.AsyncClient(base_url=url, timeout=10, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as client:
         opened = Browser(client)
         if username is not None:
             assert (await opened.sign_in(username)).status_code == 303

@@ -195,7 +195,7 @@ async def running_node(folder: Path, **settings: Any) -> AsyncIterator[Node]:
         async with httpx.AsyncClient(
             base_url=addresses.api_url,
             headers={"Authorization": f"Bearer {store.api_key}"},
-            timeout=10,
+            timeout=30,
             trust_env=False,
         ) as api:
             yield Node(store=store, addresses=addresses, api=api, stop=stop)
