@@ -31,6 +31,10 @@ _PROGRAMS: Final = {
     "procore_simulator": ("cloud_connect", "procore_simulator"),
     "doubles.surroundings": (),
 }
+_WRAPPED: Final = {
+    "doubles.faulty_agent": "cloud_connect_agent",
+    "doubles.sleepy_agent": "cloud_connect_agent",
+}
 _TESTS: Final = Path(__file__).parent.parent
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _INTERPRETERS: Final = ("COVERAGE_", "FAKETIME", "LC_", "LANG", "LD_", "PYTHON")
@@ -102,6 +106,17 @@ def _namespaces() -> tuple[str, ...]:
     return tuple(str(Path(f"/proc/thread-self/ns/{name}").readlink()) for name in ("net", "mnt"))
 
 
+def _program(command: Sequence[str]) -> str:
+    """Return which program runs, be it in a test's wrapping; empty: none of ours."""
+    match command:
+        case [_, "-m", "doubles.watched", _, module, *_]:
+            return module
+        case [_, "-m", module, *_]:
+            return _WRAPPED.get(module, module)
+        case _:
+            return ""
+
+
 def _umask() -> int:
     """Return the mask for new files, which the system tells without a change only here."""
     lines = Path("/proc/thread-self/status").read_text().splitlines()
@@ -135,7 +150,7 @@ class _Starting:
             else dict(os.fsdecode(one).split("=", 1) for one in variables)
         )
         command = [os.fsdecode(word) for word in words]
-        program = self._programs.get(command[2]) if command[1:2] == ["-m"] else None
+        program = self._programs.get(_program(command))
         settings = _of_interpreter(environment)
         new_session, group, gid, gids, uid, umask, prepare, _ = details[15:]
         if (
