@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
 import structlog
@@ -14,6 +14,7 @@ from cloud_connect.errors import CloudConnectError, ConfigurationError
 from cloud_connect_agent.control import Answer
 from cloud_connect_agent.health import SKEW_SECONDS, Health
 from cloud_connect_agent.live_calls import LiveCalls
+from cloud_connect_agent.monitor.durations import lasting
 from cloud_connect_agent.proxies import Proxies
 from cloud_connect_agent.reloading import Reloaded, Reloader
 from cloud_connect_agent.reports import ReportBoard
@@ -371,7 +372,7 @@ def _skew_problem(seconds: float | None) -> str | None:
 def _held_problem(seconds: float | None) -> str | None:
     if seconds is None:
         return None
-    left = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+    left = lasting(timedelta(seconds=seconds))
     return (
         "An administrator paused this connector in the relay's console: it gets no calls for "
         f"another {left}, or until somebody resumes it there."

@@ -177,7 +177,9 @@ async def test_status_names_a_clock_that_is_wrong(
     assert (said or "") in " ".join(status["problems"])
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(7020.0, "another 117 min"), (60.0, "another 60 s")])
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(7100.0, "another 1 h 58 min"), (50.9, "another 50 s")]
+)
 async def test_status_says_that_an_administrator_paused_it_at_the_relay(
     bench: Bench, seconds: float, said: str
 ) -> None:

@@ -83,6 +83,21 @@ async def test_connector_is_paused_for_as_long_as_is_chosen(node: Node, admin: B
     assert "how long" in refused.text
 
 
+async def test_connector_that_its_pc_paused_as_well_is_resumed_here_only(
+    node: Node, admin: Browser
+) -> None:
+    path = f"/connectors/{await node.store.connector(report={'paused': True})}"
+    assert (await admin.post(f"{path}/pause", length="900")).status_code == 303
+    page = (await admin.get(path)).text
+    assert "An administrator paused it until " in page
+    assert "Somebody paused it on its PC" in page
+    assert (await admin.post(f"{path}/resume")).status_code == 303
+    resumed = (await admin.get(path)).text
+    assert "Nobody keeps calls from it here any more." in resumed
+    assert "It takes calls again." not in resumed
+    assert "Somebody paused it on its PC" in resumed
+
+
 async def test_connector_drains_takes_calls_again_and_is_revoked(
     node: Node, admin: Browser
 ) -> None:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 from starlette.responses import Response
 
+from cloud_connect.echo import MAX_HELD
 from cloud_connect.errors import AgentOfflineError, InvalidRequestError
 from cloud_connect_relay.api.bodies import to_json
 from cloud_connect_relay.api.connector_documents import connector_document, echo_facts
@@ -29,7 +30,7 @@ router: Final = APIRouter(prefix="/api/connectors", tags=["Connectors"])
 Reads = Annotated[Principal, Depends(require("connectors:read"))]
 Manages = Annotated[Principal, Depends(require("connectors:manage"))]
 
-_LONGEST_PAUSE: Final = 7 * 86_400  # seconds; for longer there is draining
+_LONGEST_PAUSE: Final = int(MAX_HELD)  # for longer there is draining
 
 
 class ConnectorChange(BaseModel):

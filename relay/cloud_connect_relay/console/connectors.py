@@ -123,8 +123,10 @@ async def pause(connector_id: str, page: Manages) -> Response:
 async def resume(connector_id: str, page: Manages) -> Response:
     """End a pause that began here."""
     wanted = api.ConnectorChange(paused_for=0)
-    await api.change_connector(connector_id, wanted, page.principal, page.services)
-    return page.redirect(f"/connectors/{connector_id}", notice="It takes calls again.")
+    now = await api.change_connector(connector_id, wanted, page.principal, page.services)
+    still = now["paused_by"] == "pc"
+    said = "Nobody keeps calls from it here any more." if still else "It takes calls again."
+    return page.redirect(f"/connectors/{connector_id}", notice=said)
 
 
 @router.get("/{connector_id}/drain")
