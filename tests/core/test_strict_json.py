@@ -43,6 +43,7 @@ def test_plain_json_is_read() -> None:
         (b"-Infinity", "-Infinity is no number"),
         (b"1e999", "out of range"),
         (b"1" * (MAX_DIGITS + 1), "more than 64 digits"),
+        (b'{"a":"1","b":-' + b"1" * (MAX_DIGITS + 1) + b"}", "more than 64 digits"),
         (b"0." + b"1" * MAX_DIGITS, "more than 64 digits"),
         (b'"\\ud800"', "not valid JSON"),
         (b'{"\\udfff":1}', "not valid JSON"),
@@ -59,6 +60,17 @@ def test_plain_json_is_read() -> None:
 def test_what_parsers_disagree_about_is_refused(text: bytes, reason: str) -> None:
     with pytest.raises(StrictJsonError, match=reason):
         parse(text)
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_numbers_at_the_limit_are_read(sign: str) -> None:
+    digits = sign + "9" * MAX_DIGITS
+    assert parse(f"[{digits},0.25]".encode()) == [int(digits), 0.25]
+
+
+def test_digits_inside_strings_are_no_number() -> None:
+    text = '"' + "1" * 1000
+    assert parse(f'{{{text}":[1,{text}"]}}'.encode()) == {"1" * 1000: [1, "1" * 1000]}
 
 
 def test_nesting_at_the_limit_is_read() -> None:
