@@ -1,9 +1,9 @@
 """Keeps the memory of a daemon as small as what it holds, not as its busiest moment was.
 
 A burst of calls, as after a partition, leaves free pages between what lives on. glibc gives back
-only those at a heap's end, and opens a heap for every few threads, so that under faults a relay
+only those at the end of the first heap, and opens more for threads, so that under faults a relay
 grew by 11 MiB an hour and an agent by 2, with as much in use as at their start (mallopt(3),
-malloc_trim(3)).
+malloc_trim(3)). One heap is as fast: calls wait for Python's own lock long before.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ __all__ = ["bound_heaps", "keep_small", "settle"]
 _YOUNG_OBJECTS: Final = 20_000
 _INTERVAL: Final = 60.0  # seconds; a look at 60 MiB of heap takes 1 to 8 ms, in a thread
 _M_ARENA_MAX: Final = -8  # of malloc.h
-_HEAPS: Final = 2  # the event loop's, and one of all threads that ask the store
+_HEAPS: Final = 1  # of all threads: free pages at the end of a second one are never given back
 
 
 def settle() -> None:
@@ -32,7 +32,7 @@ def settle() -> None:
 
 
 def bound_heaps() -> None:
-    """Have the C library open few heaps; before there are threads, since each may get its own."""
+    """Have the C library open no second heap; before there are threads, which may get their own."""
     libc = _glibc()
     if libc is not None:
         libc.mallopt(_M_ARENA_MAX, _HEAPS)
