@@ -55,6 +55,7 @@ def test_plain_json_is_read() -> None:
             "more than 10000 members",
         ),
         (b"[" + b"0," * (MAX_VALUES + 1) + b"0]", "more than 100000 values"),
+        (b"[" + b",".join([b"[" * 60 + b"]" * 60] * 2000) + b"]", "more than 100000 values"),
     ],
 )
 def test_what_parsers_disagree_about_is_refused(text: bytes, reason: str) -> None:
@@ -81,6 +82,15 @@ def test_brackets_inside_strings_and_beside_each_other_do_not_nest() -> None:
     text = b'["' + b"[{" * 100 + b'\\"[", {}' + b", []" * 100 + b"]"
     assert len(parse(text)) == 102
     assert parse(b'"' + b"," * (MAX_VALUES + 1) + b'"') == "," * (MAX_VALUES + 1)
+
+
+@pytest.mark.parametrize("before", range(64 * 1024 - 5, 64 * 1024 + 3))
+def test_strings_are_known_across_the_pieces_that_are_looked_at(before: int) -> None:
+    tail = b'\\"' + b"[" * 100
+    text = b'["' + b"a" * before + tail
+    assert len(parse(text + b'",{}]')) == 2
+    with pytest.raises(StrictJsonError, match="nests deeper"):
+        parse(text + b'",' + tail[2:] + b"]" * 101)
 
 
 @pytest.mark.parametrize(("depth", "deep"), [(1, False), (MAX_DEPTH, False), (MAX_DEPTH + 1, True)])
@@ -139,6 +149,9 @@ MEBIBYTE = 1024 * 1024
         b'"' + b'\\"' * (MEBIBYTE // 2),
         b"[" + b'"' * MEBIBYTE,
         b"[" * 65 + b'"\\' * (MEBIBYTE // 2),
+        b"[" * 65 + b'"' * MEBIBYTE,
+        b"[" * 65 + b"\\" * MEBIBYTE,
+        b'["' + b'","' * (MEBIBYTE // 3) + b'"]',
         (b"[" * 64 + b"]" * 64 + b",") * (MEBIBYTE // 129),
         b"[" + b"[]," * (MEBIBYTE // 3) + b"1]",
         b"[" + b"{}," * (MEBIBYTE // 3) + b"1]",
