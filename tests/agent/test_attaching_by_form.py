@@ -129,12 +129,12 @@ async def test_the_time_that_a_forms_bytes_take_is_not_the_answers(
     read = SpooledFile._read
 
     def slowly(self: SpooledFile, offset: int, size: int) -> bytes:
-        time.sleep(0.03)  # in a thread: a slow way to Procore
+        time.sleep(0.1)  # in a thread: a slow way to Procore; 1.6 s for all of it
         return read(self, offset, size)
 
     monkeypatch.setattr("cloud_connect_agent.procore.files.spool._BLOCK", 16_000)
     monkeypatch.setattr(SpooledFile, "_read", slowly)
-    answer = await attach(agent, reference, deadline_ms=300)
+    answer = await attach(agent, reference, deadline_ms=1000)
     assert (answer.head.status, answer.json["title"]) == (200, "Steel")
 
 
