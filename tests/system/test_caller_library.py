@@ -134,17 +134,16 @@ async def test_a_relay_that_dies_under_a_write_costs_no_second_one(
 ) -> None:
     source = await source_of(world, client, signed=True, sealed=sealed)
     marker = uuid.uuid4().hex
-    await world.behave(latency_ms=1500)
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            writing = tasks.create_task(
-                source.create("punch_items", {"name": marker}, project_id=world.project["id"])
-            )
-            while await executions(world, marker) == 0 and not writing.done():
-                await asyncio.sleep(0.05)
-            await world.relay.restart()
-    finally:
-        await world.behave(latency_ms=0)
+    held = {"kind": "slow_first_byte", "seconds": 3}
+    await world.fault(held, path="punch_items", method="POST", times=1, after_execute=True)
+    async with asyncio.TaskGroup() as tasks:
+        writing = tasks.create_task(
+            source.create("punch_items", {"name": marker}, project_id=world.project["id"])
+        )
+        while await executions(world, marker) == 0:
+            await asyncio.sleep(0.05)
+        assert not writing.done()
+        await world.relay.restart()
     assert writing.result()["name"] == marker
     assert await executions(world, marker) == 1
 
