@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from cloud_connect.audit import Checkpoint
+from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.moments import moment
 from cloud_connect_relay.api.security import Principal, require, services
 from cloud_connect_relay.services import Services
@@ -14,7 +15,7 @@ from cloud_connect_relay.times import iso_time
 
 __all__ = ["router"]
 
-router: Final = APIRouter(prefix="/api/audit", tags=["Audit"])
+router: Final = Routes(prefix="/api/audit", tags=["Audit"])
 
 Word = Annotated[str | None, Query(max_length=200)]
 Moment = Annotated[

@@ -8,7 +8,7 @@ import math
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import structlog
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
@@ -20,6 +20,7 @@ from cloud_connect.errors import (
 )
 from cloud_connect_relay.api.agent_words import understood
 from cloud_connect_relay.api.begun_sign_ins import CALLBACK, begin_sign_in
+from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.security import Principal, require, services, source_of
 from cloud_connect_relay.calls.spec import CallSpec, Target
 from cloud_connect_relay.services import Services
@@ -33,7 +34,7 @@ __all__ = ["router"]
 
 log = structlog.get_logger(__name__)
 
-router: Final = APIRouter(tags=["Data sources"])
+router: Final = Routes(tags=["Data sources"])
 
 Shared = Annotated[Services, Depends(services)]
 

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from cloud_connect.calls import Operation
 from cloud_connect.errors import InsufficientScopeError, InvalidRequestError
+from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.moments import moment
 from cloud_connect_relay.api.problems import not_found
 from cloud_connect_relay.api.security import Principal, require, services
@@ -17,7 +18,7 @@ from cloud_connect_relay.storage.call_search import CallCursor, CallFilter, Fate
 
 __all__ = ["router"]
 
-router: Final = APIRouter(prefix="/api/calls", tags=["Calls"])
+router: Final = Routes(prefix="/api/calls", tags=["Calls"])
 
 Reads = Annotated[Principal, Depends(require("calls:read"))]
 Shared = Annotated[Services, Depends(services)]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from starlette.responses import Response
 
 from cloud_connect.calls import Operation
@@ -22,6 +22,7 @@ from cloud_connect_relay.api.call_response import (
     with_call,
 )
 from cloud_connect_relay.api.call_specs import signed_in, spec_for, target_for
+from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.problems import describe, error_response
 from cloud_connect_relay.api.query_calls import (
     OURS,
@@ -41,7 +42,7 @@ from cloud_connect_relay.services import Services
 
 __all__ = ["router"]
 
-router: Final = APIRouter(prefix="/api/datasources/{datasource_id}", tags=["Platform calls"])
+router: Final = Routes(prefix="/api/datasources/{datasource_id}", tags=["Platform calls"])
 
 Shared = Annotated[Services, Depends(services)]
 

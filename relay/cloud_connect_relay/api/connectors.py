@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 from starlette.responses import Response
 
@@ -10,6 +10,7 @@ from cloud_connect.echo import MAX_HELD
 from cloud_connect.errors import AgentOfflineError, InvalidRequestError
 from cloud_connect_relay.api.bodies import to_json
 from cloud_connect_relay.api.connector_documents import connector_document, echo_facts
+from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.enrolment_tokens import GroupName
 from cloud_connect_relay.api.problems import not_found
 from cloud_connect_relay.api.security import Principal, require, services
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["router"]
 
-router: Final = APIRouter(prefix="/api/connectors", tags=["Connectors"])
+router: Final = Routes(prefix="/api/connectors", tags=["Connectors"])
 
 Reads = Annotated[Principal, Depends(require("connectors:read"))]
 Manages = Annotated[Principal, Depends(require("connectors:manage"))]

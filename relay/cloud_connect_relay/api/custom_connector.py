@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import structlog
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
 
@@ -18,6 +18,7 @@ from cloud_connect.errors import (
 )
 from cloud_connect_relay.api.bodies import check_large_json, to_json
 from cloud_connect_relay.api.custom_calls import metadata_of, query_of, refusal, test_of
+from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.security import services, source_of
 from cloud_connect_relay.custom_connector.answers import FirstAnswers
 from cloud_connect_relay.custom_connector.entrance import Entrance, Visit
@@ -32,7 +33,7 @@ __all__ = ["router"]
 
 log = structlog.get_logger(__name__)
 
-router: Final = APIRouter(prefix="/custom-connector/{registration}", tags=["Custom connectors"])
+router: Final = Routes(prefix="/custom-connector/{registration}", tags=["Custom connectors"])
 
 Shared = Annotated[Services, Depends(services)]
 Carried = Callable[[Services, Visit], Awaitable["QueryResult"]]

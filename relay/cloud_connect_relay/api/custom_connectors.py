@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool
 from starlette.responses import Response
 
 from cloud_connect_relay.access import Unknown
+from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.problems import not_found
 from cloud_connect_relay.api.security import Principal, check_scope, require, services
 from cloud_connect_relay.custom_connector.desk import (
@@ -20,7 +21,7 @@ from cloud_connect_relay.services import Services
 
 __all__ = ["router"]
 
-router: Final = APIRouter(prefix="/api/custom-connectors", tags=["Custom connectors"])
+router: Final = Routes(prefix="/api/custom-connectors", tags=["Custom connectors"])
 
 # Its secret runs calls, as an API key does.
 Manages = Annotated[Principal, Depends(require("keys:manage"))]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.responses import Response
 
 from cloud_connect.errors import InvalidRequestError
@@ -14,6 +14,7 @@ from cloud_connect_relay.api.datasource_documents import (
     merged,
     secured,
 )
+from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.problems import not_found
 from cloud_connect_relay.api.security import Principal, require, services
 from cloud_connect_relay.services import Services
@@ -21,7 +22,7 @@ from cloud_connect_relay.storage.datasources import DataSource
 
 __all__ = ["router"]
 
-router: Final = APIRouter(prefix="/api/datasources", tags=["Data sources"])
+router: Final = Routes(prefix="/api/datasources", tags=["Data sources"])
 
 Reads = Annotated[Principal, Depends(require("datasources:read"))]
 Changes = Annotated[Principal, Depends(require("datasources:write"))]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 from starlette.responses import Response
 
@@ -11,12 +11,13 @@ from cloud_connect_relay.access import Use
 from cloud_connect_relay.api.agent_words import understood
 from cloud_connect_relay.api.call_response import CallResponse, Reply, json_headers
 from cloud_connect_relay.api.call_specs import spec_for, target_for
+from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.security import Principal, require, services
 from cloud_connect_relay.services import Services
 
 __all__ = ["router"]
 
-router: Final = APIRouter(prefix="/api/datasources/{datasource_id}", tags=["Data sources"])
+router: Final = Routes(prefix="/api/datasources/{datasource_id}", tags=["Data sources"])
 
 _MAX_BYTES: Final = 4 * 1024 * 1024
 

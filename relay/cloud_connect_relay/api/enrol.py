@@ -2,12 +2,13 @@
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from starlette.responses import Response
 
 from cloud_connect.handshake_messages import enrol_certificates_transcript, tunnel_url_transcript
 from cloud_connect.signing import Digest, Nonce, PublicKeyBytes, SignatureBytes, to_bytes, to_text
+from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.security import services
 from cloud_connect_relay.gateway.enrolment import Enrolment
 from cloud_connect_relay.names import PRINTABLE
@@ -19,7 +20,7 @@ from cloud_connect_relay.storage.enrolments import Applicant, Enrolments
 
 __all__ = ["router"]
 
-router: Final = APIRouter(prefix="/api/enrol", tags=["enrolment"])
+router: Final = Routes(prefix="/api/enrol", tags=["enrolment"])
 
 _PRINTABLE: Final = rf"^{PRINTABLE}*$"
 

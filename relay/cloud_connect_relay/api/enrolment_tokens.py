@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 from starlette.responses import Response
 
+from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.problems import not_found
 from cloud_connect_relay.api.security import Principal, require, services
 from cloud_connect_relay.enrolment_desk import (
@@ -19,7 +20,7 @@ from cloud_connect_relay.times import parse_duration
 
 __all__ = ["GroupName", "router"]
 
-router: Final = APIRouter(prefix="/api/enrolment-tokens", tags=["Connectors"])
+router: Final = Routes(prefix="/api/enrolment-tokens", tags=["Connectors"])
 
 _LONGEST: Final = 86_400  # seconds: a token that lies around longer is forgotten somewhere
 

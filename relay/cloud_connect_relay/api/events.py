@@ -2,10 +2,11 @@
 
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import Depends, Header
 from starlette.responses import Response
 
 from cloud_connect.errors import InsufficientScopeError
+from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.event_stream import EventStream
 from cloud_connect_relay.api.security import Principal, require_any, services
 from cloud_connect_relay.events.hub import About
@@ -13,7 +14,7 @@ from cloud_connect_relay.services import Services
 
 __all__ = ["audible", "router"]
 
-router: Final = APIRouter(tags=["Events"])
+router: Final = Routes(tags=["Events"])
 
 
 @router.get(

@@ -3,9 +3,6 @@
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
-from starlette.middleware.errors import ServerErrorMiddleware
-
 from cloud_connect_relay.api import (
     audit,
     authorize,
@@ -32,6 +29,7 @@ from cloud_connect_relay.api import (
     users,
 )
 from cloud_connect_relay.api.border import Border
+from cloud_connect_relay.api.endpoints import Endpoints
 from cloud_connect_relay.api.passthrough import Passthrough
 
 if TYPE_CHECKING:
@@ -40,7 +38,7 @@ if TYPE_CHECKING:
     from cloud_connect_relay.api.border import Pages
     from cloud_connect_relay.services import Services
 
-__all__ = ["Endpoints", "build_app", "build_fastapi"]
+__all__ = ["build_app", "build_fastapi"]
 
 _DESCRIPTION = """\
 Run Procore calls through the connector PCs of a subscription.
@@ -52,15 +50,6 @@ call's effect, `retry_safe` whether a repeat can do harm, `lookup` where its fat
 """
 
 
-class Endpoints(FastAPI):
-    """Endpoints that stand behind the border."""
-
-    def build_middleware_stack(self) -> "ASGIApp":
-        """Let faults through to the border, which answers and logs them, once."""
-        outermost = super().build_middleware_stack()
-        return outermost.app if isinstance(outermost, ServerErrorMiddleware) else outermost
-
-
 def build_app(services: "Services", *, pages: "Pages | None" = None) -> "ASGIApp":
     """Return the whole API as one ASGI application.
 
@@ -70,7 +59,7 @@ def build_app(services: "Services", *, pages: "Pages | None" = None) -> "ASGIApp
     return Border(build_fastapi(services), services, Passthrough(services), pages)
 
 
-def build_fastapi(services: "Services") -> FastAPI:
+def build_fastapi(services: "Services") -> Endpoints:
     """Return the endpoints alone, without what the border does."""
     app = Endpoints(
         title="Cloud Connect relay",
@@ -80,7 +69,6 @@ def build_fastapi(services: "Services") -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,  # a redirect would repeat the request's Host header
-        strict_content_type=False,
     )
     app.state.services = services
     problems.install(app)
@@ -108,5 +96,5 @@ def build_fastapi(services: "Services") -> FastAPI:
         health,
         reference,
     ):
-        app.include_router(module.router)
+        app.take(module.router)
     return app

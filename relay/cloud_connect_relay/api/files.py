@@ -4,7 +4,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import orjson
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from starlette.responses import Response
 
 from cloud_connect.calls import ContentParams, Operation
@@ -12,6 +12,7 @@ from cloud_connect.errors import InvalidRequestError
 from cloud_connect_relay.access import Use
 from cloud_connect_relay.api.call_response import CallResponse, Reply, answer_headers
 from cloud_connect_relay.api.call_specs import on_behalf, spec_for, target_for
+from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.file_parameters import (
     UPLOAD_NAMES,
     checked,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["router"]
 
-router: Final = APIRouter(prefix="/api/datasources/{datasource_id}", tags=["Files"])
+router: Final = Routes(prefix="/api/datasources/{datasource_id}", tags=["Files"])
 
 Shared = Annotated[Services, Depends(services)]
 Reads = Annotated[Principal, Depends(require("calls:read"))]

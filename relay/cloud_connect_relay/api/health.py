@@ -4,11 +4,12 @@ import asyncio
 from typing import Annotated, Final
 
 import structlog
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
 
 from cloud_connect_relay.api.bodies import to_json
+from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.security import Principal, require, services
 from cloud_connect_relay.connector_metrics import render_connectors
 from cloud_connect_relay.services import Services
@@ -17,7 +18,7 @@ __all__ = ["router"]
 
 log = structlog.get_logger(__name__)
 
-router: Final = APIRouter(tags=["Health"])
+router: Final = Routes(tags=["Health"])
 
 _STORE_TIMEOUT: Final = 5.0  # seconds that the store has to answer a probe
 

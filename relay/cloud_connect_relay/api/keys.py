@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.responses import Response
 
 from cloud_connect.errors import InsufficientScopeError
 from cloud_connect_relay.access import Unknown
+from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.problems import not_found
 from cloud_connect_relay.api.security import (
     Principal,
@@ -33,7 +34,7 @@ from cloud_connect_relay.times import parse_duration
 
 __all__ = ["router"]
 
-router: Final = APIRouter(prefix="/api/keys", tags=["Keys and users"])
+router: Final = Routes(prefix="/api/keys", tags=["Keys and users"])
 
 _LONGEST: Final = 10 * 366 * 86_400  # seconds
 

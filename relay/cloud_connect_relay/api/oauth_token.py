@@ -9,7 +9,7 @@ import binascii
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from cloud_connect.errors import InvalidRequestError
 from cloud_connect_relay.api.bodies import check_json, to_json
+from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.problems import not_found
 from cloud_connect_relay.api.request_body import read_body
 from cloud_connect_relay.api.security import services, source_of
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["answer_oauth", "router"]
 
-router: Final = APIRouter(tags=["Sign in"])
+router: Final = Routes(tags=["Sign in"])
 
 TOKEN_LIFETIME: Final = 5400  # seconds, Procore's own
 _REFRESH_LIFETIME: Final = 30 * 86_400  # seconds

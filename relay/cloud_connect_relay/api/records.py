@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from starlette.responses import Response
 
 from cloud_connect.calls import Operation
@@ -11,6 +11,7 @@ from cloud_connect_relay.access import Use
 from cloud_connect_relay.api.bodies import to_json
 from cloud_connect_relay.api.call_response import CallResponse, Reply, answer_headers
 from cloud_connect_relay.api.call_specs import on_behalf, spec_for, target_for
+from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.record_parameters import (
     dry_run_of,
     list_params,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["router"]
 
-router: Final = APIRouter(prefix="/api/datasources/{datasource_id}/records", tags=["Records"])
+router: Final = Routes(prefix="/api/datasources/{datasource_id}/records", tags=["Records"])
 
 Shared = Annotated[Services, Depends(services)]
 Reads = Annotated[Principal, Depends(require("calls:read"))]

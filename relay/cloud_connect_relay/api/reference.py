@@ -5,10 +5,11 @@ import hashlib
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from cloud_connect_relay.api.bodies import to_json
+from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.openapi import openapi_document
 from cloud_connect_relay.api.reference_page import STYLE, render
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["router"]
 
-router: Final = APIRouter(include_in_schema=False)
+router: Final = Routes(include_in_schema=False)
 
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 _HEADERS: Final = {

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from starlette.responses import Response
 
 from cloud_connect.calls import Operation
@@ -12,6 +12,7 @@ from cloud_connect.sealing import SEALED_TYPE
 from cloud_connect_relay.access import Use
 from cloud_connect_relay.api.call_response import CallResponse, Reply, answer_headers
 from cloud_connect_relay.api.call_specs import on_behalf, signed_in, spec_for, target_for
+from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.request_body import MAX_INLINE_BYTES, read_body
 from cloud_connect_relay.api.security import Principal, check_scope, services
 from cloud_connect_relay.api.strong_calls import CONNECTOR_HEADER
@@ -20,7 +21,7 @@ from cloud_connect_relay.services import Services
 
 __all__ = ["router"]
 
-router: Final = APIRouter(prefix="/api/datasources/{datasource_id}", tags=["Sealed calls"])
+router: Final = Routes(prefix="/api/datasources/{datasource_id}", tags=["Sealed calls"])
 
 Shared = Annotated[Services, Depends(services)]
 

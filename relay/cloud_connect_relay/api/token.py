@@ -3,11 +3,12 @@
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Annotated, Final
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
 from cloud_connect_relay.api.bodies import to_json
+from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.security import services, source_of
 from cloud_connect_relay.credentials import ROLES
 from cloud_connect_relay.services import Services
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["router"]
 
-router: Final = APIRouter(tags=["Sign in"])
+router: Final = Routes(tags=["Sign in"])
 
 _FORM: Final = {
     "type": "object",

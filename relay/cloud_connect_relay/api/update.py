@@ -2,17 +2,18 @@
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, ConfigDict
 
 from cloud_connect.handshake_messages import update_transcript
 from cloud_connect.signing import Nonce, SignatureBytes
+from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.security import services
 from cloud_connect_relay.services import Services
 
 __all__ = ["router"]
 
-router: Final = APIRouter(prefix="/api/enrol", tags=["enrolment"])
+router: Final = Routes(prefix="/api/enrol", tags=["enrolment"])
 
 
 class UpdateRequest(BaseModel):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from cloud_connect.errors import InsufficientScopeError, InvalidRequestError
 from cloud_connect_relay.api.call_specs import signed_in
+from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.problems import not_found
 from cloud_connect_relay.api.security import (
     Principal,
@@ -33,7 +34,7 @@ from cloud_connect_relay.times import iso_time
 
 __all__ = ["router"]
 
-router: Final = APIRouter(prefix="/api/users", tags=["Keys and users"])
+router: Final = Routes(prefix="/api/users", tags=["Keys and users"])
 
 
 def _role(value: str) -> str:

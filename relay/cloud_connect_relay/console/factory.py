@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from cloud_connect_relay.api.factory import Endpoints
+from cloud_connect_relay.api.endpoints import Endpoints
 from cloud_connect_relay.console import (
     audit,
     calls,
@@ -99,9 +99,7 @@ class Console:
         app.state.services = services
         app.state.console = self._shared
         errors.install(app)
-        app.include_router(_files)
-        for area in _AREAS:
-            app.include_router(area.router)
+        app.take(_files, *(area.router for area in _AREAS))
         self.app: Final = app
 
     def matches(self, scope: "Scope") -> bool:

@@ -60,6 +60,13 @@ async def test_refusal_comes_before_the_body_is_looked_at(node: Node) -> None:
     assert answer.status_code == 401
 
 
+async def test_body_that_does_not_say_what_it_is_is_read_as_json(node: Node) -> None:
+    answer = await node.api.post("/api/users", content=b'{"email":1}')
+    assert answer.status_code == 400
+    assert "email" in answer.text
+    assert "valid dictionary" not in answer.text
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "TRACE"])
 async def test_wrong_method_is_a_problem(node: Node, method: str) -> None:
     answer = await node.api.request(method, "/api/connectors")
