@@ -1,5 +1,7 @@
 import asyncio
 import contextlib
+import time
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
@@ -172,3 +174,13 @@ async def test_connections_without_a_request_are_few(tmp_path: Path) -> None:
         for _, one in (*waiting, (fourth, another)):
             one.close()
             await one.wait_closed()
+
+
+async def test_answers_bear_the_date_of_their_second(node: Node) -> None:
+    async def behind() -> float:
+        answer = await node.api.get("/healthz")
+        return time.time() - parsedate_to_datetime(answer.headers["date"]).timestamp()
+
+    assert 0 <= await behind() < 3
+    await asyncio.sleep(3)
+    assert 0 <= await behind() < 3
