@@ -43,9 +43,9 @@ from cloud_connect_relay.settings import RelaySettings
 from cloud_connect_relay.storage import Storage
 from cloud_connect_relay.storage.connectors import Connector
 from cloud_connect_relay.storage.enrolments import Applicant, Enrolments
-from cloud_connect_relay.storage.migrations.upgrade import upgrade
 from cloud_connect_relay.storage.tables import subscriptions
 from cloud_connect_relay.storage.tenant import Tenant
+from doubles.relay_node import empty_store
 
 TEST_TIMES = GatewayTimes(
     flags_interval=0.05, seen_interval=0.05, reconnect_window=0.05, drain_timeout=2.0
@@ -128,8 +128,10 @@ async def open_relay(folder: Path, **settings: Any) -> AsyncIterator[Relay]:
     identity = RelayIdentity(
         relay_id=relay_id_of(key.public_key), key=key, pepper=Pepper(bytes(32))
     )
-    async with Storage.open(f"sqlite+aiosqlite:///{folder / 'relay.sqlite3'}") as storage:
-        await upgrade(storage)
+    database = folder / "relay.sqlite3"
+    if not database.exists():
+        await empty_store(database)
+    async with Storage.open(f"sqlite+aiosqlite:///{database}") as storage:
         async with storage.write() as connection:
             await connection.execute(
                 insert(subscriptions).values(id="sub_a", name="a", created_at=0.0)

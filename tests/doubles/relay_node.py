@@ -99,7 +99,7 @@ def _kept() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="cloud-connect-empty-")
 
 
-async def _empty_store(database: Path) -> None:
+async def empty_store(database: Path) -> None:
     """Put a store there that was migrated and has nothing in it; each migration anew is slow."""
     template = Path(_kept().name) / "relay.db"
     if not template.exists():
@@ -132,7 +132,7 @@ async def founded(folder: Path, database_url: str | None = None) -> AsyncIterato
     identity = RelayIdentity.create(paths)
     key = Credential.new(CredentialKind.API_KEY)
     if database_url is None:
-        await _empty_store(paths.database)
+        await empty_store(paths.database)
     url = database_url or f"sqlite+aiosqlite:///{paths.database}"
     async with Storage.open(url) as storage:
         await upgrade(storage)

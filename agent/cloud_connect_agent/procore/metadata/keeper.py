@@ -42,6 +42,9 @@ _KEEP_SECONDS: Final = 60.0  # of use that a crash may lose
 _MAX_COMPANIES: Final = 200
 _MAX_PROJECTS: Final = 200  # of one company; each is the default one of some data source
 
+# Thousands of fields, of a dozen kinds.
+_OF_CATALOG: Final = {kind: Field(type=kind, origin=Origin.CATALOG) for kind in FieldType}
+
 _Key = tuple[str, int]
 
 
@@ -99,9 +102,7 @@ class Metadata:
         self._revisions: Final = itertools.count(1)  # also of companies that were let go meanwhile
         self._names: Final = frozenset(resource.name for resource in catalog)
         self._base: Final = {
-            resource.name: {
-                spec.name: Field(type=spec.type, origin=Origin.CATALOG) for spec in resource.fields
-            }
+            resource.name: {spec.name: _OF_CATALOG[spec.type] for spec in resource.fields}
             for resource in catalog
         }
 
