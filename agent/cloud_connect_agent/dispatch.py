@@ -91,7 +91,7 @@ class Dispatcher:
         audit: CallAudit | None,
         live: LiveCalls | None,
         paused: Callable[[], bool],
-        echoed: Callable[[float | None], None],
+        echoed: Callable[[EchoParams], None],
         max_open: int,
         clock: Callable[[], float],
     ) -> None:
@@ -130,7 +130,7 @@ class Dispatcher:
         audit: CallAudit | None = None,
         live: LiveCalls | None = None,
         paused: Callable[[], bool] = lambda: False,
-        echoed: Callable[[float | None], None] = lambda _: None,
+        echoed: Callable[[EchoParams], None] = lambda _: None,
         linger: Callable[[], float] = lambda: WRITE_LINGER,
         max_open: int = _MAX_OPEN,
         clock: Callable[[], float] = time.monotonic,
@@ -146,8 +146,8 @@ class Dispatcher:
             audit: Where each call is recorded; without one, none is.
             live: Where people look on.
             paused: Whether the PC's administrator has paused the connector.
-            echoed: Told when the relay asked whether calls come through, and for how many
-                seconds an administrator there still keeps calls from here.
+            echoed: Told when the relay asked whether calls come through, with what it said of
+                an administrator there who keeps calls from here.
             linger: How many seconds to wait at the end.
             clock: Monotonic seconds, the Procore client's.
         """
@@ -189,10 +189,10 @@ class Dispatcher:
         if call.operation == Operation.ECHO:
             # Paused or busy, the way through is what it asks for.
             await call.reply.send(completed(200, JSON_HEADERS), b"{}")
-            held: float | None = None
+            said = EchoParams()
             with suppress(CloudConnectError):  # of a relay that says it in another way
-                held = params_of(EchoParams, call).held_seconds
-            self._echoed(held)
+                said = params_of(EchoParams, call)
+            self._echoed(said)
             return
         self._open += 1
         self._quiet.clear()

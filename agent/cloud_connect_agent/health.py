@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from cloud_connect.echo import EchoParams
 from cloud_connect.handshake_messages import CertificateCheck
 from cloud_connect_agent.pausing import Clocks, Pause
 
@@ -14,6 +15,7 @@ __all__ = ["SKEW_SECONDS", "Clocks", "Health", "HealthSnapshot", "HealthState", 
 
 log = structlog.get_logger(__name__)
 
+_NOTHING_SAID: Final = EchoParams()
 SKEW_SECONDS: Final = 30.0  # a clock that is further off than that is worth a word
 STUCK_SECONDS = 60.0  # of silence: the link is given up well before, if anything still works
 IDLE_SECONDS = 1200.0  # without a dial or its end: the longest pause between dials is shorter
@@ -65,6 +67,7 @@ class HealthSnapshot:
     paused_until: str | None
     pause_seconds_left: float | None
     held_seconds_left: float | None
+    drained_by_relay: bool
     draining: bool
     clock_skew_seconds: float | None
     certificate: CertificateCheck | None
@@ -88,6 +91,7 @@ class Health:
         self._round_trip_at: float | None = None
         self._echo_at: float | None = None
         self._held_end: float | None = None
+        self._drained = False
         self._started_at: Final = self._since
         self._error: str | None = None
         self._pause: Final = pause or Pause(clocks=self._clocks)
@@ -130,7 +134,7 @@ class Health:
     def connected(self, session: LiveSession) -> None:
         """Both ends authenticated each other and *session* carries calls."""
         self._session = session
-        self._held_end = None  # the first echo says it
+        self._held_end, self._drained = None, False  # the first echo says it
         self._enter(HealthState.CONNECTED, None)
 
     def offline(self, reason: str) -> None:
@@ -158,14 +162,15 @@ class Health:
         self._round_trip_ms = round(seconds * 1000, 3)
         self._round_trip_at = self._clocks.wall()
 
-    def echoed(self, held_seconds: float | None = None) -> None:
+    def echoed(self, said: EchoParams = _NOTHING_SAID) -> None:
         """The relay asked this agent's dispatcher whether calls come through.
 
         Args:
-            held_seconds: For how long an administrator there still keeps calls from here.
+            said: Whether an administrator there keeps calls from here.
         """
         self._echo_at = self._clocks.wall()
-        self._held_end = None if held_seconds is None else self._now + held_seconds
+        held, self._drained = said.held_seconds, said.draining
+        self._held_end = None if held is None else self._now + held
 
     def clock_skew(self, seconds: float) -> None:
         """Note how far this PC's clock is ahead of the relay's."""
@@ -214,6 +219,7 @@ class Health:
             paused_until=None if until is None else _iso(until),
             pause_seconds_left=None if left is None else round(left, 1),
             held_seconds_left=self._held_seconds_left,
+            drained_by_relay=self._drained and self._session is not None,
             draining=self._draining,
             clock_skew_seconds=self._clock_skew,
             certificate=self._certificate,

@@ -12,7 +12,7 @@ import structlog
 from cloud_connect.calls import ReportedGrant
 from cloud_connect.errors import CloudConnectError, ConfigurationError
 from cloud_connect_agent.control import Answer
-from cloud_connect_agent.health import SKEW_SECONDS, Health
+from cloud_connect_agent.health import SKEW_SECONDS, Health, HealthSnapshot
 from cloud_connect_agent.live_calls import LiveCalls
 from cloud_connect_agent.monitor.durations import lasting
 from cloud_connect_agent.proxies import Proxies
@@ -319,7 +319,7 @@ class Operator:
             self._problem,
             _restart_problem(self._restart),
             _READ_ALONG if allowed else None,
-            _held_problem(snapshot.held_seconds_left),
+            _kept_away_problem(snapshot),
             *self._recording_problems(),
             None if self._approvals is None else self._approvals.problem,
             fault,
@@ -369,10 +369,15 @@ def _skew_problem(seconds: float | None) -> str | None:
     return f"This PC's clock is {abs(seconds):.0f} s {word} the relay's; set it right."
 
 
-def _held_problem(seconds: float | None) -> str | None:
-    if seconds is None:
+def _kept_away_problem(snapshot: HealthSnapshot) -> str | None:
+    if snapshot.drained_by_relay:
+        return (
+            "An administrator drains this connector in the relay's console: it gets no calls "
+            "until somebody has it take calls again there."
+        )
+    if snapshot.held_seconds_left is None:
         return None
-    left = lasting(timedelta(seconds=seconds))
+    left = lasting(timedelta(seconds=snapshot.held_seconds_left))
     return (
         "An administrator paused this connector in the relay's console: it gets no calls for "
         f"another {left}, or until somebody resumes it there."

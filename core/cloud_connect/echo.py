@@ -15,8 +15,10 @@ class EchoParams(BaseModel):
     Attributes:
         held_seconds: For how long an administrator of the relay still keeps calls from the
             agent; ``None`` if nobody does.
+        draining: The same, until somebody there has it take calls again.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     held_seconds: float | None = Field(default=None, gt=0, le=MAX_HELD)
+    draining: bool = False

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cloud_connect.calls import Operation
+from cloud_connect.echo import EchoParams
 from cloud_connect.errors import (
     Outcome,
     SourceRejectedError,
@@ -59,16 +60,22 @@ async def test_rows_that_break_off_say_why_behind_them(agent: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("params", "held"), [({}, None), ({"held_seconds": 60}, 60.0), ({"held_seconds": "soon"}, None)]
+    ("params", "said"),
+    [
+        ({}, EchoParams()),
+        ({"held_seconds": 60}, EchoParams(held_seconds=60.0)),
+        ({"held_seconds": "soon"}, EchoParams()),
+        ({"draining": True}, EchoParams(draining=True)),
+    ],
 )
-async def test_an_echo_tells_for_how_long_calls_are_kept_away(
-    tmp_path: Path, params: dict[str, object], held: float | None
+async def test_an_echo_tells_how_calls_are_kept_away(
+    tmp_path: Path, params: dict[str, object], said: EchoParams
 ) -> None:
-    heard: list[float | None] = []
+    heard: list[EchoParams] = []
     async with bench(tmp_path, echoed=heard.append) as agent:
         agent.paused = True
         assert (await agent.call(Operation.ECHO, params)).head.status == 200
-    assert heard == [held]
+    assert heard == [said]
 
 
 async def test_a_query_reads_rows(agent: Bench) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cloud_connect.echo import EchoParams
 from cloud_connect_agent.health import Clocks, Health, HealthState
 
 
@@ -109,20 +110,36 @@ def test_a_pause_ends_by_itself_or_by_word(health: Health, time: Time) -> None:
 def test_a_pause_made_at_the_relay_is_known_while_connected(health: Health, time: Time) -> None:
     session = FakeSession()
     health.connected(session)
-    health.echoed(90.0)
+    health.echoed(EchoParams(held_seconds=90.0))
     time.monotonic += 30
     assert health.snapshot().held_seconds_left == 60.0
     assert not health.snapshot().paused
     time.monotonic += 60
     assert health.snapshot().held_seconds_left is None
-    health.echoed(90.0)
-    health.echoed(None)
+    health.echoed(EchoParams(held_seconds=90.0))
+    health.echoed()
     assert health.snapshot().held_seconds_left is None
-    health.echoed(90.0)
+    health.echoed(EchoParams(held_seconds=90.0))
     health.offline("The relay is away.")
     assert health.snapshot().held_seconds_left is None
     health.connected(session)
     assert health.snapshot().held_seconds_left is None
+
+
+def test_being_drained_at_the_relay_is_known_while_connected(health: Health) -> None:
+    session = FakeSession()
+    health.connected(session)
+    assert not health.snapshot().drained_by_relay
+    health.echoed(EchoParams(draining=True))
+    assert health.snapshot().drained_by_relay
+    assert not health.snapshot().draining
+    health.echoed()
+    assert not health.snapshot().drained_by_relay
+    health.echoed(EchoParams(draining=True))
+    health.offline("The relay is away.")
+    assert not health.snapshot().drained_by_relay
+    health.connected(session)
+    assert not health.snapshot().drained_by_relay
 
 
 def test_draining_is_shown(health: Health) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cloud_connect.calls import Environment, Report, ReportedBudget, ReportedGrant
+from cloud_connect.echo import EchoParams
 from cloud_connect.errors import CloudConnectError, ConfigurationError, VaultLockedError
 from cloud_connect_agent.health import Health
 from cloud_connect_agent.live_calls import LiveCalls
@@ -186,10 +187,13 @@ async def test_status_says_that_an_administrator_paused_it_at_the_relay(
     bench.health.connected(
         SimpleNamespace(round_trip=None, last_received=time.monotonic(), in_flight=0)
     )
-    bench.health.echoed(seconds)
+    bench.health.echoed(EchoParams(held_seconds=seconds))
     (problem,) = (await bench.ask("status"))["status"]["problems"]
     assert "paused this connector in the relay's console" in problem
     assert said in problem
+    bench.health.echoed(EchoParams(held_seconds=seconds, draining=True))
+    (problem,) = (await bench.ask("status"))["status"]["problems"]
+    assert "drains this connector in the relay's console" in problem
     bench.health.echoed()
     assert not (await bench.ask("status"))["status"]["problems"]
 

@@ -44,7 +44,7 @@ async def echo(
     began = time.monotonic()
     try:
         async with asyncio.timeout(within):
-            held_until = live.held_until
+            kept = live.kept_away
             await _ask(live, within)
     except TimeoutError:
         notes.seconds = None
@@ -54,7 +54,7 @@ async def echo(
         notes.seconds, notes.error = None, exc.message
         raise AgentOfflineError(f"The connector cannot be asked: {exc.message}.") from exc
     notes.seconds, notes.error = time.monotonic() - began, None
-    notes.held_until = held_until
+    notes.told = kept
     notes.at = clock()
     return notes.seconds
 
@@ -65,7 +65,9 @@ async def _ask(live: "LiveSession", within: float) -> None:
             operation=Operation.ECHO,
             call_id=f"echo_{uuid.uuid4().hex}",
             deadline_ms=int(within * 1000),
-            params=EchoParams(held_seconds=live.held_seconds).model_dump(exclude_none=True),
+            params=EchoParams(
+                held_seconds=live.held_seconds, draining=live.flagged_draining
+            ).model_dump(exclude_defaults=True),
         ),
         end_stream=True,
     )
@@ -106,9 +108,9 @@ class Echoes:
 
     def _is_due(self, live: "LiveSession", now: float) -> bool:
         notes = live.echo
-        if notes.running or live.draining:
+        if notes.running or live.leaving:
             return False
-        if notes.error is None and notes.held_until != live.held_until:
+        if notes.error is None and notes.told != live.kept_away:
             return True  # the PC is to say so of itself, too
         if not notes.due:
             notes.due = now + self._uniform(0.0, min(_FIRST, self._interval))

@@ -43,7 +43,7 @@ class EchoNotes:
         error: Why the last one failed.
         due: When the next one is, on the monotonic clock.
         running: Whether one is under way.
-        held_until: What the last one told of an administrator's pause; UNIX time.
+        told: Which :attr:`LiveSession.kept_away` the last one told.
     """
 
     seconds: float | None = None
@@ -51,7 +51,7 @@ class EchoNotes:
     error: str | None = None
     due: float = 0.0
     running: bool = False
-    held_until: float = 0.0
+    told: tuple[bool, float] = (False, 0.0)
 
     @property
     def milliseconds(self) -> float | None:
@@ -137,9 +137,19 @@ class LiveSession:
         return min(left, MAX_HELD) if left > 0 else None
 
     @property
+    def kept_away(self) -> tuple[bool, float]:
+        """How an administrator keeps calls from it: whether drained, and paused until when."""
+        return self.flagged_draining, self.held_until
+
+    @property
+    def leaving(self) -> bool:
+        """Whether this session ends soon: its agent or this relay drains it."""
+        return self.session.peer_draining or self.session.draining
+
+    @property
     def draining(self) -> bool:
         """Whether it takes no new calls: an administrator, its agent or this relay drains it."""
-        return self.flagged_draining or self.session.peer_draining or self.session.draining
+        return self.flagged_draining or self.leaving
 
     def is_shaky(self, now: float) -> bool:
         """Whether another connector is the better choice, if there is one.
@@ -265,7 +275,7 @@ class Registry:
         Args:
             held_until: Of a pause; UNIX time.
         """
-        if (live.flagged_draining, live.held_until) != (draining, held_until):
+        if live.kept_away != (draining, held_until):
             live.flagged_draining, live.held_until = draining, held_until
             self._notify()
 

@@ -74,7 +74,13 @@ async def test_pause_that_an_administrator_makes_or_ends_is_told_at_once(tmp_pat
                 agent.connector_id, paused_until=now + seconds, actor="test", at=now
             )
             await heard(2 + number)
-    assert told[0] == told[2] == {}
+        for number, draining in enumerate((True, False)):
+            await relay.tenant.connectors.change(
+                agent.connector_id, draining=draining, actor="test", at=relay.services.clock()
+            )
+            await heard(4 + number)
+    assert told[0] == told[2] == told[4] == {}
+    assert told[3] == {"draining": True}
     assert 590 < told[1]["held_seconds"] <= 600
 
 
