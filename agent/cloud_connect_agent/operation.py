@@ -12,9 +12,9 @@ import structlog
 from cloud_connect.calls import ReportedGrant
 from cloud_connect.errors import CloudConnectError, ConfigurationError
 from cloud_connect_agent.control import Answer
+from cloud_connect_agent.durations import lasting
 from cloud_connect_agent.health import SKEW_SECONDS, Health, HealthSnapshot
 from cloud_connect_agent.live_calls import LiveCalls
-from cloud_connect_agent.monitor.durations import lasting
 from cloud_connect_agent.proxies import Proxies
 from cloud_connect_agent.reloading import Reloaded, Reloader
 from cloud_connect_agent.reports import ReportBoard
@@ -366,7 +366,8 @@ def _skew_problem(seconds: float | None) -> str | None:
     if seconds is None or abs(seconds) <= SKEW_SECONDS:
         return None
     word = "ahead of" if seconds > 0 else "behind"
-    return f"This PC's clock is {abs(seconds):.0f} s {word} the relay's; set it right."
+    off = lasting(timedelta(seconds=abs(seconds)))
+    return f"This PC's clock is {off} {word} the relay's; set it right."
 
 
 def _kept_away_problem(snapshot: HealthSnapshot) -> str | None:

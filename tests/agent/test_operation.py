@@ -166,7 +166,7 @@ async def test_a_disk_that_hangs_does_not_hold_up_the_status(bench: Bench) -> No
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(30.0, None), (31.0, "31 s ahead of the relay's"), (-3600.0, "3600 s behind the relay's")],
+    [(30.0, None), (31.0, "31 s ahead of the relay's"), (-3600.0, "1 h 0 min behind the relay's")],
 )
 async def test_status_names_a_clock_that_is_wrong(
     bench: Bench, seconds: float, said: str | None

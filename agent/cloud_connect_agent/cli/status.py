@@ -1,6 +1,7 @@
 """``cloud-connect status``: is this PC connected, and if not, why."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ from cloud_connect_agent.cli.invocation import Invocation, pass_invocation, shar
 from cloud_connect_agent.cli.opening import open_client
 from cloud_connect_agent.cli.terminal import note
 from cloud_connect_agent.control import AgentNotAnsweringError, AgentNotRunningError, ask
+from cloud_connect_agent.durations import lasting
 from cloud_connect_agent.version import VERSION
 
 if TYPE_CHECKING:
@@ -205,9 +207,7 @@ def _paused(document: dict[str, Any]) -> str:
     left = document["pause_seconds_left"]
     if left is None:
         return "paused until `cloud-connect resume`"
-    minutes = int(left) // 60
-    rest = f"{minutes} min" if minutes else f"{int(left)} s"
-    return f"paused for another {rest}"
+    return f"paused for another {lasting(timedelta(seconds=left))}"
 
 
 def rows_of(grant: dict[str, Any]) -> Iterator[tuple[str, str]]:

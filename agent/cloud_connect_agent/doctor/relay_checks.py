@@ -1,6 +1,7 @@
 """The relay: this PC's clock against its, whether it is the pinned one, and its tunnel."""
 
 import asyncio
+from datetime import timedelta
 
 from websockets.exceptions import ConnectionClosed
 
@@ -10,6 +11,7 @@ from cloud_connect_agent.doctor.case import STEP_SECONDS, Case
 from cloud_connect_agent.doctor.codes import Code
 from cloud_connect_agent.doctor.findings import Finding, failed, not_checked, passed, warned
 from cloud_connect_agent.doctor.relay_question import is_pinned
+from cloud_connect_agent.durations import lasting
 from cloud_connect_agent.health import SKEW_SECONDS
 from cloud_connect_agent.reaching import DialError
 from cloud_connect_agent.settings import TunnelSettings
@@ -26,7 +28,7 @@ async def check_clock(case: Case) -> Finding:
     if ahead is None:
         return not_checked("the relay did not say what time it is")
     word = "ahead of" if ahead > 0 else "behind"
-    cause = f"This PC's clock is {_duration(abs(ahead))} {word} the relay's."
+    cause = f"This PC's clock is {lasting(timedelta(seconds=abs(ahead)))} {word} the relay's."
     fix = "Have this PC take the time from a time server (NTP, or Windows' time service)."
     if abs(ahead) > _WRONG_SECONDS:
         return failed(Code.CLOCK_WRONG, cause, fix)
@@ -104,11 +106,3 @@ def _other(case: Case) -> Finding:
         "Ask whoever runs the relay: if it was set up anew, enrol again with a new join token "
         "(`cloud-connect enrol --relay URL --force`); if not, somebody pretends to be it.",
     )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:.0f} hours"

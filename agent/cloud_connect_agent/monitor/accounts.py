@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Self
 
 from cloud_connect.calls import ReportedGrant
-from cloud_connect_agent.monitor.durations import ago, time_of_day
+from cloud_connect_agent.durations import ago, time_of_day
 from cloud_connect_agent.procore.grants.accounts import STATE_WORDS, Account
 
 __all__ = ["AccountLine"]

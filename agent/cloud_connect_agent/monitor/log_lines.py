@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Self
 
-from cloud_connect_agent.monitor.durations import time_of_day
+from cloud_connect_agent.durations import time_of_day
 
 __all__ = ["LogLine"]
 

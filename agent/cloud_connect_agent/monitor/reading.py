@@ -9,8 +9,8 @@ from typing import Final, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cloud_connect.calls import ReportedGrant
+from cloud_connect_agent.durations import ago, lasting
 from cloud_connect_agent.monitor.accounts import AccountLine
-from cloud_connect_agent.monitor.durations import ago, lasting
 
 __all__ = ["AgentStatus", "CallError", "Identity", "Reading", "Tone"]
 

@@ -14,9 +14,9 @@ from textual.widgets import Footer, Static
 from textual.worker import WorkerFailed
 
 from cloud_connect.errors import CloudConnectError
+from cloud_connect_agent.durations import time_of_day
 from cloud_connect_agent.monitor.accounts import AccountLine
 from cloud_connect_agent.monitor.dialogs import HelpDialog, PauseChoice, PauseDialog
-from cloud_connect_agent.monitor.durations import time_of_day
 from cloud_connect_agent.monitor.log_view import LogView
 from cloud_connect_agent.monitor.reading import CallError, Reading
 from cloud_connect_agent.monitor.tail import LogTail

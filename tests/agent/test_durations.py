@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from cloud_connect_agent.monitor.durations import ago, lasting
+from cloud_connect_agent.durations import ago, lasting
 
 
 @pytest.mark.parametrize(
