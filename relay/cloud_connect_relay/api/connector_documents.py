@@ -69,7 +69,12 @@ def connector_document(
 
 
 def _pause(now: float, connector: "Connector", report: "Mapping[str, Any]") -> dict[str, Any]:
-    """Tell until when it is paused and where; on its PC it may be without an end, and in both."""
+    """Tell until when it is paused and where; on its PC it may be without an end, and in both.
+
+    Of one that was revoked nothing is told: no resuming brings it back.
+    """
+    if connector.flag is ConnectorFlag.REVOKED:
+        return {"paused_until": None, "paused_by": None, "held_until": None}
     held = connector.paused_until
     held_until = None if held is None or held <= now else iso_time(held)
     told: dict[str, Any] = {"paused_until": held_until, "paused_by": None}

@@ -104,6 +104,10 @@ async def test_pause_made_here_is_told_beside_that_of_the_pc(node: Node) -> None
     held = (await node.api.patch(path, json={"paused_for": 3600})).json()
     assert (held["paused_by"], held["paused_until"]) == ("pc", report["paused_until"])
     assert 3500 < datetime.fromisoformat(held["held_until"]).timestamp() - time.time() <= 3600
+    await node.api.delete(path)
+    revoked = (await node.api.get(path)).json()
+    assert revoked["status"] == "revoked"
+    assert (revoked["paused_by"], revoked["paused_until"], revoked["held_until"]) == (None,) * 3
 
 
 @pytest.mark.parametrize(
