@@ -21,6 +21,7 @@ from doubles.fake_procore import SANDBOX, SOURCE, FakeProcore, MemoryVault, Repl
 from doubles.fleet import Fleet, fleet
 from doubles.hammer import hammer
 from doubles.link_bench import run_agent, serve_relay
+from doubles.machine_speed import slowness_now
 from doubles.program import cpu_seconds
 from doubles.raw_agent import INTRODUCTION, agent_side, closed_with, greet, session_at, socket_to
 from doubles.scripted_agent import ScriptedAgent
@@ -28,7 +29,6 @@ from doubles.scripted_agent import ScriptedAgent
 MEBIBYTE: Final = 1024 * 1024
 MOST_SECONDS: Final = 0.2  # that an answer may take
 MOST_BLOCKED: Final = 0.1  # for which nobody else is answered
-READING: Final = 0.075  # seconds of a machine that both are meant for: see `slowness`
 TRIES: Final = 8  # the best one counts: what other programs take of the machine is not its fault
 
 # What no reader of ours takes, large or small; each is the value of a member.
@@ -62,16 +62,6 @@ LARGE: Final = {
     "quotes": b'"' + b'\\"' * 500_000,
     "escapes": b'"' + b"\\u0041" * 150_000 + b'\\ud800"',
 }
-
-
-def slowness() -> float:
-    """How much longer than the machine meant this one needs to read JSON now; never below 1."""
-    took = []
-    for _ in range(3):
-        began = time.perf_counter()
-        json.loads(LARGE["100,000 members"])
-        took.append(time.perf_counter() - began)
-    return max(1.0, min(took) / READING)
 
 
 def member(value: bytes) -> bytes:
@@ -141,7 +131,7 @@ async def test_poisoned_bodies_are_refused_in_no_time_and_hold_nobody_up(relay: 
                     least, blocked = min(least, took / slow), min(blocked, waited / slow)
                     if least <= MOST_SECONDS and blocked <= MOST_BLOCKED:
                         break
-                    slow = slowness()
+                    slow = slowness_now()
                     await asyncio.sleep(0.1)  # the bystander, whom that has held up, is answered
                 if not 400 <= status < 500 or least > MOST_SECONDS or blocked > MOST_BLOCKED:
                     wrong[f"{name} at {place}"] = (status, round(least, 3), round(blocked, 3))
