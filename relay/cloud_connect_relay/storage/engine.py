@@ -254,7 +254,9 @@ def _engine(url: str) -> AsyncEngine:
         parsed = make_url(url)
         if parsed.get_backend_name() != "sqlite":
             return create_async_engine(parsed, pool_pre_ping=True, hide_parameters=True)
-        engine = create_async_engine(parsed, hide_parameters=True)  # errors go to the log
+        # The connection that was used last is warm: in turns, each would keep pages and statements.
+        pool = {} if parsed.database in {None, "", ":memory:"} else {"pool_use_lifo": True}
+        engine = create_async_engine(parsed, hide_parameters=True, **pool)  # errors go to the log
     except ArgumentError as error:
         raise ConfigurationError(
             "The setting database_url is no database URL; write sqlite+aiosqlite:///FILE"

@@ -47,6 +47,18 @@ async def test_pages_that_connections_keep_do_not_grow_with_the_file(sqlite: Fou
     assert 0 < kibibytes <= 256
 
 
+async def test_connection_that_was_used_last_is_used_again(sqlite: Founded) -> None:
+    async def used() -> object:
+        async with sqlite.storage.read() as connection:
+            await asyncio.sleep(0)
+            return (await connection.get_raw_connection()).driver_connection
+
+    several = {id(one) for one in await asyncio.gather(*(used() for _ in range(4)))}
+    alone = {id(await used()) for _ in range(4)}
+    assert len(alone) == 1
+    assert alone < several
+
+
 async def test_many_records_share_commits_and_all_are_stored(store: Founded) -> None:
     before = await count(store)
     async with asyncio.TaskGroup() as tasks:
