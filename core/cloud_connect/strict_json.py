@@ -46,6 +46,7 @@ def parse(text: bytes) -> Any:
     if (
         text.count(b",") > MAX_VALUES
         or text.count(b"[") + text.count(b"{") > MAX_DEPTH
+        or text.count(b":") > MAX_MEMBERS
         or _has_long_number(text)
     ):
         _check_structure(b"".join(_outside_strings(text)))
@@ -115,6 +116,8 @@ _DECODER: Final = json.JSONDecoder(
 _PIECE_BYTES: Final = 64 * 1024  # read in a millisecond or two
 _DIGITS: Final = bytes(ord("0") if byte in b"123456789" else byte for byte in range(256))
 _LONG_NUMBER: Final = b"0" * (MAX_DIGITS + 1)
+_MANY_MEMBERS: Final = b":" * (MAX_MEMBERS + 1)
+_NO_MEMBERS: Final = bytes(byte for byte in range(256) if byte not in b":{}")
 _NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _CONTAINERS: Final = frozenset({dict, list})
@@ -137,6 +140,10 @@ def _check_structure(bare: bytes) -> None:
         raise StrictJsonError(f"holds more than {MAX_VALUES} values")
     if _has_long_number(bare):
         raise StrictJsonError(f"holds a number of more than {MAX_DIGITS} digits")
+    # Without a brace between them they are of one object, which the parser would read in one go,
+    # while no other thread runs; each end of an object lets others run.
+    if _MANY_MEMBERS in bare.translate(None, _NO_MEMBERS):
+        raise StrictJsonError(f"holds an object of more than {MAX_MEMBERS} members")
     brackets = bare.translate(None, _NO_BRACKETS)
     if max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > MAX_DEPTH:
         raise StrictJsonError(f"nests deeper than {MAX_DEPTH} levels")

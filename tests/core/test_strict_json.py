@@ -54,6 +54,12 @@ def test_plain_json_is_read() -> None:
             b"{" + b",".join(b'"%d":0' % n for n in range(MAX_MEMBERS + 1)) + b"}",
             "more than 10000 members",
         ),
+        (
+            b"{"
+            + b",".join(b'"%d":%s' % (n, b"[{}]" if n % 9 else b"1") for n in range(20_000))
+            + b"}",
+            "more than 10000 members",
+        ),
         (b"[" + b"0," * (MAX_VALUES + 1) + b"0]", "more than 100000 values"),
         (b"[" + b",".join([b"[" * 60 + b"]" * 60] * 2000) + b"]", "more than 100000 values"),
     ],
@@ -72,6 +78,11 @@ def test_numbers_at_the_limit_are_read(sign: str) -> None:
 def test_digits_inside_strings_are_no_number() -> None:
     text = '"' + "1" * 1000
     assert parse(f'{{{text}":[1,{text}"]}}'.encode()) == {"1" * 1000: [1, "1" * 1000]}
+
+
+def test_objects_at_the_limit_are_read_side_by_side() -> None:
+    one = b"{" + b",".join(b'"%d":":"' % n for n in range(MAX_MEMBERS)) + b"}"
+    assert [len(read) for read in parse(b"[" + b",".join([one] * 3) + b"]")] == [MAX_MEMBERS] * 3
 
 
 def test_nesting_at_the_limit_is_read() -> None:
