@@ -11,9 +11,9 @@ _DAY: Final = 86400
 _NOW: Final = 2  # seconds that are not worth a number
 
 
-def lasting(duration: timedelta) -> str:
+def lasting(seconds: float) -> str:
     """Say how long something lasts, in one unit or two; clocks that differ make it 0 s."""
-    whole = max(0, int(duration.total_seconds()))
+    whole = max(0, int(seconds))
     if whole < _MINUTE:
         return f"{whole} s"
     if whole < _HOUR:
@@ -25,7 +25,8 @@ def lasting(duration: timedelta) -> str:
 
 def ago(passed: timedelta) -> str:
     """Say how long ago something was."""
-    return "just now" if passed.total_seconds() < _NOW else f"{lasting(passed)} ago"
+    seconds = passed.total_seconds()
+    return "just now" if seconds < _NOW else f"{lasting(seconds)} ago"
 
 
 def time_of_day(moment: datetime, *, seconds: bool = True) -> str:

@@ -15,7 +15,6 @@ __all__ = ["SKEW_SECONDS", "Clocks", "Health", "HealthSnapshot", "HealthState", 
 
 log = structlog.get_logger(__name__)
 
-_NOTHING_SAID: Final = EchoParams()
 SKEW_SECONDS: Final = 30.0  # a clock that is further off than that is worth a word
 STUCK_SECONDS = 60.0  # of silence: the link is given up well before, if anything still works
 IDLE_SECONDS = 1200.0  # without a dial or its end: the longest pause between dials is shorter
@@ -162,7 +161,7 @@ class Health:
         self._round_trip_ms = round(seconds * 1000, 3)
         self._round_trip_at = self._clocks.wall()
 
-    def echoed(self, said: EchoParams = _NOTHING_SAID) -> None:
+    def echoed(self, said: EchoParams) -> None:
         """The relay asked this agent's dispatcher whether calls come through.
 
         Args:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import structlog
@@ -366,8 +366,7 @@ def _skew_problem(seconds: float | None) -> str | None:
     if seconds is None or abs(seconds) <= SKEW_SECONDS:
         return None
     word = "ahead of" if seconds > 0 else "behind"
-    off = lasting(timedelta(seconds=abs(seconds)))
-    return f"This PC's clock is {off} {word} the relay's; set it right."
+    return f"This PC's clock is {lasting(abs(seconds))} {word} the relay's; set it right."
 
 
 def _kept_away_problem(snapshot: HealthSnapshot) -> str | None:
@@ -378,7 +377,7 @@ def _kept_away_problem(snapshot: HealthSnapshot) -> str | None:
         )
     if snapshot.held_seconds_left is None:
         return None
-    left = lasting(timedelta(seconds=snapshot.held_seconds_left))
+    left = lasting(snapshot.held_seconds_left)
     return (
         "An administrator paused this connector in the relay's console: it gets no calls for "
         f"another {left}, or until somebody resumes it there."

@@ -28,7 +28,8 @@ __all__ = [
 MAX_DEPTH: Final = 64  # nested arrays and objects
 MAX_DIGITS: Final = 64  # of one number: more only burn time
 MAX_MEMBERS: Final = 10_000  # of one object: nobody's record has more
-MAX_VALUES: Final = 100_000  # of the whole text: a thousand records of a hundred fields
+# Of the whole text, and as many arrays and objects: a thousand records of a hundred fields.
+MAX_VALUES: Final = 100_000
 
 _ModelT = TypeVar("_ModelT", bound=BaseModel)
 

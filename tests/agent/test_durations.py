@@ -18,7 +18,7 @@ from cloud_connect_agent.durations import ago, lasting
     ],
 )
 def test_duration_is_told_in_the_largest_units(seconds: float, words: str) -> None:
-    assert lasting(timedelta(seconds=seconds)) == words
+    assert lasting(seconds) == words
 
 
 def test_what_happened_a_moment_ago_has_no_number() -> None:

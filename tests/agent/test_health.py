@@ -117,7 +117,7 @@ def test_a_pause_made_at_the_relay_is_known_while_connected(health: Health, time
     time.monotonic += 60
     assert health.snapshot().held_seconds_left is None
     health.echoed(EchoParams(held_seconds=90.0))
-    health.echoed()
+    health.echoed(EchoParams())
     assert health.snapshot().held_seconds_left is None
     health.echoed(EchoParams(held_seconds=90.0))
     health.offline("The relay is away.")
@@ -133,7 +133,7 @@ def test_being_drained_at_the_relay_is_known_while_connected(health: Health) -> 
     health.echoed(EchoParams(draining=True))
     assert health.snapshot().drained_by_relay
     assert not health.snapshot().draining
-    health.echoed()
+    health.echoed(EchoParams())
     assert not health.snapshot().drained_by_relay
     health.echoed(EchoParams(draining=True))
     health.offline("The relay is away.")

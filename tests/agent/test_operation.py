@@ -194,7 +194,7 @@ async def test_status_says_that_an_administrator_paused_it_at_the_relay(
     bench.health.echoed(EchoParams(held_seconds=seconds, draining=True))
     (problem,) = (await bench.ask("status"))["status"]["problems"]
     assert "drains this connector in the relay's console" in problem
-    bench.health.echoed()
+    bench.health.echoed(EchoParams())
     assert not (await bench.ask("status"))["status"]["problems"]
 
 

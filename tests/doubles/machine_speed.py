@@ -1,35 +1,23 @@
 """How slow this machine is, so that a limit of processor time judges the product alone."""
 
 import time
-from collections.abc import Callable
 from functools import cache
 from typing import Final
 
-__all__ = ["slowness", "slowness_now"]
+__all__ = ["slowness"]
 
-# Seconds that one needs for what `_reference` does.
-_QUICK_MACHINE: Final = 0.012
-_BUSY_MACHINE: Final = 0.05  # of two processors, with as many programs that compute
+_QUICK_MACHINE: Final = 0.012  # seconds that one needs for what `_reference` does
 
 
 @cache
 def slowness() -> float:
     """Return how many times slower than a quick machine this one is; 1 at least."""
-    return max(1.0, _measured(time.thread_time) / _QUICK_MACHINE)
-
-
-def slowness_now() -> float:
-    """Return how many times slower than a busy one this is by the clock, just now; 1 at least."""
-    return max(1.0, _measured(time.perf_counter) / _BUSY_MACHINE)
-
-
-def _measured(clock: Callable[[], float]) -> float:
     times = []
     for _ in range(5):
-        start = clock()
+        start = time.thread_time()
         _reference()
-        times.append(clock() - start)
-    return min(times)
+        times.append(time.thread_time() - start)
+    return max(1.0, min(times) / _QUICK_MACHINE)
 
 
 def _reference() -> None:

@@ -1,7 +1,6 @@
 """``cloud-connect status``: is this PC connected, and if not, why."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -207,7 +206,7 @@ def _paused(document: dict[str, Any]) -> str:
     left = document["pause_seconds_left"]
     if left is None:
         return "paused until `cloud-connect resume`"
-    return f"paused for another {lasting(timedelta(seconds=left))}"
+    return f"paused for another {lasting(left)}"
 
 
 def rows_of(grant: dict[str, Any]) -> Iterator[tuple[str, str]]:

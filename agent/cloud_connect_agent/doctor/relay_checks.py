@@ -1,7 +1,6 @@
 """The relay: this PC's clock against its, whether it is the pinned one, and its tunnel."""
 
 import asyncio
-from datetime import timedelta
 
 from websockets.exceptions import ConnectionClosed
 
@@ -28,7 +27,7 @@ async def check_clock(case: Case) -> Finding:
     if ahead is None:
         return not_checked("the relay did not say what time it is")
     word = "ahead of" if ahead > 0 else "behind"
-    cause = f"This PC's clock is {lasting(timedelta(seconds=abs(ahead)))} {word} the relay's."
+    cause = f"This PC's clock is {lasting(abs(ahead))} {word} the relay's."
     fix = "Have this PC take the time from a time server (NTP, or Windows' time service)."
     if abs(ahead) > _WRONG_SECONDS:
         return failed(Code.CLOCK_WRONG, cause, fix)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, Self
 
@@ -144,7 +144,9 @@ class Reading:
     def of_status(cls, status: AgentStatus, identity: Identity, *, now: datetime) -> Self:
         """Read what the agent says of itself."""
         word, tone = _WORDS.get(status.state, (status.state.upper() or "UNKNOWN", Tone.WAITING))
-        detail = "" if status.since is None else f"for {lasting(now - status.since)}"
+        detail = (
+            "" if status.since is None else f"for {lasting((now - status.since).total_seconds())}"
+        )
         if status.paused:
             detail = _pause_in_words(status)
             if tone is Tone.GOOD:
@@ -239,4 +241,4 @@ def _facts(
 def _pause_in_words(status: AgentStatus) -> str:
     if status.pause_seconds_left is None:
         return "until somebody resumes"
-    return f"for another {lasting(timedelta(seconds=status.pause_seconds_left))}"
+    return f"for another {lasting(status.pause_seconds_left)}"

@@ -19,6 +19,7 @@ from cloud_connect_relay.storage.audit import append_all
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+    from sqlalchemy.engine import URL
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.pool import ConnectionPoolEntry
     from sqlalchemy.sql.dml import UpdateBase
@@ -100,10 +101,8 @@ class Storage:
     @property
     def file(self) -> Path | None:
         """The SQLite file; ``None`` if the store is none."""
-        name = self.engine.url.database
-        if not self._single_writer or name in {None, "", ":memory:"}:
-            return None
-        return Path(str(name))
+        url = self.engine.url
+        return Path(str(url.database)) if self._single_writer and _has_file(url) else None
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -255,7 +254,7 @@ def _engine(url: str) -> AsyncEngine:
         if parsed.get_backend_name() != "sqlite":
             return create_async_engine(parsed, pool_pre_ping=True, hide_parameters=True)
         # The connection that was used last is warm: in turns, each would keep pages and statements.
-        pool = {} if parsed.database in {None, "", ":memory:"} else {"pool_use_lifo": True}
+        pool = {"pool_use_lifo": True} if _has_file(parsed) else {}
         engine = create_async_engine(parsed, hide_parameters=True, **pool)  # errors go to the log
     except ArgumentError as error:
         raise ConfigurationError(
@@ -269,6 +268,11 @@ def _engine(url: str) -> AsyncEngine:
     event.listen(engine.sync_engine, "connect", _on_sqlite_connect)
     event.listen(engine.sync_engine, "begin", _on_sqlite_begin)
     return engine
+
+
+def _has_file(url: "URL") -> bool:
+    """Whether SQLite's store outlives the process."""
+    return url.database not in {None, "", ":memory:"}
 
 
 def _probe_file(path: str) -> None:

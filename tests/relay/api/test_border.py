@@ -64,7 +64,6 @@ async def test_body_that_does_not_say_what_it_is_is_read_as_json(node: Node) -> 
     answer = await node.api.post("/api/users", content=b'{"email":1}')
     assert answer.status_code == 400
     assert "email" in answer.text
-    assert "valid dictionary" not in answer.text
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "TRACE"])

@@ -51,7 +51,9 @@ async def test_agent_whose_calls_hang_has_no_echo_though_it_answers_pings(
                 await asyncio.sleep(0.01)
 
 
-async def test_pause_that_an_administrator_makes_or_ends_is_told_at_once(tmp_path: Path) -> None:
+async def test_what_an_administrator_does_to_keep_calls_away_is_told_at_once(
+    tmp_path: Path,
+) -> None:
     told: list[dict[str, Any]] = []
 
     async def note(exchange: Exchange) -> None:
