@@ -58,7 +58,7 @@ class AdminOrigin:
             ("DELETE", "/ledger"): self._clear_ledger,
             ("GET", "/requests"): self._find_requests,
             ("GET", "/counters"): lambda _request: json_reply(
-                {**_ALWAYS_COUNTED, **simulation.ledger.counters}
+                {**_ALWAYS_COUNTED, **simulation.ledger.figures()}
             ),
             ("GET", "/faults"): self._list_faults,
             ("POST", "/faults"): self._add_faults,

@@ -148,6 +148,10 @@ class Ledger:
         """Note that nothing more happens to a request."""
         self._concurrent[entry.origin] -= 1
 
+    def figures(self) -> dict[str, int]:
+        """Return the counters, and how many requests of the API are under way."""
+        return {**self.counters, "concurrent_api_requests": self._concurrent["api"]}
+
     def hash_body(self, entry: AuditEntry, body: bytes) -> None:
         """Write down the size and hash of a request's body."""
         if body:

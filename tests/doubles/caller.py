@@ -195,9 +195,10 @@ def facts_of(answer: httpx.Response) -> dict[str, Any]:
     """Return what an answer says of its call."""
     kind = answer.headers.get("content-type", "")
     problem = answer.json() if kind.startswith("application/problem+json") else {}
+    bare = answer.status_code < 500  # else it is nobody's answer to a call
     return {
         "status": answer.status_code,
-        "outcome": problem.get("outcome") if problem else "completed",
+        "outcome": problem.get("outcome") if problem else "completed" if bare else None,
         "code": problem.get("code"),
         "call_id": answer.headers.get("cloud-connect-call-id"),
         "replayed": answer.headers.get("idempotency-replayed") == "true",

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from doubles.history import Attempt, Execution, History
+from doubles.history import Attempt, Execution, History, Record
 
 __all__ = ["Violation", "check"]
 
@@ -33,6 +33,7 @@ def check(history: History, *, upserts: Collection[str] = ()) -> list[Violation]
         *_executed_once(history, frozenset(upserts)),
         *_told_true(history, frozenset(upserts)),
         *_not_executed(history),
+        *_recorded_true(history),
         *_terminal(history),
         *_delivered(history),
     ]
@@ -65,7 +66,9 @@ def _told_true(history: History, upserts: frozenset[str]) -> Iterator[Violation]
         count = len(executed[attempt.effect])
         if attempt.status >= 400:  # Procore's own refusal: it carried nothing out
             others = any(
-                other.effect == attempt.effect and other is not attempt
+                other.effect == attempt.effect
+                and other is not attempt
+                and other.outcome != "not_executed"
                 for other in history.attempts
             )
             if count and not others:
@@ -93,11 +96,13 @@ def _not_executed(history: History) -> Iterator[Violation]:
     journal = {line.call_id: line for line in history.journal}
     for record in history.records:
         line = journal.get(record.call_id)
-        if record.outcome == "not_executed" and line is not None and line.outcome == "completed":
+        if record.outcome != "not_executed" or line is None:
+            continue
+        if line.outcome in {"completed", "unknown"} or line.state == "intent":
             yield Violation(
                 invariant="I3",
                 what=record.call_id,
-                because="the relay says not_executed, the journal completed",
+                because=f"the relay says not_executed, the journal {line.outcome or line.state}",
             )
     records = {record.call_id: record for record in history.records}
     for attempt in history.attempts:
@@ -110,6 +115,54 @@ def _not_executed(history: History) -> Iterator[Violation]:
                 what=attempt.effect,
                 because="told not_executed, the relay's record says completed",
             )
+
+
+def _recorded_true(history: History) -> Iterator[Violation]:
+    """I2, I3: who looks a write up later is told no more lies than its caller."""
+    effects = _effects(history)
+    kept = defaultdict[str, list[Record]](list)
+    for record in history.records:
+        if record.call_id in effects:
+            kept[effects[record.call_id]].append(record)
+    executed = _by_effect(history.executions)
+    for effect, records in kept.items():
+        count = len(executed[effect])
+        carried_out = any(
+            record.outcome == "completed" and (record.status or 200) < 400 for record in records
+        )
+        if carried_out and not count:
+            yield Violation(
+                invariant="I2", what=effect, because="recorded as completed, executed by nobody"
+            )
+        if count and all(record.outcome == "not_executed" for record in records):
+            yield Violation(
+                invariant="I3", what=effect, because="executed, recorded as not_executed"
+            )
+
+
+def _effects(history: History) -> dict[str, str]:
+    """Return what each recorded write would do, by its call id.
+
+    Its key tells, where it was used for one effect only; an answer may have been lost, or name
+    the call that had its key before. Else the answer tells.
+    """
+    by_key = defaultdict[str, set[str]](set)
+    by_call: dict[str, str] = {}
+    for attempt in history.attempts:
+        if attempt.method == "GET":
+            continue
+        if attempt.key is not None:
+            by_key[attempt.key].add(attempt.effect)
+        if attempt.call_id is not None and attempt.outcome != "not_executed":
+            by_call[attempt.call_id] = attempt.effect
+    found: dict[str, str] = {}
+    for record in history.records:
+        named = by_key[record.key] if record.key is not None else set()
+        if len(named) == 1:
+            (found[record.call_id],) = named
+        elif record.call_id in by_call:
+            found[record.call_id] = by_call[record.call_id]
+    return found
 
 
 def _explains(attempt: Attempt, execution: Execution) -> bool:
@@ -135,15 +188,23 @@ def _terminal(history: History) -> Iterator[Violation]:
                 because=f"unknown, though the journal says {line.outcome}",
             )
     known = {record.call_id for record in history.records}
-    if history.records:
-        for attempt in history.attempts:
-            # A read is recorded after its answer: no caller waits for the disk, so a relay that
-            # is killed may have answered one of which it keeps nothing.
-            told = attempt.outcome == "completed" and attempt.method != "GET"
-            if told and attempt.call_id and attempt.call_id not in known:
-                yield Violation(
-                    invariant="I4", what=attempt.call_id, because="the relay has no record"
-                )
+    for attempt in history.attempts:
+        # A read is recorded after its answer: no caller waits for the disk, so a relay that is
+        # killed may have answered one of which it keeps nothing.
+        if attempt.method == "GET":
+            continue
+        if attempt.outcome in {"completed", "unknown"} and attempt.call_id not in known:
+            yield Violation(
+                invariant="I4",
+                what=attempt.effect,
+                because=f"told {attempt.outcome}, the relay has no record of {attempt.call_id}",
+            )
+        if attempt.status is not None and attempt.outcome is None:
+            yield Violation(
+                invariant="I4",
+                what=attempt.effect,
+                because=f"answered {attempt.status} without an outcome",
+            )
 
 
 def _delivered(history: History) -> Iterator[Violation]:

@@ -16,12 +16,6 @@ SLACK: Final = 2
 BURST: Final = 200  # calls at once: enough to open what pools keep open from then on
 MAX_STORE_FILES: Final = 2 * 15 + 3  # file and log of each connection of the pool, index, mark
 SOCKETS_AT_REST: Final = 12  # listeners, the tunnel, the loop's own, and two of a client
-IDLE_GAUGES: Final = (
-    "cloud_connect_calls_running",
-    "cloud_connect_calls_queued",
-    "cloud_connect_queued_bytes",
-    "cloud_connect_handshakes_pending",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +32,13 @@ class Baseline:
             for number in range(BURST):
                 tasks.create_task(caller.create(f"warm-{number}"))
                 tasks.create_task(caller.look_up(f"warm-{number}"))
-        await _at_rest(world, within=30)
+        await until(world.idle, within=30, what="gauges at zero")
         await _until_idle_connections_end(world)
         return cls(world=world, held={program: await _held(program) for program in programs})
 
     async def returned(self, *, within: float) -> None:
         """Wait until each holds no more than then, give or take two; else tell what it holds."""
-        await _at_rest(self.world, within=within)
+        await until(self.world.idle, within=within, what="gauges at zero")
         for program, (descriptors, tasks) in self.held.items():
 
             async def back(
@@ -72,14 +66,6 @@ async def _held(program: Program) -> tuple[int, int]:
     store = [name for name in program.open_files() if ".sqlite3" in name]
     assert len(store) <= MAX_STORE_FILES, store
     return len(program.open_files()) - len(store), len(await program.tasks())
-
-
-async def _at_rest(world: World, *, within: float) -> None:
-    async def idle() -> bool:
-        gauges = await world.gauges()
-        return all(gauges[name] == 0 for name in IDLE_GAUGES)
-
-    await until(idle, within=within, what="gauges at zero")
 
 
 async def _until_idle_connections_end(world: World) -> None:

@@ -32,6 +32,12 @@ from doubles.world_relay import client_of
 
 __all__ = ["ENVIRONMENT", "Agent", "World", "open_world", "rows", "until"]
 
+IDLE_GAUGES: Final = (
+    "cloud_connect_calls_running",
+    "cloud_connect_calls_queued",
+    "cloud_connect_queued_bytes",
+    "cloud_connect_handshakes_pending",
+)
 ONLINE_WITHIN: Final = 60.0  # seconds: the machine may be busy with other tests
 
 
@@ -158,6 +164,24 @@ class World:
         lines = (line.rsplit(" ", 1) for line in answer.text.splitlines() if line[:1] != "#")
         return {name: float(value) for name, value in lines}
 
+    async def idle(self) -> bool:
+        """Whether nothing is under way that could still change what they say of a run."""
+        try:
+            gauges = await self.gauges()
+        except httpx.HTTPError:
+            pass  # a relay that is down runs nothing
+        else:
+            if any(gauges[name] for name in IDLE_GAUGES):
+                return False
+        if (await self.admin("GET", "/counters"))["concurrent_api_requests"]:
+            return False
+        return not any(
+            row["outcome"] is None
+            for agent in self.agents.values()
+            if agent.program.alive
+            for row in agent.journal()
+        )
+
     def records(self) -> list[Record]:
         """What the relay keeps about calls, read beside it."""
         statement = "SELECT * FROM calls"
@@ -176,7 +200,7 @@ class World:
         """
         try:
             async with asyncio.timeout(within):
-                while check(found := await self._history()):
+                while not await self.idle() or check(found := await self._history()):
                     await asyncio.sleep(5 * POLL_INTERVAL)
         except TimeoutError:
             found = await self._history()

@@ -24,6 +24,8 @@ GOOD = History(attempts=(ASKED,), executions=(DONE,), records=(KEPT,), journal=(
 UNCLEAR = replace(ASKED, status=502, outcome="unknown")
 REFUSED = replace(ASKED, status=503, outcome="not_executed")
 LOST = replace(ASKED, status=None, outcome=None, call_id=None)
+NEVER = replace(KEPT, state="not_executed", outcome="not_executed")
+OPEN = replace(KEPT, state="unknown", outcome="unknown")
 
 
 def found(history: History, **options: frozenset[str]) -> list[str]:
@@ -39,7 +41,7 @@ def test_kept_promises_are_no_violations() -> None:
 def test_who_is_told_unknown_or_nothing_may_find_either(
     told: Attempt, executions: tuple[Execution, ...]
 ) -> None:
-    assert not check(History(attempts=(told,), executions=executions))
+    assert not check(History(attempts=(told,), executions=executions, records=(OPEN,)))
 
 
 def test_second_execution_breaks_the_first_promise() -> None:
@@ -61,13 +63,19 @@ def test_execution_that_nobody_asked_for_breaks_the_first_promise() -> None:
 
 
 def test_completed_without_execution_breaks_the_second_promise() -> None:
-    assert found(replace(GOOD, executions=())) == ["I2"]
+    assert "I2" in found(replace(GOOD, executions=()))
+    noted = replace(GOOD, executions=(), attempts=(UNCLEAR,))
+    assert found(noted) == ["I2"], "whoever looks it up is lied to"
+    assert found(replace(noted, attempts=(LOST,))) == ["I2"], "also if the answer was lost"
 
 
 def test_refusal_by_procore_that_was_carried_out_breaks_the_second_promise() -> None:
     refused = replace(ASKED, status=422)
-    assert found(replace(GOOD, attempts=(refused,))) == ["I2"]
-    assert not found(replace(GOOD, attempts=(refused,), executions=()))
+    bad = replace(GOOD, attempts=(refused,), records=(replace(KEPT, status=422),))
+    assert found(bad) == ["I2"]
+    assert not found(replace(bad, executions=()))
+    waited = replace(REFUSED, sent_at=9.0, call_id="call_0")
+    assert found(replace(bad, attempts=(waited, refused))) == ["I2"], "nor does a refusal excuse it"
 
 
 def test_execution_of_what_was_told_not_executed_breaks_the_third_promise() -> None:
@@ -79,13 +87,36 @@ def test_execution_of_what_was_told_not_executed_breaks_the_third_promise() -> N
 def test_repeat_after_not_executed_explains_an_execution() -> None:
     repeat = replace(ASKED, sent_at=20.0, ended_at=22.0, call_id="call_2")
     later = replace(DONE, at=21.0)
-    assert not check(History(attempts=(REFUSED, repeat), executions=(later,)))
-    assert found(History(attempts=(REFUSED, repeat), executions=(DONE,))) == ["I3"]
+    records = (NEVER, replace(KEPT, call_id="call_2"))
+    good = History(attempts=(REFUSED, repeat), executions=(later,), records=records)
+    assert not check(good)
+    assert found(replace(good, executions=(DONE,))) == ["I3"]
 
 
 def test_relay_that_contradicts_the_journal_breaks_the_third_promise() -> None:
-    record = replace(KEPT, state="not_executed", outcome="not_executed")
-    assert found(replace(GOOD, attempts=(UNCLEAR,), records=(record,))) == ["I3"]
+    lie = replace(GOOD, attempts=(UNCLEAR,), records=(NEVER,))
+    assert set(found(lie)) == {"I3"}
+    for state, outcome in (("intent", None), ("intent", "unknown")):
+        started = replace(NOTED, state=state, outcome=outcome)
+        assert found(replace(lie, executions=(), journal=(started,))) == ["I3"]
+    received = replace(NOTED, state="received", outcome=None)
+    assert not found(replace(lie, executions=(), journal=(received,)))
+
+
+@pytest.mark.parametrize("told", [UNCLEAR, LOST])
+def test_relay_that_contradicts_procore_breaks_the_third_promise(told: Attempt) -> None:
+    lie = History(attempts=(told,), executions=(DONE,), records=(NEVER,))
+    assert found(lie) == ["I3"]
+    assert not found(replace(lie, records=(NEVER, replace(OPEN, call_id="call_2"))))
+    other = replace(LOST, effect="y", sent_at=20.0)
+    unsure = replace(lie, attempts=(LOST, other))
+    assert not found(unsure), "a key of two effects tells of neither"
+
+
+def test_answer_that_names_its_call_tells_what_a_key_of_two_effects_does_not() -> None:
+    other = replace(REFUSED, effect="y", status=422, code="idempotency_key_reused")
+    lie = History(attempts=(UNCLEAR, other), executions=(DONE,), records=(NEVER,))
+    assert found(lie) == ["I3"]
 
 
 def test_answer_that_contradicts_the_record_breaks_the_third_promise() -> None:
@@ -105,17 +136,25 @@ def test_call_that_never_ends_breaks_the_fourth_promise(state: str) -> None:
 
 @pytest.mark.parametrize("outcome", ["completed", "not_executed"])
 def test_unknown_that_the_journal_could_resolve_breaks_the_fourth_promise(outcome: str) -> None:
-    record = replace(KEPT, state="unknown", outcome="unknown")
     line = replace(NOTED, outcome=outcome)
-    unclear = replace(GOOD, attempts=(UNCLEAR,), records=(record,), journal=(line,))
+    unclear = replace(GOOD, attempts=(UNCLEAR,), records=(OPEN,), journal=(line,))
     assert found(unclear) == ["I4"]
     started = replace(line, state="intent", outcome=None)
     assert not found(replace(unclear, journal=(started,)))
 
 
-def test_completed_call_without_a_record_breaks_the_fourth_promise() -> None:
-    other = replace(KEPT, call_id="call_9")
-    assert found(replace(GOOD, records=(other,))) == ["I4"]
+@pytest.mark.parametrize("told", [ASKED, UNCLEAR, replace(UNCLEAR, call_id=None)])
+def test_call_without_a_record_breaks_the_fourth_promise(told: Attempt) -> None:
+    other = replace(KEPT, call_id="call_9", key="other")
+    assert found(replace(GOOD, attempts=(told,), records=(other,))) == ["I4"]
+    assert found(replace(GOOD, attempts=(told,), records=())) == ["I4"]
+    read = replace(told, method="GET")
+    assert not found(History(attempts=(read,))), "no caller waits for a read's record"
+
+
+def test_answer_that_tells_no_outcome_breaks_the_fourth_promise() -> None:
+    bare = replace(UNCLEAR, status=500, outcome=None)
+    assert found(replace(GOOD, attempts=(bare,))) == ["I4"]
 
 
 def test_other_bytes_break_the_fifth_promise_unless_somebody_was_told() -> None:

@@ -119,7 +119,7 @@ async def test_noisy_key_takes_nothing_from_quiet_keys_of_its_subscription(
     assert sum(hit.status == 200 for hit in beside) >= 0.95 * len(beside)
     assert p99([hit.seconds for hit in beside]) <= 2 * p99([hit.seconds for hit in solo])
     assert refused
-    assert statistics.median(hit.seconds for hit in refused) < 0.05
+    assert p99([hit.seconds for hit in refused]) < 0.05
 
 
 @pytest.mark.catalogue("T47")

@@ -60,7 +60,11 @@ async def flood(world: World, caller: Caller) -> AsyncIterator[None]:
 
 async def journal_has_told(world: World) -> bool:
     """Whether no call is unknown whose outcome its agent's journal knows."""
-    return not check(await world.history(within=0))
+    known = {row["call_id"]: row for row in world.agent.journal()}
+    return not any(
+        record.outcome == "unknown" and known.get(record.call_id, {}).get("state") == "done"
+        for record in world.records()
+    )
 
 
 @pytest.mark.catalogue("T1")
@@ -77,21 +81,18 @@ async def test_agent_killed_in_a_flood_of_writes_loses_and_doubles_none(tmp_path
             await world.agent.program.start()
             assert time.monotonic() - killed_at <= 2
             await world.until_status("online", within=30)
-            back_at = time.monotonic()
+            flipped = await until(lambda: journal_has_told(world), within=10, what="what it knows")
         assert len(caller.attempts) == FLOOD
         assert all(attempt.outcome is not None for attempt in caller.attempts)
 
-        flipped = await until(lambda: journal_has_told(world), within=60, what="what journals know")
-        after = time.monotonic() - back_at
         counts = {
             outcome: sum(attempt.outcome == outcome for attempt in caller.attempts)
             for outcome in ("completed", "not_executed", "unknown")
         }
-        print(f"T1: {counts}, journal told {after:.1f} s after the reconnect ({flipped:.1f} s)")  # noqa: T201
+        print(f"T1: {counts}, journal told {flipped:.1f} s after the reconnect")  # noqa: T201
         history = await world.history()
         assert not check(history)
         assert len({record.key for record in history.records}) == FLOOD
-        assert flipped <= 10
 
 
 @pytest.mark.catalogue("T2")
@@ -132,7 +133,7 @@ async def test_hundred_kills_at_random_moments_lose_and_double_none(tmp_path: Pa
         assert ends == 2 * FLOOD
         await world.until_status("online", within=30)
         await until(lambda: journal_has_told(world), within=20, what="what journals know")
-        history = await world.history()
+        history = await world.history(within=30)
         assert not check(history)
         executed = {execution.effect for execution in history.executions}
         told = {attempt.effect: attempt.outcome for attempt in caller.attempts}
@@ -160,12 +161,12 @@ async def test_relay_killed_in_a_flood_answers_for_every_key_when_it_is_back(
             await world.relay.start()
             back_at = time.monotonic()
         unsettled = {f"flood-{number}" for number in range(FLOOD)}
-        never_accepted: set[str] = set()
+        lost_keys: set[str] = set()
 
         async def ask(key: str) -> None:
             found = await caller.look_up(key)
             if found is None:
-                never_accepted.add(key)
+                lost_keys.add(key)
             if found is None or found["state"] in {"completed", "not_executed", "unknown"}:
                 unsettled.discard(key)
 
@@ -188,9 +189,9 @@ async def test_relay_killed_in_a_flood_answers_for_every_key_when_it_is_back(
         lost = sum(attempt.status is None for attempt in caller.attempts)
         print(  # noqa: T201
             f"T3: all answerable {answerable:.1f} s after the restart, {lost} callers lost their "
-            f"answer, {len(never_accepted)} never accepted, {len(executed)} executed, "
+            f"answer, {len(lost_keys)} keys forgotten, {len(executed)} executed, "
             f"journal told after {resolved:.1f} s more"
         )
         assert not check(history)
-        assert not never_accepted & executed, "executed without a record"
+        assert not lost_keys, "every call was accepted, before the relay was killed"
         assert answerable <= 15

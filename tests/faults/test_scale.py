@@ -24,6 +24,7 @@ pytestmark = pytest.mark.timeout(1500)
 
 MIB = 1024 * 1024
 PER_SUBSCRIPTION = 100
+PROBED = 10  # agents through which somebody calls while all return
 AGENTS = int(os.environ.get("CLOUD_CONNECT_SOAK_AGENTS", "10000"))
 
 
@@ -142,7 +143,7 @@ async def test_10000_agents_cost_little_and_come_back_after_a_restart(tmp_path: 
             f" {p99(lists) * 1000:.0f} ms"
         )
         failed = await restart(agents, members)
-        assert failed < 0.01
+        assert failed < 0.01, "calls for those that were connected"
         assert size <= 400 * MIB
         assert busy <= 0.3
         assert p99(lists) <= 0.3
@@ -150,7 +151,7 @@ async def test_10000_agents_cost_little_and_come_back_after_a_restart(tmp_path: 
 
 async def restart(agents: Fleet, members: list[Member]) -> float:
     """Restart the relay under all of them; the share of calls that failed for those connected."""
-    base = await agents.datasource(members[0])
+    bases = {member: await agents.datasource(member) for member in members[:PROBED]}
     agents.admitted_at.clear()
     agents.connected_at.clear()
     stopping = asyncio.create_task(agents.relay.stop())
@@ -159,25 +160,31 @@ async def restart(agents: Fleet, members: list[Member]) -> float:
     await agents.relay.start()
     outcomes: collections.Counter[bool] = collections.Counter()
 
-    async def probe() -> None:
+    async def probe(member: Member, base: str) -> None:
         while True:
-            if members[0].online.is_set():
-                answer = await agents.api.get(f"{base}/procore/rest/v1.0/me")
-                if members[0].online.is_set():
-                    outcomes[answer.status_code == 200] += 1
+            if member.online.is_set():
+                try:
+                    status = (await agents.api.get(f"{base}/procore/rest/v1.0/me")).status_code
+                except httpx.HTTPError:
+                    status = 0
+                if member.online.is_set():
+                    outcomes[status == 200] += 1
             await asyncio.sleep(0.1)
 
-    probing = asyncio.create_task(probe())
+    probing = [asyncio.create_task(probe(member, base)) for member, base in bases.items()]
     await agents.until_online(within=600)
-    probing.cancel()
+    for task in probing:
+        assert not task.done(), "nobody asked any more"
+        task.cancel()
     back = sorted(at - began for at in agents.connected_at)
     rates = collections.Counter(int(at - began) for at in agents.admitted_at)
-    share = outcomes[False] / max(1, outcomes.total())
+    share = outcomes[False] / outcomes.total()
     print(  # noqa: T201 - the figures of the catalogue
         f"after a restart 95 % were back in {back[int(len(back) * 0.95)]:.0f} s, all in"
         f" {back[-1]:.0f} s, at most {max(rates.values())} a second,"
         f" {outcomes[False]} of {outcomes.total()} calls failed"
     )
+    assert outcomes.total() >= 100
     assert max(rates.values()) <= 220
     assert back[int(len(back) * 0.95)] <= 60
     assert back[-1] <= 120

@@ -49,16 +49,19 @@ async def small_calls(client: httpx.AsyncClient, base: str, *, seconds: float) -
 
 
 @asynccontextmanager
-async def slow_reader(world: World, base: str, *, size: int, rate: int) -> AsyncIterator[None]:
-    """A caller who asks for *size* bytes and reads *rate* of them a second."""
+async def slow_reader(world: World, base: str, *, size: int, rate: int) -> AsyncIterator[bytearray]:
+    """A caller who asks for *size* bytes and reads *rate* of them a second; yields what it got."""
     line = socket.socket()
     line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * rate)  # as a slow line would
     line.setblocking(False)
     await asyncio.get_running_loop().sock_connect(line, ("127.0.0.1", world.relay.ready["port"]))
     reader, writer = await asyncio.open_connection(sock=line, limit=rate)
 
+    got = bytearray()
+
     async def read() -> None:
-        while await reader.read(rate):
+        while part := await reader.read(rate):
+            got.extend(part)
             await asyncio.sleep(1)
 
     writer.write(
@@ -67,7 +70,7 @@ async def slow_reader(world: World, base: str, *, size: int, rate: int) -> Async
     )
     reading = asyncio.create_task(read())
     try:
-        yield
+        yield got
     finally:
         reading.cancel()
         writer.transport.abort()
@@ -95,9 +98,15 @@ async def peaks(pids: dict[str, int]) -> AsyncIterator[Callable[[], dict[str, in
 async def read_by_many(world: World, base: str, *, readers: int, seconds: float) -> list[float]:
     """Small calls beside many slow readers."""
     async with contextlib.AsyncExitStack() as stack:
-        for _ in range(readers):
+        bodies = [
             await stack.enter_async_context(slow_reader(world, base, size=80 * MIB, rate=10_000))
-        return await small_calls(world.api, base, seconds=seconds)
+            for _ in range(readers)
+        ]
+        took = await small_calls(world.api, base, seconds=seconds)
+        for body in bodies:
+            assert body.startswith(b"HTTP/1.1 200 "), bytes(body[:200])
+            assert len(body) > 5000 * (seconds - 1), "its body came to a stop"
+        return took
 
 
 async def read_slowly(
