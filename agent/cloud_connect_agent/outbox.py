@@ -31,6 +31,7 @@ _RETRY_SECONDS: Final = 2.0  # before what was not taken is told again
 _GATHER_SECONDS: Final = 1.0  # for the relay to note by itself what it has been answered
 _MAX_ANSWER_BYTES: Final = 64 * 1024
 _MAX_DETAIL: Final = 500  # characters
+_MAX_BATCH_BYTES: Final = 48 * 1024  # a relay takes 64 KiB at once
 _STOPPED: Final = "The connector stopped while the call was under way to Procore."
 
 
@@ -91,7 +92,8 @@ class Outbox:
         """Return whether nothing is left to tell; ``None`` if the relay takes no results."""
         after, is_clear = (0.0, ""), True
         while batch := await self._journal.to_tell(after=after, limit=MAX_RESULTS):
-            results = [_result(entry) for _, entry in batch]
+            results = _fitting([_result(entry) for _, entry in batch])
+            batch = batch[: len(results)]
             taken = await self._tell(session, results)
             if taken is None:
                 return None
@@ -117,12 +119,21 @@ class Outbox:
         return frozenset(ResultsAnswer.model_validate_json(answer).acknowledged) & told
 
 
+def _fitting(results: list[ReportedResult]) -> list[ReportedResult]:
+    """Return as many of the first as a relay takes at once, and one at least."""
+    size = 0
+    for place, result in enumerate(results):
+        size += len(result.model_dump_json().encode())
+        if place and size > _MAX_BATCH_BYTES:
+            return results[:place]
+    return results
+
+
 def _result(entry: JournalEntry) -> ReportedResult:
-    problem = None
-    if entry.head is not None:
-        problem = ResponseHead.model_validate_json(entry.head).problem
+    head = None if entry.head is None else ResponseHead.model_validate_json(entry.head)
+    problem = None if head is None else head.problem
     detail = None if problem is None else problem.detail
-    if entry.head is None and entry.outcome is Outcome.UNKNOWN:
+    if head is None and entry.outcome is Outcome.UNKNOWN:
         detail = _STOPPED
     return ReportedResult(
         call_id=entry.call_id,
@@ -130,4 +141,5 @@ def _result(entry: JournalEntry) -> ReportedResult:
         status=entry.status,
         code=None if problem is None else problem.code,
         detail=None if detail is None else detail[:_MAX_DETAIL],
+        already_absent=head is not None and head.already_absent,
     )

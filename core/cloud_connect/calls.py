@@ -344,6 +344,7 @@ class ReportedResult(_Wire):
 
     Attributes:
         code: Of the failure that was its answer, if it was one.
+        already_absent: It deleted what an earlier attempt of it had deleted.
     """
 
     call_id: str = Field(max_length=64)
@@ -351,6 +352,7 @@ class ReportedResult(_Wire):
     status: int | None = Field(default=None, ge=100, le=999)
     code: str | None = Field(default=None, max_length=64)
     detail: str | None = Field(default=None, max_length=500)
+    already_absent: bool = False
 
 
 class ReportedResults(_Wire):

@@ -33,10 +33,12 @@ class Relay:
         self.results: dict[str, Any] = {}
         self.later: set[str] = set()
         self.statuses: list[int] = []
+        self.sizes: list[int] = []
 
     async def __call__(self, exchange: Exchange) -> None:
         assert exchange.request.operation == Operation.RESULTS
         body = b"".join([chunk async for chunk in exchange])
+        self.sizes.append(len(body))
         results = ReportedResults.model_validate_json(body).results
         self.told += [result.call_id for result in results]
         self.results |= {result.call_id: result for result in results}
@@ -239,3 +241,19 @@ async def test_a_journal_that_stays_shut_is_logged_once() -> None:
     with capture_logs() as logs, pytest.raises(TunnelClosedError):
         await Outbox(journal).run(session)
     assert [entry["reason"] for entry in logs] == ["damaged"]
+
+
+async def test_long_results_come_in_as_many_batches_as_they_need(journal: Journal) -> None:
+    """Fifty of them in Chinese would be more than a relay reads at once."""
+    relay = Relay()
+    said = Problem(
+        code="source_rejected", detail="\u7f3a" * 2000, status=422, outcome=Outcome.COMPLETED
+    )
+    head = ResponseHead(status=422, outcome=Outcome.COMPLETED, problem=said)
+    for number in range(MAX_RESULTS):
+        await finish(journal, f"call-{number}", status=422, head=encode_head(head))
+    async with telling(journal, relay):
+        await until(lambda: len(relay.results) == MAX_RESULTS)
+    assert len(relay.told) == MAX_RESULTS, "each of them once"
+    assert max(relay.sizes) <= 64 * 1024
+    assert len(relay.sizes) == 2

@@ -215,7 +215,11 @@ class Dispatcher:
                 await self._desk.admit(call, live)
                 if spec.writes:
                     call.started = True
-                    call.upsert |= spec.creates and spec.resource in live.report.upserts
+                    # This one's word, not that of one that never got it; a repeat goes to those
+                    # only that carry it out as an upsert.
+                    call.upsert = call.again or (
+                        spec.creates and spec.resource in live.report.upserts
+                    )
                     call.dispatched(live.connector_id, name=live.name, now=self._clock())
                     call.times.sent = None  # it leaves when its record is written
                     await self._ledger.dispatching(call)

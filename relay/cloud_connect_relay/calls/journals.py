@@ -117,7 +117,7 @@ class Journals:
                 exchange.reset(ResetCode.CANCEL)
 
 
-def _finding(head: "ResponseHead", *, since: float) -> Finding:
+def _finding(head: "ResponseHead", *, since: float) -> Finding | None:
     problem = head.problem
     if problem is None:
         return Finding(
@@ -131,6 +131,8 @@ def _finding(head: "ResponseHead", *, since: float) -> Finding:
         return Finding(
             outcome=head.outcome or problem.outcome, heard=head.outcome is not None, since=since
         )
+    if not head.replayed:
+        return None  # it refused the question, and tells of no call
     return Finding(
         outcome=head.outcome or problem.outcome,
         since=since,

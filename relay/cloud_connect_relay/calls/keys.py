@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from cloud_connect.errors import CloudConnectError, DeadlineExceededError, Outcome
 from cloud_connect_relay.calls.idempotency import KEY_RETENTION, Verdict, conflict, judge, mismatch
 from cloud_connect_relay.storage.calls import CallState
@@ -100,12 +102,12 @@ class IdempotencyKeys:
 
     def _give_up(self, call: "RunningCall", error: BaseException) -> None:
         """Let out a call that did not get its key, as far as anybody knows."""
-        if isinstance(error, asyncio.CancelledError):
+        if call.claimed and isinstance(error, asyncio.CancelledError):
             self._lifecycle.cancelled(call)
         elif call.claimed and isinstance(error, CloudConnectError):
             call.blame(error)
             self._lifecycle.failed(call, error)
-        else:
+        else:  # another has the key, so that this one was never a call
             self._running.release(call)
             return
         # The store may have taken its record all the same: what it keeps must come to an end.
@@ -121,25 +123,45 @@ class IdempotencyKeys:
             if await self._ledger.claim(call):
                 return None
             earlier = await calls.holder(key)
+            if self._ledger.has(call, earlier):
+                return None
             if earlier is None:
                 continue  # it let go a moment ago
             if earlier.started_at <= self._clock() - KEY_RETENTION:
                 await self._records.let_go(earlier.id)
                 continue
-            if self._ledger.find(earlier.subscription_id, earlier.id) is not None:
-                await self._ledger.flush()  # it has ended here, which is not yet written
-                earlier = await calls.find(earlier.id) or earlier
-            if self._is_nobodys(earlier):
-                earlier = await self._adopted(earlier)
-            earlier = await self._resolution.resolve(earlier)
+            earlier = await self._resolution.resolve(await self._newest(earlier))
             verdict = judge(earlier, digest=call.spec.fingerprint)
             if verdict is Verdict.UNKNOWN and earlier.upsert:
-                if await self._ledger.take_over(call, earlier):
+                if await self._taken_over(call, earlier):
                     self._running.resume(call, earlier)
                     return None
             elif verdict is not Verdict.RELEASED:
                 return earlier
         raise conflict()
+
+    async def _newest(self, record: "CallRecord") -> "CallRecord":
+        """Return what this node knows of the call by now."""
+        if self._ledger.find(record.subscription_id, record.id) is not None:
+            await self._ledger.flush()  # it has ended here, which is not yet written
+            calls = self._storage.of(record.subscription_id).calls
+            record = await calls.find(record.id) or record
+        return await self._adopted(record) if self._is_nobodys(record) else record
+
+    async def _taken_over(self, call: "RunningCall", record: "CallRecord") -> bool:
+        """Whether *call* goes on with *record*; leave it to others if nobody learns whether."""
+        try:
+            return await self._ledger.take_over(call, record)
+        except BaseException:  # the store may have given it to us all the same
+            with contextlib.suppress(SQLAlchemyError, OSError):
+                await asyncio.shield(self._left_to_others(record))
+            raise
+
+    async def _left_to_others(self, record: "CallRecord") -> None:
+        calls = self._storage.of(record.subscription_id).calls
+        known = await calls.find(record.id)
+        if known is not None and self._is_nobodys(known):
+            await self._adopted(known)
 
     def _is_nobodys(self, record: "CallRecord") -> bool:
         """Whether this node is to have the call, and does not."""

@@ -69,6 +69,17 @@ class Ledger:
         call.changed = not call.stored
         return call.stored
 
+    def has(self, call: "RunningCall", holder: CallRecord | None) -> bool:
+        """Whether *holder*, which has its key, is the record of *call* itself.
+
+        The store took it then, and lost its word that it did.
+        """
+        if holder is None or holder.id != call.id:
+            return False
+        call.claimed = call.stored = True
+        call.changed = False
+        return True
+
     def is_ours(self, record: CallRecord) -> bool:
         """Whether the call of *record* is this node's to carry out, as long as it lives."""
         return record.owner == self._tenure.run_id
@@ -165,8 +176,9 @@ class Ledger:
         self._arrived.set()
 
     async def flush(self) -> None:
-        """Write what was noted so far, unless the store is away."""
-        while self._waiting and await self._write_batch():
+        """Write what was noted so far, unless the store is away; not what comes meanwhile."""
+        last = next(reversed(self._waiting), None)
+        while last in self._waiting and await self._write_batch():
             pass
 
     def find(self, subscription_id: str, call_id: str) -> CallRecord | None:

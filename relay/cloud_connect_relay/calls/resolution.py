@@ -23,6 +23,7 @@ __all__ = ["Resolution", "settled_by"]
 log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS: Final = 2.0  # between two questions about a call that still runs at its agent
+_SWEEP_SECONDS: Final = 5.0
 _MAX_BATCH: Final = 2000  # calls of one connector asked for in one go
 _PARALLEL: Final = 64  # questions to one journal at once
 _CONNECTORS: Final = 16  # whose calls are looked up in the store at once
@@ -70,7 +71,7 @@ class Resolution:
             return record
         settled = settled_by(record, finding, now=self._clock())
         drafts = drafts_of_resolutions([record], [settled])
-        await self._calls.update(settled, audit=drafts[0] if drafts else None)
+        await self._calls.settle(settled, audit=drafts[0] if drafts else None)
         log.info("call_resolved", call_id=record.id, outcome=settled.outcome)
         self._events.settled(settled)
         return settled
@@ -99,6 +100,7 @@ class Resolution:
         """Resolve what can be resolved whenever an agent connects; runs until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch(), name="call-resolution-watch")
+            tasks.create_task(self._sweep(), name="call-resolution-sweep")
             while True:
                 self._news.clear()
                 self._notice_sessions()
@@ -113,6 +115,19 @@ class Resolution:
         while True:
             await self._registry.changed()
             self._news.set()
+
+    async def _sweep(self) -> None:
+        """Look for calls that nobody expects here: another node had them, or the store was away."""
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            try:
+                found = await self._calls.open_connectors(but=_REPEAT)
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("unknown_calls_not_looked_for", reason=type(error).__name__)
+                continue
+            for connector_id in found - self._busy:
+                if self._registry.get(connector_id) is not None:
+                    self.expect(connector_id)
 
     def _notice_sessions(self) -> None:
         """Ask each session's journal once when it is there; forget those that are gone."""
@@ -181,7 +196,7 @@ def settled_by(record: CallRecord, finding: "Finding", *, now: float) -> CallRec
                 state=CallState.COMPLETED,
                 outcome=Outcome.COMPLETED,
                 final=True,
-                status=finding.status or record.status,
+                status=finding.status,  # a record of unknown outcome has the failure's
                 code=finding.code,
                 detail=finding.detail,
                 already_absent=finding.already_absent,

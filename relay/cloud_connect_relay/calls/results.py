@@ -79,7 +79,7 @@ class Results:
             elif record.state is CallState.UNKNOWN and not record.final:
                 open_still.append(record)
                 settled.append(settled_by(record, _finding(result, since), now=self._clock()))
-        await self._calls.update_all(settled, audit=drafts_of_resolutions(open_still, settled))
+        await self._calls.settle_all(settled, audit=drafts_of_resolutions(open_still, settled))
         for record in settled:
             log.info("call_told", call_id=record.id, outcome=record.outcome)
             self._events.settled(record)
@@ -111,4 +111,5 @@ def _finding(result: "ReportedResult", since: float) -> Finding:
         status=result.status,
         code=result.code,
         detail=result.detail,
+        already_absent=result.already_absent,
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Boolean, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Boolean, and_, bindparam, delete, func, insert, not_, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from cloud_connect.errors import Outcome
@@ -108,6 +108,7 @@ _UPDATE: Final = (
         }
     )
 )
+_SETTLE: Final = _UPDATE.where(calls.c.state == CallState.UNKNOWN)
 _GIVEN_UP: Final = (
     "Its connector did not come back in time to tell; look in Procore for the record."
 )
@@ -133,7 +134,10 @@ class Calls:
         return None if row is None else call_of(row)
 
     async def latest(self, idempotency_key: str, *, since: float) -> CallRecord | None:
-        """Return the last attempt with *idempotency_key* that started after *since*."""
+        """Return what became of *idempotency_key* since *since*.
+
+        That is the call that it is bound to, or else the last attempt, which had no effect.
+        """
         statement = (
             select(calls)
             .where(
@@ -143,7 +147,7 @@ class Calls:
                     calls.c.started_at > since,
                 )
             )
-            .order_by(calls.c.started_at.desc(), calls.c.id.desc())
+            .order_by(calls.c.holds_key.desc(), calls.c.started_at.desc(), calls.c.id.desc())
             .limit(1)
         )
         async with self._storage.read() as connection:
@@ -212,6 +216,10 @@ class CallsOfAll:
         """Store what changed about a record, and *audit*; both are durable when this returns."""
         await self._storage.record(_UPDATE, _changes(record), audit=audit)
 
+    async def settle(self, record: CallRecord, *, audit: "AuditDraft | None" = None) -> None:
+        """As :meth:`update`, unless somebody knows more of the call by now, or tries it again."""
+        await self._storage.record(_SETTLE, _changes(record), audit=audit)
+
     async def insert_all(
         self, records: Iterable[CallRecord], *, audit: "Sequence[AuditDraft]" = ()
     ) -> None:
@@ -228,6 +236,16 @@ class CallsOfAll:
         if changes:
             async with self._storage.write() as connection:
                 await connection.execute(_UPDATE, changes)
+                await append_all(connection, audit)
+
+    async def settle_all(
+        self, records: Iterable[CallRecord], *, audit: "Sequence[AuditDraft]" = ()
+    ) -> None:
+        """As :meth:`settle`, for many in one transaction."""
+        changes = [_changes(record) for record in records]
+        if changes:
+            async with self._storage.write() as connection:
+                await connection.execute(_SETTLE, changes)
                 await append_all(connection, audit)
 
     async def unresolved(self, connector_id: str, *, limit: int) -> list[CallRecord]:
@@ -247,6 +265,26 @@ class CallsOfAll:
         async with self._storage.read() as connection:
             rows = (await connection.execute(statement)).all()
         return [call_of(row) for row in rows]
+
+    async def open_connectors(self, *, but: str) -> set[str]:
+        """Return the connectors whose journals may still tell the outcome of a call.
+
+        Args:
+            but: How the details end of calls of which they have told all they know.
+        """
+        told = func.coalesce(calls.c.detail, "").endswith(but, autoescape=True)
+        statement = (
+            select(calls.c.connector_id)
+            .distinct()
+            .where(
+                calls.c.state == CallState.UNKNOWN,
+                calls.c.final.is_(False),
+                calls.c.connector_id.is_not(None),
+                not_(and_(calls.c.upsert, told)),
+            )
+        )
+        async with self._storage.read() as connection:
+            return set((await connection.execute(statement)).scalars())
 
     async def named(self, call_ids: Iterable[str]) -> list[CallRecord]:
         """Return those of the calls that are known, whomever they belong to."""

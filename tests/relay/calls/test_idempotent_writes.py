@@ -3,11 +3,13 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from cloud_connect.calls import Operation
 from cloud_connect.errors import Outcome
 from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import ResponseHead
+from cloud_connect_relay.storage.calls import CallRecord
 from doubles.call_relay import CallRelay
 from doubles.scripted_agent import Entry, ScriptedAgent, holding, problem
 
@@ -253,3 +255,63 @@ async def test_key_of_a_call_that_never_was_dispatched_is_looked_up_and_free(
 async def test_lookup_of_a_key_that_was_never_used(relay: CallRelay, key: str) -> None:
     answer = await relay.api.get("/api/calls", params={"idempotency_key": key})
     assert answer.status_code == (404 if len(key) < 256 else 400)
+
+
+async def test_lookup_by_key_tells_of_the_call_that_has_it_not_of_a_repeat_that_failed(
+    relay: CallRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, base = await relay.ready()
+    first = (await create(relay, base)).headers["cloud-connect-call-id"]
+
+    async def fail(_: CallRecord) -> bool:
+        raise OperationalError("INSERT", {}, Exception("the server closed the connection"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(relay.calls._ledger._calls, "claim", fail)
+        repeated = await create(relay, base)
+    assert (repeated.status_code, repeated.json()["outcome"]) == (500, "not_executed")
+    second = repeated.json()["call_id"]
+    assert (await relay.record(second)).outcome is Outcome.NOT_EXECUTED
+    found = (await relay.api.get("/api/calls", params={"idempotency_key": "key-1"})).json()
+    assert (found["call_id"], found["outcome"]) == (first, "completed")
+
+
+async def test_repeat_whose_caller_hangs_up_before_it_has_the_key_was_never_a_call(
+    relay: CallRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, base = await relay.ready()
+    await create(relay, base)
+    asked = asyncio.Event()
+
+    async def stall(record: CallRecord) -> CallRecord:
+        asked.set()
+        await asyncio.Event().wait()
+        return record
+
+    monkeypatch.setattr(relay.calls._resolution, "resolve", stall)
+    async with asyncio.TaskGroup() as tasks:
+        impatient = tasks.create_task(create(relay, base))
+        await asked.wait()
+        impatient.cancel()
+    await relay.quiet()
+    listed = (await relay.api.get("/api/calls")).json()["items"]
+    assert [one["outcome"] for one in listed] == ["completed"]
+
+
+async def test_claim_whose_word_the_store_lost_is_the_calls_own(
+    relay: CallRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shared commit that was lost halfway is tried again, and finds its own row."""
+    agent, base = await relay.ready()
+    records = relay.calls._ledger._calls
+
+    async def stored_before(record: CallRecord) -> bool:
+        await records.insert(record)
+        return False
+
+    monkeypatch.setattr(records, "claim", stored_before)
+    made = await create(relay, base)
+    assert made.status_code == 201, made.text
+    assert list(agent.executed.values()) == [1]
+    record = await relay.record(made.headers["cloud-connect-call-id"])
+    assert record.outcome is Outcome.COMPLETED

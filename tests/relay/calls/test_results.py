@@ -1,4 +1,5 @@
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from cloud_connect.tunnel import ResponseHead
 from cloud_connect_relay.calls import resolution
 from cloud_connect_relay.calls.results import ForgedResultError
 from cloud_connect_relay.storage.calls import CallRecord, CallsOfAll, CallState
-from doubles.call_relay import CallRelay
+from doubles.call_relay import CallRelay, call_relay
 from doubles.scripted_agent import Entry, ScriptedAgent, hang
 
 
@@ -128,7 +129,7 @@ async def test_unknown_call_is_settled_once_the_store_is_back(
         failures += 1
         raise OperationalError("UPDATE", {}, Exception("the server closed the connection"))
 
-    monkeypatch.setattr(relay.calls._records, "update", fail)
+    monkeypatch.setattr(relay.calls._records, "settle", fail)
     relay.calls._resolution.expect(connected.live.connector_id)
     async with asyncio.timeout(10):
         while failures < 2:
@@ -138,3 +139,45 @@ async def test_unknown_call_is_settled_once_the_store_is_back(
         for call_id in call_ids:
             while (await relay.record(call_id)).outcome is not Outcome.COMPLETED:
                 await asyncio.sleep(0.01)
+
+
+async def test_result_of_a_deletion_says_that_its_first_attempt_had_succeeded(
+    relay: CallRelay,
+) -> None:
+    connector_id = await relay.enrol()
+    call_id = await call(relay, 1, connector_id)
+    told = [result(call_id, Outcome.COMPLETED, status=200, already_absent=True)]
+    await relay.calls.take_results(connector_id, told, since=0.0)
+    assert (await relay.record(call_id)).already_absent
+
+
+async def test_result_without_a_status_leaves_none_of_the_failure_that_it_settles(
+    relay: CallRelay,
+) -> None:
+    connector_id = await relay.enrol()
+    call_id = await call(relay, 1, connector_id, status=502, code="outcome_unknown")
+    await relay.calls.take_results(connector_id, [result(call_id, Outcome.COMPLETED)], since=0.0)
+    record = await relay.record(call_id)
+    assert (record.outcome, record.status, record.code) == (Outcome.COMPLETED, None, None)
+
+
+async def test_unknown_call_of_another_node_is_settled_by_the_one_that_has_its_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolution, "_SWEEP_SECONDS", 0.05)
+    async with call_relay(tmp_path) as relay:
+        agent = ScriptedAgent()
+        connector_id = (await relay.connect(agent)).live.connector_id
+        away = await call(relay, 1, await relay.enrol())
+        await asyncio.sleep(0.3)  # its journal is asked when it connects: there is nothing yet
+        told = await call(relay, 10, connector_id, upsert=True, detail=f"No. {resolution._REPEAT}")
+        await asyncio.sleep(0.3)
+        assert not agent.heard
+        call_id = await call(relay, 100, connector_id)
+        agent.journal[call_id] = Entry(head=ResponseHead(status=201, outcome=Outcome.COMPLETED))
+        async with asyncio.timeout(10):
+            while (await relay.record(call_id)).outcome is not Outcome.COMPLETED:
+                await asyncio.sleep(0.01)
+        asked = {one.params["call_id"] for one in agent.heard}
+        assert call_id in asked <= {call_id, told}
+        assert (await relay.record(away)).outcome is Outcome.UNKNOWN

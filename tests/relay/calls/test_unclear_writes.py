@@ -234,3 +234,22 @@ async def test_trailers_may_take_an_outcome_back(relay: CallRelay) -> None:
     agent, base = await relay.ready(ScriptedAgent(script={Operation.CREATE: doubt}))
     answer = await relay.api.post(f"{base}/records/rfis", headers=KEY, json={"name": "x"})
     assert (answer.status_code, answer.json()["code"]) == (502, "outcome_unknown")
+
+
+async def test_question_that_is_refused_tells_nothing_of_the_call(relay: CallRelay) -> None:
+    """An agent that has too much to do must not make an executed call undone."""
+
+    async def lose(exchange: Exchange, _: bytes) -> None:
+        head = problem("outcome_unknown", "No answer came.", outcome=Outcome.UNKNOWN)
+        await exchange.send_head(head, end_stream=True)
+
+    agent, base = await relay.ready(ScriptedAgent(script={Operation.CREATE: lose}))
+    told = await relay.api.post(f"{base}/records/rfis", headers=KEY, json={"name": "x"})
+    call_id = told.json()["call_id"]
+    agent.keeps_answers = False  # the mark of what a journal has
+    agent.journal[call_id] = Entry(head=problem("quota_exceeded", "Too many.", status=429))
+    found = (await relay.api.get(f"/api/calls/{call_id}")).json()
+    assert (found["outcome"], found["final"]) == ("unknown", False)
+    agent.keeps_answers = True
+    found = (await relay.api.get(f"/api/calls/{call_id}")).json()
+    assert (found["outcome"], found["final"]) == ("not_executed", True)

@@ -7,9 +7,10 @@ import httpx
 import pytest
 
 from cloud_connect.calls import Operation, Report
-from cloud_connect.errors import Outcome
+from cloud_connect.errors import Outcome, TunnelClosedError
 from cloud_connect.exchange import Exchange
-from cloud_connect.tunnel import ResponseHead
+from cloud_connect.tunnel import RequestHead, ResponseHead
+from cloud_connect_relay.storage.calls import CallState
 from doubles.call_relay import CallRelay
 from doubles.scripted_agent import Entry, ScriptedAgent, hang, problem
 
@@ -139,6 +140,8 @@ async def test_upsert_is_found_out_though_the_one_who_took_it_over_hung_up(
         await taken.wait()
         impatient.cancel()
     await relay.quiet()
+    known = (await relay.api.get(f"/api/calls/{call_id}")).json()
+    assert (known["outcome"], known["final"]) == ("unknown", False), "nobody has it"
     monkeypatch.setattr(calls, "take_over", working)
     agent.script[Operation.CREATE] = made
     repeated = await create(relay, base)
@@ -169,3 +172,43 @@ async def test_other_requests_do_not_take_an_upsert_over(relay: CallRelay) -> No
     other = await relay.api.post(f"{base}/records/vendors", headers=KEY, json={"name": "Other"})
     assert other.status_code == 422
     assert len(agent.calls) == heard
+
+
+async def test_create_that_its_connector_carries_out_plainly_is_repeated_by_no_other(
+    relay: CallRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an earlier choice would have made of it, before it got there, counts no more."""
+    first = ScriptedAgent(script={Operation.CREATE: made})
+    other = ScriptedAgent(script={Operation.CREATE: lost})
+    connected = await relay.connect(first, group="site", report=UPSERTS)
+    plain = await relay.connect(other, group="site")
+    plain.live.waiting = 100  # so that the other one is chosen first
+    opened = 0
+    working = connected.live.session.open
+
+    async def gone_once(head: RequestHead, *, end_stream: bool = False) -> Exchange:
+        nonlocal opened
+        opened += 1
+        if opened == 1:
+            raise TunnelClosedError("it has just ended")
+        return await working(head, end_stream=end_stream)
+
+    monkeypatch.setattr(connected.live.session, "open", gone_once)
+    base = await relay.datasource(connectorGroup="site")
+    told = await create(relay, base, seconds=2)
+    assert (told.json()["outcome"], opened) == ("unknown", 1)
+    assert (len(first.calls), len(other.calls)) == (0, 1)
+
+
+async def test_late_word_of_a_journal_takes_no_upsert_from_its_repeat(relay: CallRelay) -> None:
+    agent = ScriptedAgent(script={Operation.CREATE: lost})
+    connected = await relay.connect(agent, report=UPSERTS)
+    base = await relay.datasource(connected.live.connector_id)
+    call_id = (await create(relay, base, seconds=1.2)).json()["call_id"]
+    agent.journal[call_id] = Entry(head=UNKNOWN)
+    stale = await relay.record(call_id)
+    records = relay.calls._ledger._calls
+    assert await records.take_over(call_id, owner="run_of_another_node")
+    told = await relay.calls._resolution.resolve(stale)
+    assert told.state is CallState.UNKNOWN
+    assert (await relay.record(call_id)).state is CallState.DISPATCHED
