@@ -24,7 +24,7 @@ from cloud_connect_agent.audit import (
 )
 from cloud_connect_agent.connection import connect_forever
 from cloud_connect_agent.control_server import serve_control
-from cloud_connect_agent.dispatch import WRITE_LINGER, Dispatcher
+from cloud_connect_agent.dispatch import Dispatcher
 from cloud_connect_agent.health import Health
 from cloud_connect_agent.hosting.manager import Manager, SignalledManager
 from cloud_connect_agent.identity import AgentKeys, Generation
@@ -221,13 +221,13 @@ async def run_agent(
                     live=live,
                     paused=lambda: health.paused,
                     echoed=health.echoed,
-                    linger=lambda: 0.0 if stop.urgent else WRITE_LINGER,
+                    linger=lambda: 0.0 if stop.urgent else settings.tunnel.drain_timeout,
                 )
                 async with dispatching as dispatcher:
                     await connect_forever(
                         dispatcher,
                         relay=address,
-                        generation=Generation(paths.generation_file),
+                        generation=Generation(paths.generation_file, behind=journal.begin_anew),
                         settings=settings.tunnel,
                         health=health,
                         reports=board,

@@ -60,17 +60,15 @@ class Backoff:
         Args:
             faulty: One side broke the protocol: it will again if dialled at once.
         """
-        self._refusals = 0
-        if lived >= self._healthy_after:
-            self._failures = self._prompt = 0
+        self._succeeded(lived)
         if faulty or lived < _PROMPT_AFTER or self._prompt >= _MAX_PROMPT:
             return self.after_failure()
         self._prompt += 1
         return self._uniform(0.0, _PROMPT_JITTER)
 
-    def after_restart(self, window: float) -> float:
-        """The relay closed the session in order and named a window to come back in."""
-        self._refusals = 0
+    def after_restart(self, window: float, *, lived: float) -> float:
+        """The relay ended a session in order and named a window to come back in."""
+        self._succeeded(lived)
         return self._uniform(0.0, min(window, _MAX_WINDOW))
 
     def after_refusal(self) -> float:
@@ -90,3 +88,8 @@ class Backoff:
     def after_supersession(self) -> float:
         """A newer session of the same identity took over."""
         return self._uniform(*_SUPERSEDED)
+
+    def _succeeded(self, lived: float) -> None:
+        self._refusals = 0
+        if lived >= self._healthy_after:
+            self._failures = self._prompt = 0

@@ -29,6 +29,7 @@ from cloud_connect_agent.dialling import DialError, allow_frames, dial
 from cloud_connect_agent.greeting import greet
 from cloud_connect_agent.health import SKEW_SECONDS
 from cloud_connect_agent.identity import Generation
+from cloud_connect_agent.key_renewal import renew
 from cloud_connect_agent.keyring import Keyring
 from cloud_connect_agent.network import Network
 from cloud_connect_agent.relay_address import RelayAddress
@@ -50,8 +51,6 @@ _MISSED_BEFORE_ASKING: Final = 3  # dials; a relay that restarts is back after o
 # asked to be dialled again soon.
 _LEAVING_PAUSE: Final = 2.0
 _RESTART_WINDOW: Final = 1.0  # seconds; for a relay that drains and names none
-_QUIET_SECONDS: Final = 25.0  # at most until a session without calls makes room for the next key
-_QUIET_LOOK: Final = 0.1
 
 
 async def connect_forever(
@@ -154,7 +153,7 @@ class Connection:
         A relay that drains finishes the calls that run over the old session, which may take half
         a minute: new ones come over the next session meanwhile, from another node or the same.
         """
-        left: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        left: asyncio.Future[tuple[float, float]] = asyncio.get_running_loop().create_future()
         task = sessions.create_task(self._one_session(left), name="connection-session")
         waited: set[asyncio.Future[Any]] = {task, left}
         await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -167,10 +166,17 @@ class Connection:
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
         self._health.offline("The relay restarts.")
-        return self._backoff.after_restart(left.result() or _RESTART_WINDOW)
+        window, lived = left.result()
+        return self._backoff.after_restart(window or _RESTART_WINDOW, lived=lived)
 
-    async def _one_session(self, left: "asyncio.Future[float]") -> float | ConfigurationError:
-        """Connect once and serve until the end; return the seconds until the next dial."""
+    async def _one_session(
+        self, left: "asyncio.Future[tuple[float, float]]"
+    ) -> float | ConfigurationError:
+        """Connect once and serve until the end; return the seconds until the next dial.
+
+        Args:
+            left: Told when the relay sends us away: its window, and how long the session lived.
+        """
         try:
             async with contextlib.AsyncExitStack() as stack:
                 async with self._stop.interrupting():
@@ -254,10 +260,16 @@ class Connection:
         return key
 
     async def _serve(
-        self, link: ClientConnection, key: SigningKey, left: "asyncio.Future[float]"
+        self, link: ClientConnection, key: SigningKey, left: "asyncio.Future[tuple[float, float]]"
     ) -> float:
         began = self._clock()
         session = Session(link, role=Role.AGENT, handler=self._handler)
+
+        def leave() -> None:
+            if session.go_away is not None and not left.done():
+                window = session.go_away.reconnect_window_ms / 1000
+                left.set_result((window, self._clock() - began))
+
         reason = "The session has ended."
         async with asyncio.TaskGroup() as tasks:
             companions = [
@@ -265,11 +277,14 @@ class Connection:
                 tasks.create_task(self._report(session), name="connection-reports"),
                 tasks.create_task(self._tell_results(session), name="connection-outbox"),
                 tasks.create_task(self._watch.over(session, link), name="connection-watch"),
-                tasks.create_task(self._renew(session, key), name="connection-renew"),
+                tasks.create_task(
+                    renew(session, link, self._keyring, key, drain=self._settings.drain_timeout),
+                    name="connection-renew",
+                ),
             ]
             ending = [
                 tasks.create_task(self._drain(session, link), name="connection-drain"),
-                tasks.create_task(_sent_away(session, companions, left), name="connection-leave"),
+                tasks.create_task(_sent_away(session, companions, leave), name="connection-leave"),
             ]
             try:
                 await session.run()
@@ -284,7 +299,7 @@ class Connection:
             self._health.offline("The agent stops.")
             return 0.0
         if session.go_away is not None:
-            _leave(session, left)
+            leave()
             return 0.0  # the next session takes over
         delay = self._ended(link.close_code, lived=lived, otherwise=self._watch.reason or reason)
         # It was this PC that cut the link: that says nothing against the relay.
@@ -300,18 +315,6 @@ class Connection:
                 self._health.round_trip(seconds)
                 await asyncio.sleep(self._settings.round_trip_interval)
                 seconds = await session.ping()
-
-    async def _renew(self, session: Session, key: SigningKey) -> None:
-        """When another key is announced, end the session in a quiet moment: the next one has it."""
-        if key is self._keyring.following:
-            self._keyring.renewed.clear()
-        await self._keyring.renewed.wait()
-        self._keyring.renewed.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_QUIET_SECONDS):
-                while session.in_flight:  # noqa: ASYNC110 - nobody tells when it falls quiet
-                    await asyncio.sleep(_QUIET_LOOK)
-        session.drain()
 
     async def _report(self, session: Session) -> None:
         with contextlib.suppress(TunnelClosedError):
@@ -379,15 +382,10 @@ class Connection:
 
 
 async def _sent_away(
-    session: Session, companions: list[asyncio.Task[None]], left: "asyncio.Future[float]"
+    session: Session, companions: list[asyncio.Task[None]], leave: Callable[[], None]
 ) -> None:
     """When the relay sends us away, leave the session to the calls that run over it."""
     await session.sent_away.wait()
     for task in companions:
         task.cancel()
-    _leave(session, left)
-
-
-def _leave(session: Session, left: "asyncio.Future[float]") -> None:
-    if session.go_away is not None and not left.done():
-        left.set_result(session.go_away.reconnect_window_ms / 1000)
+    leave()

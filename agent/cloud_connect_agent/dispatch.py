@@ -59,12 +59,12 @@ from cloud_connect_agent.strong_gate import StrongGate
 from cloud_connect_agent.tasks import lasting_tasks
 from cloud_connect_agent.write_calls import CallJournal, WriteCalls
 
-__all__ = ["WRITE_LINGER", "Dispatcher"]
+__all__ = ["Dispatcher"]
 
 log = structlog.get_logger(__name__)
 
 _MAX_OPEN: Final = 1024  # calls at once
-WRITE_LINGER: Final = 5.0  # seconds for started writes after the session has drained
+_LINGER: Final = 25.0  # seconds for started writes, after the session has ended
 _REPORTS: Final = frozenset(
     {Operation.REPORT, Operation.RESULTS, Operation.AUDIT}
 )  # the agent opens these
@@ -131,7 +131,7 @@ class Dispatcher:
         live: LiveCalls | None = None,
         paused: Callable[[], bool] = lambda: False,
         echoed: Callable[[EchoParams], None] = lambda _: None,
-        linger: Callable[[], float] = lambda: WRITE_LINGER,
+        linger: Callable[[], float] = lambda: _LINGER,
         max_open: int = _MAX_OPEN,
         clock: Callable[[], float] = time.monotonic,
     ) -> AsyncIterator["Dispatcher"]:
@@ -248,14 +248,14 @@ class Dispatcher:
         self._log(call, event, status=status, **told)
 
     async def _serve(self, call: Call) -> None:
-        self._check_room()
         operation = _operation_of(call.operation)
-        if operation is Operation.JOURNAL:
+        if operation is Operation.JOURNAL:  # however much runs: a refusal would tell of no call
             wanted = params_of(JournalParams, call)
             age = None if wanted.age_ms is None else wanted.age_ms / 1000
             known = await self._writes.look_up(wanted.call_id, age=age)
             await call.reply.send(known.head, known.body or b"")
             return
+        self._check_room()
         if self._paused():
             raise ConnectorPausedError("The connector's administrator has paused it.")
         if operation is Operation.SEALED:

@@ -1,15 +1,19 @@
 """Files that survive a crash and stay private: durable writes, private folders."""
 
+import errno
 import os
 import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from cloud_connect_agent.own_account import own_uid
 
-__all__ = ["make_private_dir", "private_fault", "sync_dir", "write_durably"]
+__all__ = ["NO_ROOM", "make_private_dir", "private_fault", "sync_dir", "write_durably"]
 
+# What a full disk, or an account's full share of it, answers.
+NO_ROOM: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 # Windows has no such bits: there, the folder's access list does the same.
 _HAS_MODES = os.name == "posix"
 

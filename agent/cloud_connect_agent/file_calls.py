@@ -46,7 +46,7 @@ from cloud_connect_agent.reply import (
     stream_body,
 )
 from cloud_connect_agent.tasks import lasting_tasks
-from cloud_connect_agent.write_answers import Answer
+from cloud_connect_agent.write_answers import Answer, check_again
 from cloud_connect_agent.write_calls import Settle, Work
 
 __all__ = ["FileCalls"]
@@ -135,6 +135,7 @@ class FileCalls:
             return dict(await self._executor.get(params, call.deadline))
 
     async def _attach(self, call: Call, params: AttachParams) -> None:
+        check_again(again=params.again, repeatable=False)
         resource = self._parts.catalog.resource(params.resource)
         by_form = bool(check_takes_files(resource).attach)
         record = {} if by_form else reference_to(resource, params.upload)

@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
 from cloud_connect.errors import ConfigurationError
 from cloud_connect.live_secrets import learn_secret
 from cloud_connect.signing import KEY_BYTES, SigningKey
-from cloud_connect_agent.durable import write_durably
+from cloud_connect_agent.durable import NO_ROOM, write_durably
 from cloud_connect_agent.vault.base import Vault
 
 __all__ = ["AgentKeys", "Generation"]
@@ -102,10 +103,15 @@ class Generation:
     """The counter that the relay advances at each connect, in a file of its own.
 
     A copied disk falls behind the original, and the relay notices.
+
+    Args:
+        behind: Called before a number is stored that is not the next: this disk is such a copy,
+            or was set back, and an administrator lets it go on.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, behind: Callable[[], Awaitable[None]] | None = None) -> None:
         self._file: Final = file
+        self._behind: Final = behind
 
     async def read(self) -> int:
         """Return the last one that was stored.
@@ -127,6 +133,20 @@ class Generation:
         """Replace it; it is on disk when this returns.
 
         Raises:
-            OSError: If the disk is full or the file cannot be written.
+            OSError: If the file cannot be written.
         """
-        await asyncio.to_thread(write_durably, self._file, b"%d\n" % generation)
+        if self._behind is not None and generation > await self.read() + 1:
+            await self._behind()
+        await asyncio.to_thread(self._replace, b"%d\n" % generation)
+
+    def _replace(self, data: bytes) -> None:
+        try:
+            write_durably(self._file, data)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            # A full disk has no room for a second file, and this one is never longer: so that
+            # calls which write nothing go on.
+            with self._file.open("r+b", buffering=0) as file:
+                file.write(data)
+                os.fsync(file.fileno())

@@ -6,7 +6,7 @@ from typing import Final
 import orjson
 
 from cloud_connect.calls import CallParams, DryRunParams, Operation, QueryParams, RecordParams
-from cloud_connect.errors import InvalidRequestError, Outcome, UnsupportedOperationError
+from cloud_connect.errors import InvalidRequestError, Outcome
 from cloud_connect.mappings import records_of
 from cloud_connect.query import Action, Query
 from cloud_connect.tunnel import ResponseHead, Trailers
@@ -23,7 +23,7 @@ from cloud_connect_agent.reply import (
     lines_of,
     read_all,
 )
-from cloud_connect_agent.write_answers import Answer, send_answer
+from cloud_connect_agent.write_answers import Answer, check_again, send_answer
 from cloud_connect_agent.write_calls import Settle, Work, WriteCalls, fingerprint_of
 
 __all__ = ["RecordCalls"]
@@ -210,16 +210,8 @@ class RecordCalls:
     def _check_again(
         self, params: QueryParams | RecordParams, resource: str, *, creates: bool
     ) -> None:
-        """Refuse what may have been carried out before and would be carried out twice.
-
-        Raises:
-            UnsupportedOperationError: If it would be.
-        """
-        if params.again and not (creates and params.seed and self._executor.upserts(resource)):
-            raise UnsupportedOperationError(
-                "This connector does not create these records in a way that can be repeated, and"
-                " they may have been created before."
-            )
+        repeatable = bool(creates and params.seed and self._executor.upserts(resource))
+        check_again(again=params.again, repeatable=repeatable)
 
     async def journaled(
         self, call: Call, operation: Operation, params: CallParams, body: bytes, work: Work

@@ -197,9 +197,12 @@ class StrongCalls:
         if claim is None or not strength.writes(accesses):
             return
         holder = await self._journal.claim(claim.nonce, claim.call_id)
-        if holder is not None:
+        if holder is None:
+            claim.made = (
+                True  # by this exchange; one of the same call that joins it lets go of none
+            )
+        elif holder != claim.call_id:
             raise _refused(f"it was presented before, as {holder}", "signature-replay", accesses)
-        claim.made = True
 
     def check(self, accesses: Sequence[Access]) -> None:
         """Hold the call that is being answered to what the policy insists on.

@@ -9,6 +9,7 @@ from cloud_connect.errors import (
     Outcome,
     OutcomeUnknownError,
     SourceUnavailableError,
+    UnsupportedOperationError,
 )
 from cloud_connect.tunnel import ResponseHead
 from cloud_connect_agent.journal import JournalEntry, JournalState
@@ -17,6 +18,7 @@ from cloud_connect_agent.sealed_exchange import SEALED_HEADERS
 
 __all__ = [
     "Answer",
+    "check_again",
     "failed",
     "given_up",
     "may_go_again",
@@ -89,6 +91,19 @@ async def send_answer(call: Call, answer: Answer) -> None:
 def may_go_again(entry: JournalEntry, fingerprint: str) -> bool:
     """Whether what may be repeated was not carried out for certain."""
     return entry.fingerprint == fingerprint and entry.outcome is not Outcome.COMPLETED
+
+
+def check_again(*, again: bool, repeatable: bool) -> None:
+    """Refuse what may have been carried out before and would be carried out twice.
+
+    Raises:
+        UnsupportedOperationError: If it would be.
+    """
+    if again and not repeatable:
+        raise UnsupportedOperationError(
+            "This connector does not do this in a way that can be repeated, and it may have been"
+            " done before."
+        )
 
 
 def mismatch() -> IdempotencyMismatchError:

@@ -162,8 +162,9 @@ class _Run:
             return
         head = answer.head
         outcome = head.outcome or Outcome.COMPLETED
-        if (self._carried_out or self.doubtful) and outcome is Outcome.NOT_EXECUTED:
-            # A part of it was carried out: "nothing happened" would be a lie.
+        undone = outcome is Outcome.NOT_EXECUTED
+        if (undone and self._carried_out) or (self.doubtful and (undone or head.problem)):
+            # A part of it was carried out, or perhaps the attempt before: "nothing" would be a lie.
             outcome = Outcome.UNKNOWN
             problem = head.problem and head.problem.model_copy(update={"outcome": outcome})
             head = head.model_copy(update={"outcome": outcome, "problem": problem})

@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from cloud_connect.calls import Operation
+from cloud_connect.errors import Outcome
 from cloud_connect_agent.policy import Verb
 from doubles.agent_bench import Answered, Bench, bench
 from doubles.fake_procore import Reply
@@ -50,3 +51,13 @@ async def test_attaching_needs_the_right_to_change_the_record(agent: Bench) -> N
     answer = await agent.call(Operation.ATTACH, {**ATTACH, "upload": "../x"})
     assert code(answer) == "invalid_request"
     assert agent.procore.api.seen == []
+
+
+async def test_attaching_is_never_repeated_whatever_the_relay_says_of_it(agent: Bench) -> None:
+    agent.procore.api.default = lambda _: Reply(status=500, body={})
+    first = await agent.call(Operation.ATTACH, ATTACH, call_id="call-x")
+    assert first.head.outcome is Outcome.UNKNOWN
+    sent = len(agent.procore.api.seen)
+    again = await agent.call(Operation.ATTACH, {**ATTACH, "again": True}, call_id="call-x")
+    assert code(again) == "unsupported_operation"
+    assert len(agent.procore.api.seen) == sent

@@ -97,13 +97,24 @@ def test_superseded_agent_returns_soon_but_not_in_a_race() -> None:
 
 def test_restart_spreads_over_the_window() -> None:
     rng = random.Random(1)
-    delays = [Backoff(uniform=rng.uniform).after_restart(10.0) for _ in range(1000)]
+    delays = [Backoff(uniform=rng.uniform).after_restart(10.0, lived=5.0) for _ in range(1000)]
     assert 4 < sum(delays) / len(delays) < 6
     assert max(delays) <= 10
 
 
+def test_healthy_session_that_a_restart_ends_is_worth_a_fresh_start() -> None:
+    """Else each restart adds its failed dials to those before, up to the cap."""
+    backoff = Backoff(uniform=lambda _, high: high)
+    for _ in range(8):
+        backoff.after_failure()
+    backoff.after_restart(1.0, lived=59.0)
+    assert backoff.after_failure() == 60
+    backoff.after_restart(1.0, lived=60.0)
+    assert backoff.after_failure() == 1
+
+
 def test_window_of_days_keeps_no_agent_away_for_days() -> None:
-    assert Backoff(uniform=lambda _, high: high).after_restart(4e6) == 900
+    assert Backoff(uniform=lambda _, high: high).after_restart(4e6, lived=5.0) == 900
 
 
 @pytest.mark.catalogue("T32")

@@ -193,6 +193,8 @@ async def test_too_many_calls_are_refused(tmp_path: Path) -> None:
         answer = await agent.call(Operation.GET, RFIS)
         assert answer.problem.code == "quota_exceeded"
         assert answer.problem.retry_after == 1.0
+        asked = await agent.call(Operation.JOURNAL, {"call_id": "one"})
+        assert asked.problem.code == "not_found", "what it tells is of that call"
         assert (await agent.finish(first)).head.status == 200
 
 

@@ -1,9 +1,11 @@
+import errno
 import stat
 from pathlib import Path
 
 import pytest
 
 from cloud_connect.errors import ConfigurationError
+from cloud_connect_agent import identity
 from cloud_connect_agent.identity import AgentKeys, Generation
 
 
@@ -70,3 +72,40 @@ async def test_damaged_generation_is_never_guessed(tmp_path: Path, content: byte
 async def test_missing_generation_is_never_guessed(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
         await Generation(tmp_path / "generation").read()
+
+
+async def test_full_disk_takes_the_next_generation_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever could not connect for want of a few bytes could read nothing, either."""
+    generation = Generation(tmp_path / "generation")
+    await generation.store(9)
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, f"{len(data)} bytes for {path.name}")
+
+    monkeypatch.setattr(identity, "write_durably", full)
+    for number in (10, 11, 100):
+        await generation.store(number)
+        assert await Generation(tmp_path / "generation").read() == number
+
+    def read_only(path: Path, data: bytes) -> None:
+        raise OSError(errno.EROFS, f"{len(data)} bytes for {path.name}")
+
+    monkeypatch.setattr(identity, "write_durably", read_only)
+    with pytest.raises(OSError, match="generation"):
+        await generation.store(101)
+
+
+async def test_disk_that_was_set_back_is_told_before_it_goes_on(tmp_path: Path) -> None:
+    seen: list[int] = []
+    file = tmp_path / "generation"
+
+    async def behind() -> None:
+        seen.append(await Generation(file).read())
+
+    await Generation(file).store(4)
+    generation = Generation(file, behind=behind)
+    for number in (5, 6, 9, 10):
+        await generation.store(number)
+    assert seen == [6]

@@ -179,6 +179,7 @@ async def test_old_calls_are_forgotten_and_running_ones_are_not(path: Path) -> N
     async with Journal.open(path, clock=clock) as journal:
         await enter(journal, "old")
         await finish(journal, "old")
+        await journal.acknowledge(["old"])
         await enter(journal, "running")
         await journal.intend("running")
         clock.now += RETENTION_SECONDS + 1

@@ -94,6 +94,7 @@ async def test_calls_whose_week_is_over_are_not_vouched_for(path: Path) -> None:
     now = 1_000_000.0
     async with Journal.open(path, clock=lambda: now) as journal:
         await end(journal, "old")
+        await journal.acknowledge(["old"])
         now += RETENTION_SECONDS + 60
         await end(journal, "new")
         await purge(journal)
@@ -251,3 +252,37 @@ def test_only_what_sqlite_cannot_have_written_is_damage() -> None:
         error.sqlite_errorcode = code
         assert damage.is_damage(error) is damaged, code
     assert not damage.is_damage(sqlite3.ProgrammingError("no code"))
+
+
+async def test_journal_of_a_disk_that_was_set_back_vouches_for_nothing_before(path: Path) -> None:
+    now = 1_000_000.0
+    async with Journal.open(path, clock=lambda: now) as journal:
+        now += 100
+        await journal.receive("come", operation="o", fingerprint="f")
+        await end(journal, "done")
+    async with Journal.open(path, clock=lambda: now) as journal:  # that copy, an hour later
+        now += 3600
+        assert journal.vouches_for(age=3000.0)
+        await journal.begin_anew()
+        assert not journal.vouches_for(age=1.0)
+        come, done = await journal.find("come"), await journal.find("done")
+        assert come is not None
+        assert done is not None
+        assert (come.outcome, done.outcome) == (Outcome.UNKNOWN, Outcome.COMPLETED)
+        now += 10
+        assert journal.vouches_for(age=1.0)
+    async with Journal.open(path, clock=lambda: now) as journal:
+        assert not journal.vouches_for(age=11.0)
+
+
+async def test_word_that_nobody_took_outlives_a_wrong_clock(path: Path) -> None:
+    now = 1_000_000.0
+    async with Journal.open(path, clock=lambda: now) as journal:
+        await end(journal, "told")
+        await end(journal, "untold")
+        await journal.acknowledge(["told"])
+    now += 8 * 24 * 3600
+    async with Journal.open(path, clock=lambda: now) as journal:
+        assert await journal.find("told") is None
+        assert await journal.find("untold") is not None
+        assert await journal.untold() == 1

@@ -8,10 +8,12 @@ import pytest
 
 from cloud_connect.calls import Operation
 from cloud_connect.errors import (
+    CloudConnectError,
     JournalUnavailableError,
     Outcome,
     OutcomeUnknownError,
     RateLimitedError,
+    SourceRejectedError,
 )
 from cloud_connect_agent.journal import JournalState
 from doubles.agent_bench import Bench, bench
@@ -362,11 +364,18 @@ async def test_upsert_of_unknown_outcome_is_carried_out_again_when_told_so(agent
     assert (entry.state, entry.outcome) == (JournalState.DONE, Outcome.COMPLETED)
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [
+        RateLimitedError("Later.", retry_after=1),
+        SourceRejectedError("origin_id has already been taken", status=422),
+    ],
+)
 async def test_repeat_that_was_not_carried_out_leaves_the_first_one_in_doubt(
-    agent: Bench,
+    agent: Bench, failure: CloudConnectError
 ) -> None:
     agent.executor.upserted = {"rfis"}
-    agent.executor.failure = RateLimitedError("Later.", retry_after=1)
+    agent.executor.failure = failure
     again = {**RFIS, **SEED, "again": True}
     answer = await agent.call(Operation.CREATE, again, b"{}", call_id="one")
     assert answer.head.outcome is Outcome.UNKNOWN

@@ -1,7 +1,6 @@
 """The disk: room, whether it takes anything, and how fast it keeps a promise."""
 
 import asyncio
-import errno
 import os
 import shutil
 import tempfile
@@ -12,6 +11,7 @@ from typing import Final
 from cloud_connect_agent.doctor.case import Case
 from cloud_connect_agent.doctor.codes import Code
 from cloud_connect_agent.doctor.findings import Finding, failed, not_checked, passed, warned
+from cloud_connect_agent.durable import NO_ROOM
 
 __all__ = ["check_disk"]
 
@@ -19,7 +19,6 @@ _MIB: Final = 1024 * 1024
 _LOW_BYTES: Final = 256 * _MIB  # the journal and the audit log grow by that in a busy week
 _PROBE_BYTES: Final = 64 * 1024
 _SLOW_SECONDS: Final = 0.5  # for one fsync: each write waits for two of them
-_NO_ROOM: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
 async def check_disk(case: Case) -> Finding:
@@ -67,7 +66,7 @@ def _existing(folder: Path) -> Path:
 def _refused(case: Case, folder: Path, error: OSError) -> Finding:
     if isinstance(error, PermissionError) and case.owner is not None:
         return not_checked("the files belong to another account, see files")
-    if error.errno in _NO_ROOM:
+    if error.errno in NO_ROOM:
         return failed(
             Code.DISK_FULL,
             f"The disk under {folder} is full: the agent can record nothing, and refuses writes.",

@@ -13,10 +13,10 @@ _PREFIX: Final = "claim:"  # beside the steps of uploads, and kept as long: what
 
 
 def claim(database: Database, nonce: str, call_id: str, *, now: float) -> str | None:
-    """Bind *nonce* to a call, unless another one that may have been carried out has it.
+    """Bind *nonce* to a call, unless it is bound to one that may have been carried out.
 
     Returns:
-        That other one.
+        That one, which may be the call itself; ``None`` if this bound it.
 
     Raises:
         JournalDamagedError: If what was noted has changed since.
@@ -30,7 +30,7 @@ def claim(database: Database, nonce: str, call_id: str, *, now: float) -> str | 
             raise JournalDamagedError("a claim has changed on the disk")
         holder = data.decode()
         if holder == call_id:
-            return None
+            return holder
         entry = database.find(holder)
         if entry is None or entry.outcome is not Outcome.NOT_EXECUTED:
             return holder

@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 RETENTION_SECONDS = 7 * 24 * 3600
+UNTOLD_SECONDS: Final = 30 * 24 * 3600  # of what no relay has acknowledged
 STEPS_SECONDS = 3600.0  # for which Procore surely remembers an upload that was begun
 MAX_BODY_BYTES = 256 * 1024  # larger answers are not kept; a replay says so
 _CHUNK: Final = 500  # rows in one go when room is made
@@ -78,6 +79,20 @@ class Database:
             self.commits += 1
             with contextlib.suppress(OSError):  # an older mark forgives more, and lies never
                 self._mark.note(self.commits)
+
+    def begin_anew(self, now: float) -> None:
+        """Vouch for nothing from before: the disk has been set back, and calls since are gone.
+
+        A call that had only come when the disk was copied may have been carried out since.
+        """
+        rows = self.connection.execute(
+            f"SELECT {FACTS}, head, body FROM calls WHERE state = 'done' AND head IS NULL"  # noqa: S608 - constants
+            " AND outcome = 'not_executed'"
+        ).fetchall()
+        for row in rows:
+            self._write(entry_of(row), now, state=JournalState.INTENT, outcome=Outcome.UNKNOWN)
+        self.complete_since = max(self.complete_since, now)
+        self.touch()
 
     def touch(self) -> None:
         """Change something, to see whether that is possible."""
@@ -229,8 +244,13 @@ class Database:
         self.connection.execute("DELETE FROM steps WHERE key = ?", (key,))
 
     def purge(self, now: float) -> None:
-        """Forget ended calls whose retention is over."""
-        self._delete("changed_at < ?", (now - RETENTION_SECONDS,), limit=-1)
+        """Forget ended calls whose retention is over; what was never told is kept for longer.
+
+        A clock that was wrong for a while must not take the only word of a call.
+        """
+        old = (now - RETENTION_SECONDS,)
+        self._delete("acknowledged = 1 AND changed_at < ?", old, limit=-1)
+        self._delete("changed_at < ?", (now - UNTOLD_SECONDS,), limit=-1)
         self.connection.execute("DELETE FROM steps WHERE changed_at < ?", (now - STEPS_SECONDS,))
 
     def make_room(self, max_bytes: int) -> bool:

@@ -138,6 +138,12 @@ class Journal:
         since = self._keeper.complete_since
         return since is not None and age is not None and self._clock() - age > since
 
+    async def begin_anew(self) -> None:
+        """Vouch no more for calls from before now; durable on return."""
+        if self.damaged:
+            return  # what a journal was before it is damaged it vouches for no more
+        await self._run(lambda database: database.begin_anew(self._clock()))
+
     async def to_tell(
         self, *, after: tuple[float, str], limit: int
     ) -> Sequence[tuple[float, JournalEntry]]:
@@ -175,7 +181,7 @@ class Journal:
         await self._run(lambda database: database.forget_steps(key))
 
     async def claim(self, nonce: str, call_id: str) -> str | None:
-        """Bind a number used once to a call, durably; return the call that has it, if another."""
+        """Bind a number used once to a call, durably; return the call that had it before."""
         return await self._run(
             lambda database: claims.claim(database, nonce, call_id, now=self._clock())
         )

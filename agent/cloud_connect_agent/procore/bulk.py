@@ -142,30 +142,38 @@ async def _synced(
     *,
     begun: bool,
 ) -> list[Synced]:
-    """Send *items* in a sync, and tell what became of each."""
+    """Send *items* in a sync, and tell what became of each.
+
+    Of one that only a repeat was refused nobody knows: the first attempt may have made it.
+    """
     request = sync_request(resource, sync, fetcher.source, target, items)
-    response = await _upserted(request, items, sync, fetcher, begun=begun)
-    return synced(items, sync, response.json, one=resource.one)
+    response, repeated = await _upserted(request, items, sync, fetcher, begun=begun)
+    told = synced(items, sync, response.json, one=resource.one)
+    return [Synced() if repeated and one.record is None else one for one in told]
 
 
 async def _upserted(
     request: ApiRequest, items: Sequence[Row], sync: Sync, fetcher: Fetcher, *, begun: bool
-) -> ApiResponse:
-    """Send a sync; again if its answer is lost and a repeat finds what the first made."""
+) -> tuple[ApiResponse, bool]:
+    """Send a sync; again if its answer is lost and a repeat finds what the first made.
+
+    Returns:
+        The answer, and whether it is a repeat's.
+    """
     safe = sync.safe_for_create and all(item.get("origin_id") for item in items)
     pauses = iter(_REPEAT_PAUSES if safe else ())
     doubt: OutcomeUnknownError | None = None
     while True:
         try:
-            return await fetcher.send(request, answering=begun)
+            return await fetcher.send(request, answering=begun), doubt is not None
         except OutcomeUnknownError as error:
             if (pause := next(pauses, None)) is None:
                 raise
             doubt = error
         except CloudConnectError as error:
-            if doubt is None or error.outcome is not Outcome.NOT_EXECUTED:
+            if doubt is None:
                 raise
-            raise doubt from error  # it was not carried out again; the first may have been
+            raise doubt from error  # this one was not carried out; the first may have been
         await asyncio.sleep(pause)
 
 

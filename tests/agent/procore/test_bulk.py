@@ -378,3 +378,21 @@ def test_upserts_are_switched_on_where_procore_has_them() -> None:
     for name in ("rfis", "nonsense"):
         with pytest.raises(ConfigurationError, match=f"'{name}', which Procore cannot upsert"):
             load_catalog().with_upserts([name])
+
+
+async def test_refusal_of_a_repeat_says_nothing_of_the_first_attempt(
+    procore: ScriptedProcore,
+) -> None:
+    """It may have been carried out behind a gateway that gave up, and stand in the way now."""
+    taken = SourceRejectedError("origin_id has already been taken", status=422)
+    procore.failures = lambda _: taken if len(procore.written) > 1 else OutcomeUnknownError("Lost.")
+    where = params("cost_codes", seed=SEED)
+    with pytest.raises(OutcomeUnknownError, match="Lost"):
+        await executor_of(procore, SAFE).create(where, codes(1)[0], time.monotonic() + SOON)
+    procore.requests.clear()
+    refused = {"code": "0", "origin_id": ORIGIN, "errors": {"origin_id": ["is taken"]}}
+    procore.answers["PATCH", SYNC_PATH] = {"entities": [], "errors": [refused]}
+    procore.failures = lambda _: None if len(procore.written) > 1 else OutcomeUnknownError("Lost.")
+    with pytest.raises(OutcomeUnknownError):
+        await executor_of(procore, SAFE).create(where, codes(1)[0], time.monotonic() + SOON)
+    assert len(procore.written) == 2

@@ -11,6 +11,7 @@ from cloud_connect.errors import (
     ConfigurationError,
     SignInRequiredError,
     SourceUnavailableError,
+    VaultLockedError,
 )
 from cloud_connect_agent.procore.oauth import Authenticator
 from doubles.fake_procore import SANDBOX, FakeProcore, MemoryVault, Reply
@@ -69,6 +70,26 @@ async def test_the_token_is_durable_before_it_is_used(
         with pytest.raises(OSError, match=TOKEN_NAME):
             await authenticator.sign_in(SANDBOX)
     assert TOKEN_NAME not in vault.secrets
+
+
+async def test_renewed_token_of_an_app_is_used_though_the_disk_is_full(
+    authenticator: Authenticator, procore: FakeProcore, vault: MemoryVault, clocks: Clocks
+) -> None:
+    """The app gets another one if it is lost, and reads go on meanwhile."""
+
+    class Full(MemoryVault):
+        async def put(self, name: str, value: bytes) -> None:
+            raise VaultLockedError(f"No space left for {name}, {len(value)} bytes.")
+
+    await authenticator.sign_in(SANDBOX)
+    full = Full()
+    full.secrets = vault.secrets
+    async with opened(procore, full, clocks) as other:
+        clocks.advance(6000)
+        asked = len(procore.login.seen)
+        for _ in range(2):
+            assert (await other.token(SANDBOX)).header == b"Bearer token-2"
+        assert len(procore.login.seen) == asked + 1
 
 
 async def test_another_process_goes_on_with_the_stored_token(

@@ -6,7 +6,7 @@ from typing import Final
 import structlog
 from pydantic import SecretStr
 
-from cloud_connect.errors import SignInRequiredError
+from cloud_connect.errors import SignInRequiredError, VaultLockedError
 from cloud_connect_agent.procore.grants.known import KnownAccount
 from cloud_connect_agent.procore.grants.refresh import (
     Age,
@@ -68,8 +68,10 @@ async def obtain(known: KnownAccount, login: LoginHost) -> AccessToken:
     except SignInRequiredError as error:
         known.refused(app, error.message)
         raise
-    # Durable before use: a token that only this process knows is lost with it.
-    await known.save(stored)
+    try:
+        await known.save(stored)
+    except VaultLockedError as error:  # a full disk: if it is lost, the app gets another one
+        log.warning("token_not_kept", account=known.account.label, reason=error.message)
     log.info("token_obtained", account=known.account.label, lifetime=stored.lifetime)
     return known.use(stored)
 
