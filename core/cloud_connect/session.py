@@ -199,8 +199,6 @@ class Session:
         """End the session at once: no frame is taken from here on, whenever it was sent."""
         self._end(Ending(error=TunnelClosedError(reason), code=code, reason=reason))
 
-    # What exchanges use.
-
     @property
     def multiplexer(self) -> Multiplexer | None:
         """The multiplexer; ``None`` once the session is over."""
@@ -374,13 +372,14 @@ class Session:
     def _end(self, ending: Ending) -> None:
         if self._over is None:
             self._over = ending
-            if self._ending is not None and not self._ending.done():
+            if self._ending is None:  # nobody may wait until it runs
+                self._shut(ending)
+            elif not self._ending.done():
                 self._ending.set_result(ending)
 
     def _shut(self, ending: Ending) -> None:
-        self._epitaph = epitaph = "the session is drained"
-        if ending.error is not None:
-            self._epitaph = epitaph = ending.error.message
+        epitaph = "the session is drained" if ending.error is None else ending.error.message
+        self._epitaph = epitaph
         self._openers.release(None)
         self._handlers.cancel_all()
         unsent = self._multiplexer.unsent_requests()

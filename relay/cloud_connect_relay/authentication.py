@@ -1,5 +1,6 @@
 """Who is calling: credentials in, principals out, and a brake on guessing."""
 
+import contextlib
 import hashlib
 import hmac
 import time
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from cloud_connect.errors import InsufficientScopeError, UnauthorizedError
 from cloud_connect_relay.access.subject import Subject, Unknown
@@ -189,7 +191,8 @@ class Authenticator:
         if grant.kind == "key" and (
             grant.last_used_at is None or grant.last_used_at < self._clock() - _USED_INTERVAL
         ):
-            await self._grants.used(grant.id, at=self._clock())
+            with contextlib.suppress(SQLAlchemyError):  # a full disk keeps nobody from reading
+                await self._grants.used(grant.id, at=self._clock())
         return principal
 
     def holder(self, grant: "Grant") -> Principal:
@@ -360,7 +363,7 @@ class Authenticator:
 
 
 def _principal(grant: "Grant") -> Principal:
-    key_id = grant.key_id or grant.id
+    key_id = grant.key_id or grant.user_id or grant.id  # a person's tokens share what is theirs
     if grant.user_id is None:
         subject = Subject.of_program(key_id, grant.scopes)
     else:

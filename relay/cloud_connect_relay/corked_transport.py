@@ -3,8 +3,9 @@
 import asyncio
 from typing import Any, Final
 
-__all__ = ["CorkedTransport"]
+__all__ = ["UNREAD_SECONDS", "CorkedTransport"]
 
+UNREAD_SECONDS: Final = 300.0  # that the far end may take nothing of what is on its way to it
 _MAX_HELD_BYTES: Final = 16 * 1024  # beyond, a write is worth a packet of its own
 
 
@@ -21,6 +22,7 @@ class CorkedTransport(asyncio.Transport):
         self._loop: Final = loop
         self._held: list[bytes | bytearray | memoryview] = []
         self._held_bytes = 0
+        self._ending: asyncio.TimerHandle | None = None
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Write *data*, soon if it is little."""
@@ -45,14 +47,36 @@ class CorkedTransport(asyncio.Transport):
                 self._transport.writelines(held)
 
     def close(self) -> None:
-        """Close, behind what is held."""
+        """Close, behind what is held, and abort once the far end takes none of it for minutes.
+
+        A transport by itself waits for as long as the far end lives.
+        """
         self.flush()
         self._transport.close()
+        self._await_end()
 
     def abort(self) -> None:
         """Close at once."""
         self._held.clear()
         self._transport.abort()
+
+    def lost(self) -> None:
+        """Take in that the connection has ended."""
+        if self._ending is not None:
+            self._ending.cancel()
+            self._ending = None
+
+    def _await_end(self) -> None:
+        unsent = self._transport.get_write_buffer_size()
+        if unsent and self._ending is None:
+            self._ending = self._loop.call_later(UNREAD_SECONDS, self._look, unsent)
+
+    def _look(self, unsent: int) -> None:
+        self._ending = None
+        if self._transport.get_write_buffer_size() < unsent:
+            self._await_end()
+        else:
+            self._transport.abort()
 
     def is_closing(self) -> bool:
         """Whether it is closed, or about to be."""

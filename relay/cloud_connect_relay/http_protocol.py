@@ -84,6 +84,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Stop the clock, and end what runs for nobody."""
         self.admission.release(self)
         self._stop_timer()
+        self._corked.lost()
         super().connection_lost(exc)
         self._caller.hang_up()
 

@@ -343,3 +343,16 @@ class TestLiveness:
             await asyncio.sleep(0.6)
             assert not runs[0].done()
             session.drain()
+
+
+async def test_session_that_is_fenced_before_it_runs_keeps_nobody_waiting() -> None:
+    link, _ = link_pair()
+    session = Session(link, role=Role.RELAY)
+    opening = asyncio.create_task(session.open(GET_PROJECTS))
+    await asyncio.sleep(0)
+    session.fence(CloseCode.CLONE_SUSPECTED, "Another PC has its identity.")
+    for opened in (opening, session.open(GET_PROJECTS)):
+        with pytest.raises(TunnelClosedError, match="Another PC"):
+            await opened
+    assert await ended(session) is not None
+    assert link.closed_with == (CloseCode.CLONE_SUSPECTED, "Another PC has its identity.")

@@ -39,6 +39,8 @@ from cloud_connect.tunnel.window import ReceiveWindow, SendWindow
 
 __all__ = ["Multiplexer", "Role"]
 
+_RETRY_AFTER: Final = 1.0  # seconds; one of its calls ends sooner, as a rule
+
 
 class Role(Enum):
     """Which end of the tunnel this is; the value is the first id of its streams."""
@@ -134,7 +136,8 @@ class Multiplexer:
             raise TunnelClosedError("the session drains: it takes no new calls")
         if outbox.local_open >= inbox.peer.max_streams:
             raise QuotaExceededError(
-                f"the connector has {inbox.peer.max_streams} calls running, the most it takes"
+                f"the connector has {inbox.peer.max_streams} calls running, the most it takes",
+                retry_after=_RETRY_AFTER,
             )
         payload = encode_head(head)
         stream = Stream(

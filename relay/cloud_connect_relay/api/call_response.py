@@ -11,6 +11,7 @@ from cloud_connect.errors import CloudConnectError, DeadlineExceededError, Outco
 from cloud_connect_relay.api.hang_up import until_hang_up
 from cloud_connect_relay.api.problems import problem_response
 from cloud_connect_relay.calls.times import server_timing
+from cloud_connect_relay.corked_transport import UNREAD_SECONDS
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -29,7 +30,6 @@ __all__ = [
 
 log = structlog.get_logger(__name__)
 
-_READER_SECONDS: Final = 300.0  # that a caller may read nothing before its answer is given up
 _EXPOSED: Final = b"Total-Items, Cloud-Connect-Call-Id, Idempotency-Replayed, Server-Timing"
 
 
@@ -75,7 +75,11 @@ def answer_headers(answer: "Answer", *, media_type: str | None) -> list[tuple[by
 
 
 class Reply:
-    """What a call's answer is written to: a status once, then pieces, then the end."""
+    """What a call's answer is written to: a status once, then pieces, then the end.
+
+    Each waits while the caller does not read, and raises :class:`DeadlineExceededError` once it
+    has read nothing for minutes.
+    """
 
     def __init__(self, send: "Send") -> None:
         self._send: Final = send
@@ -84,31 +88,29 @@ class Reply:
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Send the status line and the headers."""
         self.started = True
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._sent({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, piece: bytes) -> None:
-        """Send a piece of body; wait while the caller does not read.
-
-        Raises:
-            DeadlineExceededError: If the caller reads nothing for minutes.
-        """
-        if not piece:
-            return
-        try:
-            async with asyncio.timeout(_READER_SECONDS):
-                await self._send({"type": "http.response.body", "body": piece, "more_body": True})
-        except TimeoutError:
-            raise DeadlineExceededError("The caller stopped reading the answer.") from None
+        """Send a piece of body."""
+        if piece:
+            await self._sent({"type": "http.response.body", "body": piece, "more_body": True})
 
     async def end(self, piece: bytes = b"") -> None:
         """Send the last piece."""
-        await self._send({"type": "http.response.body", "body": piece, "more_body": False})
+        await self._sent({"type": "http.response.body", "body": piece, "more_body": False})
 
     async def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """Send an answer whose body is complete."""
         length = (b"content-length", str(len(body)).encode())
         await self.start(status, [*headers, length])
         await self.end(body)
+
+    async def _sent(self, message: dict[str, object]) -> None:
+        try:
+            async with asyncio.timeout(UNREAD_SECONDS):
+                await self._send(message)
+        except TimeoutError:
+            raise DeadlineExceededError("The caller stopped reading the answer.") from None
 
 
 class CallResponse(Response):

@@ -13,7 +13,9 @@ from starlette.responses import Response
 from cloud_connect.errors import (
     CloudConnectError,
     IdempotencyConflictError,
+    InternalError,
     InvalidRequestError,
+    Outcome,
     OutcomeUnknownError,
 )
 from cloud_connect_relay.api.bodies import check_large_json, to_json
@@ -140,6 +142,9 @@ async def _answer(
         result = await carry_out(services, visit)
     except CloudConnectError as error:
         result = refusal(error)
+    except Exception:  # the border: its repeats must not wait for an answer that never comes
+        log.exception("custom_call_failed", registration=connector.id)
+        result = refusal(_failed())
     answered = result.document()
     try:
         await answers.keep(visit, to_json(answered))
@@ -173,6 +178,13 @@ async def _first_answer(services: Services, answers: FirstAnswers, visit: Visit)
             "The same request came before and is still being carried out; ask again in a moment."
         )
         return refusal(conflict).document()
+
+
+def _failed() -> InternalError:
+    return InternalError(
+        "The relay failed; its log has the reason. Look in Procore before you repeat a write.",
+        outcome=Outcome.UNKNOWN,
+    )
 
 
 def _lost() -> OutcomeUnknownError:

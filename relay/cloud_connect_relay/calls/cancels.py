@@ -1,6 +1,7 @@
 """Callers who begin calls and hang up on most of them: for a while they are refused."""
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -15,6 +16,7 @@ log = structlog.get_logger(__name__)
 
 _SHARE: Final = 0.5
 _PERIOD: Final = 10.0  # seconds
+_MAX_CALLERS: Final = 10_000  # that are watched; beyond, who began nothing for longest is not
 
 
 class Cancels:
@@ -31,7 +33,7 @@ class Cancels:
     def __init__(self, *, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._burst: Final = burst
         self._clock: Final = clock
-        self._guards: Final[dict[str, CancelGuard]] = {}
+        self._guards: Final[OrderedDict[str, CancelGuard]] = OrderedDict()
         self._refused: Final[set[str]] = set()
 
     def check(self, caller: str) -> None:
@@ -62,8 +64,15 @@ class Cancels:
         guard = self._guards.get(caller)
         if guard is None:
             guard = self._guards[caller] = CancelGuard(self._burst, _SHARE, _PERIOD)
+            if len(self._guards) > _MAX_CALLERS:
+                gone, _ = self._guards.popitem(last=False)
+                self._refused.discard(gone)
+        else:
+            self._guards.move_to_end(caller)
         guard.opened(self._clock())
 
     def cancelled(self, caller: str) -> None:
         """Count a call that its caller abandoned."""
-        self._guards[caller].cancelled(self._clock())
+        guard = self._guards.get(caller)
+        if guard is not None:
+            guard.cancelled(self._clock())

@@ -105,6 +105,8 @@ class _Reading:
         if error is None and answer is not None:
             self._lifecycle.completed(call, answer)
         elif isinstance(error, CloudConnectError):
+            if answer is not None:
+                self._lifecycle.measured(call, answer)  # its end told where the time went
             call.blame(error)
             if error.outcome is Outcome.UNKNOWN:
                 error.outcome = Outcome.NOT_EXECUTED  # a read has no effect to be in doubt about

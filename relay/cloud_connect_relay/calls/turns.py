@@ -128,6 +128,7 @@ class Turns:
         number = self._add(spec, turn)
         if number is None:
             raise self._full()
+        self._pump()  # it may be urgent enough for a place that those before it may not have
         self._look()
         late = loop.call_at(until, self._late, turn, loop.time())
         taken = False

@@ -18,6 +18,7 @@ __all__ = ["About", "Event", "EventHub", "Listener"]
 
 _MAX_WAITING: Final = 1024  # events that one listener has not taken; some 600 bytes each, shared
 _MAX_REPLAY: Final = 512  # events of a subscription that are kept for who comes back
+_MAX_REPLAY_BYTES: Final = 2 * 1024 * 1024  # of them; those of many connectors are long
 _LINGER_SECONDS: Final = 60.0  # for which they are kept, and gathered, when nobody listens
 _CALLS_PER_SECOND: Final = 100  # told one by one; a person cannot read more, a page not show it
 _RETRY_AFTER: Final = 30.0  # seconds
@@ -120,12 +121,23 @@ class Listener:
 class _Topic:
     """One subscription that somebody listens to, or did a moment ago."""
 
-    __slots__ = ("_second", "_told", "left_at", "listeners", "number", "ring", "run", "skipped")
+    __slots__ = (
+        "_second",
+        "_told",
+        "left_at",
+        "listeners",
+        "number",
+        "ring",
+        "ring_bytes",
+        "run",
+        "skipped",
+    )
 
     def __init__(self) -> None:
         self.run: Final = random_text(8)
         self.number = 0
-        self.ring: Final[deque[Event]] = deque(maxlen=_MAX_REPLAY)
+        self.ring: Final[deque[Event]] = deque()
+        self.ring_bytes = 0
         self.listeners: Final[set[Listener]] = set()
         self.left_at: float | None = None
         self.skipped = 0
@@ -140,6 +152,9 @@ class _Topic:
         self.number += 1
         event = Event.of(f"{self.run}-{self.number}", name, data, about)
         self.ring.append(event)
+        self.ring_bytes += len(event.wire)
+        while len(self.ring) > _MAX_REPLAY or self.ring_bytes > _MAX_REPLAY_BYTES:
+            self.ring_bytes -= len(self.ring.popleft().wire)
         for listener in self.listeners:
             listener.put(event)
 

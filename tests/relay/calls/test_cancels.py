@@ -1,5 +1,6 @@
 import pytest
 
+from cloud_connect_relay.calls import cancels as module
 from cloud_connect_relay.calls.cancels import Cancels
 from cloud_connect_relay.calls.over_quota import OverQuotaError
 
@@ -58,4 +59,19 @@ def test_caller_may_begin_again_after_the_period(cancels: Cancels, clock: Clock)
         with pytest.raises(OverQuotaError):
             cancels.check("key_a")
     clock.now += 11
+    cancels.check("key_a")
+
+
+def test_no_more_callers_are_watched_than_fit(
+    cancels: Cancels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MAX_CALLERS", 3)
+    storm(cancels, "key_a", begun=20, abandoned=20)
+    with pytest.raises(OverQuotaError):
+        cancels.check("key_a")
+    for number in range(3):
+        storm(cancels, f"token_{number}", begun=1, abandoned=1)
+    assert set(cancels._guards) == {"token_0", "token_1", "token_2"}
+    assert not cancels._refused
+    cancels.cancelled("key_a")  # of a call that began before
     cancels.check("key_a")

@@ -12,7 +12,7 @@ from cloud_connect_relay.calls.quotas import Quotas
 from cloud_connect_relay.quota import NO_QUOTA, Quota
 from cloud_connect_relay.storage.subscriptions import Subscriptions
 from doubles.call_relay import CallRelay, call_relay
-from doubles.relay_node import NOW
+from doubles.relay_node import NOW, PASSWORD
 from doubles.scripted_agent import ScriptedAgent, hang
 
 
@@ -196,3 +196,18 @@ async def test_quota_set_while_the_relay_runs_holds_for_tokens_of_the_key_too(
             held.cancel()
         await relay.quiet()
         assert len(agent.calls) == 1
+
+
+async def test_tokens_of_one_person_are_one_caller(relay: CallRelay) -> None:
+    """Fairness and quotas are people's and keys': a fresh token is no fresh share."""
+    asked = {"grant_type": "password", "username": "admin", "password": PASSWORD}
+    nobody = {"Authorization": ""}
+    tokens = [
+        (await relay.api.post("/Token", data=asked, headers=nobody)).json()["access_token"]
+        for _ in range(2)
+    ]
+    first, second = [await relay.services.authenticator.principal_of(one) for one in tokens]
+    assert first is not None
+    assert second is not None
+    assert first.credential_id != second.credential_id
+    assert first.key_id == second.key_id == first.user_id

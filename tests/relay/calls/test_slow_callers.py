@@ -81,7 +81,7 @@ async def test_caller_who_hangs_up_amid_a_body_costs_nothing(
 async def test_caller_who_reads_nothing_is_given_up(
     relay: CallRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(call_response, "_READER_SECONDS", 0.3)
+    monkeypatch.setattr(call_response, "UNREAD_SECONDS", 0.3)
 
     async def endless(exchange: Exchange, _: bytes) -> None:
         await exchange.send_head(ResponseHead(status=200))

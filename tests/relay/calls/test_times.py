@@ -8,7 +8,7 @@ import pytest
 from cloud_connect.calls import Operation
 from cloud_connect.errors import Outcome
 from cloud_connect.exchange import Exchange
-from cloud_connect.tunnel import ResponseHead
+from cloud_connect.tunnel import ResponseHead, Trailers
 from cloud_connect_relay.calls.times import CallTimes, server_timing
 from doubles.call_relay import CallRelay
 from doubles.scripted_agent import ScriptedAgent, problem
@@ -126,3 +126,25 @@ async def test_times_of_a_call_that_never_left_are_all_queue(told: dict[str, flo
     times.told(told)
     assert set(times.milliseconds()) == {"relay", "queue"}
     assert times.out() == 0
+
+
+async def test_failure_at_an_answers_end_says_what_its_whole_time_went_to(
+    relay: CallRelay,
+) -> None:
+    async def fail_late(exchange: Exchange, _: bytes) -> None:
+        await exchange.send_head(ResponseHead(status=200, hops={"agent": 1.0}))
+        await exchange.send_trailers(
+            Trailers(
+                outcome=Outcome.NOT_EXECUTED,
+                problem=problem("rate_limited", status=429).problem,
+                hops={"agent": 59.0, "limit": 58.0},
+            )
+        )
+
+    _, base = await relay.ready(ScriptedAgent(script={Operation.QUERY: fail_late}))
+    answer = await relay.api.post(
+        f"{base}/query", json={"action": "select", "info": {"name": "rfis"}}
+    )
+    assert answer.json()["data"]["code"] == "rate_limited", answer.text
+    told = durations(answer.headers["server-timing"])
+    assert (told["agent"], told["limit"]) == (59, 58)

@@ -9,7 +9,7 @@ from cloud_connect.calls import Operation, Report
 from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import ResponseHead
 from doubles.call_relay import CallRelay, call_relay
-from doubles.scripted_agent import ScriptedAgent, row_lines
+from doubles.scripted_agent import Act, ScriptedAgent, row_lines
 
 
 class Gate:
@@ -293,3 +293,24 @@ async def test_call_that_waits_for_its_lost_connector_takes_no_place_of_others(
             assert answer.status_code == 200, answer.text
             assert not held.done()
             held.cancel()
+
+
+async def test_places_kept_for_people_and_tests_are_theirs_though_others_wait(
+    tmp_path: Path,
+) -> None:
+    gate = Gate()
+    async with call_relay(tmp_path, max_dispatched=32) as relay:
+        script: dict[Operation, Act] = {Operation.GET: gate, Operation.TEST: gate}
+        _, base = await relay.ready(ScriptedAgent(script=script))
+        place, later = f"{base}/records/rfis", {"Priority": "u=7"}
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(60):
+                tasks.create_task(relay.api.get(f"{place}/{number}", headers=later))
+            await waiting(relay, 6)
+            tasks.create_task(relay.api.get(f"{place}/100"))
+            tasks.create_task(relay.api.post(f"{base}/test"))
+            async with asyncio.timeout(10):
+                while gate.running != 56:
+                    await asyncio.sleep(0.005)
+            assert relay.calls._desk.waiting == 6
+            gate.open.set()

@@ -163,3 +163,17 @@ async def test_end_of_the_relay_ends_every_reader(hub: EventHub) -> None:
 def test_event_is_one_block_on_the_wire() -> None:
     event = Event.of("r-1", "call", {"detail": "two\nlines"})
     assert event.wire == b'id: r-1\nevent: call\ndata: {"detail":"two\\nlines"}\n\n'
+
+
+async def test_events_of_many_connectors_take_no_more_than_their_room(hub: EventHub) -> None:
+    with hub.listen(MINE, BOTH) as listener:
+        first = (await taken(listener))[-1].id
+        for _ in range(100):
+            hub.publish(MINE, "measures", {"connectors": "x" * 50_000}, about=About.CONNECTORS)
+        topic = hub._topics[MINE]
+        assert topic.ring_bytes == sum(len(event.wire) for event in topic.ring) <= 2 * 1024 * 1024
+        last = topic.ring[-2].id
+    with hub.listen(MINE, BOTH, after=first) as again:
+        assert await names(again) == ["ready", "resync"]
+    with hub.listen(MINE, BOTH, after=last) as again:
+        assert await names(again) == ["ready", "measures"]
