@@ -105,8 +105,8 @@ class Generation:
     A copied disk falls behind the original, and the relay notices.
 
     Args:
-        behind: Called before a number is stored that is not the next: this disk is such a copy,
-            or was set back, and an administrator lets it go on.
+        behind: Called before a number is stored that is not the next: an administrator lets go on
+            what may be such a copy, or a disk that was set back.
     """
 
     def __init__(self, file: Path, *, behind: Callable[[], Awaitable[None]] | None = None) -> None:

@@ -57,7 +57,7 @@ class Principal:
 
     Attributes:
         credential_id: What was presented: an API key, or a token.
-        key_id: The API key, also behind a token derived from one; of a person's token, its id.
+        key_id: The API key, also behind a token derived from one; of a person's token, the person.
         subject: Whom data sources judge it by.
         datasource_id: The only data source that the credential is good for, if it is bound.
         addresses: Networks that the credential may be used from; none: from anywhere.

@@ -52,8 +52,9 @@ class CorkedTransport(asyncio.Transport):
         A transport by itself waits for as long as the far end lives.
         """
         self.flush()
-        self._transport.close()
-        self._await_end()
+        if not self._transport.is_closing():
+            self._transport.close()
+            self._await_end()
 
     def abort(self) -> None:
         """Close at once."""

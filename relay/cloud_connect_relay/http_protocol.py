@@ -80,6 +80,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Close at once, without a word."""
         self.transport.abort()
 
+    def eof_received(self) -> None:
+        """Close, as the transport is about to do by itself, but not wait for ever for the end."""
+        self._corked.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock, and end what runs for nobody."""
         self.admission.release(self)

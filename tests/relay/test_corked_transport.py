@@ -103,12 +103,12 @@ async def test_closing_waits_for_who_reads_and_for_nobody_who_does_not(
 ) -> None:
     wire.unsent = 1000
     corked.close()
-    corked.close()
+    corked.close()  # as a server does that stops meanwhile
     for left in (900, 800):
         before, wire.unsent = wire.unsent, left
         corked._look(before)
     corked._look(800)
-    assert wire.log == ["close", "close", "abort"]
+    assert wire.log == ["close", "abort"]
     corked.lost()
     corked.lost()
 
@@ -138,7 +138,7 @@ SENT = 32 * 1024 * 1024
 def test_connection_that_is_closed_ends_though_its_far_end_reads_nothing(
     loop: Callable[[], asyncio.AbstractEventLoop], monkeypatch: pytest.MonkeyPatch, *, reads: bool
 ) -> None:
-    monkeypatch.setattr(corked_transport, "UNREAD_SECONDS", 0.3)
+    monkeypatch.setattr(corked_transport, "UNREAD_SECONDS", 5 if reads else 0.3)
 
     async def serve() -> int:
         lost, got = asyncio.Event(), 0

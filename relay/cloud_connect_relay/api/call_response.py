@@ -10,6 +10,7 @@ from starlette.responses import Response
 from cloud_connect.errors import CloudConnectError, DeadlineExceededError, Outcome
 from cloud_connect_relay.api.hang_up import until_hang_up
 from cloud_connect_relay.api.problems import problem_response
+from cloud_connect_relay.caller import caller_of
 from cloud_connect_relay.calls.times import server_timing
 from cloud_connect_relay.corked_transport import UNREAD_SECONDS
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from cloud_connect_relay.api.hang_up import CallerWatch
+    from cloud_connect_relay.caller import Caller
     from cloud_connect_relay.calls.answer import Answer
 
 __all__ = [
@@ -78,11 +80,12 @@ class Reply:
     """What a call's answer is written to: a status once, then pieces, then the end.
 
     Each waits while the caller does not read, and raises :class:`DeadlineExceededError` once it
-    has read nothing for minutes.
+    has read nothing for minutes, and its connection is cut.
     """
 
-    def __init__(self, send: "Send") -> None:
+    def __init__(self, send: "Send", caller: "Caller | None") -> None:
         self._send: Final = send
+        self._caller: Final = caller
         self.started = False
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
@@ -110,6 +113,8 @@ class Reply:
             async with asyncio.timeout(UNREAD_SECONDS):
                 await self._send(message)
         except TimeoutError:
+            if self._caller is not None:
+                self._caller.cut()
             raise DeadlineExceededError("The caller stopped reading the answer.") from None
 
 
@@ -137,7 +142,7 @@ class CallResponse(Response):
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Run the call and answer."""
-        reply = Reply(send)
+        reply = Reply(send, caller_of(scope))
         refusal: Response | None = None
         async with until_hang_up(scope, receive, body=self._body):
             try:

@@ -27,6 +27,7 @@ from cloud_connect_relay.api.request_body import CallerGoneError
 from cloud_connect_relay.api.security import authenticate_request, check_scope
 from cloud_connect_relay.api.strong_calls import on_named_connector, signature_headers
 from cloud_connect_relay.api.uploads import Intake, take_in
+from cloud_connect_relay.caller import caller_of
 from cloud_connect_relay.calls.deadline import timeout_of
 from cloud_connect_relay.calls.idempotency import canonical, checked_key, fingerprint
 from cloud_connect_relay.calls.priority import is_interactive
@@ -93,7 +94,7 @@ class Passthrough:
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer one request."""
-        reply = Reply(send)
+        reply = Reply(send, caller_of(scope))
         refusal: Response | None = None
         try:
             refusal = await self._answer(scope, receive, reply)

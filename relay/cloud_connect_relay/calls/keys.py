@@ -108,6 +108,7 @@ class IdempotencyKeys:
             call.blame(error)
             self._lifecycle.failed(call, error)
         else:  # another has the key, so that this one was never a call
+            call.abandoned = isinstance(error, asyncio.CancelledError)
             self._running.release(call)
             return
         # The store may have taken its record all the same: what it keeps must come to an end.

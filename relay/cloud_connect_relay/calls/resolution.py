@@ -72,9 +72,11 @@ class Resolution:
         settled = settled_by(record, finding, now=self._clock())
         drafts = drafts_of_resolutions([record], [settled])
         await self._calls.settle(settled, audit=drafts[0] if drafts else None)
-        log.info("call_resolved", call_id=record.id, outcome=settled.outcome)
-        self._events.settled(settled)
-        return settled
+        (stored,) = await self._calls.named([record.id]) or (settled,)
+        if (stored.state, stored.final) == (settled.state, settled.final):  # else others knew more
+            log.info("call_resolved", call_id=record.id, outcome=settled.outcome)
+            self._events.settled(settled)
+        return stored
 
     def _conclusive(self, record: CallRecord, finding: "Finding") -> bool:
         if finding.outcome is None:

@@ -14,6 +14,7 @@ from cloud_connect.errors import (
     InternalError,
     Outcome,
     OutcomeUnknownError,
+    SourceRejectedError,
     UnsupportedOperationError,
 )
 from cloud_connect.problems import error_of
@@ -231,6 +232,8 @@ class Writes:
                             raise
                         if error.outcome is Outcome.UNKNOWN:
                             doubt = error
+                        if isinstance(error, SourceRejectedError):
+                            break  # Procore would say so each time
                     await asyncio.sleep(_PAUSE_SECONDS)
         raise doubt
 

@@ -169,7 +169,12 @@ async def test_unknown_call_of_another_node_is_settled_by_the_one_that_has_its_a
         agent = ScriptedAgent()
         connector_id = (await relay.connect(agent)).live.connector_id
         away = await call(relay, 1, await relay.enrol())
-        await asyncio.sleep(0.3)  # its journal is asked when it connects: there is nothing yet
+        busy = relay.calls._resolution._busy
+        async with asyncio.timeout(10):  # its journal is asked when it connects: for nothing
+            while connector_id not in busy:
+                await asyncio.sleep(0)
+            while connector_id in busy:
+                await asyncio.sleep(0.01)
         told = await call(relay, 10, connector_id, upsert=True, detail=f"No. {resolution._REPEAT}")
         await asyncio.sleep(0.3)
         assert not agent.heard

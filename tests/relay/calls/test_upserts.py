@@ -90,6 +90,28 @@ async def test_refusal_of_a_repeat_leaves_the_outcome_unknown(relay: CallRelay) 
     assert [one.params.get("again") for one in agent.calls] == [None, True]
 
 
+async def test_repeat_that_procore_refuses_is_told_and_not_sent_again(relay: CallRelay) -> None:
+    """Whether the first attempt was carried out it leaves open, as its agent says."""
+    asked = 0
+
+    async def refuse_later(exchange: Exchange, body: bytes) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            await lost(exchange, body)
+        else:
+            head = problem("source_rejected", "Taken.", status=422, outcome=Outcome.UNKNOWN)
+            await exchange.send_head(head, end_stream=True)
+
+    _, base = await relay.ready(ScriptedAgent(script={Operation.CREATE: refuse_later}))
+    relay.connected[0].live.report = UPSERTS
+    answer = await create(relay, base)
+    assert (answer.json()["outcome"], answer.json()["detail"]) == ("unknown", "Taken.")
+    assert asked == 2
+    found = (await relay.api.get(f"/api/calls/{answer.json()['call_id']}")).json()
+    assert (found["outcome"], found["final"]) == ("unknown", False)
+
+
 @pytest.mark.parametrize("told", [UNKNOWN, problem("source_unavailable", "It stopped before.")])
 async def test_unknown_upsert_is_never_final_and_its_repeat_finds_out(
     relay: CallRelay, told: ResponseHead
@@ -210,5 +232,5 @@ async def test_late_word_of_a_journal_takes_no_upsert_from_its_repeat(relay: Cal
     records = relay.calls._ledger._calls
     assert await records.take_over(call_id, owner="run_of_another_node")
     told = await relay.calls._resolution.resolve(stale)
-    assert told.state is CallState.UNKNOWN
+    assert told.state is CallState.DISPATCHED
     assert (await relay.record(call_id)).state is CallState.DISPATCHED
