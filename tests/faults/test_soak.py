@@ -28,8 +28,9 @@ pytestmark = [pytest.mark.soak, pytest.mark.slow]
 MINUTES: Final = whole_number("CLOUD_CONNECT_SOAK_MINUTES", 12)
 PER_SECOND: Final = 20.0
 FAULT_EVERY: Final = 60.0
-# Of a run: memory is as large as its busiest moment, and each kind of fault has struck by then.
+# Of a run: memory is as large as its busiest moment, so faults strike at their worst meanwhile.
 WARM_UP: Final = 0.25
+PARTITION: Final = (5.0, 15.0)  # seconds; for so long calls wait, and are held
 SAMPLE_EVERY: Final = 10.0
 LOOK_EVERY: Final = 600.0  # seconds between two looks at the relay's blocks
 MEBIBYTE: Final = 1024 * 1024
@@ -69,8 +70,12 @@ def growth(samples: list[Sample]) -> float:
     ) / MEBIBYTE
 
 
-async def strike(world: World, fault: str, dice: random.Random) -> None:
-    """Let one thing go wrong, and right again."""
+async def strike(world: World, fault: str, partition: float) -> None:
+    """Let one thing go wrong, and right again.
+
+    Args:
+        partition: Seconds that one lasts.
+    """
     proxy = world.agent.tunnel
     assert proxy is not None
     match fault:
@@ -82,7 +87,7 @@ async def strike(world: World, fault: str, dice: random.Random) -> None:
             proxy.half_close_all(towards="client")
         case "partition":
             proxy.blackhole()
-            await asyncio.sleep(5 + dice.random() * 10)
+            await asyncio.sleep(partition)
             proxy.heal()
         case "refuse":
             proxy.refusing = True
@@ -127,7 +132,7 @@ async def looked_at(relay: Program, found: list[tuple[float, float, int]], *, af
 
 
 async def struck(world: World, dice: random.Random, seconds: float, done: list[str]) -> None:
-    """A fault each minute, each kind in turn; processes are killed in the first half only."""
+    """A fault each minute, each kind in turn; processes are killed at the beginning only."""
     begin = time.monotonic()
     faults = cycle(dice.sample(FAULTS, len(FAULTS)))
     kills = list(KILLS)
@@ -135,7 +140,10 @@ async def struck(world: World, dice: random.Random, seconds: float, done: list[s
         early = elapsed < min(seconds / 3, 600)
         fault = kills.pop() if early and kills and len(done) % 2 else next(faults)
         done.append(fault)
-        await strike(world, fault, dice)
+        shortest, longest = PARTITION
+        partition = dice.uniform(shortest, longest)  # drawn in any case: a replay draws the same
+        warm = elapsed > seconds * WARM_UP
+        await strike(world, fault, partition if warm else longest)
         await asyncio.sleep(max(0.0, begin + len(done) * FAULT_EVERY - time.monotonic()))
 
 
