@@ -11,6 +11,7 @@ from typing import Final
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cloud_connect.condition_groups import is_group
 from cloud_connect.errors import InvalidRequestError
 from cloud_connect.mappings import MAX_FIELDS, mappings_of, records_of
 
@@ -289,7 +290,7 @@ class _Tree:
     def _member(self, item: object, *, depth: int) -> Condition | Group | None:
         if not isinstance(item, dict):
             raise InvalidRequestError(f"“conditions” holds {_shown(item)}, which is no condition.")
-        if "conditions" in item:
+        if is_group(item):
             members = item["conditions"]
             if members is None:
                 members = []

@@ -110,6 +110,17 @@ def test_empty_groups_choose_nothing() -> None:
     assert query(conditions=[{"conditions": None}, {"conditions": [{"conditions": []}]}]) == query()
 
 
+@pytest.mark.parametrize("empty", [None, []])
+def test_condition_whose_empty_members_are_written_is_one(empty: object) -> None:
+    """Ignoring it would have an update or a delete reach more records."""
+    one = {**condition(), "group": "and", "conditions": empty}
+    assert query(conditions=[one]) == query(conditions=[condition()])
+    group = {"group": "and", "operator": None, "arg1": {}, "conditions": [condition()]}
+    assert query(conditions=[group]) == query(conditions=[{"conditions": [condition()]}])
+    with pytest.raises(InvalidRequestError, match="as a group"):
+        query(conditions=[{**condition(), "conditions": [condition()]}])
+
+
 def test_groups_nest_and_a_single_group_needs_no_list() -> None:
     nested = {"group": "or", "conditions": [condition(), {"conditions": [condition()]}]}
     parsed = query(conditions=nested)

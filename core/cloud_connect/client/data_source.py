@@ -7,23 +7,22 @@ from dataclasses import dataclass
 from typing import Final
 
 import orjson
-from pydantic import JsonValue
 
 from cloud_connect.calls import Filter, Operation
-from cloud_connect.client.failures import failure_of
 from cloud_connect.client.protection import Protection, Request, Wanted
-from cloud_connect.client.wire import Answer, Wire, decoded
+from cloud_connect.client.telling import Row, checked, record, records, text, told
+from cloud_connect.client.wire import Answer, Wire, answer_away, decoded
 from cloud_connect.client.writes import Writes
 from cloud_connect.errors import InvalidRequestError, RemoteProtocolError
 from cloud_connect.query import is_dry_run
 
 __all__ = ["DataSource", "QueryResult", "Row", "TestReport"]
 
-Row = dict[str, JsonValue]
 Value = str | int | float | bool
 
 _LINES: Final = "application/x-ndjson"
 _READS: Final = frozenset({"select", "read"})
+_MAX_KEY: Final = 255  # characters
 _MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -202,7 +201,7 @@ class DataSource:
         action = document.get("action")
         reads = isinstance(action, str) and action.strip().lower() in _READS
         rehearsal = not reads and is_dry_run(document)
-        chosen = None if reads or rehearsal else (key or uuid.uuid4().hex)
+        chosen = None if reads or rehearsal else _key(key)
         wanted = Wanted(
             operation=Operation.QUERY_DRY_RUN if rehearsal else Operation.QUERY,
             params={},
@@ -215,7 +214,12 @@ class DataSource:
         if chosen is None:
             answer, body = await self._wire.collect(request, seconds=self._timeout)
         else:
-            answer, body = await self._writes.run(request, chosen, seconds=self._timeout)
+            answer, body = await self._writes.run(
+                request,
+                chosen,
+                seconds=self._timeout,
+                check=checked if request.opener is None else lambda _: None,
+            )
         with _in_doubt(request):
             return _result(answer, body, sealed=self._protection.seals)
 
@@ -229,8 +233,8 @@ class DataSource:
         told = await self._read(wanted)
         return TestReport(
             success=told.get("success") is True,
-            message=_text(told.get("message")) or "",
-            steps=_records(told.get("steps")),
+            message=text(told.get("message")) or "",
+            steps=records(told.get("steps")),
         )
 
     async def tree(self, *, refresh: bool = False) -> tuple[Row, ...]:
@@ -251,13 +255,13 @@ class DataSource:
         )
         request = self._protection.request(wanted)
         _, body = await self._wire.collect(request, seconds=self._timeout)
-        told = _record(decoded(body)) if self._protection.seals else _told(body)
-        return _records(told.get("items"))
+        found = record(decoded(body)) if self._protection.seals else told(body)
+        return records(found.get("items"))
 
     async def _read(self, wanted: Wanted) -> Row:
         request = self._protection.request(wanted)
         _, body = await self._wire.collect(request, seconds=self._timeout)
-        return _record(decoded(body))
+        return record(decoded(body))
 
     async def _write(
         self,
@@ -269,7 +273,7 @@ class DataSource:
         key: str | None,
         scope: Mapping[str, int | str],
     ) -> Row:
-        chosen = key or uuid.uuid4().hex
+        chosen = _key(key)
         place = f"records/{resource}" if record_id is None else f"records/{resource}/{record_id}"
         wanted = Wanted(
             operation=operation,
@@ -281,29 +285,48 @@ class DataSource:
             key=chosen,
         )
         request = self._protection.request(wanted)
-        _, body = await self._writes.run(request, chosen, seconds=self._timeout)
+        answer, body = await self._writes.run(request, chosen, seconds=self._timeout)
         with _in_doubt(request):
-            return _record(decoded(body))
+            told = record(decoded(body))
+        if answer.replayed and told.get("body_available") is False:
+            raise answer_away()
+        return told
 
 
 _METHODS: Final = {Operation.CREATE: "POST", Operation.UPDATE: "PATCH", Operation.DELETE: "DELETE"}
+
+
+def _key(key: str | None) -> str:
+    """Return the key of a write; a new one, unless it has one.
+
+    Raises:
+        InvalidRequestError: If it cannot be sent.
+    """
+    if not key:
+        return uuid.uuid4().hex
+    if not (key.isascii() and key.isprintable() and len(key) <= _MAX_KEY and key == key.strip()):
+        raise InvalidRequestError(
+            f"The key has to be at most {_MAX_KEY} printable characters of ASCII, without spaces"
+            " around them."
+        )
+    return key
 
 
 def _result(answer: Answer, body: bytes, *, sealed: bool) -> QueryResult:
     """Return a query's answer: rows as its connector sends them, or the platform's shape."""
     if sealed:
         return QueryResult(
-            items=tuple(_record(decoded(line)) for line in body.splitlines()),
+            items=tuple(record(decoded(line)) for line in body.splitlines()),
             total_items=answer.total_items,
             paging=answer.paging,
             message=answer.message,
         )
-    told = _told(body)
+    found = told(body)
     return QueryResult(
-        items=_records(told.get("items")),
+        items=records(found.get("items")),
         total_items=answer.total_items,
-        paging=_text(told.get("paging")),
-        message=_text(told.get("message")),
+        paging=text(found.get("paging")),
+        message=text(found.get("message")),
     )
 
 
@@ -360,35 +383,6 @@ async def _rows(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[Row, None
         if len(pending) > _MAX_LINE_BYTES:
             raise RemoteProtocolError("The answer has a row that is too long.")
         for line in lines:
-            yield _record(decoded(line))
+            yield record(decoded(line))
     if pending:
-        yield _record(decoded(pending))
-
-
-def _told(body: bytes) -> Row:
-    """Return the platform's shape of an answer, if it tells of a success."""
-    told = _record(decoded(body))
-    if told.get("success") is True:
-        return told
-    message = _text(told.get("message")) or ""
-    data = told.get("data")
-    status = data.get("status") if isinstance(data, dict) else None
-    raise failure_of(data, status=status if isinstance(status, int) else 400, message=message)
-
-
-def _record(value: JsonValue) -> Row:
-    if not isinstance(value, dict):
-        raise RemoteProtocolError("The relay's answer is not of the shape that it should be.")
-    return value
-
-
-def _records(value: JsonValue) -> tuple[Row, ...]:
-    if value is None:
-        return ()
-    if not isinstance(value, list):
-        raise RemoteProtocolError("The relay's answer holds no list where there should be one.")
-    return tuple(_record(one) for one in value)
-
-
-def _text(value: JsonValue) -> str | None:
-    return value if isinstance(value, str) else None
+        yield record(decoded(pending))

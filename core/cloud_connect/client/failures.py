@@ -34,7 +34,7 @@ class RelayUnreachableError(CloudConnectError):
 
 
 def _outcome(value: object) -> object:
-    return value if value in set(Outcome) else Outcome.UNKNOWN
+    return value if value is None or value in set(Outcome) else Outcome.UNKNOWN
 
 
 class _Document(BaseModel):
@@ -42,7 +42,7 @@ class _Document(BaseModel):
 
     code: str = ""
     detail: str = ""
-    outcome: Annotated[Outcome, BeforeValidator(_outcome)] = Outcome.UNKNOWN
+    outcome: Annotated[Outcome | None, BeforeValidator(_outcome)] = None
     call_id: str | None = None
     connector: str | None = None
     source: JsonValue = None
@@ -64,9 +64,7 @@ def failure_of(
         else:
             document = _Document.model_validate(body)
     except ValidationError:
-        document = _Document(
-            outcome=Outcome.NOT_EXECUTED if 400 <= status < 500 else Outcome.UNKNOWN
-        )
+        document = _Document()
     said = document.detail or message or f"The relay answered {status}."
     error: CloudConnectError
     if document.code == ErrorCode.SOURCE_REJECTED:
@@ -78,7 +76,9 @@ def failure_of(
     else:
         error = _OWN.get(document.code, error_class(document.code))(said)
     error.status = status
-    error.outcome = document.outcome
+    error.outcome = document.outcome or (  # what says none is not from where calls are run
+        Outcome.NOT_EXECUTED if 400 <= status < 500 else Outcome.UNKNOWN
+    )
     error.call_id = document.call_id
     error.connector_id = document.connector
     error.body = document.source

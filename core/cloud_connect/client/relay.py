@@ -66,8 +66,13 @@ class CloudConnect:
             transport: What carries requests instead of the network.
 
         Raises:
-            ConfigurationError: If the address cannot be used.
+            ConfigurationError: If the address or the key cannot be used.
         """
+        if not (api_key.isascii() and api_key.isprintable() and api_key == api_key.strip()):
+            raise ConfigurationError(
+                "The API key holds a line break, a space or a character that keys have not: give "
+                "it as it was shown."
+            )
         async with httpx.AsyncClient(
             base_url=_checked(url),
             headers={"Authorization": f"Bearer {api_key}"},

@@ -15,6 +15,7 @@ from cloud_connect.errors import (
     BodyTooLargeError,
     CloudConnectError,
     ConfigurationError,
+    InvalidRequestError,
     NotFoundError,
     Outcome,
     RemoteProtocolError,
@@ -24,13 +25,19 @@ from cloud_connect.problems import error_of
 from cloud_connect.sealing import SEALED_TYPE, AnswerOpener, Part
 from cloud_connect.tunnel.heads import decode_response_head, decode_trailers
 
-__all__ = ["Answer", "Wire", "decoded"]
+__all__ = ["Answer", "Wire", "answer_away", "decoded"]
 
 _MAX_FAILURE_BYTES: Final = 1024 * 1024
 _MAX_WHOLE_BYTES: Final = 64 * 1024 * 1024  # of an answer that is not streamed
 _ANSWER_SECONDS: Final = 5.0  # that the relay has beyond the deadline to say that it passed
 _CONNECT_SECONDS: Final = 10.0
-_NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_NEVER_SENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,  # it refuses to connect us
+)
+_FOR_THE_RELAY: Final = frozenset({502, 503, 504})  # what a proxy says where there is none
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,6 +92,12 @@ class Wire:
                             f"The relay's address answers {response.status_code} and sends "
                             "elsewhere, where no API key is shown: give the relay's own address."
                         )
+                    if _speaks_for(response):
+                        raise RelayUnreachableError(
+                            f"A proxy answered {response.status_code} for the relay, which is "
+                            "restarting or cannot be reached from there.",
+                            outcome=request.doubt,
+                        )
                     body = await _bounded(response.aiter_bytes(), _MAX_FAILURE_BYTES)
                     raise failure_of(
                         body,
@@ -100,6 +113,8 @@ class Wire:
                 f"The relay cannot be reached ({type(exc).__name__}): check its address, its "
                 "certificate and the network."
             ) from exc
+        except httpx.LocalProtocolError as exc:
+            raise InvalidRequestError(f"The request cannot be sent: {exc}.") from exc
         except httpx.TransportError as exc:
             raise RelayUnreachableError(
                 f"The relay did not answer: {type(exc).__name__}.", outcome=request.doubt
@@ -128,6 +143,21 @@ def decoded(body: bytes) -> JsonValue:
     return document
 
 
+def answer_away() -> NotFoundError:
+    """Return what is raised for a write that was done, and whose answer is out of reach."""
+    return NotFoundError(
+        "The call was carried out before; its answer is kept on the connector's PC, which "
+        "cannot be asked at the moment, or was too large to be kept.",
+        outcome=Outcome.COMPLETED,
+    )
+
+
+def _speaks_for(response: httpx.Response) -> bool:
+    """Whether a failure is a proxy's own: the relay's have a document."""
+    kind = response.headers.get("content-type", "")
+    return response.status_code in _FOR_THE_RELAY and "json" not in kind
+
+
 async def _answer_of(response: httpx.Response, opener: AnswerOpener | None) -> Answer:
     headers = response.headers
     answer = Answer(
@@ -141,11 +171,7 @@ async def _answer_of(response: httpx.Response, opener: AnswerOpener | None) -> A
         return answer
     kind = headers.get("content-type", "")
     if answer.replayed and kind.startswith("application/json"):
-        raise NotFoundError(
-            "The call was carried out before; its answer is kept on the connector's PC, which "
-            "cannot be asked at the moment.",
-            outcome=Outcome.COMPLETED,
-        )
+        raise answer_away()
     if kind != SEALED_TYPE:
         raise RemoteProtocolError("The relay's answer is not sealed: do not trust it.")
     parts = _parts(response, opener)

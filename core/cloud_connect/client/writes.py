@@ -6,7 +6,13 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from cloud_connect.client.failures import RelayUnreachableError
-from cloud_connect.errors import CloudConnectError, IdempotencyConflictError, NotFoundError, Outcome
+from cloud_connect.errors import (
+    CloudConnectError,
+    IdempotencyConflictError,
+    IdempotencyMismatchError,
+    NotFoundError,
+    Outcome,
+)
 
 if TYPE_CHECKING:
     from cloud_connect.client.call_record import CallRecord
@@ -39,8 +45,18 @@ class Writes:
         self._pause: Final = pause
         self._clock: Final = clock
 
-    async def run(self, request: "Request", key: str, *, seconds: float) -> "tuple[Answer, bytes]":
+    async def run(
+        self,
+        request: "Request",
+        key: str,
+        *,
+        seconds: float,
+        check: Callable[[bytes], None] = lambda _: None,
+    ) -> "tuple[Answer, bytes]":
         """Carry a write out once, and return its answer.
+
+        Args:
+            check: Raises the failure that an answer of good status tells of.
 
         Raises:
             CloudConnectError: What it failed with; one whose outcome is still unknown when the
@@ -51,7 +67,8 @@ class Writes:
         while True:
             left = max(_LEAST_SECONDS, ends - self._clock())
             try:
-                return await self._wire.collect(request, seconds=left)
+                answer, body = await self._wire.collect(request, seconds=left)
+                check(body)
             except (RelayUnreachableError, IdempotencyConflictError) as error:
                 # It may be running. The same key gets the same call, whatever became of it.
                 doubt: CloudConnectError = error
@@ -60,13 +77,17 @@ class Writes:
                 if in_doubt:
                     doubt.outcome = Outcome.UNKNOWN  # of this write, if not of this attempt
             except CloudConnectError as error:
-                in_doubt |= error.outcome is Outcome.UNKNOWN
+                # Sealed anew, it is other bytes: the key's first call may be this very write.
+                anew = isinstance(error, IdempotencyMismatchError) and request.opener is not None
+                in_doubt |= anew or error.outcome is Outcome.UNKNOWN
                 if error.outcome is Outcome.COMPLETED or not in_doubt:
                     raise
                 doubt = error
                 doubt.outcome = await self._settled(key, ends)
-                if doubt.outcome is not Outcome.COMPLETED:
+                if anew or doubt.outcome is not Outcome.COMPLETED:
                     raise
+            else:
+                return answer, body
             if self._clock() + self._pause >= ends:
                 raise doubt
             await asyncio.sleep(self._pause)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Self
 
+from cloud_connect.condition_groups import is_group
 from cloud_connect.errors import InsufficientScopeError, InvalidRequestError
 from cloud_connect.mappings import mappings_of, records_of
 from cloud_connect.query import Condition, Group, Junction, Operator, Query
@@ -258,7 +259,7 @@ def _without(members: list[Any], fields: frozenset[str]) -> list[Any]:
     """Leave out conditions on *fields* that must hold; alternatives stay, the bound ones decide."""
     kept = []
     for item in members:
-        if isinstance(item, Mapping) and "conditions" in item:
+        if isinstance(item, Mapping) and is_group(item):
             nested = item["conditions"]
             if isinstance(nested, list) and _is_and(item.get("group")):
                 kept.append({**item, "conditions": _without(nested, fields)})

@@ -1,6 +1,7 @@
 """JSON in and out: strict about what comes, fast about what goes."""
 
 import asyncio
+import json
 from typing import Any, Final
 
 import orjson
@@ -9,7 +10,7 @@ from cloud_connect import strict_json
 from cloud_connect.errors import InvalidRequestError
 from cloud_connect.strict_json import MAX_DEPTH
 
-__all__ = ["MAX_DEPTH", "check_json", "check_large_json", "to_json"]
+__all__ = ["MAX_DEPTH", "check_json", "check_large_json", "passed_on", "to_json"]
 
 _LARGE_BYTES: Final = 64 * 1024  # from here on, others need not wait until a body is read
 _OPTIONS: Final = orjson.OPT_NON_STR_KEYS
@@ -18,6 +19,14 @@ _OPTIONS: Final = orjson.OPT_NON_STR_KEYS
 def to_json(document: object) -> bytes:
     """Encode a document compactly, in UTF-8."""
     return orjson.dumps(document, option=_OPTIONS)
+
+
+def passed_on(document: object) -> bytes:
+    """Encode what a caller sent, which may hold whole numbers of more than 64 bits."""
+    try:
+        return to_json(document)
+    except orjson.JSONEncodeError:
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def check_json(body: bytes) -> Any:

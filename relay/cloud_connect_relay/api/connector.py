@@ -188,7 +188,7 @@ async def query(
     except DataSourceIncompleteError as error:
         return _refused(error)
     except UnusableQueryError as error:
-        return _unsuccessful(error.message)
+        return _unsuccessful(error.message, error)
 
     async def run(reply: Reply) -> None:
         async with call.run(services) as answer:

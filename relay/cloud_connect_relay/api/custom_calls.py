@@ -14,7 +14,7 @@ from cloud_connect.errors import (
     NotFoundError,
 )
 from cloud_connect_relay.access import Subject, Unknown, Use
-from cloud_connect_relay.api.bodies import to_json
+from cloud_connect_relay.api.bodies import passed_on, to_json
 from cloud_connect_relay.api.call_response import lookup_of
 from cloud_connect_relay.api.problems import describe
 from cloud_connect_relay.api.query_calls import (
@@ -145,7 +145,7 @@ async def query_of(services: "Services", visit: "Visit") -> QueryResult:
         Operation.QUERY,
         resource=table_of(document),
         writes=writes,
-        body=to_json(document),
+        body=passed_on(document),
     )
     key = None
     if writes and connector.request_id_is_key:

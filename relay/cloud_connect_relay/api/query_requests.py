@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from cloud_connect.calls import Operation
 from cloud_connect.errors import InvalidRequestError
 from cloud_connect_relay.access import Use
-from cloud_connect_relay.api.bodies import to_json
+from cloud_connect_relay.api.bodies import passed_on
 from cloud_connect_relay.api.call_specs import on_behalf, spec_for, target_for
 from cloud_connect_relay.api.query_calls import (
     action_of,
@@ -93,7 +93,7 @@ async def query_call(
         resource=table_of(document),
         headers=(("content-type", "application/json"),),
         writes=is_write(action),
-        body=to_json(document) if body is None else body,
+        body=passed_on(document) if body is None else body,
     )
     try:
         spec, rehearsal = query_spec(

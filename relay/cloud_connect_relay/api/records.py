@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from cloud_connect.calls import Operation
 from cloud_connect_relay.access import Use
-from cloud_connect_relay.api.bodies import to_json
+from cloud_connect_relay.api.bodies import passed_on
 from cloud_connect_relay.api.call_response import CallResponse, Reply, answer_headers
 from cloud_connect_relay.api.call_specs import on_behalf, spec_for, target_for
 from cloud_connect_relay.api.endpoints import Routes
@@ -375,7 +375,7 @@ class _Write:
         target = await target_for(self.services, self.principal, datasource_id, use=use)
         if creates and target.partner_rules is not None:
             params, document = target.partner_rules.created(params["resource"], params, document)
-            return target.confined(), params, to_json(document), document
+            return target.confined(), params, passed_on(document), document
         return target, params, body, document
 
     async def _body(

@@ -9,10 +9,12 @@ from cloud_connect.errors import (
     ConfigurationError,
     InternalError,
     InvalidRequestError,
+    NotFoundError,
     PolicyDeniedError,
     RateLimitedError,
     RemoteProtocolError,
     SourceUnavailableError,
+    UnauthorizedError,
 )
 from doubles.scripted_relay import BrokenOff, ScriptedRelay, problem
 
@@ -200,9 +202,12 @@ async def test_a_read_has_no_effect_that_could_be_in_doubt(
     relay: ScriptedRelay, source: DataSource
 ) -> None:
     relay.then(httpx.Response(502, content=b"<html>Bad gateway"))
-    with pytest.raises(InternalError, match="502") as raised:
+    with pytest.raises(RelayUnreachableError, match="502") as raised:
         await source.get("rfis", 7)
     assert raised.value.retry_safe
+    relay.then(httpx.Response(500, content=b"<html>Oh"))
+    with pytest.raises(InternalError, match="500"):
+        await source.get("rfis", 7)
 
 
 async def test_rows_that_break_off_raise_behind_those_that_came(
@@ -248,3 +253,51 @@ async def test_a_write_whose_answer_makes_no_sense_may_have_been_done(
     with pytest.raises(RemoteProtocolError) as odd:
         await source.query({"action": "insert", "info": {"name": "rfis"}})
     assert not odd.value.retry_safe
+
+
+RECORD = {"call_id": "call_1", "state": "x", "operation": "query", "final": True}
+
+
+async def test_a_query_of_unknown_outcome_is_looked_up_as_any_write(
+    relay: ScriptedRelay, source: DataSource
+) -> None:
+    data = {"code": "outcome_unknown", "outcome": "unknown", "status": 502, "call_id": "call_1"}
+    relay.tells({"success": False, "message": "Nobody knows.", "data": data})
+    relay.tells({**RECORD, "outcome": "completed"})
+    relay.tells({"success": True, "items": [{"id": 7}]})
+    made = await source.query({"action": "insert", "info": {"name": "rfis"}}, key="k")
+    assert made.items == ({"id": 7},)
+    assert [request.method for request in relay.requests] == ["POST", "GET", "POST"]
+
+
+async def test_an_answer_that_is_out_of_reach_is_no_record(
+    relay: ScriptedRelay, source: DataSource
+) -> None:
+    told = {"call_id": "call_1", "outcome": "completed", "status": 201, "body_available": False}
+    relay.tells(told, **{"idempotency-replayed": "true"})
+    with pytest.raises(NotFoundError, match="carried out before") as raised:
+        await source.create("rfis", {}, key="k")
+    assert raised.value.outcome is Outcome.COMPLETED
+
+
+async def test_a_key_that_was_revoked_is_said_at_once_in_every_shape(
+    relay: ScriptedRelay, source: DataSource
+) -> None:
+    relay.then(httpx.Response(401, json={"Message": "Authorization has been denied."}))
+    with pytest.raises(UnauthorizedError) as refused:
+        await source.query({"action": "insert", "info": {"name": "rfis"}})
+    assert refused.value.outcome is Outcome.NOT_EXECUTED
+    assert len(relay.requests) == 1
+
+
+@pytest.mark.parametrize("key", ["k\n", " k", "k\u00e4", "k" * 256, "a\x00b"])
+async def test_a_key_that_cannot_be_sent_is_refused_before_anything_is(
+    relay: ScriptedRelay, source: DataSource, key: str
+) -> None:
+    for write in (
+        source.create("rfis", {}, key=key),
+        source.query({"action": "insert", "info": {"name": "rfis"}}, key=key),
+    ):
+        with pytest.raises(InvalidRequestError, match="key"):
+            await write
+    assert not relay.requests

@@ -9,6 +9,7 @@ from cloud_connect.calls import Environment
 from cloud_connect.client import CloudConnect, DataSource, Filter, Outcome, Pin, SigningKey
 from cloud_connect.errors import (
     ConfigurationError,
+    IdempotencyMismatchError,
     NotFoundError,
     PolicyDeniedError,
     RemoteProtocolError,
@@ -218,3 +219,17 @@ async def test_a_stored_answer_that_is_out_of_reach_is_said_to_be(
     with pytest.raises(NotFoundError, match="kept on the connector") as kept:
         await sealed.create("rfis", {})
     assert kept.value.outcome is Outcome.COMPLETED
+
+
+@pytest.mark.parametrize("outcome", ["completed", "not_executed", "unknown"])
+async def test_a_sealed_write_of_a_program_that_restarted_is_told_what_became_of_it(
+    relay: ScriptedRelay, sealed: DataSource, outcome: str
+) -> None:
+    """Sealed anew it is other bytes under the same key, which says nothing of the first."""
+    told = {"call_id": "call_1", "state": "x", "operation": "sealed", "final": True}
+    relay.then(problem(422, "idempotency_mismatch", "not_executed"))
+    relay.tells({**told, "outcome": outcome})
+    with pytest.raises(IdempotencyMismatchError) as raised:
+        await sealed.create("rfis", {}, key="k")
+    assert raised.value.outcome == outcome
+    assert [request.method for request in relay.requests] == ["POST", "GET"]

@@ -125,3 +125,10 @@ def test_procores_own_words_come_along() -> None:
     )
     assert isinstance(error, SourceRejectedError)
     assert error.body == {"errors": ["x"]}
+
+
+@pytest.mark.parametrize("odd", ["cck_x\n", " cck_x", "cck_\u00e4"])
+async def test_a_key_that_was_copied_badly_is_said_to_be(odd: str) -> None:
+    with pytest.raises(ConfigurationError, match="as it was shown"):
+        async with CloudConnect.open("https://relay.example", odd):
+            pass

@@ -8,7 +8,9 @@ from cloud_connect.client import CloudConnect, Outcome, RelayUnreachableError
 from cloud_connect.client.protection import Protection, Request, Wanted
 from cloud_connect.client.writes import Writes
 from cloud_connect.errors import (
+    CloudConnectError,
     IdempotencyConflictError,
+    InvalidRequestError,
     OutcomeUnknownError,
     QuotaExceededError,
     SourceUnavailableError,
@@ -183,3 +185,35 @@ async def test_doubt_ends_with_the_time(
     relay.then(UNKNOWN, record(None))
     with pytest.raises(OutcomeUnknownError):
         await carry_out(client, request_, ends_after=2)
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+async def test_a_proxy_that_speaks_for_a_relay_that_restarts_is_no_answer_to_the_write(
+    relay: ScriptedRelay, client: CloudConnect, request_: Request, status: int
+) -> None:
+    page = httpx.Response(status, headers={"content-type": "text/html"}, content=b"<html>Gone")
+    relay.then(page, DONE)
+    assert await carry_out(client, request_) == (True, b'{"id":7}')
+    assert sent(relay) == ["POST", "POST"]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (httpx.ProxyError("403 Forbidden"), RelayUnreachableError),
+        (httpx.LocalProtocolError("Illegal header value"), InvalidRequestError),
+    ],
+)
+async def test_what_never_left_is_in_no_doubt(
+    relay: ScriptedRelay,
+    client: CloudConnect,
+    request_: Request,
+    error: Exception,
+    kind: type[CloudConnectError],
+) -> None:
+    tries = 3 if kind is RelayUnreachableError else 1
+    relay.then(*[error] * tries)
+    with pytest.raises(kind) as raised:
+        await carry_out(client, request_, ends_after=5)
+    assert raised.value.outcome is Outcome.NOT_EXECUTED
+    assert len(relay.requests) == tries

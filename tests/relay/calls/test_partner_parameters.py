@@ -130,3 +130,29 @@ async def test_partners_see_the_tables_that_a_mapping_is_about(bench: Bench) -> 
         {"name": "company", "selectable": False, "nodes": [table("vendors")]},
         table("rfis"),
     ]
+
+
+async def test_conditions_with_members_that_are_empty_are_bound_like_others(bench: Bench) -> None:
+    partner = await bound_partner(bench)
+    (one,) = where(("status", "eq", "closed"))[0]["conditions"]
+    for empty in (None, []):
+        written = {**SELECT, "conditions": [{**one, "conditions": empty}]}
+        answer = await bench.ask(partner, "POST", "/query", written)
+        assert answer.json()["success"], answer.text
+        assert leaves(bench.heard().condition) == [("status", "eq", "open")]
+
+
+async def test_numbers_of_more_than_64_bits_go_on_as_they_came(bench: Bench) -> None:
+    partner = await bound_partner(bench)
+    asked = {**SELECT, "conditions": where(("id", "eq", 10**30))}
+    answer = await bench.ask(partner, "POST", "/query", asked)
+    assert answer.json()["success"], answer.text
+    assert b'"value":1000000000000000000000000000000}' in bench.agent.heard[-1].body
+
+
+async def test_query_that_cannot_be_carried_out_says_so_to_programs_too(bench: Bench) -> None:
+    viewer = await bench.session("Ann", "viewer")
+    answer = await bench.ask(viewer, "POST", "/query", {**SELECT, "action": "zap"})
+    told = answer.json()
+    assert (answer.status_code, told["success"]) == (200, False)
+    assert (told["data"]["code"], told["data"]["outcome"]) == ("invalid_request", "not_executed")
