@@ -297,3 +297,18 @@ async def test_a_reader_that_stalls_holds_procore_back(agent: Bench) -> None:
     assert (await agent.call(Operation.GET, {"resource": "rfis"})).head.status == 200
     exchange.reset(ResetCode.CANCEL)
     await until(lambda: agent.procore.api.open <= 1)
+
+
+async def test_a_rejected_token_is_renewed_for_the_next_when_a_long_body_is_gone(
+    agent: Bench,
+) -> None:
+    agent.procore.api.then(Reply(status=401, body=b"expired"), Reply(status=201, body={"id": 1}))
+    long = b"x" * 200_000
+    first = await agent.raw("POST", "rest/v1.0/rfis", long, call_id="one")
+    assert first.head.status == 401
+    second = await agent.raw("POST", "rest/v1.0/rfis", long, call_id="two")
+    assert second.head.status == 201
+    assert [seen.headers["authorization"] for seen in agent.procore.api.seen] == [
+        "Bearer token-1",
+        "Bearer token-2",
+    ]

@@ -35,7 +35,9 @@ def query(**members: object) -> Query:
     return Query.parse({"action": "select", "info": {"name": "rfis"}, **members})
 
 
-def condition(operator: object = "eq", field: object = "status", **arg2: object) -> object:
+def condition(
+    operator: object = "eq", field: object = "status", **arg2: object
+) -> dict[str, object]:
     return {"operator": operator, "arg1": {"name": field}, "arg2": arg2}
 
 
@@ -113,12 +115,15 @@ def test_empty_groups_choose_nothing() -> None:
 @pytest.mark.parametrize("empty", [None, []])
 def test_condition_whose_empty_members_are_written_is_one(empty: object) -> None:
     """Ignoring it would have an update or a delete reach more records."""
-    one = {**condition(), "group": "and", "conditions": empty}
-    assert query(conditions=[one]) == query(conditions=[condition()])
-    group = {"group": "and", "operator": None, "arg1": {}, "conditions": [condition()]}
-    assert query(conditions=[group]) == query(conditions=[{"conditions": [condition()]}])
+    plain = condition()
+    one = {**plain, "group": "and", "conditions": empty}
+    assert query(conditions=[one]) == query(conditions=[plain])
+    group: dict[str, object] = {
+        "group": "and", "operator": None, "arg1": {}, "conditions": [plain],
+    }  # fmt: skip
+    assert query(conditions=[group]) == query(conditions=[{"conditions": [plain]}])
     with pytest.raises(InvalidRequestError, match="as a group"):
-        query(conditions=[{**condition(), "conditions": [condition()]}])
+        query(conditions=[{**plain, "conditions": [plain]}])
 
 
 def test_groups_nest_and_a_single_group_needs_no_list() -> None:

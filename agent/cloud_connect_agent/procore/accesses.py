@@ -13,6 +13,8 @@ from cloud_connect_agent.procore.changing import selection_for_change
 from cloud_connect_agent.procore.drafts import insert_target, write_target
 from cloud_connect_agent.procore.implied import implied_values
 from cloud_connect_agent.procore.planner import Target, ids_of, targets_of
+from cloud_connect_agent.procore.records import flattened
+from cloud_connect_agent.procore.rows import CUSTOM_FIELD
 from cloud_connect_agent.procore.selection import (
     Selection,
     selection_of_params,
@@ -49,14 +51,14 @@ def accesses_of_params(
     if operation is Operation.LIST:
         return _reads(selection_of_params(resource, params), source)
     if resource.project_field == "id" and params.record_id is not None:
-        return [_access(verb, resource, source, params.record_id, leaf_names(record))]
+        return [_access(verb, resource, source, params.record_id, _names(record))]
     if operation is Operation.GET:
         return _reads(Selection(resource=resource, scope=params.scope), source)
     if record is not None:
         target = write_target(resource, source, params.scope, record)
         if operation is Operation.CREATE:
             return _creations(resource, source, [target], [record])
-        names = leaf_names(record)
+        names = _names(record)
         return [_access(verb, resource, source, target.get("project_id"), names)]
     given = ids_of(resource, params.scope, source)
     project = given.get("project_id")
@@ -83,7 +85,7 @@ def accesses_of_query(catalog: Catalog, source: Source, query: Query) -> list[Ac
     catalog.endpoint(resource, Operation.UPDATE if verb is Verb.UPDATE else Operation.DELETE)
     selection = selection_for_change(resource, query, source)
     projects = _projects(selection, source)
-    names = leaf_names(query.mappings)
+    names = _names(query.mappings)
     return [
         _access(one, resource, source, project, names)
         for one in (Verb.READ, verb)
@@ -133,11 +135,22 @@ def _creations(
 def _written(records: Sequence[Mapping[str, object]]) -> frozenset[str] | None:
     found: set[str] = set()
     for record in records:
-        names = leaf_names(record)
+        names = _names(record)
         if names is None:
             return None
         found |= names
     return frozenset(found)
+
+
+def _names(record: Mapping[str, object] | None) -> frozenset[str] | None:
+    """The fields that a record sets; the company's own in each way in which they can be written."""
+    if record is None:
+        return frozenset()
+    written, flat = leaf_names(record), leaf_names(flattened(record))
+    if written is None or flat is None:
+        return None
+    own = {name for name in flat if CUSTOM_FIELD.fullmatch(name.partition(".")[0])}
+    return written | flat | {f"custom_fields.{name}" for name in own}
 
 
 def _reads(selection: Selection, source: Source) -> list[Access]:

@@ -72,6 +72,7 @@ class Answering:
             self._sightings,
             targets=targets,
             skip_refused=plan.everywhere,
+            accepted=position is not None,
             first_page=first_page,
             skip=skip,
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
@@ -178,10 +179,8 @@ class Attempts:
                     await asyncio.sleep(pause)
                 continue
             status = response.status_code
-            if status == 401 and out.repeatable and not renewed:
-                renewed = True
-                await self._close()
-                token = await self._in_time(self._authenticator.renew(token))
+            if status == 401 and not renewed and (fresh := await self._renewed(token)) is not None:
+                renewed, token = True, fresh
                 continue
             if (again := self._pause_after(grant, status)) is not None and out.repeatable:
                 await self._close()
@@ -203,6 +202,15 @@ class Attempts:
                 clock=self._clock,
                 heard=self._hear if out.raw and status == 403 else None,
             )
+
+    async def _renewed(self, token: AccessToken) -> AccessToken | None:
+        """Get another token; ``None`` if only requests to come can have it."""
+        if self._out.repeatable:
+            await self._close()
+            return await self._in_time(self._authenticator.renew(token))
+        with suppress(CloudConnectError):  # its body is gone
+            await self._in_time(self._authenticator.renew(token))
+        return None
 
     async def _hear(self, body: bytes) -> None:
         """Learn from the reason of a refusal that goes by."""

@@ -14,7 +14,7 @@ import structlog
 from cloud_connect.errors import Outcome, SourceRejectedError
 from cloud_connect_agent.procore.scheduler import Grant
 
-__all__ = ["Circuits", "OpenCircuit"]
+__all__ = ["Circuits", "OpenCircuit", "is_disconnected"]
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +25,11 @@ _MAX_GRANTS: Final = 1024
 _NOT_CONNECTED: Final = re.compile(r"\bnot (connected|installed)\b.*\bcompany\b", re.IGNORECASE)
 _ANSWERS_ANYWAY: Final = (b"/rest/v1.0/me", b"/rest/v1.0/companies")  # though not connected
 _BLIND_REFUSAL: Final = "Procore answered 401: it does not accept the app's token."
+
+
+def is_disconnected(refusal: SourceRejectedError) -> bool:
+    """Whether Procore refused the app as a whole, in a company that it is not connected to."""
+    return refusal.status == 403 and _NOT_CONNECTED.search(refusal.message) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,7 +121,7 @@ def insert_target(
     """
     scope = {}
     for name in resource.scope_fields:
-        values = implied_values(condition, name)
+        values = implied_values(condition, name, kind=resource.type_of(name))
         if values is not None and len(values) == 1:
             scope[name] = str(values[0])
     own = mapped_scope(resource, record)

@@ -22,6 +22,7 @@ from cloud_connect_agent.procore.values import (
     compare,
     equals,
     is_blank,
+    shown,
 )
 
 __all__ = ["Predicate", "fields_of", "operands", "predicate"]
@@ -118,19 +119,34 @@ def _compile(tree: Condition | Group, type_of: TypeOf, calendar: Calendar) -> Pr
     operator = tree.operator
     if operator in _BLANKS and is_blank(tree.arg2.value):
         operator = _BLANKS[operator]
-    denied = _DENIALS.get(operator)
-    if denied is None:
-        test = _test(tree, operator, kind, calendar)
-        return lambda row: _some(path.of(row), test)
     # What is denied is asked for, of every element, and the answer turned round.
-    asked = _test(tree, denied, kind, calendar)
-    return lambda row: not _some(path.of(row), asked)
+    asked = _DENIALS.get(operator, operator)
+    test = _test(tree, asked, kind, calendar)
+    if asked is not Operator.ISNOTBLANK:
+        test = _seen(tree, test, by_id=asked in {Operator.EQ, Operator.IN})
+    if asked is operator:
+        return lambda row: _some(path.of(row), test)
+    return lambda row: not _some(path.of(row), test)
 
 
 def _some(value: object, test: _Test) -> bool:
     if isinstance(value, list):
         return any(test(item) for item in value)
     return test(value)
+
+
+def _seen(condition: Condition, test: _Test, *, by_id: bool) -> _Test:
+    """Test what people see of an entry of a list of values, or its id."""
+
+    def seen(value: object) -> bool:
+        if not isinstance(value, dict) or not value:
+            return test(value)
+        label = shown(value)
+        if isinstance(label, dict):  # nothing of it is equal to anything, and all of it is not
+            raise InvalidRequestError(_complaint(condition, "needs a part of the field, as in a.b"))
+        return test(label) or (by_id and "id" in value and test(value["id"]))
+
+    return seen
 
 
 def _test(

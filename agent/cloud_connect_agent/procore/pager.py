@@ -15,6 +15,7 @@ import orjson
 import structlog
 
 from cloud_connect.errors import CloudConnectError, SourceRejectedError
+from cloud_connect_agent.procore.circuits import is_disconnected
 from cloud_connect_agent.procore.messages import ApiResponse, has_next
 from cloud_connect_agent.procore.planner import Target
 from cloud_connect_agent.procore.rows import Row, unwrap
@@ -143,10 +144,14 @@ class _List:
             self._by_total = True
         if not page.rows or (page.has_next is False and page.number != self._first):
             self.stop()
-        elif page.number == self._until and self._paged and fresh:
+        elif page.number == self._until and self._paged and (fresh or self._counts(page, size)):
             # Procore may have gained records meanwhile, or not have told how many it has.
             self._until += page.has_next or (page.has_next is None and not self._by_total)
         return replace(page, rows=fresh)
+
+    def _counts(self, page: Page, size: int) -> bool:
+        """Whether there are more pages by what Procore counts now: records came in front."""
+        return page.total is not None and size > 0 and page.number * size < page.total
 
     def stop(self) -> None:
         """Plan nothing more, cancel what is under way."""
@@ -167,6 +172,7 @@ class ListReader:
         first_page: Where to begin in the first list.
         paged: Whether the lists come in pages at all.
         skip_refused: Pass over lists that Procore refuses with 403 or 404, unless all are.
+        accepted: One before was not.
         enough: Records after which the taker stops; pages beyond are not started.
         page_size: Records that a page is expected to hold before one came.
         identity: The field that holds a record's id.
@@ -181,6 +187,7 @@ class ListReader:
         first_page: int = 1,
         paged: bool = True,
         skip_refused: bool = False,
+        accepted: bool = False,
         enough: int | None = None,
         page_size: int = 100,
         identity: str = "id",
@@ -199,7 +206,7 @@ class ListReader:
         self._finished_lists = 0
         self._finished_records = 0
         self._refusal: SourceRejectedError | None = None
-        self._accepted = False
+        self._accepted = accepted
         self._clock: Final = clock
         self._stack: Final = AsyncExitStack()
         self._tasks: asyncio.TaskGroup | None = None
@@ -261,7 +268,11 @@ class ListReader:
         return None
 
     def _give_up(self, current: _List, error: Exception) -> None:
-        refused = isinstance(error, SourceRejectedError) and error.status in {403, 404}
+        refused = (
+            isinstance(error, SourceRejectedError)
+            and error.status in {403, 404}
+            and not is_disconnected(error)
+        )
         if not (refused and self._skip_refused and not current.begun):
             raise error
         if isinstance(error, SourceRejectedError):

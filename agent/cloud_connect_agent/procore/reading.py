@@ -57,6 +57,7 @@ class Reading:
     Args:
         targets: The lists, in order; in each, every record of ``plan.ids`` or all.
         skip_refused: Pass over lists that Procore refuses; we chose them, not the caller.
+        accepted: An earlier answer had a list that it did not refuse.
         first_page: Where to begin in the first list.
         skip: Records there that an earlier answer delivered.
     """
@@ -70,6 +71,7 @@ class Reading:
         *,
         targets: Sequence[Target],
         skip_refused: bool = False,
+        accepted: bool = False,
         first_page: int = 1,
         skip: int = 0,
     ) -> None:
@@ -90,6 +92,7 @@ class Reading:
             first_page=first_page,
             paged=plan.paged,
             skip_refused=skip_refused,
+            accepted=accepted,
             enough=None if limit is None or plan.filtered else skip + limit,
             page_size=plan.per_page,
             identity=plan.selection.resource.identity,

@@ -29,7 +29,7 @@ def with_own_values(record: Mapping[str, object], type_of: TypeOf) -> Row:
     """
     return {
         name: converted(name, value, type_of) if CUSTOM_FIELD.fullmatch(name) else value
-        for name, value in _flattened(record).items()
+        for name, value in flattened(record).items()
     }
 
 
@@ -120,7 +120,7 @@ def _spread(resource: Resource, record: Mapping[str, object]) -> Iterator[tuple[
             yield field, value
 
 
-def _flattened(record: Mapping[str, object]) -> Row:
+def flattened(record: Mapping[str, object]) -> Row:
     """Write custom fields as Procore takes them: flat, values only."""
     flat: Row = {}
     for name, value in record.items():

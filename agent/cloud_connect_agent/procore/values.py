@@ -21,6 +21,7 @@ __all__ = [
     "compare",
     "equals",
     "is_blank",
+    "shown",
     "sort_key",
 ]
 
@@ -29,6 +30,7 @@ _MOMENT: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}(?:[Tt ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:[Zz]|[+-]\d{2}:?\d{2})?)?",
     re.ASCII,
 )
+_LABELS: Final = ("label", "name", "login")  # what people see of an object, best first
 _BOOLEANS: Final[Mapping[str, bool]] = {
     "true": True,
     "yes": True,
@@ -100,6 +102,16 @@ class Calendar:
 def is_blank(value: object) -> bool:
     """Whether a value says nothing: absent, empty text or empty collection."""
     return value is None or (isinstance(value, (str, list, dict)) and not value)
+
+
+def shown(value: object) -> object:
+    """What people see of a value: of an entry of a list of values its label.
+
+    Procore answers one as ``{"id": 1, "label": "Open"}``, a person or a company by name.
+    """
+    if isinstance(value, dict):
+        return next((value[name] for name in _LABELS if name in value), value)
+    return value
 
 
 def as_number(value: object) -> Decimal | None:
@@ -227,6 +239,7 @@ def sort_key(value: object, kind: FieldType | None) -> SortKey:
 
     Only the first 200 characters of a text count.
     """
+    value = shown(value)
     if is_blank(value) or isinstance(value, (dict, list)):
         return BLANK_RANK, ""
     if kind is FieldType.KEY:

@@ -4,6 +4,7 @@ from cloud_connect.calls import Environment, Filter, Operation, RecordParams
 from cloud_connect.errors import InvalidRequestError, UnsupportedOperationError
 from cloud_connect.query import Query
 from cloud_connect_agent.policy import Verb
+from cloud_connect_agent.policy.fields import protected
 from cloud_connect_agent.procore.catalog import load_catalog
 from cloud_connect_agent.procore.executor import RecordExecutor
 from doubles.scripted_procore import COMPANY, PROJECT, ScriptedProcore, source
@@ -115,3 +116,27 @@ def test_what_cannot_run_is_refused_before_the_policy_is_asked() -> None:
         queried("delete", "punch_items")
     with pytest.raises(InvalidRequestError):
         touched(Operation.LIST, "gadgets")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"custom_field_7": 5},
+        {"custom_field_7": {"value": 5}},
+        {"custom_fields": {"custom_field_7": 5}},
+        {"custom_fields": {"custom_field_7": {"value": {"id": 5}}}},
+        {"custom_fields.custom_field_7": 5},
+        {"custom_fields.custom_field_7.value": 5},
+    ],
+)
+def test_custom_fields_are_protected_in_every_spelling(record: dict[str, object]) -> None:
+    params = RecordParams.model_validate({"source": source(project=PROJECT), "resource": "rfis"})
+    query = Query.parse({"action": "insert", "info": {"name": "rfis"}, "mappings": record})
+    for access in (
+        *EXECUTOR.accesses(Operation.CREATE, params, record),
+        *EXECUTOR.accesses_of_query(source(project=PROJECT), query),
+    ):
+        assert access.fields is not None
+        for named in ("custom_field_7", "custom_fields.custom_field_7", "custom_fields"):
+            assert protected(access.fields, [named], anywhere=False) == named
+        assert protected(access.fields, ["custom_field_70", "subject"], anywhere=False) is None

@@ -32,6 +32,10 @@ ROW = {
     "people": [{"name": "Ada"}, {"name": "Ben"}],
     "nobody": [],
     "custom_fields": {"custom_field_7": {"data_type": "decimal", "value": 4.0}},
+    "custom_field_8": {"id": 1, "label": "Open"},
+    "custom_field_9": [{"id": 1, "label": "Open"}, {"id": 20, "label": "7 days"}],
+    "shape": {"id": 1, "corners": 4},
+    "nowhere": {},
 }
 
 
@@ -89,6 +93,20 @@ def holds(field: str, operator: str, value: object = None, **dates: object) -> b
         ("nothing", "notin", "x"),
         ("subject", "notin", []),
         ("manager.name", "eq", "ada"),
+        ("manager", "eq", "ada"),
+        ("people", "in", "cid, ben"),
+        ("custom_field_8", "eq", "open"),
+        ("custom_field_8", "eq", 1),
+        ("custom_field_8", "in", ["Closed", "Open"]),
+        ("custom_field_8", "startswith", "o"),
+        ("custom_field_8", "gt", "Closed"),
+        ("custom_field_8", "ne", "Closed"),
+        ("custom_field_8", "isnotblank", None),
+        ("custom_field_9", "eq", "7 days"),
+        ("custom_field_9", "eq", 20),
+        ("custom_field_9", "ne", 21),
+        ("nowhere", "isblank", None),
+        ("nowhere", "ne", "x"),
         ("people.name", "eq", "ben"),
         ("people.name", "contains", "be"),
         ("people.1.name", "eq", "ben"),
@@ -136,7 +154,16 @@ def test_condition_holds(field: str, operator: str, value: object) -> None:
         ("people.name", "notcontains", "be"),
         ("people.name", "eq", "cid"),
         ("people.7.name", "eq", "ada"),
-        ("manager", "eq", "ada"),
+        ("manager", "ne", "ada"),
+        ("custom_field_8", "ne", "Open"),
+        ("custom_field_8", "notin", "open, closed"),
+        ("custom_field_8", "eq", "Closed"),
+        ("custom_field_8", "contains", "label"),
+        ("custom_field_8", "contains", "1"),
+        ("custom_field_8", "isblank", None),
+        ("custom_field_9", "ne", "open"),
+        ("custom_field_9", "notcontains", "days"),
+        ("nowhere", "eq", "x"),
         ("due_date", "isbeforetoday", None),
         ("due_date", "isaftertoday", None),
         ("due_date", "isbefore", "2026-11-24"),
@@ -218,3 +245,12 @@ def test_operands_are_listed() -> None:
     assert operands(Condition.of("id", Operator.IN, "1, 2,,3 ")) == ["1", "2", "3"]
     assert operands(Condition.of("id", Operator.IN)) == []
     assert operands(Condition.of("id", Operator.EQ, "1,2")) == ["1,2"]
+
+
+@pytest.mark.parametrize("operator", ["eq", "ne", "in", "notin", "contains", "lt"])
+def test_objects_of_which_nothing_is_seen_are_not_compared(operator: str) -> None:
+    """Nothing would be equal to them and everything not: a deletion would reach all of them."""
+    with pytest.raises(InvalidRequestError, match="needs a part of the field"):
+        holds("shape", operator, "x")
+    assert holds("shape.corners", "eq", 4)
+    assert holds("shape", "isnotblank")

@@ -10,75 +10,10 @@ from cloud_connect_agent.procore.messages import ApiResponse
 from cloud_connect_agent.procore.pager import ListReader, Page, Unread, read_page
 from cloud_connect_agent.procore.planner import Target
 from cloud_connect_agent.procore.window import ReadAhead
+from doubles.paged_lists import HERE, Lists, read_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cloud_connect_agent.procore.rows import Row
-
-HERE = {"project_id": "1"}
-
-
-class Lists:
-    """Lists in pages of ten, by project."""
-
-    def __init__(self, *sizes: int, total: bool = True, link: bool = True) -> None:
-        self.rows: dict[str, list[Row]] = {
-            str(number): [{"id": row} for row in range(size)]
-            for number, size in enumerate(sizes, 1)
-        }
-        self.total = total
-        self.link = link
-        self.asked: list[tuple[str, int]] = []
-        self.cancelled = 0
-        self.running = 0
-        self.most_running = 0
-        self.wait: Callable[[str, int], float] = lambda _target, _page: 0.0
-        self.fail: dict[tuple[str, int], Exception] = {}
-
-    async def fetch(self, target: Target, number: int) -> Page:
-        name = target["project_id"]
-        self.asked.append((name, number))
-        self.running += 1
-        self.most_running = max(self.running, self.most_running)
-        try:
-            await asyncio.sleep(self.wait(name, number))
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
-        finally:
-            self.running -= 1
-        if (name, number) in self.fail:
-            raise self.fail[name, number]
-        rows = self.rows[name]
-        part = rows[(number - 1) * 10 : number * 10]
-        return Page(
-            number=number,
-            rows=list(part),
-            total=len(rows) if self.total else None,
-            per_page=10 if self.total else None,
-            has_next=number * 10 < len(rows) if self.link else None,
-        )
-
-    def reader(self, *targets: str, **options: object) -> ListReader:
-        where = [{"project_id": name} for name in (targets or tuple(self.rows))]
-        window = options.pop("window", None)
-        assert window is None or isinstance(window, ReadAhead)
-        return ListReader(
-            where,
-            self.fetch,
-            window=window or ReadAhead(),
-            **options,  # type: ignore[arg-type]  # the tests' own names
-        )
-
-
-async def read_all(reader: ListReader, identity: str = "id") -> list[tuple[str, int]]:
-    found = []
-    async with reader:
-        while (item := await reader.read()) is not None:
-            target, page = item
-            found += [(target["project_id"], int(str(row[identity]))) for row in page.rows]
-    return found
 
 
 @pytest.mark.parametrize("size", [0, 1, 9, 10, 11, 20, 95, 400])
@@ -308,6 +243,37 @@ async def test_refused_lists_are_passed_over_unless_all_are() -> None:
         await read_all(lists.reader(skip_refused=True))
     with pytest.raises(SourceRejectedError, match="no"):
         await read_all(lists.reader())
+
+
+async def test_app_that_is_disconnected_midway_cuts_no_answer_short() -> None:
+    """The lists that are left were not refused one by one: the company is gone."""
+    lists = Lists(5, 5, 5)
+    lists.fail["2", 1] = SourceRejectedError(
+        "Procore answered 403: App is not connected to this company.", status=403
+    )
+    with pytest.raises(SourceRejectedError, match="not connected"):
+        await read_all(lists.reader(skip_refused=True))
+
+
+async def test_lists_that_are_left_may_all_refuse_once_another_did_not() -> None:
+    lists = Lists(5, 5)
+    for name in ("1", "2"):
+        lists.fail[name, 1] = SourceRejectedError("no", status=403)
+    assert await read_all(lists.reader(skip_refused=True, accepted=True)) == []
+
+
+async def test_records_that_come_in_front_end_no_list() -> None:
+    """A page that holds what came before is the last one only if Procore counts no more."""
+    lists = Lists(20)
+
+    async def sync_in_front(target: Target, number: int) -> Page:
+        if number == 2 and len(lists.rows["1"]) == 20:
+            front: list[Row] = [{"id": 100 + new} for new in range(10)]
+            lists.rows["1"] = front + lists.rows["1"]
+        return await lists.fetch(target, number)
+
+    reader = ListReader([HERE], sync_in_front, window=ReadAhead())
+    assert [row for _, row in await read_all(reader)] == list(range(20))
 
 
 async def test_a_page_is_decoded_when_it_is_its_turn() -> None:

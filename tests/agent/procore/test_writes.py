@@ -17,6 +17,7 @@ from cloud_connect.errors import (
 )
 from cloud_connect.query import Query
 from cloud_connect_agent.procore.catalog import load_catalog
+from cloud_connect_agent.procore.drafts import insert_target
 from cloud_connect_agent.procore.executor import RecordExecutor
 from cloud_connect_agent.procore.messages import ApiRequest
 from cloud_connect_agent.procore.rowstream import RowStream
@@ -200,6 +201,28 @@ async def test_condition_or_mapping_says_where_an_insert_goes(
         await carried_out(executor, "insert", project=None, mappings={"name": "x"})
     with pytest.raises(InvalidRequestError, match="project_id"):
         await carried_out(executor, "insert", mappings=mapped, conditions=there)
+
+
+async def test_text_ids_of_an_inserts_conditions_stay_the_text_that_they_are(
+    executor: RecordExecutor,
+) -> None:
+    query = Query.parse(
+        {
+            "action": "insert",
+            "info": {"name": "prime_contract_line_items_v2"},
+            "mappings": {"description": "x"},
+            "conditions": [condition("prime_contract_id", "eq", "01J9ABC")],
+        }
+    )
+    (access,) = executor.accesses_of_query(source(), query)
+    assert access.resource == "prime_contract_line_items_v2"
+    target = insert_target(
+        load_catalog().resource("prime_contract_line_items_v2"),
+        query.condition,
+        query.mappings,
+        source(),
+    )
+    assert target["prime_contract_id"] == "01J9ABC"
 
 
 async def test_update_changes_the_one_record_that_matches(

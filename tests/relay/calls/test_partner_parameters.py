@@ -135,7 +135,8 @@ async def test_partners_see_the_tables_that_a_mapping_is_about(bench: Bench) -> 
 async def test_conditions_with_members_that_are_empty_are_bound_like_others(bench: Bench) -> None:
     partner = await bound_partner(bench)
     (one,) = where(("status", "eq", "closed"))[0]["conditions"]
-    for empty in (None, []):
+    nothing: tuple[object, ...] = (None, [])
+    for empty in nothing:
         written = {**SELECT, "conditions": [{**one, "conditions": empty}]}
         answer = await bench.ask(partner, "POST", "/query", written)
         assert answer.json()["success"], answer.text
