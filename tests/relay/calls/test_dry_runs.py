@@ -110,10 +110,12 @@ async def test_long_dry_run_that_shows_a_part_counts_all(relay: CallRelay) -> No
 async def test_dry_run_that_is_neither_true_nor_false_is_refused(relay: CallRelay) -> None:
     agent, base = await relay.ready()
     answer = await relay.api.post(f"{base}/query", json={**DELETE, "dryRun": "perhaps"})
-    assert answer.json() == {
-        "success": False,
-        "message": "“dryRun” must be true or false, not “perhaps”.",
-    }
+    told = answer.json()
+    assert (told["success"], told["message"]) == (
+        False,
+        "“dryRun” must be true or false, not “perhaps”.",
+    )
+    assert (told["data"]["code"], told["data"]["outcome"]) == ("invalid_request", "not_executed")
     assert agent.heard == []
 
 
