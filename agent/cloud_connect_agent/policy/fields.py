@@ -44,15 +44,19 @@ def protected(written: Iterable[str], names: Iterable[str], *, anywhere: bool) -
     Args:
         anywhere: The names may begin at any depth, as in a raw body with its envelope.
     """
-    by_first: dict[str, list[tuple[str, list[str]]]] = {}
-    for name in names:
-        parts = name.split(".")
-        by_first.setdefault(parts[0], []).append((name, parts))
+    wanted = [(name, f".{name}.", _above(name)) for name in names]
     for path in sorted(written):
-        seen = path.split(".")
-        for start, part in enumerate(seen if anywhere else seen[:1]):
-            for name, searched in by_first.get(part, ()):
-                there = seen[start : start + len(searched)]
-                if there == searched[: len(there)]:
+        inside = f".{path}."  # with bounds, so that parts are found as texts: names can be long
+        for name, bounded, above in wanted:
+            if anywhere:
+                if bounded in inside or inside.endswith(above):
                     return name
+            elif inside.startswith(bounded) or inside in above:
+                return name
     return None
+
+
+def _above(name: str) -> tuple[str, ...]:
+    """What lies above a name, with bounds."""
+    parts = name.split(".")
+    return tuple(f".{'.'.join(parts[:count])}." for count in range(1, len(parts)))
