@@ -14,6 +14,7 @@ from cloud_connect.client.telling import Row, checked, record, records, text, to
 from cloud_connect.client.wire import Answer, Wire, answer_away, decoded
 from cloud_connect.client.writes import Writes
 from cloud_connect.errors import InvalidRequestError, RemoteProtocolError
+from cloud_connect.idempotency_keys import MAX_KEY_CHARS, is_key
 from cloud_connect.query import is_dry_run
 
 __all__ = ["DataSource", "QueryResult", "Row", "TestReport"]
@@ -22,7 +23,6 @@ Value = str | int | float | bool
 
 _LINES: Final = "application/x-ndjson"
 _READS: Final = frozenset({"select", "read"})
-_MAX_KEY: Final = 255  # characters
 _MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -304,10 +304,10 @@ def _key(key: str | None) -> str:
     """
     if not key:
         return uuid.uuid4().hex
-    if not (key.isascii() and key.isprintable() and len(key) <= _MAX_KEY and key == key.strip()):
+    if not is_key(key) or key != key.strip():  # HTTP takes the spaces away
         raise InvalidRequestError(
-            f"The key has to be at most {_MAX_KEY} printable characters of ASCII, without spaces"
-            " around them."
+            f"The key has to be at most {MAX_KEY_CHARS} printable characters of ASCII, without"
+            " spaces around them."
         )
     return key
 

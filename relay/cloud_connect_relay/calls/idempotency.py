@@ -12,6 +12,7 @@ from cloud_connect.errors import (
     IdempotencyMismatchError,
     InvalidRequestError,
 )
+from cloud_connect.idempotency_keys import MAX_KEY_CHARS, is_key
 from cloud_connect_relay.storage.calls import CallRecord, CallState
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
 ]
 
 KEY_RETENTION: Final = 24 * 3600.0  # seconds for which a key stays bound to its first call
-_MAX_KEY_CHARS: Final = 255
 _SEED_CHARS: Final = 32  # 128 bits: two keys never share a seed
 
 
@@ -50,9 +50,9 @@ def checked_key(key: str | None) -> str | None:
     """
     if key is None:
         return None
-    if not (key and len(key) <= _MAX_KEY_CHARS and key.isascii() and key.isprintable()):
+    if not is_key(key):
         raise InvalidRequestError(
-            f"Idempotency-Key must be 1 to {_MAX_KEY_CHARS} printable ASCII characters."
+            f"Idempotency-Key must be 1 to {MAX_KEY_CHARS} printable ASCII characters."
         )
     return key
 

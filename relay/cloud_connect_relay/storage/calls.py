@@ -16,7 +16,7 @@ from cloud_connect_relay.storage.tables import calls
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Row
+    from sqlalchemy import Row, Update
 
     from cloud_connect_relay.storage.audit import AuditDraft
     from cloud_connect_relay.storage.call_search import CallFilter
@@ -232,20 +232,21 @@ class CallsOfAll:
         self, records: Iterable[CallRecord], *, audit: "Sequence[AuditDraft]" = ()
     ) -> None:
         """Store what changed about many records, and *audit*, in one transaction."""
-        changes = [_changes(record) for record in records]
-        if changes:
-            async with self._storage.write() as connection:
-                await connection.execute(_UPDATE, changes)
-                await append_all(connection, audit)
+        await self._change_all(_UPDATE, records, audit)
 
     async def settle_all(
         self, records: Iterable[CallRecord], *, audit: "Sequence[AuditDraft]" = ()
     ) -> None:
         """As :meth:`settle`, for many in one transaction."""
+        await self._change_all(_SETTLE, records, audit)
+
+    async def _change_all(
+        self, statement: "Update", records: Iterable[CallRecord], audit: "Sequence[AuditDraft]"
+    ) -> None:
         changes = [_changes(record) for record in records]
         if changes:
             async with self._storage.write() as connection:
-                await connection.execute(_SETTLE, changes)
+                await connection.execute(statement, changes)
                 await append_all(connection, audit)
 
     async def unresolved(self, connector_id: str, *, limit: int) -> list[CallRecord]:
