@@ -20,6 +20,7 @@ from cloud_connect.problems import error_class
 __all__ = ["RelayUnreachableError", "failure_of"]
 
 _STATUSES: Final[dict[int, type[CloudConnectError]]] = {401: UnauthorizedError}
+_SAID: Final = {401: "The relay does not accept the API key: it is wrong, expired or revoked."}
 _OWN: Final[dict[str, type[CloudConnectError]]] = {
     kind.code.value: kind
     for kind in (UnauthorizedError, InsufficientScopeError, IdempotencyKeyRequiredError)
@@ -65,7 +66,7 @@ def failure_of(
             document = _Document.model_validate(body)
     except ValidationError:
         document = _Document()
-    said = document.detail or message or f"The relay answered {status}."
+    said = document.detail or message or _SAID.get(status) or f"The relay answered {status}."
     error: CloudConnectError
     if document.code == ErrorCode.SOURCE_REJECTED:
         error = SourceRejectedError(said, status=status, body=document.source)

@@ -284,7 +284,7 @@ async def test_a_key_that_was_revoked_is_said_at_once_in_every_shape(
     relay: ScriptedRelay, source: DataSource
 ) -> None:
     relay.then(httpx.Response(401, json={"Message": "Authorization has been denied."}))
-    with pytest.raises(UnauthorizedError) as refused:
+    with pytest.raises(UnauthorizedError, match="expired or revoked") as refused:
         await source.query({"action": "insert", "info": {"name": "rfis"}})
     assert refused.value.outcome is Outcome.NOT_EXECUTED
     assert len(relay.requests) == 1
