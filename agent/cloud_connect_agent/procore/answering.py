@@ -62,9 +62,6 @@ class Answering:
         targets: tuple[Target, ...],
         fetcher: Fetcher,
     ) -> Batches:
-        first_page, skip = 1, 0
-        if position is not None and position.keys is None:
-            first_page, skip = position.page, position.taken
         reading = Reading(
             plan,
             fetcher,
@@ -73,8 +70,7 @@ class Answering:
             targets=targets,
             skip_refused=plan.everywhere,
             accepted=position is not None,
-            first_page=first_page,
-            skip=skip,
+            begin=position if position is not None and position.keys is None else None,
         )
         await reading.__aenter__()
         try:

@@ -29,7 +29,8 @@ class Position(BaseModel):
         taken: Rows of that page that were delivered; of a sorted answer, of those that stand
             at its last place.
         per_page: The page size that the numbers refer to.
-        last_id: The last record delivered, to find the place again if the list shifted.
+        last_id: The last record that was looked at, to find the place again if the list shifted.
+        total: Records that the list had then, if Procore said: fewer now have moved up.
         keys: Of a sorted answer instead: the last record's place in the order.
     """
 
@@ -40,6 +41,7 @@ class Position(BaseModel):
     taken: int = Field(default=0, ge=0, alias="n")
     per_page: int = Field(default=1, ge=1, le=2000, alias="s")
     last_id: int | str | None = Field(default=None, alias="i")
+    total: int | None = Field(default=None, ge=0, alias="c")
     keys: tuple[tuple[int, str], ...] | None = Field(default=None, alias="k")
 
     @property
@@ -53,6 +55,25 @@ class Position(BaseModel):
     def in_order(cls, keys: Sequence[SortKey], taken: int = 1) -> "Position":
         """The position behind a record of a sorted answer, *taken* of its equals included."""
         return cls(k=tuple((rank, str(key)) for rank, key in keys), n=taken)
+
+    def came(self, size: int, total: int | None) -> int:
+        """Up to which place of the list, in pages of *size*, all came, counted from 1.
+
+        Args:
+            total: What Procore counts now. Records that are gone count as having stood before.
+        """
+        gone = 0 if self.total is None or total is None else max(0, self.total - total)
+        return (self.page - 1) * size + self.taken - gone
+
+    def taken_of(self, page: int, *, size: int, total: int | None) -> int:
+        """How many rows of a page not to deliver again where the last one is not found.
+
+        That one is gone, then, too: a row may come twice, but none is missed.
+        """
+        came = self.came(size, total)
+        if self.last_id is not None:
+            came = min(came, self.came(size, None) - 1)
+        return max(0, came - (page - 1) * size)
 
     def in_pages_of(self, size: int) -> "Position":
         """The same position in pages of another size; of a sorted answer it is in none."""

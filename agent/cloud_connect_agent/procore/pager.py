@@ -1,23 +1,24 @@
 """Reads lists page by page: many pages at once, delivered in order, each record once."""
 
 import asyncio
-import hashlib
 import math
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from itertools import count, islice
 from typing import Final, Self
 
-import orjson
 import structlog
 
 from cloud_connect.errors import CloudConnectError, SourceRejectedError
 from cloud_connect_agent.procore.circuits import is_disconnected
+from cloud_connect_agent.procore.coverage import Coverage
+from cloud_connect_agent.procore.cursor import Position
 from cloud_connect_agent.procore.messages import ApiResponse, has_next
 from cloud_connect_agent.procore.planner import Target
+from cloud_connect_agent.procore.recent import Recent
 from cloud_connect_agent.procore.rows import Row, unwrap
 from cloud_connect_agent.procore.window import ReadAhead
 
@@ -28,8 +29,8 @@ log = structlog.get_logger(__name__)
 Unread = Callable[[], "Page"]  # a page as it came, to be decoded when it is its turn
 Fetch = Callable[[Target, int], Awaitable["Page | Unread"]]
 
-_REMEMBERED_IDS: Final = 65_536  # of a list; records shift by a few places, not by so many
 _LISTS_AHEAD: Final = 8  # lists whose first page is read before it is their turn
+_READ_AGAIN: Final = 256  # pages of a list: one whose count goes up and down is not read for ever
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,31 +71,11 @@ def _count(headers: Mapping[str, str], name: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
-class _Recent:
-    """Remembers the last ids seen, to drop what comes twice as a list shifts."""
-
-    def __init__(self, identity: str) -> None:
-        self._identity: Final = identity
-        self._ids: OrderedDict[object, None] = OrderedDict()
-        self._nameless = b""
-
-    def fresh(self, rows: list[Row]) -> list[Row]:
-        """Return the rows that did not come before; without ids, a whole page counts as one."""
-        if not any(self._identity in row for row in rows):
-            digest = hashlib.sha256(orjson.dumps(rows)).digest()
-            repeated, self._nameless = digest == self._nameless, digest
-            return [] if repeated else rows
-        kept = []
-        for row in rows:
-            record_id = row.get(self._identity)
-            if isinstance(record_id, (int, str)):
-                if record_id in self._ids:
-                    continue
-                self._ids[record_id] = None
-                if len(self._ids) > _REMEMBERED_IDS:
-                    self._ids.popitem(last=False)
-            kept.append(row)
-        return kept
+def _size(page: Page) -> int:
+    """Tell how many records a page holds; 0 if it does not say."""
+    if page.number == 1 and page.rows and len(page.rows) < (page.total or 0):
+        return len(page.rows)  # Per-Page may echo a size that the server does not hold to
+    return page.per_page or len(page.rows)
 
 
 class _List:
@@ -105,7 +86,10 @@ class _List:
         delivered: Records that came.
     """
 
-    def __init__(self, target: Target, *, first: int, paged: bool, identity: str) -> None:
+    def __init__(
+        self, target: Target, *, begin: Position | None, paged: bool, identity: str
+    ) -> None:
+        first = 1 if begin is None else begin.page
         self.target: Final = target
         self.under_way: deque[asyncio.Task[Page | Unread | Exception]] = deque()
         self._paged: Final = paged
@@ -113,7 +97,14 @@ class _List:
         self._next: int = first
         self._until: int = first
         self._by_total = False
-        self._recent: Final = _Recent(identity)
+        self._begin: Final = begin
+        self._identity: Final = identity
+        self._recent: Final = Recent(identity)
+        self._coverage: Final = Coverage()
+        self._unit = 0  # places of a page, as the first one tells
+        self._front: int = first  # the page behind those that came
+        self._waiting: Final[set[int]] = set()  # pages that came, until others came again
+        self._again = 0
         self.begun = False
         self.size: int | None = None
         self.delivered = 0
@@ -130,14 +121,43 @@ class _List:
         self._next += 1
         return self._next - 1
 
+    def missed(self, page: Page) -> range:
+        """Tell which pages to read again before this one: rows moved up to them that never came."""
+        self._unit = self._unit or _size(page) or (self._begin.per_page if self._begin else 0)
+        if page.number in self._waiting or not self._unit:
+            self._waiting.discard(page.number)
+            return range(0)
+        first = self._came_before(page) // self._unit + 1
+        again = range(max(1, first, page.number - _READ_AGAIN + self._again), page.number)
+        if again:
+            self._waiting.add(page.number)
+            self._again += len(again)
+        return again
+
+    def _came_before(self, page: Page) -> int:
+        """Up to which place of the list all came, as it was when the page was read."""
+        before, begin = (page.number - 1) * self._unit, self._begin
+        if self.begun or begin is None:
+            known = self.begun and page.total is not None and self._recent.named
+            return self._coverage.upto(page.total or 0) if known else before
+        if begin.last_id is None:
+            return begin.came(self._unit, page.total)
+        if begin.last_id in [row.get(self._identity) for row in page.rows]:
+            return before
+        elsewhere = page.number == begin.page and begin.taken > 0  # on the page before, perhaps
+        return min(begin.came(self._unit, page.total), before - elsewhere)
+
     def arrived(self, page: Page) -> Page:
         """Take the next page in order: plan what follows it, drop what came before."""
         self.begun = True
         fresh = self._recent.fresh(page.rows)
         self.delivered += len(fresh)
-        size = page.per_page or len(page.rows)
-        if page.number == 1 and page.rows and len(page.rows) < (page.total or 0):
-            size = len(page.rows)  # Per-Page may echo a size that the server does not hold to
+        size = _size(page)
+        if page.total is not None:
+            self._coverage.note(page.total, page.number * self._unit)
+        if page.number < self._front:
+            return replace(page, rows=fresh)
+        self._front = page.number + 1
         self.size = size or None
         if page.number == self._first and self._paged and page.total is not None and size:
             self._until = max(page.number, math.ceil(page.total / size))
@@ -169,7 +189,7 @@ class ListReader:
     Args:
         targets: Where the lists are, in the order of delivery.
         fetch: Reads one page of one target.
-        first_page: Where to begin in the first list.
+        begin: Where an earlier answer ended in the first list.
         paged: Whether the lists come in pages at all.
         skip_refused: Pass over lists that Procore refuses with 403 or 404, unless all are.
         accepted: One before was not.
@@ -184,7 +204,7 @@ class ListReader:
         fetch: Fetch,
         *,
         window: ReadAhead,
-        first_page: int = 1,
+        begin: Position | None = None,
         paged: bool = True,
         skip_refused: bool = False,
         accepted: bool = False,
@@ -194,8 +214,8 @@ class ListReader:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lists: deque[_List] = deque(
-            _List(target, first=1 if position else first_page, paged=paged, identity=identity)
-            for position, target in enumerate(targets)
+            _List(target, begin=None if place else begin, paged=paged, identity=identity)
+            for place, target in enumerate(targets)
         )
         self._fetch: Final = fetch
         self._window: Final = window
@@ -254,6 +274,11 @@ class ListReader:
                 self._finished_records += current.delivered
                 continue
             result = _opened(await current.under_way[0])
+            if isinstance(result, Page) and (again := current.missed(result)):
+                log.info("list_lost_records", pages_read_again=len(again), **current.target)
+                tasks = [self._start(current.target, number) for number in again]
+                current.under_way.extendleft(reversed(tasks))
+                continue
             current.under_way.popleft()
             if isinstance(result, Page):
                 self._accepted = True

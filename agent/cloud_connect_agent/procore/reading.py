@@ -13,6 +13,7 @@ from cloud_connect.errors import (
     SourceUnavailableError,
 )
 from cloud_connect_agent.procore.catalog import Pager, Resource
+from cloud_connect_agent.procore.cursor import Position
 from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.messages import ApiResponse
 from cloud_connect_agent.procore.observed import ObservedFields
@@ -58,8 +59,7 @@ class Reading:
         targets: The lists, in order; in each, every record of ``plan.ids`` or all.
         skip_refused: Pass over lists that Procore refuses; we chose them, not the caller.
         accepted: An earlier answer had a list that it did not refuse.
-        first_page: Where to begin in the first list.
-        skip: Records there that an earlier answer delivered.
+        begin: Where an earlier answer ended in the first list.
     """
 
     def __init__(
@@ -72,8 +72,7 @@ class Reading:
         targets: Sequence[Target],
         skip_refused: bool = False,
         accepted: bool = False,
-        first_page: int = 1,
-        skip: int = 0,
+        begin: Position | None = None,
     ) -> None:
         self.plan: Final = plan
         self._fetcher: Final = fetcher
@@ -84,12 +83,13 @@ class Reading:
         self._answering = False
         self._checked = False
         limit = None if plan.selection.order else plan.selection.limit
+        skip = 0 if begin is None else begin.taken
         early = bool(plan.sort) or (limit is not None and plan.filtered)
         self._reader: Final = ListReader(
             targets,
             self._fetch,
             window=ReadAhead(cautious=early),
-            first_page=first_page,
+            begin=begin,
             paged=plan.paged,
             skip_refused=skip_refused,
             accepted=accepted,

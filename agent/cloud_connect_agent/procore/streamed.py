@@ -24,6 +24,7 @@ class StreamedRows:
         self._reading: Final = reading
         self._position: Final = position
         self._source: Final = source
+        self._resuming = position is not None
         self._single: Final = lists <= 1
         self._fields: Final = [Path(name) for name in selection.fields]
         self._left = selection.limit
@@ -52,6 +53,7 @@ class StreamedRows:
         batch, self._first = self._first, None
         if batch is None:
             batch = await self._reading.read()
+            batch = batch and self._resumed(batch)
         if batch is None:
             if self._position is None:
                 self.total_items = self._counted
@@ -78,32 +80,39 @@ class StreamedRows:
         await self._reading.aclose()
 
     def _resumed(self, batch: Batch) -> Batch:
-        """Leave out what an earlier answer delivered of the page where it stopped."""
+        """Leave out what an earlier answer delivered: up to its last row, wherever that is now."""
         position = self._position
-        if position is None or batch.page.number != position.page:
+        if position is None or not self._resuming:
             return batch
-        begin = position.taken
-        if position.last_id is not None:
-            ids = [row.get("id") for row in batch.rows]
-            begin = ids.index(position.last_id) + 1 if position.last_id in ids else begin
+        page = batch.page
+        ids = self._ids(batch)
+        if position.last_id is not None and position.last_id in ids:
+            begin = ids.index(position.last_id) + 1
+            self._resuming = False
+        else:
+            size = page.per_page or position.per_page
+            begin = position.taken_of(page.number, size=size, total=page.total)
+            self._resuming = page.number < position.page
         return replace(batch, hits=[place for place in batch.hits if place >= begin])
+
+    def _ids(self, batch: Batch) -> list[int | str | None]:
+        identity = self._reading.plan.selection.resource.identity
+        found = (row.get(identity) for row in batch.rows)
+        return [one if isinstance(one, (int, str)) else None for one in found]
 
     def _point_behind(self, batch: Batch, hits: Sequence[int]) -> None:
         """Set the cursor behind the last row that is delivered, if more may follow."""
         where = dict(batch.target)
         after = self._reading.next_target
         per_page = self._reading.plan.per_page
+        page, ids = batch.page, self._ids(batch)
         if len(hits) < len(batch.hits):
-            last = batch.rows[hits[-1]].get("id") if hits else None
-            position = Position(
-                t=where,
-                p=batch.page.number,
-                n=hits[-1] + 1 if hits else 0,
-                s=per_page,
-                i=last if isinstance(last, (int, str)) else None,
-            )
+            taken = hits[-1] + 1 if hits else 0
+            last = ids[taken - 1] if taken else None
+            position = Position(t=where, p=page.number, n=taken, s=per_page, i=last, c=page.total)
         elif self._reading.list_has_more:
-            position = Position(t=where, p=batch.page.number + 1, s=per_page)
+            last = ids[-1] if ids else None
+            position = Position(t=where, p=page.number + 1, s=per_page, i=last, c=page.total)
         elif after is not None:
             position = Position(t=dict(after), s=per_page)
         else:

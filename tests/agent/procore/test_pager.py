@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cloud_connect.errors import SourceRejectedError, SourceUnavailableError
+from cloud_connect_agent.procore.cursor import Position
 from cloud_connect_agent.procore.messages import ApiResponse
 from cloud_connect_agent.procore.pager import ListReader, Page, Unread, read_page
 from cloud_connect_agent.procore.planner import Target
@@ -35,7 +36,7 @@ async def test_page_size_that_is_only_echoed_loses_no_rows() -> None:
     reader = ListReader([HERE], fetch, window=ReadAhead())
     assert await read_all(reader) == [("1", row) for row in range(95)]
     lists.asked.clear()
-    resumed = ListReader([HERE], fetch, window=ReadAhead(), first_page=10)
+    resumed = ListReader([HERE], fetch, window=ReadAhead(), begin=Position(p=10))
     assert await read_all(resumed) == [("1", row) for row in range(90, 95)]
     assert len(lists.asked) == 1
 
@@ -168,7 +169,7 @@ async def test_list_that_ignores_its_page_number_is_not_read_for_ever() -> None:
 
 
 async def test_only_so_many_ids_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cloud_connect_agent.procore.pager._REMEMBERED_IDS", 5)
+    monkeypatch.setattr("cloud_connect_agent.procore.recent._REMEMBERED_IDS", 5)
 
     async def fetch(_: Target, number: int) -> Page:
         rows: list[Row] = [{"id": row} for row in (*range(6), 0)]
@@ -218,7 +219,7 @@ async def test_unpaged_list_is_one_request() -> None:
 
 async def test_reading_may_begin_in_the_middle() -> None:
     lists = Lists(35, 12)
-    found = await read_all(lists.reader(first_page=3))
+    found = await read_all(lists.reader(begin=Position(p=3)))
     assert found == [("1", row) for row in range(20, 35)] + [("2", row) for row in range(12)]
 
 
