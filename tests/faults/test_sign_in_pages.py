@@ -17,7 +17,7 @@ from doubles.certificates import Authority
 from doubles.enrolling_pc import MACHINE, FakeRelay, Pc
 from doubles.fake_procore import FakeHost, Reply
 
-PASSWORD: Final = "canary-7f19c4e2b8d05a63"  # no word: what is learned here is masked in this worker
+PASSWORD: Final = "canary-7f19c4e2b8d05a63"  # no word, as the whole worker masks it from here on
 HTML: Final = {"Content-Type": "text/html; charset=utf-8"}
 PAGES: Final = {
     "redirect": (

@@ -65,4 +65,5 @@ async def test_demo_ends_with_the_program_that_has_ended() -> None:
         told += await process.stdout.read()
         assert await process.wait() == 1
     assert b"The relay has ended, so the demo ends, too." in told
+    assert b'{"' not in told  # its last words as people say them, not as the log has them
     assert b"Traceback" not in told

@@ -16,6 +16,7 @@ __all__ = ["ProgramError", "last_words", "program", "run_program"]
 READY_TIMEOUT: Final = 30.0  # seconds until a program has said that it is ready
 STOP_TIMEOUT: Final = 40.0  # seconds: longer than a drain, so that a kill is the exception
 COMMAND_TIMEOUT: Final = 60.0  # seconds for a command that ends by itself
+_REASONS: Final = ("reason", "detail", "error")  # where a log's line says why
 
 
 class ProgramError(CloudConnectError):
@@ -103,8 +104,20 @@ async def _ready_line(
 
 async def last_words(log: Path) -> str:
     """Return the end of what a program said on stderr."""
-    words = await asyncio.to_thread(log.read_text, errors="replace")
-    return words.strip()[-600:] or "no reason given"
+    text = await asyncio.to_thread(log.read_text, errors="replace")
+    return "\n".join(map(_readable, text.splitlines()[-5:])).strip()[-600:] or "no reason given"
+
+
+def _readable(line: str) -> str:
+    """Return a line of a log as people say it: what happened, and why if it says so."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return line
+    if not isinstance(event, dict) or "event" not in event:
+        return line
+    happened = str(event["event"]).replace("_", " ")
+    return ": ".join([happened, *(str(event[why]) for why in _REASONS if event.get(why))])
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
