@@ -1,10 +1,11 @@
 """Who is calling: credentials in, principals out, and a brake on guessing."""
 
 import contextlib
+import functools
 import hashlib
 import hmac
+import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
@@ -25,6 +26,7 @@ from cloud_connect_relay.failure_brake import FailureBrake
 from cloud_connect_relay.ids import is_id
 from cloud_connect_relay.networks import admits, counted_as
 from cloud_connect_relay.passwords import MAX_PASSWORD, Passwords
+from cloud_connect_relay.remembered import Remembered, Said
 from cloud_connect_relay.storage.keys import Grants
 from cloud_connect_relay.storage.users import find_login
 
@@ -113,7 +115,7 @@ class Authenticator:
     """Turns an ``Authorization`` header into a principal.
 
     What the store said is believed for a moment (``cache_timeout``), which is how long a
-    revoked credential may go on working.
+    revoked credential may go on working; for longer only while the store is out of reach.
 
     Args:
         learner: Told of the quotas that come with each credential.
@@ -137,12 +139,11 @@ class Authenticator:
         self._metrics: Final = metrics
         self._learner: Final = learner
         self._clock: Final = clock
-        self._ticks: Final = ticks
         self._passwords: Final = Passwords()
         self._brake: Final = FailureBrake(settings.failures_per_minute, clock=ticks)
         # Passwords are counted apart: a program with an old key must not lock people out.
         self._password_brake: Final = FailureBrake(settings.failures_per_minute, clock=ticks)
-        self._cache: Final[OrderedDict[bytes, tuple[float, Principal]]] = OrderedDict()
+        self._known: Final = Remembered[bytes, Principal](most=_MAX_CACHED, clock=ticks)
 
     async def authenticate(
         self, authorization: str | None, *, source: str | None = None
@@ -179,21 +180,22 @@ class Authenticator:
     async def principal_of(self, text: str) -> Principal | None:
         """Return who holds the API key or access token *text*; ``None`` if nobody does."""
         digest = hashlib.sha256(text.encode()).digest()
-        cached = self._cache.get(digest)
-        if cached is not None and self._ticks() < cached[0]:
-            return cached[1]
+        return self._known.fresh(digest) or await self._known.ask(
+            digest, functools.partial(self._look_up, text)
+        )
+
+    async def _look_up(self, text: str) -> Said[Principal] | None:
         grant = await self.redeem(text, kinds=(CredentialKind.API_KEY, CredentialKind.ACCESS_TOKEN))
         if grant is None:
-            self._cache.pop(digest, None)
             return None
         principal = self.holder(grant)
-        self._remember(digest, principal, grant)
         if grant.kind == "key" and (
             grant.last_used_at is None or grant.last_used_at < self._clock() - _USED_INTERVAL
         ):
             with contextlib.suppress(SQLAlchemyError):  # a full disk keeps nobody from reading
                 await self._grants.used(grant.id, at=self._clock())
-        return principal
+        left = math.inf if grant.live_until is None else grant.live_until - self._clock()
+        return Said(principal, self._cache_timeout, at_most=left)
 
     def holder(self, grant: "Grant") -> Principal:
         """Return who holds a live credential, after having learnt of its quotas."""
@@ -351,15 +353,7 @@ class Authenticator:
 
     def forget(self) -> None:
         """Believe nothing without a look at the store: something was revoked here."""
-        self._cache.clear()
-
-    def _remember(self, digest: bytes, principal: Principal, grant: "Grant") -> None:
-        believed = self._cache_timeout
-        if grant.live_until is not None:
-            believed = min(believed, grant.live_until - self._clock())
-        self._cache[digest] = (self._ticks() + believed, principal)
-        if len(self._cache) > _MAX_CACHED:
-            self._cache.popitem(last=False)
+        self._known.forget()
 
 
 def _principal(grant: "Grant") -> Principal:

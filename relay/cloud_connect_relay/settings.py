@@ -68,7 +68,7 @@ class AuthSettings(_Section):
 
     Attributes:
         cache_timeout: Seconds a credential is believed without a look at the store: the
-            longest that a revoked one still works.
+            longest that a revoked one still works, unless the store is out of reach.
         failures_per_minute: Failed attempts of one source before it gets 429.
         token_lifetime: Seconds a token of ``POST /Token`` lives.
         session_idle_timeout: Seconds without a request after which the console asks to sign in

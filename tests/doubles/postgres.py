@@ -52,6 +52,15 @@ class PostgresServer:
             for process in stopped:
                 process.resume()
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Let it crash, and start it again when the block ends."""
+        _control(self.folder, "-m", "immediate", "stop")
+        try:
+            yield
+        finally:
+            _start(self.folder)
+
 
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
@@ -67,13 +76,11 @@ def postgres_server() -> Iterator[PostgresServer]:
     data = folder / "data"
     try:
         _run("initdb", "-D", str(data), "-U", "postgres", "--auth=trust", "-E", "UTF8", **account)
-        options = f"-k {folder} -c listen_addresses='' -c max_connections=200"
-        log = ["-l", str(folder / "log")]
-        _run("pg_ctl", "-D", str(data), "-w", "-t", "60", *log, "-o", options, "start", **account)
+        _start(folder)
         try:
             yield PostgresServer(folder=folder)
         finally:
-            _run("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop", **account)
+            _control(folder, "-m", "immediate", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -85,6 +92,15 @@ def rows_of(url: str, statement: str) -> list[dict[str, Any]]:
     wrapped = f"SELECT row_to_json(found) FROM ({statement}) AS found"  # noqa: S608 - a test's own
     told = _run("psql", *where, "-X", "-A", "-t", "-d", parts.path[1:], "-c", wrapped)
     return [json.loads(line) for line in told.splitlines()]
+
+
+def _start(folder: Path) -> None:
+    options = f"-k {folder} -c listen_addresses='' -c max_connections=200"
+    _control(folder, "-t", "60", "-l", str(folder / "log"), "-o", options, "start")
+
+
+def _control(folder: Path, *words: str) -> None:
+    _run("pg_ctl", "-D", str(folder / "data"), "-w", *words, **_account())
 
 
 def _account() -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The data sources of calls, remembered for a moment: no call waits for the store."""
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from cloud_connect.errors import NotFoundError
 from cloud_connect_relay.access import DataSourceSecurity, Subject, Use
 from cloud_connect_relay.calls.spec import Target, target_of
+from cloud_connect_relay.remembered import Remembered, Said
 from cloud_connect_relay.storage.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ _BELIEVED_SECONDS: Final = 3.0  # how long another process's edit may go unnotic
 _MAX_REMEMBERED: Final = 10_000
 
 
-class _Remembered(NamedTuple):
-    until: float
+class _Known(NamedTuple):
     security: DataSourceSecurity
     target: Target
 
@@ -32,8 +31,7 @@ class DataSourceDirectory:
 
     def __init__(self, storage: "Storage", *, clock: Callable[[], float] = time.monotonic) -> None:
         self._storage: Final = storage
-        self._clock: Final = clock
-        self._targets: Final[OrderedDict[tuple[str, str], _Remembered]] = OrderedDict()
+        self._known: Final = Remembered[tuple[str, str], _Known](most=_MAX_REMEMBERED, clock=clock)
 
     async def find(self, subscription_id: str, datasource_id: str) -> "DataSource":
         """Return the data source as it is stored.
@@ -43,7 +41,7 @@ class DataSourceDirectory:
         """
         found = await self._storage.of(subscription_id).datasources.find(datasource_id)
         if found is None:
-            raise NotFoundError("There is nothing here, or it is not yours.")
+            raise _missing()
         return found
 
     async def checked(
@@ -70,20 +68,19 @@ class DataSourceDirectory:
             DataSourceIncompleteError: If its details do not tell.
         """
         key = (subscription_id, datasource_id)
-        known = self._targets.get(key)
-        if known is None or self._clock() >= known.until:
-            self._targets.pop(key, None)
-            found = await self.checked(subscription_id, datasource_id, subject=subject, use=use)
-            known = _Remembered(
-                self._clock() + _BELIEVED_SECONDS,
-                DataSourceSecurity.of(found.details.security),
-                target_of(found),
-            )
-            self._targets[key] = known
-            if len(self._targets) > _MAX_REMEMBERED:
-                self._targets.popitem(last=False)
-        else:
-            known.security.check(subject, use)
+
+        async def look() -> Said[_Known] | None:
+            found = await self._storage.of(subscription_id).datasources.find(datasource_id)
+            if found is None:
+                return None
+            security = DataSourceSecurity.of(found.details.security)
+            security.check(subject, use)
+            return Said(_Known(security, target_of(found)), _BELIEVED_SECONDS)
+
+        known = self._known.fresh(key) or await self._known.ask(key, look)
+        if known is None:
+            raise _missing()
+        known.security.check(subject, use)
         rules = known.security.rules_for(subject)
         return known.target if rules is None else replace(known.target, partner_rules=rules)
 
@@ -93,4 +90,8 @@ class DataSourceDirectory:
 
     def forget(self, subscription_id: str, datasource_id: str) -> None:
         """Look the data source up afresh: it was edited here."""
-        self._targets.pop((subscription_id, datasource_id), None)
+        self._known.forget((subscription_id, datasource_id))
+
+
+def _missing() -> NotFoundError:
+    return NotFoundError("There is nothing here, or it is not yours.")
