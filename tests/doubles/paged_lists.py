@@ -3,7 +3,8 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from cloud_connect_agent.procore.pager import ListReader, Page
+from cloud_connect_agent.procore.pager import ListReader
+from cloud_connect_agent.procore.pages import Page
 from cloud_connect_agent.procore.planner import Target
 from cloud_connect_agent.procore.window import ReadAhead
 

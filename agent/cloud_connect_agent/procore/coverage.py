@@ -11,11 +11,12 @@ class Coverage:
     Pages are read at different moments, and Procore's ``Total`` tells these apart: with *n*
     records fewer, what stood at a place stands up to *n* places before it. The other way round
     nothing is lost: what had come up to a place at a later moment had come up to it before, too,
-    but for what has left. (Records that come in front push others back: those come twice.)
+    but for what has left. Of records that leave and others that come at the same time, a count
+    tells nothing.
     """
 
     def __init__(self) -> None:
-        # Counts and places, both ascending; none that another one tells as much as.
+        # Counts and places; none that another one tells as much as.
         self._known: Final[list[tuple[int, int]]] = []
 
     def upto(self, total: int) -> int:
@@ -30,8 +31,6 @@ class Coverage:
         if place <= self.upto(total):
             return
         self._known[:] = [
-            (then, before)
-            for then, before in self._known
-            if then < total and before > place - (total - then)
+            (then, before) for then, before in self._known if before > place - max(0, total - then)
         ]
         self._known.append((total, place))

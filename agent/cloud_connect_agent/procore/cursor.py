@@ -31,6 +31,7 @@ class Position(BaseModel):
         per_page: The page size that the numbers refer to.
         last_id: The last record that was looked at, to find the place again if the list shifted.
         total: Records that the list had then, if Procore said: fewer now have moved up.
+        unit: Records that such a page really holds, if that is another number than was asked for.
         keys: Of a sorted answer instead: the last record's place in the order.
     """
 
@@ -42,6 +43,7 @@ class Position(BaseModel):
     per_page: int = Field(default=1, ge=1, le=2000, alias="s")
     last_id: int | str | None = Field(default=None, alias="i")
     total: int | None = Field(default=None, ge=0, alias="c")
+    unit: int | None = Field(default=None, ge=1, alias="u")
     keys: tuple[tuple[int, str], ...] | None = Field(default=None, alias="k")
 
     @property
@@ -65,22 +67,12 @@ class Position(BaseModel):
         gone = 0 if self.total is None or total is None else max(0, self.total - total)
         return (self.page - 1) * size + self.taken - gone
 
-    def taken_of(self, page: int, *, size: int, total: int | None) -> int:
-        """How many rows of a page not to deliver again where the last one is not found.
-
-        That one is gone, then, too: a row may come twice, but none is missed.
-        """
-        came = self.came(size, total)
-        if self.last_id is not None:
-            came = min(came, self.came(size, None) - 1)
-        return max(0, came - (page - 1) * size)
-
     def in_pages_of(self, size: int) -> "Position":
         """The same position in pages of another size; of a sorted answer it is in none."""
         if self.keys is not None:
             return self
-        before = (self.page - 1) * self.per_page + self.taken
-        moved = {"page": before // size + 1, "taken": before % size, "per_page": size}
+        before = (self.page - 1) * (self.unit or self.per_page) + self.taken
+        moved = {"page": before // size + 1, "taken": before % size, "per_page": size, "unit": None}
         return self.model_copy(update=moved)
 
 

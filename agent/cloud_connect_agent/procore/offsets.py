@@ -6,7 +6,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
-from cloud_connect_agent.procore.pager import Page
+from cloud_connect_agent.procore.pages import Page
 
 __all__ = ["Counting", "OffsetPages"]
 

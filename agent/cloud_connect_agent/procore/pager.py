@@ -4,9 +4,8 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
 from itertools import count, islice
 from typing import Final, Self
 
@@ -14,68 +13,19 @@ import structlog
 
 from cloud_connect.errors import CloudConnectError, SourceRejectedError
 from cloud_connect_agent.procore.circuits import is_disconnected
-from cloud_connect_agent.procore.coverage import Coverage
+from cloud_connect_agent.procore.continuity import Continuity
 from cloud_connect_agent.procore.cursor import Position
-from cloud_connect_agent.procore.messages import ApiResponse, has_next
+from cloud_connect_agent.procore.pages import Page, Unread
 from cloud_connect_agent.procore.planner import Target
-from cloud_connect_agent.procore.recent import Recent
-from cloud_connect_agent.procore.rows import Row, unwrap
 from cloud_connect_agent.procore.window import ReadAhead
 
-__all__ = ["ListReader", "Page", "Unread", "read_page"]
+__all__ = ["ListReader"]
 
 log = structlog.get_logger(__name__)
 
-Unread = Callable[[], "Page"]  # a page as it came, to be decoded when it is its turn
 Fetch = Callable[[Target, int], Awaitable["Page | Unread"]]
 
 _LISTS_AHEAD: Final = 8  # lists whose first page is read before it is their turn
-_READ_AGAIN: Final = 256  # pages of a list: one whose count goes up and down is not read for ever
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """One answer of a list.
-
-    Attributes:
-        number: From 1.
-        total: Records in the whole list, if Procore said.
-        per_page: What Procore says a page holds.
-        has_next: Whether there is a page after it; ``None`` without a ``Link`` header.
-    """
-
-    number: int
-    rows: list[Row]
-    total: int | None = None
-    per_page: int | None = None
-    has_next: bool | None = None
-
-
-def read_page(response: ApiResponse, *, number: int, rule: str) -> Page:
-    """Read a page from an answer; of ``Link`` only whether there is a next one counts.
-
-    What a list of groups counts may be groups or records, so that says nothing.
-    """
-    counts = not rule.startswith("groups:")
-    return Page(
-        number=number,
-        rows=unwrap(response.api_json(), rule),
-        total=_count(response.headers, "total") if counts else None,
-        per_page=_count(response.headers, "per-page") if counts else None,
-        has_next=has_next(response.headers.get("link")),
-    )
-
-
-def _count(headers: Mapping[str, str], name: str) -> int | None:
-    text = headers.get(name, "").strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
-
-
-def _size(page: Page) -> int:
-    """Tell how many records a page holds; 0 if it does not say."""
-    if page.number == 1 and page.rows and len(page.rows) < (page.total or 0):
-        return len(page.rows)  # Per-Page may echo a size that the server does not hold to
-    return page.per_page or len(page.rows)
 
 
 class _List:
@@ -84,6 +34,7 @@ class _List:
     Attributes:
         size: Records of a page, once that is known.
         delivered: Records that came.
+        opened: Whether a page of it came.
     """
 
     def __init__(
@@ -97,15 +48,9 @@ class _List:
         self._next: int = first
         self._until: int = first
         self._by_total = False
-        self._begin: Final = begin
-        self._identity: Final = identity
-        self._recent: Final = Recent(identity)
-        self._coverage: Final = Coverage()
-        self._unit = 0  # places of a page, as the first one tells
         self._front: int = first  # the page behind those that came
-        self._waiting: Final[set[int]] = set()  # pages that came, until others came again
-        self._again = 0
-        self.begun = False
+        self.continuity: Final = Continuity(begin, identity=identity)
+        self.opened = False
         self.size: int | None = None
         self.delivered = 0
 
@@ -121,42 +66,15 @@ class _List:
         self._next += 1
         return self._next - 1
 
-    def missed(self, page: Page) -> range:
-        """Tell which pages to read again before this one: rows moved up to them that never came."""
-        self._unit = self._unit or _size(page) or (self._begin.per_page if self._begin else 0)
-        if page.number in self._waiting or not self._unit:
-            self._waiting.discard(page.number)
-            return range(0)
-        first = self._came_before(page) // self._unit + 1
-        again = range(max(1, first, page.number - _READ_AGAIN + self._again), page.number)
-        if again:
-            self._waiting.add(page.number)
-            self._again += len(again)
-        return again
-
-    def _came_before(self, page: Page) -> int:
-        """Up to which place of the list all came, as it was when the page was read."""
-        before, begin = (page.number - 1) * self._unit, self._begin
-        if self.begun or begin is None:
-            known = self.begun and page.total is not None and self._recent.named
-            return self._coverage.upto(page.total or 0) if known else before
-        if begin.last_id is None:
-            return begin.came(self._unit, page.total)
-        if begin.last_id in [row.get(self._identity) for row in page.rows]:
-            return before
-        elsewhere = page.number == begin.page and begin.taken > 0  # on the page before, perhaps
-        return min(begin.came(self._unit, page.total), before - elsewhere)
-
     def arrived(self, page: Page) -> Page:
         """Take the next page in order: plan what follows it, drop what came before."""
-        self.begun = True
-        fresh = self._recent.fresh(page.rows)
-        self.delivered += len(fresh)
-        size = _size(page)
-        if page.total is not None:
-            self._coverage.note(page.total, page.number * self._unit)
+        new = self.continuity.take(page)
+        self.delivered += len(new.rows)
         if page.number < self._front:
-            return replace(page, rows=fresh)
+            if new.rows:
+                log.info("list_lost_records", moved_up=len(new.rows), **self.target)
+            return new
+        size = new.unit or page.size
         self._front = page.number + 1
         self.size = size or None
         if page.number == self._first and self._paged and page.total is not None and size:
@@ -164,14 +82,17 @@ class _List:
             self._by_total = True
         if not page.rows or (page.has_next is False and page.number != self._first):
             self.stop()
-        elif page.number == self._until and self._paged and (fresh or self._counts(page, size)):
+        elif page.number == self._until and self._paged and self._brings(new, size):
             # Procore may have gained records meanwhile, or not have told how many it has.
             self._until += page.has_next or (page.has_next is None and not self._by_total)
-        return replace(page, rows=fresh)
+        return new
 
-    def _counts(self, page: Page, size: int) -> bool:
-        """Whether there are more pages by what Procore counts now: records came in front."""
-        return page.total is not None and size > 0 and page.number * size < page.total
+    def _brings(self, new: Page, size: int) -> bool:
+        """Whether a page is more than one that came before, so that there may be others."""
+        if new.rows or new.number == self._first:
+            return True
+        # Records came in front, if Procore counts more pages now.
+        return new.total is not None and new.number * size < new.total
 
     def stop(self) -> None:
         """Plan nothing more, cancel what is under way."""
@@ -274,14 +195,14 @@ class ListReader:
                 self._finished_records += current.delivered
                 continue
             result = _opened(await current.under_way[0])
-            if isinstance(result, Page) and (again := current.missed(result)):
-                log.info("list_lost_records", pages_read_again=len(again), **current.target)
-                tasks = [self._start(current.target, number) for number in again]
-                current.under_way.extendleft(reversed(tasks))
-                continue
+            if isinstance(result, Page):
+                self._accepted = current.opened = True
+                again = current.continuity.before(result)
+                if again is not None:
+                    current.under_way.appendleft(self._start(current.target, again))
+                    continue
             current.under_way.popleft()
             if isinstance(result, Page):
-                self._accepted = True
                 page = current.arrived(result)
                 self._delivered += len(page.rows)
                 self._read_ahead()
@@ -298,7 +219,7 @@ class ListReader:
             and error.status in {403, 404}
             and not is_disconnected(error)
         )
-        if not (refused and self._skip_refused and not current.begun):
+        if not (refused and self._skip_refused and not current.opened):
             raise error
         if isinstance(error, SourceRejectedError):
             self._refusal = self._refusal or error

@@ -18,7 +18,8 @@ from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.messages import ApiResponse
 from cloud_connect_agent.procore.observed import ObservedFields
 from cloud_connect_agent.procore.offsets import OffsetPages
-from cloud_connect_agent.procore.pager import ListReader, Page, Unread, read_page
+from cloud_connect_agent.procore.pager import ListReader
+from cloud_connect_agent.procore.pages import Page, Unread, read_page
 from cloud_connect_agent.procore.planner import (
     ReadPlan,
     Target,
@@ -83,7 +84,6 @@ class Reading:
         self._answering = False
         self._checked = False
         limit = None if plan.selection.order else plan.selection.limit
-        skip = 0 if begin is None else begin.taken
         early = bool(plan.sort) or (limit is not None and plan.filtered)
         self._reader: Final = ListReader(
             targets,
@@ -93,7 +93,7 @@ class Reading:
             paged=plan.paged,
             skip_refused=skip_refused,
             accepted=accepted,
-            enough=None if limit is None or plan.filtered else skip + limit,
+            enough=None if plan.filtered else limit,
             page_size=plan.per_page,
             identity=plan.selection.resource.identity,
         )

@@ -14,7 +14,11 @@ _REMEMBERED_IDS: Final = 65_536  # of a list; records shift by a few places, not
 
 
 class Recent:
-    """Remembers the last ids seen, to drop what comes twice as a list shifts."""
+    """Remembers the last ids seen.
+
+    Args:
+        identity: The field that holds a record's id.
+    """
 
     def __init__(self, identity: str) -> None:
         self._identity: Final = identity
@@ -26,14 +30,25 @@ class Recent:
         """Whether records came that have ids: only those are known when they come again."""
         return bool(self._ids)
 
-    def fresh(self, rows: list[Row]) -> list[Row]:
-        """Return the rows that did not come before; without ids, a whole page counts as one."""
+    def knows(self, row: Row) -> bool:
+        """Whether this very record came before."""
+        record_id = row.get(self._identity)
+        return isinstance(record_id, (int, str)) and record_id in self._ids
+
+    def fresh(self, rows: list[Row], *, skip: int = 0) -> list[int]:
+        """Return the places of those that did not come before, from 0.
+
+        Without ids, a whole page counts as one record.
+
+        Args:
+            skip: Rows at the beginning that have been delivered another time.
+        """
         if not any(self._identity in row for row in rows):
             digest = hashlib.sha256(orjson.dumps(rows)).digest()
             repeated, self._nameless = digest == self._nameless, digest
-            return [] if repeated else rows
+            return [] if repeated else list(range(min(skip, len(rows)), len(rows)))
         kept = []
-        for row in rows:
+        for place, row in enumerate(rows):
             record_id = row.get(self._identity)
             if isinstance(record_id, (int, str)):
                 if record_id in self._ids:
@@ -41,5 +56,6 @@ class Recent:
                 self._ids[record_id] = None
                 if len(self._ids) > _REMEMBERED_IDS:
                     self._ids.popitem(last=False)
-            kept.append(row)
+            if place >= skip:
+                kept.append(place)
         return kept

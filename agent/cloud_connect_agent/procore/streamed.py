@@ -1,8 +1,7 @@
 """An answer in the order in which Procore lists: rows, limit, total and cursor."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from cloud_connect.calls import Source
 from cloud_connect_agent.procore.cursor import Position, write_cursor
@@ -24,7 +23,6 @@ class StreamedRows:
         self._reading: Final = reading
         self._position: Final = position
         self._source: Final = source
-        self._resuming = position is not None
         self._single: Final = lists <= 1
         self._fields: Final = [Path(name) for name in selection.fields]
         self._left = selection.limit
@@ -44,7 +42,7 @@ class StreamedRows:
             self.total_items = len(batch.hits)
         elif self._single and not self._reading.plan.filtered:
             self.total_items = batch.page.total
-        self._first = self._resumed(batch)
+        self._first = batch
 
     async def next_batch(self) -> list[Row] | None:
         """Deliver the matching rows of the next page."""
@@ -53,7 +51,6 @@ class StreamedRows:
         batch, self._first = self._first, None
         if batch is None:
             batch = await self._reading.read()
-            batch = batch and self._resumed(batch)
         if batch is None:
             if self._position is None:
                 self.total_items = self._counted
@@ -79,22 +76,6 @@ class StreamedRows:
         self._over = True
         await self._reading.aclose()
 
-    def _resumed(self, batch: Batch) -> Batch:
-        """Leave out what an earlier answer delivered: up to its last row, wherever that is now."""
-        position = self._position
-        if position is None or not self._resuming:
-            return batch
-        page = batch.page
-        ids = self._ids(batch)
-        if position.last_id is not None and position.last_id in ids:
-            begin = ids.index(position.last_id) + 1
-            self._resuming = False
-        else:
-            size = page.per_page or position.per_page
-            begin = position.taken_of(page.number, size=size, total=page.total)
-            self._resuming = page.number < position.page
-        return replace(batch, hits=[place for place in batch.hits if place >= begin])
-
     def _ids(self, batch: Batch) -> list[int | str | None]:
         identity = self._reading.plan.selection.resource.identity
         found = (row.get(identity) for row in batch.rows)
@@ -106,13 +87,15 @@ class StreamedRows:
         after = self._reading.next_target
         per_page = self._reading.plan.per_page
         page, ids = batch.page, self._ids(batch)
+        known: dict[str, Any] = {"t": where, "s": per_page, "c": page.total}
+        if page.unit and page.unit != per_page:
+            known["u"] = page.unit
         if len(hits) < len(batch.hits):
-            taken = hits[-1] + 1 if hits else 0
-            last = ids[taken - 1] if taken else None
-            position = Position(t=where, p=page.number, n=taken, s=per_page, i=last, c=page.total)
+            taken = page.place_of(hits[-1]) + 1 if hits else page.place_of(batch.hits[0])
+            last = ids[hits[-1]] if hits else None
+            position = Position(p=page.number, n=taken, i=last, **known)
         elif self._reading.list_has_more:
-            last = ids[-1] if ids else None
-            position = Position(t=where, p=page.number + 1, s=per_page, i=last, c=page.total)
+            position = Position(p=page.number + 1, i=ids[-1] if ids else None, **known)
         elif after is not None:
             position = Position(t=dict(after), s=per_page)
         else:

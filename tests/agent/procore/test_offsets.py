@@ -3,7 +3,7 @@
 import pytest
 
 from cloud_connect_agent.procore.offsets import Counting, OffsetPages
-from cloud_connect_agent.procore.pager import Page
+from cloud_connect_agent.procore.pages import Page
 from cloud_connect_agent.procore.rows import Row
 
 SIZE = 3

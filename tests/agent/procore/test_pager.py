@@ -8,7 +8,8 @@ import pytest
 from cloud_connect.errors import SourceRejectedError, SourceUnavailableError
 from cloud_connect_agent.procore.cursor import Position
 from cloud_connect_agent.procore.messages import ApiResponse
-from cloud_connect_agent.procore.pager import ListReader, Page, Unread, read_page
+from cloud_connect_agent.procore.pager import ListReader
+from cloud_connect_agent.procore.pages import Page, Unread, read_page
 from cloud_connect_agent.procore.planner import Target
 from cloud_connect_agent.procore.window import ReadAhead
 from doubles.paged_lists import HERE, Lists, read_all

@@ -14,7 +14,8 @@ from cloud_connect.errors import (
 from cloud_connect_agent.procore.fetching import Fetcher
 from cloud_connect_agent.procore.messages import ApiRequest
 from cloud_connect_agent.procore.metadata.definitions import CompanyFields, company_fields
-from cloud_connect_agent.procore.pager import ListReader, Page, read_page
+from cloud_connect_agent.procore.pager import ListReader
+from cloud_connect_agent.procore.pages import Page, read_page
 from cloud_connect_agent.procore.planner import Target
 from cloud_connect_agent.procore.rows import Row, is_answer
 from cloud_connect_agent.procore.window import ReadAhead
