@@ -2,7 +2,7 @@
 
 import math
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cloud_connect.errors import (
     AgentOfflineError,
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cloud_connect_relay.gateway.registry import LiveSession
     from cloud_connect_relay.storage.connectors import Connector
 
-__all__ = ["did_not_come", "expected", "serves", "serves_live"]
+__all__ = ["did_not_come", "expected", "pause_holds", "serves", "serves_live"]
 
 _SEEN_LATELY: Final = 60.0  # seconds after which nobody waits for a connector to come back
 _MOST_NAMED: Final = 5  # connectors in one sentence
@@ -59,18 +59,20 @@ def expected(
     coming = [one for one in enrolled if _may_come(one, sessions.get(one.id), now=now)]
     if coming:
         return coming
-    if any(one.flag is ConnectorFlag.DRAINING for one in enrolled) or any(
-        one.draining for one in sessions.values()
-    ):
+    draining = [one for one in enrolled if _draining(one, sessions.get(one.id))]
+    if draining:
         raise ConnectorDrainingError(
-            f"{_named(enrolled)} is finishing its calls and takes no new ones; repeat the"
-            " request later.",
+            f"{_named(draining)} is finishing its calls and takes no new ones"
+            f"{_others(draining, enrolled)}; repeat the request later.",
             retry_after=5,
         )
-    if any(_paused(one, sessions.get(one.id), now=now) for one in enrolled):
-        raise _all_paused(enrolled, sessions, now=now)
+    paused = [one for one in enrolled if _paused(one, sessions.get(one.id), now=now)]
+    if paused:
+        raise _all_paused(paused, enrolled, sessions, now=now)
     if all(one.flag is ConnectorFlag.CLONE_SUSPECTED for one in enrolled):
         raise _offline(target, "its identity seems to be copied, so it has to be enrolled anew")
+    if all(one.flag is ConnectorFlag.PENDING for one in enrolled):
+        raise _offline(target, "an administrator has to approve it under Connectors first")
     raise _offline(target, _HOSTED_HINT if target.hosted else _HINT)
 
 
@@ -108,31 +110,39 @@ def _may_come(connector: "Connector", live: "LiveSession | None", *, now: float)
     return seen is not None and now - seen <= _SEEN_LATELY
 
 
+def _draining(connector: "Connector", live: "LiveSession | None") -> bool:
+    return connector.flag is ConnectorFlag.DRAINING or (live is not None and live.draining)
+
+
 def _all_paused(
-    enrolled: "Sequence[Connector]", sessions: "Mapping[str, LiveSession]", *, now: float
+    paused: "Sequence[Connector]",
+    enrolled: "Sequence[Connector]",
+    sessions: "Mapping[str, LiveSession]",
+    *,
+    now: float,
 ) -> ConnectorPausedError:
-    ends = [end for one in enrolled if (end := _pause_end(one, sessions.get(one.id))) > now]
+    ends = [_pause_end(one, sessions.get(one.id), now=now) for one in paused]
     left = min(ends, default=math.inf) - now
     how_long = "" if left == math.inf else f" for another {_duration(left)}"
     places, ends_it = [], []
-    if any(_paused_there(one, sessions.get(one.id)) for one in enrolled):
+    if any(_paused_there(one, sessions.get(one.id), now=now) for one in paused):
         places.append("on its PC")
         ends_it.append("'cloud-connect resume' there")
-    if any((one.paused_until or 0.0) > now for one in enrolled):
+    if any((one.paused_until or 0.0) > now for one in paused):
         places.append("by an administrator")
         ends_it.append("Resume in the console")
     told = f"is paused {' and '.join(places)}{how_long}"
     verb = "continues" if len(ends_it) == 1 else "continue"
     return ConnectorPausedError(
-        f"{_named(enrolled)} {told}; {' and '.join(ends_it)} {verb}.",
+        f"{_named(paused)} {told}{_others(paused, enrolled)}; {' and '.join(ends_it)} {verb}.",
         retry_after=min(max(1.0, left), _PAUSE_RETRY),
     )
 
 
-def _pause_end(connector: "Connector", live: "LiveSession | None") -> float:
+def _pause_end(connector: "Connector", live: "LiveSession | None", *, now: float) -> float:
     """Return when its pause ends by itself in UNIX time: infinite if never, 0 without a pause."""
     held = connector.paused_until or 0.0
-    if not _paused_there(connector, live):
+    if not _paused_there(connector, live, now=now):
         return held
     told = (connector.report or {}).get("paused_until")
     until = live.report.paused_until if live is not None else None
@@ -146,14 +156,21 @@ def _duration(seconds: float) -> str:
 
 
 def _paused(connector: "Connector", live: "LiveSession | None", *, now: float) -> bool:
-    return (connector.paused_until or 0.0) > now or _paused_there(connector, live)
+    return (connector.paused_until or 0.0) > now or _paused_there(connector, live, now=now)
 
 
-def _paused_there(connector: "Connector", live: "LiveSession | None") -> bool:
+def _paused_there(connector: "Connector", live: "LiveSession | None", *, now: float) -> bool:
     """Whether the PC's administrator paused it."""
     if live is not None:
         return live.report.paused
-    return bool((connector.report or {}).get("paused"))
+    return pause_holds(connector.report or {}, now=now)
+
+
+def pause_holds(report: "Mapping[str, Any]", *, now: float) -> bool:
+    """Whether a PC that is away is paused still, by the last *report* that it gave of itself."""
+    until = report.get("paused_until")
+    over = isinstance(until, str) and datetime.fromisoformat(until).timestamp() <= now
+    return bool(report.get("paused")) and not over
 
 
 def _names(connectors: "Iterable[Connector]") -> str:
@@ -162,11 +179,16 @@ def _names(connectors: "Iterable[Connector]") -> str:
     return ", ".join(names[:_MOST_NAMED]) + more
 
 
+def _others(told: "Sequence[Connector]", enrolled: "Sequence[Connector]") -> str:
+    """Return what is to be said of those of the data source that are not *told* of."""
+    return "" if len(told) == len(enrolled) else ", and no other of the data source is connected"
+
+
 def _named(connectors: "Sequence[Connector]") -> str:
     names = _names(connectors)
     if len(connectors) == 1:
         return f"The connector {names}"
-    return f"Each connector of the data source ({names})"
+    return f"Each of the connectors {names}"
 
 
 def _none_enrolled(target: "Target") -> AgentOfflineError:

@@ -4,6 +4,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from cloud_connect_relay.gateway.registry import status_of
+from cloud_connect_relay.reachability import pause_holds
 from cloud_connect_relay.storage.connectors import ConnectorFlag
 from cloud_connect_relay.times import iso_time
 from cloud_connect_relay.uptime import DAY, uptime_of
@@ -52,7 +53,7 @@ def connector_document(
         "clock_skew_seconds": report.get("clock_skew_seconds") if live else None,
         "in_flight": live.in_flight if live else 0,
         "procore": report.get("procore", []),
-        **_pause(services.clock(), connector, report),
+        **_pause(services.clock(), connector, report, live),
         "policy": report.get("policy", {}),
         "policy_class": connector.policy_class,
         "key_id": connector.key_id,
@@ -68,7 +69,12 @@ def connector_document(
     }
 
 
-def _pause(now: float, connector: "Connector", report: "Mapping[str, Any]") -> dict[str, Any]:
+def _pause(
+    now: float,
+    connector: "Connector",
+    report: "Mapping[str, Any]",
+    live: "LiveSession | None",
+) -> dict[str, Any]:
     """Tell until when it is paused and where; on its PC it may be without an end, and in both.
 
     Of one that was revoked nothing is told: no resuming brings it back.
@@ -78,7 +84,8 @@ def _pause(now: float, connector: "Connector", report: "Mapping[str, Any]") -> d
     held = connector.paused_until
     held_until = None if held is None or held <= now else iso_time(held)
     told: dict[str, Any] = {"paused_until": held_until, "paused_by": None}
-    if report.get("paused"):
+    there = pause_holds(report, now=now) if live is None else live.report.paused
+    if there:
         told = {"paused_until": report.get("paused_until"), "paused_by": "pc"}
     elif held_until is not None:
         told["paused_by"] = "administrator"

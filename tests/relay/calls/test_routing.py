@@ -90,6 +90,20 @@ async def test_hosted_connector_serves_what_does_not_use_cloud_connect(relay: Ca
             "connector_paused",
             "is paused by an administrator for another 166",
         ),
+        (
+            {"report": {"paused": True, "paused_until": "2100-01-01T00:00:00+00:00"}},
+            "connector_paused",
+            "paused on its PC for another",
+        ),
+        (  # the pause ended while it was off
+            {
+                "report": {"paused": True, "paused_until": "2026-01-01T00:00:00+00:00"},
+                "last_seen_at": 1.0,
+            },
+            "connector_offline",
+            "start Cloud Connect",
+        ),
+        ({"status_flag": "pending"}, "connector_offline", "has to approve it"),
         ({"last_seen_at": None}, "connector_offline", "start Cloud Connect"),
         ({"last_seen_at": 1.0}, "connector_offline", "start Cloud Connect"),
     ],
