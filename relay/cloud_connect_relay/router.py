@@ -74,6 +74,7 @@ class Router:
         held_bytes: int = 0,
         exclude: "Collection[LiveSession]" = (),
         avoid: "Collection[LiveSession]" = (),
+        fits: "Callable[[LiveSession], bool] | None" = None,
         steady: bool = False,
     ) -> "LiveSession":
         """Return the session that takes the call.
@@ -83,6 +84,7 @@ class Router:
             held_bytes: Of its body, kept while it waits.
             exclude: Sessions that could not be given this call.
             avoid: Sessions that broke this call off: another one is better.
+            fits: Whether a session may have this call at all.
             steady: Take the same connector each time, as long as it is there.
 
         Raises:
@@ -93,7 +95,9 @@ class Router:
         """
 
         def choose() -> "LiveSession | None":
-            return self.best(subscription_id, target, exclude=exclude, avoid=avoid, steady=steady)
+            return self.best(
+                subscription_id, target, exclude=exclude, avoid=avoid, fits=fits, steady=steady
+            )
 
         return choose() or await self._wait(
             subscription_id, target, choose, deadline=deadline, held_bytes=held_bytes
@@ -106,6 +110,7 @@ class Router:
         *,
         exclude: "Collection[LiveSession]" = (),
         avoid: "Collection[LiveSession]" = (),
+        fits: "Callable[[LiveSession], bool] | None" = None,
         steady: bool = False,
     ) -> "LiveSession | None":
         """Return the session that :meth:`pick` would return at once, if there is one.
@@ -118,6 +123,7 @@ class Router:
             for live in self._sessions.sessions(subscription_id)
             if serves_live(target, live)
             and not (live.over or live.draining or live.paused or live in exclude)
+            and (fits is None or fits(live))
         ]
         if len(usable) < 2:
             return usable[0] if usable else None

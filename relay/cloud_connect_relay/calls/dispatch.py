@@ -208,15 +208,17 @@ class Dispatcher:
                 held_bytes=len(spec.body or b""),
                 exclude=attempts.unopened,
                 avoid=attempts.broken,
+                # As a plain create a repeat could make a second record.
+                fits=(lambda one: spec.resource in one.report.upserts) if call.again else None,
                 steady=spec.operation in _STEADY,
             )
             check_policy_class(spec, live)
+            before, exchange = call.whereabouts, None
             try:
                 await self._desk.admit(call, live)
                 if spec.writes:
                     call.started = True
-                    # This one's word, not that of one that never got it; a repeat goes to those
-                    # only that carry it out as an upsert.
+                    # This one's word, not that of one that never got it.
                     call.upsert = call.again or (
                         spec.creates and spec.resource in live.report.upserts
                     )
@@ -239,7 +241,10 @@ class Dispatcher:
                     is None
                 ):
                     raise
-            else:
+            finally:
+                if exchange is None:
+                    call.put_back(before)
+            if exchange is not None:
                 call.dispatched(live.connector_id, name=live.name, now=self._clock())
                 call.started = True
                 attempts.live = live

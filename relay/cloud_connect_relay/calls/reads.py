@@ -15,8 +15,8 @@ from cloud_connect.problems import error_of
 from cloud_connect.tunnel import ResetCode
 from cloud_connect_relay.calls.answer import Answer, BrokenAnswerError
 from cloud_connect_relay.calls.dispatch import Attempts
+from cloud_connect_relay.calls.ending import ending
 from cloud_connect_relay.calls.lateness import explained, overdue, untaken, until_deadline
-from cloud_connect_relay.calls.running import ending
 
 if TYPE_CHECKING:
     from types import TracebackType

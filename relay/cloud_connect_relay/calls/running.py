@@ -4,8 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 from secrets import token_bytes
-from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cloud_connect.errors import CloudConnectError, ConnectorDrainingError, Outcome
 from cloud_connect_relay.calls.quotas import Quotas
@@ -17,7 +16,7 @@ from cloud_connect_relay.storage.calls import CallRecord, CallState
 if TYPE_CHECKING:
     from cloud_connect_relay.calls.turns import Turn
 
-__all__ = ["RunningCall", "RunningCalls", "ending", "restarting"]
+__all__ = ["RunningCall", "RunningCalls", "restarting"]
 
 _PROGRESS_SECONDS: Final = 60.0  # without progress, after which a call that made some is given up
 _RESTART_SECONDS: Final = 2.0  # in which another node, or this one, takes calls again
@@ -35,6 +34,16 @@ _ENDS: Final = {
     Outcome.NOT_EXECUTED: CallState.NOT_EXECUTED,
     Outcome.UNKNOWN: CallState.UNKNOWN,
 }
+
+
+class Whereabouts(NamedTuple):
+    """The connector that has a call, and when it was sent there and answered."""
+
+    connector_id: str | None
+    connector_name: str
+    dispatched_at: float | None
+    sent: float | None
+    answered: float | None
 
 
 class RunningCall:
@@ -156,6 +165,22 @@ class RunningCall:
         self.state = CallState.DISPATCHED
         self.changed = True
 
+    @property
+    def whereabouts(self) -> "Whereabouts":
+        """Who has it, or had it last."""
+        times = self.times
+        return Whereabouts(
+            self.connector_id, self.connector_name, self.dispatched_at, times.sent, times.answered
+        )
+
+    def put_back(self, before: "Whereabouts") -> None:
+        """Forget an attempt that did nothing: who had the call before it may still tell of it."""
+        if before.dispatched_at is None:
+            return
+        self.connector_id, self.connector_name, self.dispatched_at, *spent = before
+        self.times.sent, self.times.answered = spent
+        self.changed = True
+
     def answered(self, hops: Mapping[str, float]) -> None:
         """Note that the head of an answer came, and what it says of the agent's time.
 
@@ -255,30 +280,6 @@ class RunningCall:
             upsert=self.upsert,
             already_absent=self.already_absent,
         )
-
-
-class ending:  # noqa: N801  reads as the statement that it is: async with …, ending(call, timeout)
-    """Have a timeout end the call, and be put off with it, until the block is left.
-
-    A class with slots: it is on the path of every pass-through request.
-    """
-
-    __slots__ = ("_timeout", "_timeouts")
-
-    def __init__(self, call: RunningCall, timeout: asyncio.Timeout) -> None:
-        self._timeouts: Final = call.timeouts
-        self._timeout: Final = timeout
-
-    async def __aenter__(self) -> None:
-        self._timeouts.append(self._timeout)
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._timeouts.remove(self._timeout)  # one that is over must not be put off
 
 
 def restarting() -> ConnectorDrainingError:

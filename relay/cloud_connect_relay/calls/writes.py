@@ -20,8 +20,8 @@ from cloud_connect.errors import (
 from cloud_connect.problems import error_of
 from cloud_connect.tunnel import ResetCode
 from cloud_connect_relay.calls.answer import Answer
+from cloud_connect_relay.calls.ending import ending
 from cloud_connect_relay.calls.lateness import explained, overdue, untaken, until_deadline
-from cloud_connect_relay.calls.running import ending
 
 if TYPE_CHECKING:
     from cloud_connect.exchange import Exchange
@@ -220,16 +220,22 @@ class Writes:
         """
         call = execution.call
         call.again = True
+        until = call.deadline - _ANSWER_SECONDS
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(call.deadline - _ANSWER_SECONDS):
-                while True:
+            async with asyncio.timeout_at(until):
+                # The timeout would let one begin that is over already.
+                while asyncio.get_running_loop().time() < until:
+                    before = call.whereabouts
                     try:
                         return await self._attempt(execution)
                     except UnsupportedOperationError:
+                        call.put_back(before)
                         break  # by the PC's administrator's word it is no upsert any more
                     except CloudConnectError as error:
                         if error.outcome is Outcome.COMPLETED:
                             raise
+                        if error.outcome is Outcome.NOT_EXECUTED:
+                            call.put_back(before)
                         if error.outcome is Outcome.UNKNOWN:
                             doubt = error
                         if isinstance(error, SourceRejectedError):

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cloud_connect.calls import Operation, Report
+from cloud_connect.calls import Operation, Report, ReportedResult
 from cloud_connect.errors import Outcome, TunnelClosedError
 from cloud_connect.exchange import Exchange
 from cloud_connect.tunnel import RequestHead, ResponseHead
@@ -68,6 +68,55 @@ async def test_create_that_is_no_upsert_stays_where_it_was_dispatched(relay: Cal
         await connected.lose()
     assert asked.result().json()["outcome"] == "unknown"
     assert other.calls == []
+
+
+async def test_repeat_passes_by_a_connector_that_would_create_plainly(relay: CallRelay) -> None:
+    first = ScriptedAgent(script={Operation.CREATE: hang})
+    connected = await relay.connect(first, group="site", report=UPSERTS)
+    base = await relay.datasource(connectorGroup="site")
+    plain, other = ScriptedAgent(), ScriptedAgent(script={Operation.CREATE: made})
+    async with asyncio.TaskGroup() as tasks:
+        asked = tasks.create_task(create(relay, base))
+        await first.arrived.wait()
+        await relay.connect(plain, group="site")
+        last = await relay.connect(other, group="site", report=UPSERTS)
+        last.live.waiting = 100  # so that the plain one would be chosen first
+        await connected.lose()
+    assert asked.result().status_code == 201
+    assert (len(plain.calls), len(other.calls)) == (0, 1)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_upsert_stays_with_the_connector_that_may_have_carried_it_out(
+    relay: CallRelay, *, refused: bool
+) -> None:
+    """Its word, which comes later, is taken: another one that did nothing of it has none."""
+
+    async def lost_late(exchange: Exchange, body: bytes) -> None:
+        await asyncio.sleep(0.05 if refused else 0.6)  # no time is left to try another one
+        await lost(exchange, body)
+
+    async def refuse(exchange: Exchange, _: bytes) -> None:
+        head = problem("source_unavailable", "Not signed in.", status=503)
+        await exchange.send_head(head, end_stream=True)
+
+    first = ScriptedAgent(script={Operation.CREATE: lost_late})
+    connected = await relay.connect(first, group="site", report=UPSERTS)
+    base = await relay.datasource(connectorGroup="site")
+    async with asyncio.TaskGroup() as tasks:
+        asked = tasks.create_task(create(relay, base, seconds=1.0))
+        await first.arrived.wait()
+        other = ScriptedAgent(script={Operation.CREATE: refuse})
+        await relay.connect(other, group="site", report=UPSERTS)
+        connected.live.waiting = 100  # so that the other one would be chosen
+    told = asked.result().json()
+    assert (told["outcome"], bool(other.calls)) == ("unknown", refused)
+    record = await relay.record(told["call_id"])
+    assert record.connector_id == connected.live.connector_id
+    result = ReportedResult(call_id=record.id, outcome=Outcome.COMPLETED, status=201)
+    taken = await relay.calls.take_results(connected.live.connector_id, [result], since=0.0)
+    assert taken == [record.id]
+    assert (await relay.record(record.id)).state is CallState.COMPLETED
 
 
 async def test_refusal_of_a_repeat_leaves_the_outcome_unknown(relay: CallRelay) -> None:
