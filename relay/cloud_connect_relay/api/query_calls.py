@@ -9,7 +9,7 @@ from cloud_connect.calls import Operation
 from cloud_connect.errors import CloudConnectError, ErrorCode, InvalidRequestError
 from cloud_connect.query import is_dry_run
 from cloud_connect_relay.api.agent_words import understood
-from cloud_connect_relay.calls.idempotency import canonical, fingerprint, seed_of
+from cloud_connect_relay.calls.idempotency import canonical, fingerprint
 from cloud_connect_relay.storage.datasources import DataSourceStatus
 
 if TYPE_CHECKING:
@@ -146,7 +146,6 @@ def query_spec(
     )
     return replace(
         spec,
-        params={} if key is None else {"seed": seed_of(spec.subscription_id, key)},
         idempotency_key=key,
         creates=key is not None and is_insert,
         coalesces=coalesces and key is None and is_insert,

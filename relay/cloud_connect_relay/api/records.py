@@ -22,7 +22,7 @@ from cloud_connect_relay.api.record_rows import LINES, write_array, write_lines
 from cloud_connect_relay.api.request_body import read_object, read_records
 from cloud_connect_relay.api.security import Principal, require, services
 from cloud_connect_relay.api.strong_calls import STRONG_PARAMETERS
-from cloud_connect_relay.calls.idempotency import canonical, fingerprint, required_key, seed_of
+from cloud_connect_relay.calls.idempotency import canonical, fingerprint, required_key
 from cloud_connect_relay.services import Services
 
 if TYPE_CHECKING:
@@ -294,7 +294,6 @@ class _Write:
         if key is not None:
             spec = replace(
                 spec,
-                params={**params, "seed": seed_of(self.principal.subscription_id, key)},
                 idempotency_key=key,
                 creates=operation is Operation.CREATE,
                 fingerprint=fingerprint(

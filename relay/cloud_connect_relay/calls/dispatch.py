@@ -20,6 +20,7 @@ from cloud_connect.errors import (
 )
 from cloud_connect.tunnel import RequestHead, ResetCode
 from cloud_connect_relay.calls.deadline import hop_deadline_ms
+from cloud_connect_relay.calls.idempotency import seed_of
 from cloud_connect_relay.calls.policy_class import check_policy_class
 
 if TYPE_CHECKING:
@@ -262,6 +263,7 @@ def _request(call: "RunningCall") -> RequestHead:
             "source": spec.target.source,
             **({} if spec.interactive else {"interactive": False}),
             **({"again": True} if call.again else {}),
+            **({"seed": seed_of(call.id)} if spec.creates else {}),
             **spec.params,
         },
         headers=spec.headers,

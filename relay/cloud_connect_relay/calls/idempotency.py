@@ -91,9 +91,13 @@ def canonical(document: Mapping[str, Any] | list[Any]) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
-def seed_of(subscription_id: str, key: str) -> str:
-    """Return what new records of the key's call can be known by; it does not tell the key."""
-    return fingerprint("seed", subscription_id, key)[:_SEED_CHARS]
+def seed_of(call_id: str) -> str:
+    """Return what new records of a call can be known by.
+
+    Of the call, and not of its key: a key that is used again once it has expired means another
+    record, which must not be taken for the first one.
+    """
+    return fingerprint("seed", call_id)[:_SEED_CHARS]
 
 
 _VERDICTS: Final = {

@@ -154,7 +154,7 @@ async def test_list_of_records_is_one_write_with_a_result_for_each(relay: CallRe
     assert len(agent.executed) == 1
 
 
-async def test_new_records_can_be_known_by_the_key(relay: CallRelay) -> None:
+async def test_new_records_can_be_known_by_their_call(relay: CallRelay) -> None:
     agent, base = await relay.ready()
     for key in ("a", "b"):
         headers = {"Idempotency-Key": key}

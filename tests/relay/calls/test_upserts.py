@@ -70,6 +70,20 @@ async def test_create_that_is_no_upsert_stays_where_it_was_dispatched(relay: Cal
     assert other.calls == []
 
 
+async def test_key_that_is_used_again_once_it_has_expired_means_another_record(
+    relay: CallRelay,
+) -> None:
+    agent = ScriptedAgent(script={Operation.CREATE: made})
+    connected = await relay.connect(agent, report=UPSERTS)
+    base = await relay.datasource(connected.live.connector_id)
+    assert (await create(relay, base)).status_code == 201
+    relay.clock.ahead = 25 * 3600.0
+    assert (await create(relay, base)).status_code == 201
+    first, second = agent.calls
+    assert first.head.call_id != second.head.call_id
+    assert first.params["seed"] != second.params["seed"]
+
+
 async def test_repeat_passes_by_a_connector_that_would_create_plainly(relay: CallRelay) -> None:
     first = ScriptedAgent(script={Operation.CREATE: hang})
     connected = await relay.connect(first, group="site", report=UPSERTS)
