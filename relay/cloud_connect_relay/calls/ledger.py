@@ -27,7 +27,9 @@ _GATHER_SECONDS: Final = 0.25  # how long finished calls wait for company in one
 _RETRY_SECONDS: Final = 1.0  # how long to leave a store alone that just failed
 _MAX_BATCH: Final = 1000  # records in one transaction
 _NOT_RECORDED: Final = "The relay cannot record the call, so it was not executed; repeat it later."
-_MAX_WAITING: Final = 50_000  # records kept in memory while the store is away; then the oldest go
+# Records kept in memory while the store is away. Then the oldest go, those of reads first: the
+# outcome of a write is told to whoever asks for it.
+_MAX_WAITING: Final = 50_000
 
 
 class Ledger:
@@ -44,6 +46,7 @@ class Ledger:
         self._keyed: Final = keyed
         self._tenure: Final = tenure
         self._waiting: Final[dict[str, RunningCall]] = {}
+        self._reads: Final[dict[str, None]] = {}  # of what waits, what is dropped first
         self._arrived: Final = asyncio.Event()
         self._flushing: Final = asyncio.Lock()
         self._closing = False
@@ -150,10 +153,12 @@ class Ledger:
         if not call.changed:
             return
         if len(self._waiting) >= _MAX_WAITING:
-            dropped = next(iter(self._waiting))
-            del self._waiting[dropped]
+            dropped = next(iter(self._reads), None) or next(iter(self._waiting))
+            self._withdraw(dropped)
             log.error("call_record_dropped", call_id=dropped)
         self._waiting[call.id] = call
+        if not call.spec.writes:
+            self._reads[call.id] = None
         self._arrived.set()
 
     async def run(self) -> None:
@@ -207,8 +212,12 @@ class Ledger:
         for call in batch:
             call.changed = False
             call.audited = True
-            self._waiting.pop(call.id, None)  # the oldest may have been dropped meanwhile
+            self._withdraw(call.id)  # the oldest may have been dropped meanwhile
         return True
+
+    def _withdraw(self, call_id: str) -> None:
+        self._waiting.pop(call_id, None)
+        self._reads.pop(call_id, None)
 
     async def _insert(self, fresh: "list[RunningCall]") -> None:
         doubtful = [call for call in fresh if call.claimed]  # cancelled while the store took them
