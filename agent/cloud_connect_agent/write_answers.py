@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from cloud_connect.errors import (
     CloudConnectError,
+    ErrorCode,
     IdempotencyMismatchError,
     NotFoundError,
     Outcome,
@@ -15,6 +16,7 @@ from cloud_connect.tunnel import ResponseHead
 from cloud_connect_agent.journal import JournalEntry, JournalState
 from cloud_connect_agent.reply import Call, problem_of
 from cloud_connect_agent.sealed_exchange import SEALED_HEADERS
+from cloud_connect_agent.stages import call_stages
 
 __all__ = [
     "Answer",
@@ -49,10 +51,13 @@ class Answer:
 
 
 def failed(error: CloudConnectError) -> Answer:
-    """Return a failure as an answer."""
-    return Answer(
-        head=ResponseHead(status=error.status, outcome=error.outcome, problem=problem_of(error))
-    )
+    """Return a failure as an answer; of a deadline that passed it says what took so long."""
+    problem = problem_of(error)
+    stages = call_stages.get()
+    late = error.code is ErrorCode.DEADLINE_EXCEEDED
+    if late and stages is not None and (why := stages.sentence()) is not None:
+        problem = problem.model_copy(update={"detail": f"{problem.detail} {why}"})
+    return Answer(head=ResponseHead(status=error.status, outcome=error.outcome, problem=problem))
 
 
 def stored(entry: JournalEntry, fingerprint: str | None) -> Answer:

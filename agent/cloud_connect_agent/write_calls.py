@@ -174,13 +174,14 @@ class _Run:
             kept_head, kept_body = self._seal.conceal(head, answer.body)
         self._record(head.status, outcome)
         try:
-            await self._journal.finish(
-                self.call_id,
-                outcome=outcome,
-                status=head.status,
-                head=encode_head(kept_head),
-                body=kept_body,
-            )
+            with spent(Stage.JOURNAL):
+                await self._journal.finish(
+                    self.call_id,
+                    outcome=outcome,
+                    status=head.status,
+                    head=encode_head(kept_head),
+                    body=kept_body,
+                )
         except CloudConnectError as error:
             log.error("result_not_journaled", call_id=self.call_id, reason=error.message)  # noqa: TRY400 - the reason says all
             # Of one that did not go out the journal says as much without its result.
@@ -353,9 +354,10 @@ class WriteCalls:
     async def _execute(self, run: _Run, operation: str, work: Work, *, again: bool) -> None:
         answer: Answer | None = None
         try:
-            entry = await self._journal.receive(
-                run.call_id, operation=operation, fingerprint=run.fingerprint
-            )
+            with spent(Stage.JOURNAL):
+                entry = await self._journal.receive(
+                    run.call_id, operation=operation, fingerprint=run.fingerprint
+                )
             run.doubtful, run.entered = again, True
             if entry is None:
                 await self._perform(run, work)

@@ -33,7 +33,7 @@ async def test_caller_who_goes_while_the_journal_writes_leaves_a_call_that_has_e
     hangs_up: bool,  # noqa: FBT001 - parameter of the table
 ) -> None:
     slow, blocked = hold(agent)
-    deadline_ms = 10_000 if hangs_up else 50
+    deadline_ms = 10_000 if hangs_up else 200
     exchange = await agent.start(
         Operation.CREATE, RFIS, b"{}", call_id="one", deadline_ms=deadline_ms
     )
@@ -41,7 +41,9 @@ async def test_caller_who_goes_while_the_journal_writes_leaves_a_call_that_has_e
     if hangs_up:
         await agent.hang_up(exchange)
     else:
-        assert (await agent.finish(exchange)).head.outcome is Outcome.NOT_EXECUTED
+        answer = await agent.finish(exchange)
+        assert answer.head.outcome is Outcome.NOT_EXECUTED
+        assert "on its own disk (journal)" in answer.problem.detail
     slow.set()
     await blocked
     await agent.dispatcher.idle()

@@ -2,7 +2,9 @@
 
 import pytest
 
+from cloud_connect.errors import DeadlineExceededError, NotFoundError
 from cloud_connect_agent.stages import Stage, Stages, call_stages, spent
+from cloud_connect_agent.write_answers import failed
 
 
 class Clock:
@@ -86,3 +88,20 @@ def test_time_is_the_current_calls_and_nobodys_without_one(clock: Clock) -> None
     finally:
         call_stages.reset(token)
     assert stages.milliseconds() == {"body": 2000.0}
+
+
+def test_stored_failure_of_a_late_write_says_what_took_so_long(clock: Clock) -> None:
+    stages = Stages(clock=clock)
+    stages.enter(Stage.SIGNIN)
+    clock.now += 9
+    stages.leave(Stage.SIGNIN)
+    before = call_stages.set(stages)
+    try:
+        late = failed(DeadlineExceededError("So little of the deadline was left.")).head.problem
+        other = failed(NotFoundError("It is not there.")).head.problem
+    finally:
+        call_stages.reset(before)
+    assert late is not None
+    assert late.detail.endswith("was left. The agent waited 9.0 s on Procore (sign-in).")
+    assert other is not None
+    assert other.detail == "It is not there."
