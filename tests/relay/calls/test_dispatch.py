@@ -4,8 +4,8 @@ import pytest
 
 from cloud_connect.calls import Operation
 from cloud_connect_relay.calls.dispatch import Attempts
-from cloud_connect_relay.calls.quotas import Quotas
 from cloud_connect_relay.calls.ending import ending
+from cloud_connect_relay.calls.quotas import Quotas
 from cloud_connect_relay.calls.running import RunningCall, RunningCalls
 from cloud_connect_relay.calls.spec import CallSpec, Target
 
