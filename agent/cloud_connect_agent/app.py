@@ -224,6 +224,7 @@ async def run_agent(
                     linger=lambda: 0.0 if stop.urgent else settings.tunnel.drain_timeout,
                 )
                 async with dispatching as dispatcher:
+                    health.counts(lambda: dispatcher.in_flight)
                     await connect_forever(
                         dispatcher,
                         relay=address,

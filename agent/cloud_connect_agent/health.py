@@ -1,5 +1,6 @@
 """What the agent knows about its own health; what counts is the last round trip."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -98,6 +99,14 @@ class Health:
         self._clock_skew: float | None = None
         self._certificate: CertificateCheck | None = None
         self._moved_at = self._clocks.monotonic()
+        self._running: Callable[[], int] = lambda: 0
+
+    def counts(self, running: Callable[[], int]) -> None:
+        """Ask *running* how many calls are under way, over whichever session they came.
+
+        A write may outlive its caller's deadline, and its session.
+        """
+        self._running = running
 
     @property
     def session(self) -> LiveSession | None:
@@ -213,7 +222,7 @@ class Health:
             last_round_trip_at=None if self._round_trip_at is None else _iso(self._round_trip_at),
             last_echo_at=None if self._echo_at is None else _iso(self._echo_at),
             started_at=_iso(self._started_at),
-            in_flight=0 if session is None else session.in_flight,
+            in_flight=max(self._running(), 0 if session is None else session.in_flight),
             paused=self.paused,
             paused_until=None if until is None else _iso(until),
             pause_seconds_left=None if left is None else round(left, 1),

@@ -53,6 +53,17 @@ def test_a_round_trip_is_shown_with_its_time(health: Health) -> None:
     assert snapshot.last_round_trip_at == "2023-11-14T22:13:20.250Z"
 
 
+def test_calls_that_outlive_their_session_are_under_way_still(health: Health) -> None:
+    running = 2
+    health.counts(lambda: running)
+    assert health.snapshot().in_flight == 2
+    health.connected(FakeSession())
+    assert health.snapshot().in_flight == 3
+    health.connecting()
+    running = 0
+    assert health.snapshot().in_flight == 0
+
+
 def test_a_clock_that_is_off_is_shown(health: Health) -> None:
     assert health.snapshot().clock_skew_seconds is None
     health.clock_skew(-90.04)
