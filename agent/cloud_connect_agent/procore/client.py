@@ -49,6 +49,7 @@ __all__ = ["ApiRequest", "ApiResponse", "ClientSettings", "ProcoreClient"]
 
 log = structlog.get_logger(__name__)
 
+_UNTOLD_HOLD: Final = 60.0  # seconds of a limit of which Procore does not say how long it lasts
 _MAX_KEPT_BYTES: Final = 256 * 1024  # of an answer that a burst's latecomers get
 _ACCEPT: Final = ((b"accept", b"application/json"), (b"accept-encoding", b"gzip"))
 
@@ -315,7 +316,7 @@ class ProcoreClient:
                 failure,
                 write=outgoing.writes,
                 throttled=throttled,
-                retry_after=(answer.hold or None) if throttled else None,
+                retry_after=(answer.hold or _UNTOLD_HOLD) if throttled else None,
             )
             attempts.explained(error)
             raise error
