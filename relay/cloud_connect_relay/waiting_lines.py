@@ -53,7 +53,7 @@ class WaitingLines:
             QuotaExceededError: If all of the lines are full.
         """
         lines = {one: self._lines.get(one) or _Line() for one in connector_ids}
-        entered = {one: line for one, line in lines.items() if self._has_room(line)}
+        entered = {one: line for one, line in lines.items() if self._has_room(line, held_bytes)}
         if not entered:
             raise QuotaExceededError(self._full(lines.values()), retry_after=_RETRY_AFTER)
         self._lines.update(entered)
@@ -73,8 +73,10 @@ class WaitingLines:
                 if not line.calls:
                     del self._lines[connector_id]
 
-    def _has_room(self, line: _Line) -> bool:
-        return line.calls < self._max_calls and line.held_bytes < self._max_bytes
+    def _has_room(self, line: _Line, held_bytes: int) -> bool:
+        if line.calls >= self._max_calls:
+            return False
+        return not held_bytes or line.held_bytes < self._max_bytes
 
     def _full(self, lines: Iterable[_Line]) -> str:
         if all(line.calls >= self._max_calls for line in lines):

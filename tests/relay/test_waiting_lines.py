@@ -34,8 +34,9 @@ def test_line_holds_its_limit_of_bytes_and_one_body() -> None:
     with (
         lines.place(["con_a"], held_bytes=1024 * 1024 - 1),
         lines.place(["con_a"], held_bytes=5),
+        lines.place(["con_a"], held_bytes=0),  # whoever brings no body takes nobody's room
         pytest.raises(QuotaExceededError, match="1 MiB"),
-        lines.place(["con_a"], held_bytes=0),
+        lines.place(["con_a"], held_bytes=1),
     ):
         pass
 

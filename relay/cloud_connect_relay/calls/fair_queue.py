@@ -1,8 +1,9 @@
 """A queue without I/O in which nobody waits for somebody else's flood: deficit round robin."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from enum import IntEnum
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 __all__ = ["FairQueue", "Urgency"]
 
@@ -35,29 +36,45 @@ class _Waiting(Generic[_T]):
 class _Flow(Generic[_T]):
     """What waits of one key, the urgent first, else in order of arrival."""
 
-    __slots__ = ("_lines",)
+    __slots__ = ("_lines", "bytes")
 
     def __init__(self) -> None:
         self._lines: Final[tuple[dict[int, _Waiting[_T]], ...]] = tuple({} for _ in Urgency)
+        self.bytes = 0
 
     def __len__(self) -> int:
         return sum(map(len, self._lines))
 
-    def newest(self) -> int:
-        """Return the number of what came last, of the least urgent."""
-        return next(next(reversed(line)) for line in reversed(self._lines) if line)
+    def newest(self, *, least_size: int) -> int:
+        """Return the number of what came last and is so large, of the least urgent."""
+        return next(
+            number
+            for line in reversed(self._lines)
+            for number, waiting in reversed(line.items())
+            if waiting.size >= least_size
+        )
 
     def add(self, number: int, waiting: _Waiting[_T]) -> None:
         self._lines[waiting.urgency][number] = waiting
+        self.bytes += waiting.size
 
     def remove(self, number: int, waiting: _Waiting[_T]) -> None:
         del self._lines[waiting.urgency][number]
+        self.bytes -= waiting.size
 
     def head(self, least: Urgency) -> tuple[int, _Waiting[_T]] | None:
         for line in self._lines[: least + 1]:
             if line:
                 return next(iter(line.items()))
         return None
+
+
+_Weight = Callable[["_Flow[Any] | _Tenant[Any]"], int]
+
+
+def _bytes_of(waiting: "_Flow[Any] | _Tenant[Any]") -> int:
+    """Return the bytes that wait beside others of the same key: one body alone is no flood."""
+    return waiting.bytes if isinstance(waiting, _Tenant) or len(waiting) > 1 else 0
 
 
 class _Tenant(Generic[_T]):
@@ -72,8 +89,12 @@ class _Tenant(Generic[_T]):
     def __len__(self) -> int:
         return sum(map(len, self.flows.values()))
 
-    def longest(self) -> _Flow[_T]:
-        return max(self.flows.values(), key=len)
+    @property
+    def bytes(self) -> int:
+        return sum(map(_bytes_of, self.flows.values()))
+
+    def most(self, weight: "_Weight") -> _Flow[_T]:
+        return max(self.flows.values(), key=weight)
 
     def head(self, least: Urgency) -> tuple[int, _Waiting[_T]] | None:
         flows = self.flows
@@ -143,9 +164,12 @@ class FairQueue(Generic[_T]):
 
     def has_room(self, size: int, urgency: Urgency) -> bool:
         """Whether an item of *size* bytes may wait."""
-        if len(self._waiting) >= self._max_calls - self._reserve * urgency:
+        if not self._has_place(urgency):
             return False
         return self.bytes + size <= self._max_bytes or not self._waiting
+
+    def _has_place(self, urgency: Urgency) -> bool:
+        return len(self._waiting) < self._max_calls - self._reserve * urgency
 
     def add(self, item: _T, *, tenant: str, key: str, size: int, urgency: Urgency) -> int | None:
         """Let *item* wait and return its number; ``None`` if there is no room for it."""
@@ -159,29 +183,33 @@ class FairQueue(Generic[_T]):
     def make_room(self, size: int, urgency: Urgency, *, tenant: str, key: str) -> list[_T] | None:
         """Take the places of who waits with most, for an item of one who waits with less.
 
+        Most of what is short: calls, or bytes of their bodies.
+
         Returns:
             Those who lost theirs; ``None``, and nobody does, if that would not make room.
         """
         gone: list[tuple[int, _Waiting[_T]]] = []
         while not self.has_room(size, urgency):
-            if not self.may_displace(tenant=tenant, key=key):
+            if not self.may_displace(size, urgency, tenant=tenant, key=key):
                 for number, waiting in reversed(gone):
                     self._enter(number, waiting)
                 return None
-            number = self._newest_of_most()
+            number = self._newest_of_most(urgency)
             gone.append((number, self._waiting[number]))
             self.remove(number)
         return [waiting.item for _, waiting in gone]
 
-    def may_displace(self, *, tenant: str, key: str) -> bool:
+    def may_displace(self, size: int, urgency: Urgency, *, tenant: str, key: str) -> bool:
         """Whether somebody waits with so much more that it is fair to take a place of him."""
         if not self._tenants:
             return False
-        widest = max(self._tenants.values(), key=len)
+        weight, added = (_bytes_of, size) if self._has_place(urgency) else (len, 1)
+        widest = max(self._tenants.values(), key=weight)
         own = self._tenants.get(tenant)
         if own is widest:
-            return len(widest.longest()) > len(widest.flows.get(key, ())) + 1
-        return len(widest) > (0 if own is None else len(own)) + 1
+            flow = widest.flows.get(key)
+            return weight(widest.most(weight)) > (0 if flow is None else weight(flow)) + added
+        return weight(widest) > (0 if own is None else weight(own)) + added
 
     def remove(self, number: int) -> None:
         """Let the item with *number* wait no more; without effect if it does not."""
@@ -207,8 +235,11 @@ class FairQueue(Generic[_T]):
         of_tenant.ring.join(waiting.key)
         self._ring.join(waiting.tenant)
 
-    def _newest_of_most(self) -> int:
-        return max(self._tenants.values(), key=len).longest().newest()
+    def _newest_of_most(self, urgency: Urgency) -> int:
+        by_bytes = self._has_place(urgency)
+        weight: _Weight = _bytes_of if by_bytes else len
+        widest = max(self._tenants.values(), key=weight)
+        return widest.most(weight).newest(least_size=int(by_bytes))
 
     def take(self, least: Urgency = Urgency.BULK) -> _T | None:
         """Return the next item in turn, of those at least so urgent; it waits no more."""

@@ -105,11 +105,12 @@ class Turns:
         Raises:
             QuotaExceededError: If too many wait already.
         """
-        urgency, queue = urgency_of(spec), self._queue
+        urgency, queue, size = urgency_of(spec), self._queue, len(spec.body or b"")
+        tenant, key = spec.subscription_id, spec.key_id or ""
         if not (
             self.is_free(urgency)
-            or queue.has_room(len(spec.body or b""), urgency)
-            or queue.may_displace(tenant=spec.subscription_id, key=spec.key_id or "")
+            or queue.has_room(size, urgency)
+            or queue.may_displace(size, urgency, tenant=tenant, key=key)
         ):
             raise self._full()
 

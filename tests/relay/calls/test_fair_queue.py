@@ -109,7 +109,7 @@ def test_full_queue_gives_a_quiet_key_the_newest_place_of_the_noisiest() -> None
     for number in range(8):
         add(line, f"noisy{number}", key="noisy")
     assert add(line, "quiet", key="quiet") is None
-    assert not line.may_displace(tenant="t", key="noisy")
+    assert not line.may_displace(0, Urgency.PERSON, tenant="t", key="noisy")
     assert displaced(line, key="noisy") is None
     assert displaced(line, key="quiet") == ["noisy7"]
     assert add(line, "quiet", key="quiet") is not None
@@ -131,9 +131,23 @@ def test_full_queue_gives_a_quiet_key_the_newest_place_of_the_noisiest() -> None
     ]
 
 
+def test_one_who_waits_with_many_calls_and_no_bytes_makes_no_room_for_a_body() -> None:
+    line = queue(max_calls=1000, max_bytes=1600)
+    for number in range(16):
+        add(line, f"long{number}", key="long", size=100)
+    for number in range(200):
+        add(line, f"short{number}", key="short")
+    assert displaced(line, key="new", size=150) == ["long15", "long14"]
+    assert displaced(line, key="long", size=300) is None
+    assert displaced(line, tenant="other", key="k", size=10_000) is None
+    assert len(line) == 214
+    assert line.bytes == 1400
+    assert displaced(line, key="new", size=0) == []
+
+
 def test_nobody_displaces_another_who_waits_with_hardly_more() -> None:
     line = queue(max_calls=4)
-    assert not line.may_displace(tenant="t", key="k")
+    assert not line.may_displace(0, Urgency.PERSON, tenant="t", key="k")
     for number in range(4):
         add(line, "item", key="ab"[number % 2])
     assert displaced(line, key="a") is None
@@ -145,13 +159,12 @@ def test_nobody_displaces_another_who_waits_with_hardly_more() -> None:
 def test_nobody_is_displaced_for_one_who_would_find_no_room_all_the_same() -> None:
     line = queue(max_calls=8, max_bytes=1000)
     for number in range(6):
-        add(line, f"noisy{number}", key="noisy", size=10)
-    add(line, "long", key="other", size=800)
+        add(line, f"noisy{number}", key="noisy", size=100)
+    add(line, "long", key="other", size=300)
     assert displaced(line, key="quiet", size=2000) is None
-    assert displaced(line, key="quiet", size=300) is None
-    assert (len(line), line.bytes) == (7, 860)
-    assert displaced(line, key="quiet", size=160) == ["noisy5", "noisy4"]
-    assert sorted(drained(line)) == ["long", "noisy0", "noisy1", "noisy2", "noisy3"]
+    assert displaced(line, key="quiet", size=550) is None
+    assert (len(line), line.bytes) == (7, 900)
+    assert displaced(line, key="quiet", size=300) == ["noisy5", "noisy4"]
 
 
 class Machine(RuleBasedStateMachine):
