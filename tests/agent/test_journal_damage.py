@@ -314,3 +314,24 @@ async def test_a_journal_that_was_half_made_is_made_again(path: Path) -> None:
         assert journal.problem is None
         await journal.receive("call-1", operation="o", fingerprint="f")
     assert not path.with_name(f"{path.name}.new").exists()
+
+
+async def test_result_that_changed_on_the_disk_is_not_told_but_found_damaged(path: Path) -> None:
+    path.parent.mkdir()
+    async with Journal.open(path) as journal:
+        for call_id in ("call-1", "call-2"):
+            await journal.receive(call_id, operation="o", fingerprint="f")
+            await journal.finish(
+                call_id, outcome=Outcome.COMPLETED, status=201, head=b'{"status":201}', body=b"{}"
+            )
+        told = await journal.to_tell(after=(0.0, ""), limit=10)
+        assert [(entry.call_id, entry.body) for _, entry in told] == [
+            ("call-1", None),
+            ("call-2", None),
+        ]
+        assert all(entry.head == b'{"status":201}' for _, entry in told)
+    flip(path, path.read_bytes().index(b'{"status":201}') + 3)
+    async with Journal.open(path) as journal:
+        with pytest.raises(JournalUnavailableError, match="accept-loss"):
+            await journal.to_tell(after=(0.0, ""), limit=10)
+        assert journal.damaged

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -12,15 +13,13 @@ from cloud_connect.errors import InternalError, Outcome
 from cloud_connect_agent.journal.damage import JournalDamagedError
 from cloud_connect_agent.journal.entries import JournalEntry, JournalState
 from cloud_connect_agent.journal.mark import Mark
+from cloud_connect_agent.journal.rows import FACTS, entry_of, facts_seal, whole_entry
 
 __all__ = [
-    "FACTS",
     "MAX_BODY_BYTES",
     "RETENTION_SECONDS",
     "STEPS_SECONDS",
     "Database",
-    "entry_of",
-    "facts_seal",
 ]
 
 RETENTION_SECONDS = 7 * 24 * 3600
@@ -29,7 +28,6 @@ STEPS_SECONDS = 3600.0  # for which Procore surely remembers an upload that was 
 MAX_BODY_BYTES = 256 * 1024  # larger answers are not kept; a replay says so
 _CHUNK: Final = 500  # rows in one go when room is made
 _VACUUM_PAGES: Final = 2000  # given back to the disk in one go
-FACTS: Final = "call_id, operation, fingerprint, state, outcome, status, acknowledged"
 _NO_FILE: Final = (0, 0)
 _TO_TELL: Final = "acknowledged = 0 AND outcome IS NOT NULL"
 
@@ -186,20 +184,21 @@ class Database:
         ).fetchone()
         if row is None:
             return None
-        *facts, content_sum, seal = row
-        entry = entry_of(facts)
-        if (entry.content_sum, entry.seal(content_sum)) != (content_sum, seal):
-            raise JournalDamagedError("an entry has changed on the disk")
-        return entry
+        return whole_entry(row)
 
     def to_tell(self, after: tuple[float, str], limit: int) -> list[tuple[float, JournalEntry]]:
-        """Return ended calls that the relay has not acknowledged, the oldest first."""
+        """Return ended calls that the relay has not acknowledged, the oldest first, without body.
+
+        Raises:
+            JournalDamagedError: If one has changed since it was written.
+        """
         rows = self.connection.execute(
-            f"SELECT changed_at, {FACTS}, head FROM calls WHERE {_TO_TELL}"  # noqa: S608 - constants
-            " AND (changed_at, call_id) > (?, ?) ORDER BY changed_at, call_id LIMIT ?",
+            f"SELECT changed_at, {FACTS}, head, body, content_sum, seal FROM calls"  # noqa: S608 - constants
+            f" WHERE {_TO_TELL} AND (changed_at, call_id) > (?, ?)"
+            " ORDER BY changed_at, call_id LIMIT ?",
             (*after, limit),
-        ).fetchall()
-        return [(changed, entry_of([*facts, None])) for changed, *facts in rows]
+        )
+        return [(changed, replace(whole_entry(row), body=None)) for changed, *row in rows]
 
     def ended_since(self, since: float) -> list[JournalEntry]:
         """Return the calls that have ended since then, without what they were answered."""
@@ -355,34 +354,6 @@ class Database:
             else:
                 found.append((facts.st_dev, facts.st_ino) if facts.st_size else _NO_FILE)
         return found
-
-
-def entry_of(row: Iterable[object]) -> JournalEntry:
-    """Return a row as an entry.
-
-    Raises:
-        JournalDamagedError: If there is something that was never written.
-    """
-    call_id, operation, fingerprint, state, outcome, status, acknowledged, head, body = row
-    try:
-        return JournalEntry(
-            call_id=str(call_id),
-            operation=str(operation),
-            fingerprint=str(fingerprint),
-            state=JournalState(str(state)),
-            outcome=None if outcome is None else Outcome(str(outcome)),
-            status=status if isinstance(status, int) else None,
-            head=head if isinstance(head, bytes) else None,
-            body=body if isinstance(body, bytes) else None,
-            acknowledged=bool(acknowledged),
-        )
-    except ValueError as exc:
-        raise JournalDamagedError("an entry has changed on the disk") from exc
-
-
-def facts_seal(commits: int, complete_since: float) -> int:
-    """Return a checksum of what the journal says about itself."""
-    return zlib.crc32(f"{commits} {complete_since!r}".encode())
 
 
 def _no_open_call(call_id: str) -> InternalError:

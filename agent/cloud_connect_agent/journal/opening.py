@@ -18,8 +18,9 @@ from cloud_connect_agent.journal.damage import (
     mark_file,
     set_aside,
 )
-from cloud_connect_agent.journal.database import FACTS, Database, entry_of, facts_seal
+from cloud_connect_agent.journal.database import Database
 from cloud_connect_agent.journal.mark import Mark
+from cloud_connect_agent.journal.rows import FACTS, entry_of, facts_seal
 
 __all__ = ["open_database"]
 
