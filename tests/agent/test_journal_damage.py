@@ -80,6 +80,10 @@ def flip_in_state(path: Path) -> None:
     flip(path, path.read_bytes().index(b"intent") + 2)
 
 
+def flip_in_head(path: Path) -> None:
+    flip(path, path.read_bytes().index(b'{"status":201}') + 3)
+
+
 def empty(path: Path) -> None:
     path.write_bytes(b"")
 
@@ -330,7 +334,7 @@ async def test_result_that_changed_on_the_disk_is_not_told_but_found_damaged(pat
             ("call-2", None),
         ]
         assert all(entry.head == b'{"status":201}' for _, entry in told)
-    flip(path, path.read_bytes().index(b'{"status":201}') + 3)
+    flip_in_head(path)
     async with Journal.open(path) as journal:
         with pytest.raises(JournalUnavailableError, match="accept-loss"):
             await journal.to_tell(after=(0.0, ""), limit=10)
