@@ -13,7 +13,6 @@ from cloud_connect.calls import Source
 from cloud_connect.errors import (
     CloudConnectError,
     DeadlineExceededError,
-    Outcome,
     OutcomeUnknownError,
     RateLimitedError,
     SourceRejectedError,
@@ -26,6 +25,7 @@ from cloud_connect_agent.procore.contacts import Contacts
 from cloud_connect_agent.procore.failures import error_of, is_throttled, read_failure
 from cloud_connect_agent.procore.messages import READ_METHODS, plain_headers
 from cloud_connect_agent.procore.oauth import Authenticator
+from cloud_connect_agent.procore.pacing import paced
 from cloud_connect_agent.procore.scheduler import Grant, RateScheduler, Slot
 from cloud_connect_agent.procore.streaming import StreamedResponse, broken_off
 from cloud_connect_agent.procore.tokens import AccessToken
@@ -39,8 +39,7 @@ MAX_RETRIES: Final = 2  # of a read that failed
 _MAX_THROTTLES: Final = 10  # 429s that one request waits out
 _RETRY_PAUSE: Final = 0.25  # seconds before the first retry; doubles
 _WRITE_GRACE: Final = 30.0  # seconds after the deadline in which a started write may end
-_STALL: Final = 60.0  # seconds without a byte of a request's body
-# An answer that streams for longer is as slow as its reader: others need not wait for him.
+# What streams for longer is as slow as its reader or sender: others need not wait for him.
 _STREAM_SECONDS: Final = 1.0
 _HEARD: Final = BodyLimits(max_body_bytes=64 * 1024)  # of a reason, unpacked
 _FAILED: Final = frozenset({408, 500, 502, 503, 504})
@@ -298,6 +297,15 @@ class Attempts:
         finally:
             self._give_slot_back()
 
+    def _lend_later(self) -> None:
+        """Let others go before the request's body has come, if that takes long."""
+
+        def lend() -> None:
+            if self._slot is not None:
+                self._scheduler.lend(self._slot)
+
+        self._lending = asyncio.get_running_loop().call_later(_STREAM_SECONDS, lend)
+
     def _give_slot_back(self) -> None:
         slot, self._slot = self._slot, None
         if slot is not None:
@@ -320,7 +328,8 @@ class Attempts:
         try:
             async with asyncio.timeout(left) as bound:
                 if content is not None and not isinstance(content, bytes):
-                    content = _paced(content, bound, left)
+                    content = paced(content, bound, left)
+                    self._lend_later()
                 return await self._origin.send(
                     out.method,
                     out.target,
@@ -373,24 +382,3 @@ def _check_worth(stages: Stages | None) -> None:
 
 async def _whole(body: bytes) -> AsyncIterator[bytes]:
     yield body
-
-
-async def _paced(
-    content: AsyncIterator[bytes], bound: asyncio.Timeout, budget: float
-) -> AsyncIterator[bytes]:
-    """Pass a body on; its time is its own, so the deadline counts from its end."""
-    loop = asyncio.get_running_loop()
-    bound.reschedule(None)
-    iterator = aiter(content)
-    while True:
-        try:
-            async with asyncio.timeout(_STALL):
-                chunk = await anext(iterator)
-        except StopAsyncIteration:
-            break
-        except TimeoutError as exc:
-            raise DeadlineExceededError(
-                f"No byte of the request's body came for {_STALL:.0f} s.", outcome=Outcome.UNKNOWN
-            ) from exc
-        yield chunk
-    bound.reschedule(loop.time() + budget)

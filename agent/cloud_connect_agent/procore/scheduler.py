@@ -99,7 +99,7 @@ class _Lane:
 class Slot:
     """The right to send one request, until it is released."""
 
-    __slots__ = ("answered", "budget", "grant", "interactive", "lane")
+    __slots__ = ("answered", "budget", "grant", "interactive", "lane", "lent")
 
     def __init__(self, lane: _Lane, budget: RateBudget, grant: Grant, *, interactive: bool) -> None:
         self.lane = lane
@@ -107,6 +107,7 @@ class Slot:
         self.grant = grant
         self.interactive = interactive
         self.answered = False
+        self.lent = False
 
 
 class RateScheduler:
@@ -169,7 +170,16 @@ class RateScheduler:
         """Let the next request go."""
         if not slot.answered:
             slot.budget.lost()
-        self._leave(slot.lane, slot.grant, interactive=slot.interactive)
+        if slot.lent:
+            self._pump()  # the limits may have room for another
+        else:
+            self._leave(slot.lane, slot.grant, interactive=slot.interactive)
+
+    def lend(self, slot: Slot) -> None:
+        """Let another request go beside one that goes on at its sender's pace."""
+        if not slot.lent:
+            slot.lent = True
+            self._leave(slot.lane, slot.grant, interactive=slot.interactive)
 
     def hold(self, grant: Grant) -> float:
         """For how many seconds Procore's limits keep back a person's call; 0 is not at all."""

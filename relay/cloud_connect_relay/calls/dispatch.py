@@ -274,6 +274,7 @@ async def _head(call: "RunningCall", exchange: "Exchange", upload: Upload | None
     done = False
     try:
         if upload is not None:
+            call.streams()
             upload.attach(exchange, call.progressed)
             head = await exchange.receive_head()
         elif call.spec.body:

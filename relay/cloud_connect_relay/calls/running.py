@@ -182,12 +182,14 @@ class RunningCall:
         self.changed = True
 
     def answered(self, hops: Mapping[str, float]) -> None:
-        """Note that the head of an answer came, and what it says of the agent's time.
-
-        If the answer goes on for long, others take its turn.
-        """
-        self.times.answered = now = asyncio.get_running_loop().time()
+        """Note that the head of an answer came, and what it says of the agent's time."""
+        self.times.answered = asyncio.get_running_loop().time()
         self.times.told(hops)
+        self.streams()
+
+    def streams(self) -> None:
+        """Note that it goes on at the pace of its caller: after a while, others take its turn."""
+        now = asyncio.get_running_loop().time()
         for turn in self.turns:
             turn.streaming_since = now
 

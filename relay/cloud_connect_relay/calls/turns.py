@@ -31,7 +31,8 @@ class Turn:
     """One place among those that go at once, until it is given back.
 
     Attributes:
-        streaming_since: When its answer began, on the event loop's clock.
+        streaming_since: When its answer began, or the sending of a long body, on the event
+            loop's clock.
     """
 
     __slots__ = ("_turns", "streaming_since")

@@ -75,6 +75,23 @@ async def test_reads_and_writes_have_lanes_of_their_own(held: Held) -> None:
         await held.take("write 2", write=True, within=0.05)
 
 
+async def test_place_of_one_who_sends_slowly_is_lent_once_and_its_request_still_counts(
+    held: Held,
+) -> None:
+    await held.take("write", write=True)
+    with pytest.raises(DeadlineExceededError):
+        await held.take("other", write=True, within=0.05)
+    (slow,) = held.slots
+    held.scheduler.lend(slow)
+    held.scheduler.lend(slow)
+    await held.take("other", write=True, within=0.05)
+    assert slow.budget.in_flight == 2
+    with pytest.raises(DeadlineExceededError):
+        await held.take("third", write=True, within=0.05)
+    held.give_back()
+    assert held.scheduler.running == 1  # its place is not given back a second time
+
+
 async def test_people_go_before_bulk(held: Held) -> None:
     await held.take("a")
     await held.take("b")
