@@ -11,6 +11,7 @@ from cloud_connect_relay.quota import NO_QUOTA, Quota, QuotaUse
 __all__ = ["Quotas"]
 
 _RETRY_AFTER: Final = 1.0  # seconds; running calls end by themselves
+_KEPT_PART: Final = 16  # of a subscription's places one part is for keys that run fewer than it
 _MINUTE: Final = 60.0
 _DAY: Final = 86_400.0
 
@@ -158,7 +159,10 @@ class Quotas:
         self._cancels.check(key_id or subscription_id)
         subscription = self._meters.get(subscription_id)
         key = None if key_id is None else self._meters.get(key_id)
-        self._check_running("subscription", subscription_id, subscription, self._max_running)
+        own = self._running.get(key_id or "", 0)
+        self._check_running(
+            "subscription", subscription_id, subscription, self._max_running, own=own
+        )
         if key_id is not None:
             self._check_running("key", key_id, key, None)
         if subscription is not None or key is not None:
@@ -213,17 +217,39 @@ class Quotas:
             self._meters[holder] = _Meter(kind, quota, self._clock())
 
     def _check_running(
-        self, kind: str, holder: str, meter: _Meter | None, default: int | None
+        self,
+        kind: str,
+        holder: str,
+        meter: _Meter | None,
+        default: int | None,
+        *,
+        own: int | None = None,
     ) -> None:
+        """Refuse a call of whoever runs as many as are allowed.
+
+        Args:
+            own: Calls that the key runs: the last places of all are for keys that run few.
+        """
         allowed = default
         if meter is not None and meter.quota.running is not None:
             allowed = meter.quota.running
-        if allowed is not None and self._running.get(holder, 0) >= allowed:
-            raise OverQuotaError(
-                f"The {kind} has {allowed} calls running, which is its limit; repeat the request"
-                " in a moment.",
-                limit="running",
-                quantity=allowed,
-                window=None,
-                retry_after=_RETRY_AFTER,
+        if allowed is None:
+            return
+        running, kept = self._running.get(holder, 0), allowed // _KEPT_PART
+        if own is None or own < kept:
+            kept = 0  # it is a quota of the key, or the places are for such as this one
+        if running < allowed - kept:
+            return
+        told = f"The {kind} has {running} calls running, which is its limit"
+        if running < allowed:
+            told = (
+                f"The {kind} has {running} calls running, {own} of them of this key, and the last"
+                f" {kept} places are kept for others"
             )
+        raise OverQuotaError(
+            f"{told}; repeat the request in a moment.",
+            limit="running",
+            quantity=allowed,
+            window=None,
+            retry_after=_RETRY_AFTER,
+        )

@@ -89,6 +89,33 @@ def test_running_calls_of_a_key_are_bounded_until_one_ends() -> None:
     quotas.admit("sub", "key")
 
 
+def test_one_key_leaves_the_last_places_of_its_subscription_to_others() -> None:
+    quotas, _ = bounded()
+    running = 0
+    with pytest.raises(OverQuotaError, match="the last 64 places are kept for others") as told:
+        while True:
+            quotas.admit("sub", "key")
+            running += 1
+    assert (running, told.value.quantity) == (960, 1024)
+    for number in range(64):
+        quotas.admit("sub", f"other{number % 2}")
+    for key in ("key", "other0", "new"):
+        with pytest.raises(OverQuotaError, match="has 1024 calls running, which is its limit"):
+            quotas.admit("sub", key)
+    quotas.release("sub", "key", size=0)
+    with pytest.raises(OverQuotaError, match="kept for others"):
+        quotas.admit("sub", "key")
+    quotas.admit("sub", "new")
+
+
+def test_small_quota_of_a_subscription_keeps_nothing_back() -> None:
+    quotas, _ = bounded(subscription=Quota(running=8))
+    for _ in range(8):
+        quotas.admit("sub", "key")
+    with pytest.raises(OverQuotaError, match="has 8 calls running, which is its limit"):
+        quotas.admit("sub", "key")
+
+
 def test_bytes_over_a_quota_are_paid_back_before_the_next_call() -> None:
     quotas, ticks = bounded(subscription=Quota(bytes_per_minute=6000))
     quotas.admit("sub", "key")
