@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from cloud_connect_relay.services import Services
     from cloud_connect_relay.storage.datasources import DataSource
 
-__all__ = ["QueryResult", "metadata_of", "query_of", "refusal", "test_of"]
+__all__ = ["QueryResult", "has_key", "metadata_of", "query_of", "refusal", "test_of"]
 
 _MAX_ROW_BYTES: Final = 16 * 1024 * 1024  # of all rows of one answer, which has to be whole
 _OUT_OF_REACH: Final = (
@@ -116,6 +116,14 @@ async def metadata_of(services: "Services", visit: "Visit") -> QueryResult:
     )
 
 
+def has_key(visit: "Visit") -> bool:
+    """Whether the request is a write whose id is its idempotency key."""
+    document = visit.envelope.query
+    if document is None or not visit.connector.request_id_is_key:
+        return False
+    return is_write(action_of(document))
+
+
 async def query_of(services: "Services", visit: "Visit") -> QueryResult:
     """Run the query.
 
@@ -148,7 +156,7 @@ async def query_of(services: "Services", visit: "Visit") -> QueryResult:
         body=passed_on(document),
     )
     key = None
-    if writes and connector.request_id_is_key:
+    if has_key(visit):
         key = fingerprint("custom connector", connector.id, visit.envelope.requestId)
     person = () if subject.person is None else (subject.person,)
     spec, rehearsal = query_spec(asked, document, key=key, on_behalf=person)

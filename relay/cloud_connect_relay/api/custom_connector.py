@@ -19,7 +19,7 @@ from cloud_connect.errors import (
     OutcomeUnknownError,
 )
 from cloud_connect_relay.api.bodies import check_large_json, to_json
-from cloud_connect_relay.api.custom_calls import metadata_of, query_of, refusal, test_of
+from cloud_connect_relay.api.custom_calls import has_key, metadata_of, query_of, refusal, test_of
 from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.security import services, source_of
 from cloud_connect_relay.custom_connector.answers import FirstAnswers
@@ -129,7 +129,8 @@ async def _answer(
         raise services.authenticator.failure(source_of(request.scope), kind="custom_connector")
     answers = FirstAnswers(services.storage, services.identity.pepper)
     if visit.admission is Admission.REPEATED:
-        first = await _first_answer(services, answers, visit)
+        known = await _by_its_key(services, answers, visit) if carry_out is query_of else None
+        first = known or await _first_answer(services, answers, visit)
         return _response(visit, first, repeated=True)
     connector = visit.connector
     services.calls.quotas.learn(
@@ -158,6 +159,27 @@ async def _decoded(body: bytes) -> object:
         return await check_large_json(body)
     except InvalidRequestError:
         return None
+
+
+async def _by_its_key(
+    services: Services, answers: FirstAnswers, visit: Visit
+) -> dict[str, Any] | None:
+    """Return what the write's idempotency key tells of it where its first answer is missing.
+
+    The relay may have stopped before it was kept; the call's record tells all the same. ``None``
+    if the registration's requests have no such key, or the first attempt still runs.
+    """
+    if not has_key(visit):
+        return None
+    seen = await answers.find(visit)
+    if seen is None or seen.answer is not None:
+        return None
+    try:
+        return (await query_of(services, visit)).document()
+    except IdempotencyConflictError:
+        return None
+    except CloudConnectError as error:
+        return refusal(error).document()
 
 
 async def _first_answer(services: Services, answers: FirstAnswers, visit: Visit) -> dict[str, Any]:

@@ -320,6 +320,26 @@ async def test_request_that_was_never_answered_is_not_carried_out_again(
     assert executions(agent) == 1
 
 
+async def test_key_of_a_request_that_was_never_answered_tells_what_became_of_it(
+    relay: CallRelay, http: httpx.AsyncClient
+) -> None:
+    """The relay had stopped before the answer was kept."""
+    agent, plain = await connected(relay, http)
+    kianda = await registered(relay, http, plain.settings, request_id_is_key=True)
+    request = kianda.request("Query", INSERT)
+    first = kianda.opened(await kianda.post(kianda.query_url, request), request)
+    from sqlalchemy import update
+
+    from cloud_connect_relay.storage.tables import custom_requests
+
+    async with relay.store.storage.write() as connection:
+        await connection.execute(update(custom_requests).values(answer=None))
+    told = kianda.opened(await kianda.post(kianda.query_url, request), request)
+    assert (first["success"], told["success"]) == (True, True)
+    assert told["data"]["call_id"] == first["data"]["call_id"]
+    assert executions(agent) == 1
+
+
 async def test_answer_too_long_to_be_kept_is_not_asked_for_again(
     relay: CallRelay, http: httpx.AsyncClient
 ) -> None:
