@@ -35,7 +35,7 @@ from cloud_connect_agent.live_calls import LiveCalls
 from cloud_connect_agent.operation import CurrentProcore, Operator
 from cloud_connect_agent.outbox import Outbox
 from cloud_connect_agent.paths import AgentPaths
-from cloud_connect_agent.pausing import Pause
+from cloud_connect_agent.pausing import Clocks, Pause
 from cloud_connect_agent.policy.approvals import Approvals
 from cloud_connect_agent.policy.gate import PolicyGate
 from cloud_connect_agent.policy.keeping import kept_on_disk
@@ -56,6 +56,7 @@ from cloud_connect_agent.session_work import Together
 from cloud_connect_agent.settings import AgentSettings, LogSettings
 from cloud_connect_agent.stopping import StopSignal
 from cloud_connect_agent.strong_calls import StrongCalls
+from cloud_connect_agent.suspension import boot_clock, tell_of_sleep
 from cloud_connect_agent.tls import client_context
 from cloud_connect_agent.vault import describe_vault, open_vault
 from cloud_connect_agent.version import VERSION
@@ -142,7 +143,7 @@ async def run_agent(
         gate = PolicyGate(policy, approvals=approvals, projects=ProjectBinding(client), past=past)
         catalog = load_catalog().with_upserts(settings.procore.upserts)
         board = ReportBoard(_first_report(policy, catalog, sealing_key))
-        health, live = Health(pause=Pause.load(paths.pause_file)), LiveCalls()
+        health, live = _health(paths), LiveCalls()
         operator = Operator(
             load=load,
             settings=settings,
@@ -203,6 +204,7 @@ async def run_agent(
             attending = group.create_task(manager.attend(health), name="service-manager")
             rotating = group.create_task(rotation.keep(), name="key-rotation")
             tidying = group.create_task(keep_small(), name="memory")
+            sleeping = group.create_task(tell_of_sleep(client.scheduler.slept), name="sleep")
             manager.ready()
             async with _until_drained(group, stop, seconds=settings.tunnel.drain_timeout):
                 dispatching = Dispatcher.open(
@@ -243,12 +245,18 @@ async def run_agent(
             attending.cancel()
             rotating.cancel()
             tidying.cancel()
+            sleeping.cancel()
             for task in recording:
                 task.cancel()
         trail.event("agent.stopped", {"in_order": not stop.urgent})
         client.authenticator.wind_down(urgent=stop.urgent)
     log.info("agent_stopped", in_order=not stop.urgent)
     return 1 if stop.urgent else 0
+
+
+def _health(paths: AgentPaths) -> Health:
+    """Begin to watch over it, with the pause that an earlier process left: sleep shortens that."""
+    return Health(pause=Pause.load(paths.pause_file, clocks=Clocks(monotonic=boot_clock)))
 
 
 @asynccontextmanager

@@ -3,10 +3,10 @@
 import asyncio
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-__all__ = ["boot_clock", "suspended"]
+__all__ = ["boot_clock", "suspended", "tell_of_sleep"]
 
 _TICK: Final = 1.0  # seconds
 _GAP: Final = 10.0  # seconds of sleep after which the peer has probably given us up
@@ -35,3 +35,11 @@ async def suspended(
         slept, offset = now - offset, now
         if slept > _GAP:
             return slept
+
+
+async def tell_of_sleep(
+    told: Callable[[float], None], *, sleeping: Callable[[], Awaitable[float]] = suspended
+) -> None:
+    """Call *told* with the seconds of each sleep, for what counts on a clock that stood still."""
+    while True:
+        told(await sleeping())

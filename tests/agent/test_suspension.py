@@ -1,6 +1,6 @@
 import asyncio
 
-from cloud_connect_agent.suspension import boot_clock, suspended
+from cloud_connect_agent.suspension import boot_clock, suspended, tell_of_sleep
 
 
 async def test_sleep_is_what_one_clock_missed() -> None:
@@ -28,3 +28,15 @@ async def test_machine_that_is_awake_is_not_noticed() -> None:
 def test_boot_clock_goes_on() -> None:
     first = boot_clock()
     assert boot_clock() >= first
+
+
+async def test_each_sleep_is_told() -> None:
+    slept = asyncio.Queue[float]()
+    told: list[float] = []
+    async with asyncio.TaskGroup() as tasks:
+        telling = tasks.create_task(tell_of_sleep(told.append, sleeping=slept.get))
+        for seconds in (20.0, 30.0):
+            slept.put_nowait(seconds)
+            await asyncio.sleep(0.01)
+        telling.cancel()
+    assert told == [20.0, 30.0]

@@ -134,6 +134,12 @@ class RateBudget:
                 longest = max(longest, window.ends_at - now)
         return longest
 
+    def slept(self, seconds: float) -> None:
+        """Take in that the machine slept: Procore's windows went on, and its clock stood still."""
+        self._blocked_until -= seconds
+        for window in self._windows.values():
+            window.ends_at -= seconds
+
     def rivalled(self, now: float) -> None:
         """Note that a person's call came while bulk ones were under way or waiting."""
         self._rivals_until = now + _RIVALRY

@@ -181,6 +181,13 @@ class RateScheduler:
             slot.lent = True
             self._leave(slot.lane, slot.grant, interactive=slot.interactive)
 
+    def slept(self, seconds: float) -> None:
+        """Let limits end that ended while the machine slept."""
+        for budget in self._budgets.values():
+            budget.slept(seconds)
+        self._set_alarm(None)
+        self._pump()
+
     def hold(self, grant: Grant) -> float:
         """For how many seconds Procore's limits keep back a person's call; 0 is not at all."""
         budget = self._budgets.get(grant)

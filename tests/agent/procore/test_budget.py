@@ -58,6 +58,19 @@ def test_a_window_holds_until_its_reset_on_procores_clock() -> None:
     assert budget.hold(10.0, interactive=True) == 0.0
 
 
+def test_window_and_a_hold_end_while_the_machine_sleeps() -> None:
+    budget = RateBudget()
+    learned(budget, 0.0, headers(0, limit=3600, reset=3000.0))
+    learned(budget, 0.0, {"retry-after": "600"}, status=429)
+    assert budget.limited(0.0, interactive=True) == pytest.approx(600.0)
+    budget.slept(500.0)
+    assert budget.limited(0.0, interactive=True) == pytest.approx(100.0)
+    budget.slept(500.0)
+    assert budget.limited(0.0, interactive=True) == pytest.approx(2000.0)
+    budget.slept(2000.0)
+    assert budget.limited(0.0, interactive=True) == 0.0
+
+
 def test_what_is_under_way_counts_as_used() -> None:
     budget = alone()
     learned(budget, 0.0, headers(4))

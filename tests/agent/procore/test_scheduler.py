@@ -92,6 +92,19 @@ async def test_place_of_one_who_sends_slowly_is_lent_once_and_its_request_still_
     assert held.scheduler.running == 1  # its place is not given back a second time
 
 
+async def test_who_waits_for_a_limit_goes_when_it_ended_in_the_machines_sleep(held: Held) -> None:
+    await held.take("first")
+    held.give_back(said=headers(0, reset=5.0))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(held.take("second", within=20.0))
+        await asyncio.sleep(0.01)
+        assert held.order == ["first"]
+        began = time.monotonic()
+        held.scheduler.slept(3600.0)
+    assert held.order == ["first", "second"]
+    assert time.monotonic() - began < 2
+
+
 async def test_people_go_before_bulk(held: Held) -> None:
     await held.take("a")
     await held.take("b")
