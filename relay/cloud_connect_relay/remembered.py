@@ -16,7 +16,7 @@ _K = TypeVar("_K", bound=Hashable)
 _V = TypeVar("_V")
 
 _BRIDGED_SECONDS: Final = 300.0  # how old an answer may become while the store is away
-_PATIENCE: Final = 2.0  # seconds that a store may take where there is such an answer
+_PATIENCE: Final = 1.0  # seconds that a store may take where there is such an answer
 _PAUSE: Final = 3.0  # seconds between two attempts to ask a store that is away
 
 
