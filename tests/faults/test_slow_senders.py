@@ -18,7 +18,7 @@ SENDERS = 80  # more than an agent writes at once, and than a connector has turn
 
 @contextlib.asynccontextmanager
 async def slow_sender(world: World, base: str) -> AsyncIterator[None]:
-    """A caller whose request has a body of 10 MB: it begins at once, then a kilobyte each second."""
+    """A caller with a body of 10 MB: it begins at once, then a kilobyte comes each second."""
     _, writer = await asyncio.open_connection("127.0.0.1", world.relay.ready["port"])
     writer.write(
         f"POST {base}/procore/rest/v1.0/projects/{world.project['id']}/rfis HTTP/1.1\r\n"
