@@ -28,8 +28,10 @@ pytestmark = [pytest.mark.soak, pytest.mark.slow]
 MINUTES: Final = whole_number("CLOUD_CONNECT_SOAK_MINUTES", 12)
 PER_SECOND: Final = 20.0
 FAULT_EVERY: Final = 60.0
-# Of a run: memory is as large as its busiest moment, so faults strike at their worst meanwhile.
+# Of a run. Memory is as large as its busiest moment, so meanwhile faults strike at their worst and
+# calls come faster: a moment that is busier than all before it is no leak, and there is none later.
 WARM_UP: Final = 0.25
+WARM_UP_PER_SECOND: Final = 30.0
 PARTITION: Final = (5.0, 15.0)  # seconds; for so long calls wait, and are held
 SAMPLE_EVERY: Final = 10.0
 LOOK_EVERY: Final = 600.0  # seconds between two looks at the relay's blocks
@@ -176,7 +178,10 @@ async def test_soak_with_a_fault_a_minute_breaks_and_leaks_nothing(tmp_path: Pat
             ]
             watching.append(tasks.create_task(looked_at(relay, looks, after=min(seconds / 3, 600))))
             striking = tasks.create_task(struck(world, dice, seconds, faults))
-            await traffic.run(seconds)
+            traffic.per_second = WARM_UP_PER_SECOND
+            await traffic.run(seconds * WARM_UP)
+            traffic.per_second = PER_SECOND
+            await traffic.run(seconds * (1 - WARM_UP))
             await striking
             for task in watching:
                 task.cancel()
