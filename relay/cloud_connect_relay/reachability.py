@@ -61,10 +61,13 @@ def expected(
         return coming
     draining = [one for one in enrolled if _draining(one, sessions.get(one.id))]
     if draining:
+        # Its agent or this relay stops soon and comes back; an administrator takes his time.
+        kept = all(one.flag is ConnectorFlag.DRAINING for one in draining)
+        until = ", until an administrator lets it take calls again" if kept else ""
         raise ConnectorDrainingError(
-            f"{_named(draining)} is finishing its calls and takes no new ones"
+            f"{_named(draining)} is finishing its calls and takes no new ones{until}"
             f"{_others(draining, enrolled)}; repeat the request later.",
-            retry_after=5,
+            retry_after=_PAUSE_RETRY if kept else 5,
         )
     paused = [one for one in enrolled if _paused(one, sessions.get(one.id), now=now)]
     if paused:

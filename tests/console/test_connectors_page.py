@@ -83,6 +83,20 @@ async def test_connector_is_paused_for_as_long_as_is_chosen(node: Node, admin: B
     assert "how long" in refused.text
 
 
+async def test_connector_that_is_drained_says_so_and_ends_it_though_it_is_off(
+    node: Node, admin: Browser
+) -> None:
+    path = f"/connectors/{await node.store.connector(status_flag='draining')}"
+    page = (await admin.get(path)).text
+    assert "An administrator drains it" in page
+    assert "/undrain" in page
+    assert (await admin.post(f"{path}/undrain")).status_code == 303
+    page = (await admin.get(path)).text
+    assert "It takes calls again once it is connected." in page
+    assert "An administrator drains it" not in page
+    assert "/undrain" not in page
+
+
 async def test_connector_that_its_pc_paused_as_well_is_resumed_here_only(
     node: Node, admin: Browser
 ) -> None:

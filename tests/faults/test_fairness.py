@@ -108,7 +108,7 @@ async def test_noisy_key_takes_nothing_from_quiet_keys_of_its_subscription(
 
         solo = await quiet()
         stop = asyncio.Event()
-        noise = asyncio.create_task(insistently(origin, keys[5], target, lines=350, stop=stop))
+        noise = asyncio.create_task(insistently(origin, keys[5], target, lines=1200, stop=stop))
         await asyncio.sleep(3)
         beside = await quiet()
         stop.set()

@@ -53,6 +53,7 @@ def connector_document(
         "clock_skew_seconds": report.get("clock_skew_seconds") if live else None,
         "in_flight": live.in_flight if live else 0,
         "procore": report.get("procore", []),
+        "drained": connector.flag is ConnectorFlag.DRAINING,
         **_pause(services.clock(), connector, report, live),
         "policy": report.get("policy", {}),
         "policy_class": connector.policy_class,

@@ -235,9 +235,19 @@ async def _pausing(page: Page, connector_id: str, form: Form, *, status: int = 2
 
 async def _draining(page: Page, connector_id: str, *, draining: bool) -> Response:
     wanted = api.ConnectorChange(draining=draining)
-    await api.change_connector(connector_id, wanted, page.principal, page.services)
-    said = "It takes no further calls." if draining else "It takes calls again."
+    changed = await api.change_connector(connector_id, wanted, page.principal, page.services)
+    said = "It takes no further calls." if draining else _taken_again(changed["status"])
     return page.redirect(f"/connectors/{connector_id}", notice=said)
+
+
+def _taken_again(status: str) -> str:
+    """Return what ending a drain means for a connector in such a state."""
+    waits = {
+        "offline": "It takes calls again once it is connected.",
+        "paused": "It is drained no more, but it is paused.",
+        "draining": "It is drained no more; it takes calls again when it has connected anew.",
+    }
+    return waits.get(status, "It takes calls again.")
 
 
 async def _said(page: Page, connector_id: str, act: Any, said: str) -> Response:

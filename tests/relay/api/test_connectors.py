@@ -37,6 +37,7 @@ FIELDS = {
     "certificate",
     "intercepted_at",
     "procore",
+    "drained",
     "paused_until",
     "paused_by",
     "held_until",
