@@ -83,6 +83,7 @@ def _causes(connector: dict[str, Any]) -> "list[tuple[str, str, str, str]]":
                     f"Few Procore requests are left for company {left['company_id']}.",
                 )
                 for left in grant.get("budget", ())
-                if left["remaining"] < left["limit"] * _LITTLE_LEFT
+                if connector["status"] != "offline"  # nobody knows what is left by now
+                and left["remaining"] < left["limit"] * _LITTLE_LEFT
             ]
     return [(*cause, where) for cause in found]
