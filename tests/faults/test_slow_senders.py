@@ -48,7 +48,8 @@ async def test_more_slow_senders_than_an_agent_writes_at_once_block_nobody(tmp_p
                 await stack.enter_async_context(slow_sender(world, caller.base))
 
             async def all_send() -> bool:  # each has a place for a second, then others may, too
-                return (await world.admin("GET", "/counters"))["concurrent_api_requests"] >= SENDERS
+                counters = await world.admin("GET", "/counters")
+                return bool(counters["concurrent_api_requests"] >= SENDERS)
 
             await until(all_send, within=30, what="all of them at Procore")
             for number in range(3):
