@@ -1,6 +1,7 @@
 """Thousands of agents on one relay: what they cost, and how they come back."""
 
 import asyncio
+import base64
 import collections
 import contextlib
 import os
@@ -26,6 +27,10 @@ MIB = 1024 * 1024
 PER_SUBSCRIPTION = 100
 PROBED = 10  # agents through which somebody calls while all return
 AGENTS = int(os.environ.get("CLOUD_CONNECT_SOAK_AGENTS", "10000"))
+
+
+def text_of(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 async def settled(pid: int) -> int:
@@ -72,7 +77,16 @@ async def test_10000_agents_that_fail_to_connect_leave_nothing_behind(tmp_path: 
         url = agents.relay.ready["tunnel_url"]
 
         async def fail(number: int) -> None:
-            """Leave at one of three stations, or be refused at the last."""
+            """Fail to enrol, or leave at one of three stations, or be refused at the last."""
+            if number % 4 == 3:
+                nonce, proof = text_of(number.to_bytes(32)), text_of(bytes(64))
+                asked = {"token_id": f"nobodys-{number}", "agent_nonce": nonce}
+                proved = await agents.api.post("/api/enrol/challenge", json=asked)
+                told = {"token": f"ccj1.{number}", "nonce": nonce, "public_key": nonce}
+                refused = await agents.api.post("/api/enrol", json=told | {"signature": proof})
+                assert proved.status_code in {200, 429}
+                assert refused.status_code in {400, 401, 403, 429}, refused.text
+                return
             async with connect(
                 url, subprotocols=SUBPROTOCOLS, compression=None, proxy=None, ping_interval=None,
                 close_timeout=1,
