@@ -265,7 +265,7 @@ async def test_a_long_body_is_as_long_as_it_says(agent: Bench, length: int) -> N
 async def test_a_body_that_stalls_is_given_up(
     agent: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cloud_connect_agent.procore.attempts._STALL", 0.1)
+    monkeypatch.setattr("cloud_connect_agent.procore.pacing._STALL", 0.1)
     params = {"method": "POST", "target": "rest/v1.0/files"}
     exchange = await agent.start(Operation.PASSTHROUGH, params, b"x" * 70_000, end=False)
     answer = await agent.finish(exchange)

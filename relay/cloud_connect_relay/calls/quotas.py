@@ -11,7 +11,9 @@ from cloud_connect_relay.quota import NO_QUOTA, Quota, QuotaUse
 __all__ = ["Quotas"]
 
 _RETRY_AFTER: Final = 1.0  # seconds; running calls end by themselves
-_KEPT_PART: Final = 16  # of a subscription's places one part is for keys that run fewer than it
+# Beyond what a subscription may run, such a part of it is for keys that run fewer than that: the
+# flood of one keeps no other from being let in.
+_SPARE_PART: Final = 16
 _MINUTE: Final = 60.0
 _DAY: Final = 86_400.0
 
@@ -125,7 +127,8 @@ class Quotas:
     several counts for itself.
 
     Args:
-        max_running: Calls of one subscription that run at once, unless its quota says.
+        max_running: Calls of one subscription that run at once, unless its quota says; a sixteenth
+            more of keys that run few.
         cancel_burst: See :class:`~cloud_connect_relay.calls.cancels.Cancels`.
         clock: Monotonic seconds.
     """
@@ -160,8 +163,12 @@ class Quotas:
         subscription = self._meters.get(subscription_id)
         key = None if key_id is None else self._meters.get(key_id)
         own = self._running.get(key_id or "", 0)
+        few = self._max_running // _SPARE_PART
         self._check_running(
-            "subscription", subscription_id, subscription, self._max_running, own=own
+            "subscription",
+            subscription_id,
+            subscription,
+            self._max_running + (few if own < few else 0),
         )
         if key_id is not None:
             self._check_running("key", key_id, key, None)
@@ -217,39 +224,17 @@ class Quotas:
             self._meters[holder] = _Meter(kind, quota, self._clock())
 
     def _check_running(
-        self,
-        kind: str,
-        holder: str,
-        meter: _Meter | None,
-        default: int | None,
-        *,
-        own: int | None = None,
+        self, kind: str, holder: str, meter: _Meter | None, default: int | None
     ) -> None:
-        """Refuse a call of whoever runs as many as are allowed.
-
-        Args:
-            own: Calls that the key runs: the last places of all are for keys that run few.
-        """
         allowed = default
         if meter is not None and meter.quota.running is not None:
             allowed = meter.quota.running
-        if allowed is None:
-            return
-        running, kept = self._running.get(holder, 0), allowed // _KEPT_PART
-        if own is None or own < kept:
-            kept = 0  # it is a quota of the key, or the places are for such as this one
-        if running < allowed - kept:
-            return
-        told = f"The {kind} has {running} calls running, which is its limit"
-        if running < allowed:
-            told = (
-                f"The {kind} has {running} calls running, {own} of them of this key, and the last"
-                f" {kept} places are kept for others"
+        if allowed is not None and self._running.get(holder, 0) >= allowed:
+            raise OverQuotaError(
+                f"The {kind} has {allowed} calls running, which is its limit; repeat the request"
+                " in a moment.",
+                limit="running",
+                quantity=allowed,
+                window=None,
+                retry_after=_RETRY_AFTER,
             )
-        raise OverQuotaError(
-            f"{told}; repeat the request in a moment.",
-            limit="running",
-            quantity=allowed,
-            window=None,
-            retry_after=_RETRY_AFTER,
-        )
