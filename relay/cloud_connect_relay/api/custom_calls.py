@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from cloud_connect_relay.services import Services
     from cloud_connect_relay.storage.datasources import DataSource
 
-__all__ = ["QueryResult", "has_key", "metadata_of", "query_of", "refusal", "test_of"]
+__all__ = ["QueryResult", "key_of", "metadata_of", "query_of", "refusal", "test_of"]
 
 _MAX_ROW_BYTES: Final = 16 * 1024 * 1024  # of all rows of one answer, which has to be whole
 _OUT_OF_REACH: Final = (
@@ -116,12 +116,12 @@ async def metadata_of(services: "Services", visit: "Visit") -> QueryResult:
     )
 
 
-def has_key(visit: "Visit") -> bool:
-    """Whether the request is a write whose id is its idempotency key."""
-    document = visit.envelope.query
-    if document is None or not visit.connector.request_id_is_key:
-        return False
-    return is_write(action_of(document))
+def key_of(visit: "Visit") -> str | None:
+    """Return the idempotency key of a request whose id is one: a write, where that is so."""
+    document, connector = visit.envelope.query, visit.connector
+    if document is None or not (connector.request_id_is_key and is_write(action_of(document))):
+        return None
+    return fingerprint("custom connector", connector.id, visit.envelope.requestId)
 
 
 async def query_of(services: "Services", visit: "Visit") -> QueryResult:
@@ -155,11 +155,8 @@ async def query_of(services: "Services", visit: "Visit") -> QueryResult:
         writes=writes,
         body=passed_on(document),
     )
-    key = None
-    if has_key(visit):
-        key = fingerprint("custom connector", connector.id, visit.envelope.requestId)
     person = () if subject.person is None else (subject.person,)
-    spec, rehearsal = query_spec(asked, document, key=key, on_behalf=person)
+    spec, rehearsal = query_spec(asked, document, key=key_of(visit), on_behalf=person)
     running = services.calls.write(spec) if spec.writes else services.calls.read(spec)
     async with running as answer:
         return await _rows(answer, dry_run=rehearsal)

@@ -15,17 +15,19 @@ from cloud_connect.errors import (
     IdempotencyConflictError,
     InternalError,
     InvalidRequestError,
+    NotFoundError,
     Outcome,
     OutcomeUnknownError,
 )
 from cloud_connect_relay.api.bodies import check_large_json, to_json
-from cloud_connect_relay.api.custom_calls import has_key, metadata_of, query_of, refusal, test_of
+from cloud_connect_relay.api.custom_calls import key_of, metadata_of, query_of, refusal, test_of
 from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.security import services, source_of
 from cloud_connect_relay.custom_connector.answers import FirstAnswers
 from cloud_connect_relay.custom_connector.entrance import Entrance, Visit
 from cloud_connect_relay.quota import NO_QUOTA
 from cloud_connect_relay.services import Services
+from cloud_connect_relay.storage.calls import CallState
 from cloud_connect_relay.storage.custom_requests import Admission
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ router: Final = Routes(prefix="/custom-connector/{registration}", tags=["Custom 
 Shared = Annotated[Services, Depends(services)]
 Carried = Callable[[Services, Visit], Awaitable["QueryResult"]]
 
+# Of a write that was carried out, or may have been; one that was not has no answer to wait for.
+_ENDED: Final = frozenset({CallState.COMPLETED, CallState.UNKNOWN})
 _LOOK_INTERVAL: Final = 0.1  # seconds between two looks for the first answer
 _GRACE_SECONDS: Final = 30.0  # beyond the longest deadline, after which no answer will come
 
@@ -167,16 +171,21 @@ async def _by_its_key(
     """Return what the write's idempotency key tells of it where its first answer is missing.
 
     The relay may have stopped before it was kept; the call's record tells all the same. ``None``
-    if the registration's requests have no such key, or the first attempt still runs.
+    if the registration's requests have no such key, or the first attempt has not ended: it must
+    not find its key taken by its own repeat.
     """
-    if not has_key(visit):
+    key = key_of(visit)
+    if key is None:
         return None
     seen = await answers.find(visit)
     if seen is None or seen.answer is not None:
         return None
     try:
+        record = await services.calls.find_by_key(visit.connector.subscription_id, key)
+        if record.state not in _ENDED:
+            return None
         return (await query_of(services, visit)).document()
-    except IdempotencyConflictError:
+    except NotFoundError:
         return None
     except CloudConnectError as error:
         return refusal(error).document()

@@ -301,6 +301,32 @@ async def test_request_that_comes_again_while_it_runs_waits_for_its_answer(
     assert len(agent.heard) == 1
 
 
+async def test_repeat_does_not_take_the_key_of_the_first_attempt(
+    relay: CallRelay, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both come at once, and the second is the quicker one."""
+    agent, plain = await connected(relay, http)
+    kianda = await registered(relay, http, plain.settings, request_id_is_key=True)
+    working, slow = relay.calls.sources.target, asyncio.Event()
+
+    async def target(*where: Any, **how: Any) -> Any:
+        if not slow.is_set():
+            slow.set()
+            await asyncio.sleep(0.4)
+        return await working(*where, **how)
+
+    monkeypatch.setattr(relay.calls.sources, "target", target)
+    request = kianda.request("Query", INSERT)
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(kianda.post(kianda.query_url, request))
+        await slow.wait()
+        again = tasks.create_task(kianda.post(kianda.query_url, request))
+    told = kianda.opened(first.result(), request)
+    assert told["success"] is True
+    assert kianda.opened(again.result(), request) == told
+    assert executions(agent) == 1
+
+
 async def test_request_that_was_never_answered_is_not_carried_out_again(
     relay: CallRelay, http: httpx.AsyncClient
 ) -> None:
