@@ -1,6 +1,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from doubles.call_relay import CallRelay, call_relay
@@ -17,3 +18,9 @@ async def relay(tmp_path: Path) -> AsyncIterator[CallRelay]:
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     async with security_bench(tmp_path) as running:
         yield running
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(timeout=15, trust_env=False) as client:
+        yield client
