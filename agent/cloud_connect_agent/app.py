@@ -234,7 +234,7 @@ async def run_agent(
                         settings=settings.tunnel,
                         health=health,
                         reports=board,
-                        outbox=Together(Outbox(journal), checkpoints),
+                        outbox=Together(Outbox(journal), checkpoints, journal.presence),
                         keyring=keyring,
                         stop=stop,
                     )

@@ -1,7 +1,9 @@
-"""Journals that a disk has damaged, and disks that are full: writes end, reads go on."""
+"""Journals that a disk has damaged or forgotten, and full disks: writes end, reads go on."""
 
 import asyncio
 import os
+import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,6 +150,46 @@ async def test_damaged_journal_ends_writes_until_a_person_accepts_the_loss(tmp_p
             else:
                 assert accept_loss(agent.journal_file) is not None
             await goes_on(world, caller, harm)
+        assert not check(await world.history())
+
+
+def age(home: Path, seconds: float) -> None:
+    """Make the copy of an agent's disk older than it is: no test waits for that long."""
+    presence = home / "state" / "journal.sqlite3.presence"
+    presence.write_text(f"{int(time.time() - seconds)}\n")
+
+
+async def test_disk_set_back_to_an_hour_ago_vouches_for_nothing_that_came_since(
+    tmp_path: Path,
+) -> None:
+    """As when a virtual machine dies over a write, and wakes up from its last snapshot."""
+    snapshot = tmp_path / "snapshot"
+    async with open_world(tmp_path, tunnel_proxies=False) as world:
+        agent, caller = world.agent, await world.caller()
+        assert (await caller.create("before")).outcome == "completed"
+        agent.program.freeze()
+        await asyncio.sleep(0.2)  # a copy of files that change is none
+        ignored = shutil.ignore_patterns("control.sock", "run.lock")
+        await asyncio.to_thread(shutil.copytree, agent.home, snapshot, ignore=ignored)
+        agent.program.thaw()
+        age(snapshot, 3600)
+        await leave_a_write_open(world, caller, "forgotten")
+        await asyncio.to_thread(shutil.rmtree, agent.home)
+        snapshot.rename(agent.home)
+        await agent.program.start()
+        await world.until_status("online", within=30)
+        assert not [row for row in agent.journal() if row["outcome"] is None]
+
+        async def settled() -> bool:
+            found = await caller.look_up("forgotten")
+            assert found is not None
+            assert found["outcome"] == "unknown"  # it was executed, and its journal forgot it
+            return bool(found["final"])
+
+        await until(settled, within=RESOLVED_WITHIN, what="an end of the forgotten write")
+        assert (await caller.create("forgotten")).outcome == "unknown"
+        assert len(await world.ledger(marker="forgotten")) == 1
+        assert (await caller.create("after")).outcome == "completed"
         assert not check(await world.history())
 
 

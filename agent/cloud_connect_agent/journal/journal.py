@@ -17,6 +17,7 @@ from cloud_connect_agent.journal import claims
 from cloud_connect_agent.journal.database import STEPS_SECONDS, Database
 from cloud_connect_agent.journal.entries import JournalEntry
 from cloud_connect_agent.journal.keeper import JournalJob, JournalKeeper
+from cloud_connect_agent.journal.presence import Presence
 
 __all__ = ["Journal"]
 
@@ -29,9 +30,14 @@ _MAX_BYTES: Final = 512 * 1024 * 1024  # a week of a busy agent; then the oldest
 
 
 class Journal:
-    """The journal of one agent."""
+    """The journal of one agent.
+
+    Attributes:
+        presence: When calls may have come here, to be kept up while there is a session.
+    """
 
     def __init__(self, path: Path, *, clock: Callable[[], float], max_bytes: int) -> None:
+        self.presence: Final = Presence(path.with_name(f"{path.name}.presence"), clock=clock)
         self._clock: Final = clock
         self._keeper: Final = JournalKeeper(path, clock=clock, max_bytes=max_bytes)
         self._jobs: Final[queue.SimpleQueue[JournalJob | None]] = queue.SimpleQueue()
@@ -136,7 +142,10 @@ class Journal:
                 be older than the journal.
         """
         since = self._keeper.complete_since
-        return since is not None and age is not None and self._clock() - age > since
+        if since is None or age is None:
+            return False
+        sent = self._clock() - age
+        return sent > since and self.presence.covers(sent)
 
     async def begin_anew(self) -> None:
         """Vouch no more for calls from before now; durable on return."""
