@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import structlog
@@ -23,6 +23,7 @@ from cloud_connect_relay.api.bodies import check_large_json, to_json
 from cloud_connect_relay.api.custom_calls import key_of, metadata_of, query_of, refusal, test_of
 from cloud_connect_relay.api.endpoints import Routes
 from cloud_connect_relay.api.security import services, source_of
+from cloud_connect_relay.calls.times import server_timing
 from cloud_connect_relay.custom_connector.answers import FirstAnswers
 from cloud_connect_relay.custom_connector.entrance import Entrance, Visit
 from cloud_connect_relay.quota import NO_QUOTA
@@ -155,7 +156,7 @@ async def _answer(
         await answers.keep(visit, to_json(answered))
     except SQLAlchemyError:  # it was carried out: whoever waits shall hear of it all the same
         log.warning("first_answer_not_kept", registration=connector.id, exc_info=True)
-    return _response(visit, answered)
+    return _response(visit, answered, hops=result.hops)
 
 
 async def _decoded(body: bytes) -> object:
@@ -225,7 +226,13 @@ def _lost() -> OutcomeUnknownError:
     )
 
 
-def _response(visit: Visit, result: dict[str, Any], *, repeated: bool = False) -> Response:
+def _response(
+    visit: Visit,
+    result: dict[str, Any],
+    *,
+    hops: Mapping[str, float] | None = None,
+    repeated: bool = False,
+) -> Response:
     """Return an answer: signed, with the settings sealed once more."""
     request_id = visit.envelope.requestId
     signature = visit.secret.sign(request_id)
@@ -243,6 +250,8 @@ def _response(visit: Visit, result: dict[str, Any], *, repeated: bool = False) -
     call_id = result["data"].get("call_id")
     if call_id is not None:
         response.headers["Cloud-Connect-Call-Id"] = call_id
+    if hops:
+        response.headers["Server-Timing"] = server_timing(hops)
     if repeated:
         response.headers["Idempotency-Replayed"] = "true"
     return response

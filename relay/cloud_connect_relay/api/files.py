@@ -290,7 +290,9 @@ async def attach_file(
         connector_id, told, _ = await caller.upload(intake, params)
         digest = fingerprint(*asked, params["filename"], str(told.get("sha256")))
         pinned = caller.of_connector(connector_id)
-        await pinned.attach(reply, {**place, "upload": reference_of(told)}, key, digest)
+        await pinned.attach(
+            reply, {**place, "upload": reference_of(told)}, key, digest, intake=intake
+        )
 
     return CallResponse(run, body=intake.pump)
 
@@ -354,13 +356,27 @@ class _Caller:
             record = await calls.find(self.principal.subscription_id, answer.call_id)
         return record.connector_id, orjson.loads(told), answer_headers(answer, media_type=_JSON)
 
-    async def attach(self, reply: Reply, params: dict[str, Any], key: str, digest: str) -> None:
-        """Hang an upload on a record, once, and answer with the record."""
+    async def attach(
+        self,
+        reply: Reply,
+        params: dict[str, Any],
+        key: str,
+        digest: str,
+        *,
+        intake: Intake | None = None,
+    ) -> None:
+        """Hang an upload on a record, once, and answer with the record.
+
+        Args:
+            intake: The file, if the same request brought it: its deadline is that of both calls.
+        """
+        spec = self.spec(Operation.ATTACH, params, resource=params["resource"])
         spec = dataclasses.replace(
-            self.spec(Operation.ATTACH, params, resource=params["resource"]),
+            spec,
             writes=True,
             idempotency_key=key,
             fingerprint=digest,
+            timeout=spec.timeout if intake is None else intake.left(spec.timeout),
         )
         async with self.services.calls.write(spec) as answer:
             told = await answer.collect(max_bytes=_MAX_RECORD_BYTES)

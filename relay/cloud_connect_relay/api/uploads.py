@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from cloud_connect.errors import (
     BodyTooLargeError,
+    DeadlineExceededError,
     InvalidRequestError,
     Outcome,
     StreamResetError,
@@ -35,10 +36,12 @@ class StreamedUpload:
 
     Attributes:
         failure: Why it ended early, if its caller is to blame.
+        progressed_at: When a piece of it went on last, on the event loop's clock; 0 before.
     """
 
     def __init__(self, first: bytes, receive: "Receive") -> None:
         self.failure: InvalidRequestError | None = None
+        self.progressed_at = 0.0
         self._first: Final = first
         self._receive: Final = receive
         self._attached: Final[asyncio.Future[tuple[Exchange, Callable[[int], None]]]] = (
@@ -53,14 +56,17 @@ class StreamedUpload:
     async def pump(self, watch: "CallerWatch") -> None:
         """Send the body piece by piece, no faster than the agent takes it."""
         exchange, progressed = await self._attached
+        loop = asyncio.get_running_loop()
         piece, more = self._first, True
         try:
             while more:
                 await exchange.send(piece)
                 progressed(len(piece))
+                self.progressed_at = loop.time()
                 piece, more = await next_piece(self._receive)
             await exchange.send(piece, end_stream=True)
             progressed(len(piece))
+            self.progressed_at = loop.time()
         except (StreamResetError, TunnelClosedError):
             return  # the answer is here already, or it tells why there is none
         except InvalidRequestError as error:
@@ -79,9 +85,28 @@ class Intake:
         upload: The way it goes on, if it is long.
     """
 
-    def __init__(self, *, body: bytes | None, upload: StreamedUpload | None = None) -> None:
+    def __init__(
+        self, *, body: bytes | None, upload: StreamedUpload | None = None, taken_at: float = 0.0
+    ) -> None:
         self.body: Final = body
         self.upload: Final = upload
+        self._taken_at: Final = taken_at  # on the event loop's clock
+
+    def left(self, timeout: float) -> float:
+        """Return how many seconds are left of *timeout*, which runs since all of it came.
+
+        Raises:
+            DeadlineExceededError: If none are.
+        """
+        since = self._taken_at if self.upload is None else self.upload.progressed_at
+        left = since + timeout - asyncio.get_running_loop().time()
+        if left <= 0:
+            raise DeadlineExceededError(
+                "The deadline passed when the file was uploaded, and it was not attached. The call"
+                " changed nothing and may be repeated.",
+                outcome=Outcome.NOT_EXECUTED,
+            )
+        return left
 
     @property
     def pump(self) -> "Callable[[CallerWatch], Awaitable[None]] | None":
@@ -105,6 +130,7 @@ async def take_in(scope: "Scope", receive: "Receive", *, whole: bool) -> Intake:
     pieces: list[bytes] = []
     size = 0
     most = MAX_INLINE_BYTES if whole else _WHOLE_BYTES
+    loop = asyncio.get_running_loop()
     more = True
     while more:
         piece, more = await next_piece(receive)
@@ -114,8 +140,9 @@ async def take_in(scope: "Scope", receive: "Receive", *, whole: bool) -> Intake:
         if more and (size > most or (declared or 0) > most):
             if whole:
                 raise _too_large()
-            return Intake(body=None, upload=StreamedUpload(b"".join(pieces), receive))
-    return Intake(body=b"".join(pieces) or None)
+            upload = StreamedUpload(b"".join(pieces), receive)
+            return Intake(body=None, upload=upload, taken_at=loop.time())
+    return Intake(body=b"".join(pieces) or None, taken_at=loop.time())
 
 
 def _too_large() -> BodyTooLargeError:

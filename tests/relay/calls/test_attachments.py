@@ -107,6 +107,28 @@ async def test_nothing_is_attached_when_the_upload_fails(
     assert answer.status_code == 201  # the key was not used up
 
 
+async def test_upload_and_attaching_share_the_deadline_of_their_request(
+    relay: CallRelay, agent: ScriptedAgent, base: str
+) -> None:
+    async def take_long(exchange: Exchange, body: bytes) -> None:
+        await asyncio.sleep(1)
+        await take_in(exchange, body)
+
+    agent.script[Operation.UPLOAD] = take_long
+    bodies: list[bytes | AsyncIterator[bytes]] = [FILE[:1000], pieces(FILE)]
+    for number, content in enumerate(bodies):
+        answer = await relay.api.post(
+            f"{base}/{ATTACHMENTS}",
+            params=NAMED,
+            content=content,
+            headers={"Idempotency-Key": f"k-{number}", "Cloud-Connect-Deadline-Ms": "5000"},
+        )
+        assert answer.status_code == 201
+    short, long = (call.head for call in agent.calls if call.head.operation == Operation.ATTACH)
+    assert 3000 < short.deadline_ms <= 4000
+    assert 3000 < long.deadline_ms <= 4000
+
+
 async def test_an_upload_is_attached_by_the_connector_that_made_it(relay: CallRelay) -> None:
     agents = []
     for number in range(2):

@@ -260,3 +260,25 @@ async def test_rehearsal_says_that_it_is_one(relay: CallRelay, http: httpx.Async
     told = await kianda.query(**INSERT, dryRun=True)
     assert told["data"]["dryRun"] is True
     assert not agent.executed
+
+
+async def test_answers_and_failures_say_where_the_time_went(
+    relay: CallRelay, http: httpx.AsyncClient
+) -> None:
+    async def fail(exchange: Exchange, _: bytes) -> None:
+        late = problem("rate_limited", "Later.", status=429)
+        await exchange.send_head(
+            late.model_copy(update={"hops": {"agent": 59.0, "limit": 58.0}}), end_stream=True
+        )
+
+    agent, kianda = await connected(relay, http)
+    place = kianda.test_url.rpartition("/")[0]
+    asked = {"test": kianda.request("Test"), "metadata": kianda.request("Metadata")}
+    asked["query"] = kianda.request("Query", query=SELECT)
+    for name, document in asked.items():
+        answer = await kianda.post(f"{place}/{name}", document)
+        assert "relay;dur=" in answer.headers["server-timing"], name
+    agent.script[Operation.QUERY] = fail
+    failed = await kianda.post(f"{place}/query", kianda.request("Query", query=SELECT))
+    assert failed.json()["queryResult"]["success"] is False
+    assert "limit;dur=58" in failed.headers["server-timing"]
