@@ -69,8 +69,8 @@ def answer_headers(answer: "Answer", *, media_type: str | None) -> list[tuple[by
         headers.append((b"content-type", media_type.encode()))
     if answer.total_items is not None:
         headers.append((b"total-items", str(answer.total_items).encode()))
-    if answer.times is not None:
-        headers.append((b"server-timing", server_timing(answer.times.milliseconds()).encode()))
+    if spent := answer.spent:
+        headers.append((b"server-timing", server_timing(spent).encode()))
     if answer.replayed:
         headers.append((b"idempotency-replayed", b"true"))
     return headers

@@ -96,7 +96,7 @@ async def test_of(services: "Services", visit: "Visit") -> QueryResult:
         target = target_of(source)
     told, answer = await run_test(services, _spec(services, visit, target, Operation.TEST), source)
     data = {"call_id": answer.call_id, "steps": told.steps}
-    return QueryResult(success=told.success, message=told.message, data=data, hops=_hops_of(answer))
+    return QueryResult(success=told.success, message=told.message, data=data, hops=answer.spent)
 
 
 async def metadata_of(services: "Services", visit: "Visit") -> QueryResult:
@@ -116,7 +116,7 @@ async def metadata_of(services: "Services", visit: "Visit") -> QueryResult:
         data={"call_id": answer.call_id},
         items=to_json(items)[1:-1],
         count=len(items),
-        hops=_hops_of(answer),
+        hops=answer.spent,
     )
 
 
@@ -172,7 +172,7 @@ async def _rows(answer: "Answer", *, dry_run: bool) -> QueryResult:
             success=True,
             message=_OUT_OF_REACH,
             data={"call_id": answer.call_id},
-            hops=_hops_of(answer),
+            hops=answer.spent,
         )
     text = await answer.collect(max_bytes=_MAX_ROW_BYTES)
     joiner = RowJoiner()
@@ -191,12 +191,8 @@ async def _rows(answer: "Answer", *, dry_run: bool) -> QueryResult:
         data=data,
         items=items,
         count=joiner.total,
-        hops=_hops_of(answer),
+        hops=answer.spent,
     )
-
-
-def _hops_of(answer: "Answer") -> Mapping[str, float]:
-    return {} if answer.times is None else answer.times.milliseconds()
 
 
 async def _source_of(services: "Services", visit: "Visit", subject: Subject) -> "DataSource | None":

@@ -76,8 +76,8 @@ def _headers_of(answer: "Answer", base: str | None) -> tuple[list[tuple[bytes, b
     """Return the headers that the caller may see, and the length that they tell."""
     length: int | None = None
     headers = [(b"cloud-connect-call-id", answer.call_id.encode())]
-    if answer.times is not None:
-        headers.append((b"server-timing", server_timing(answer.times.milliseconds()).encode()))
+    if spent := answer.spent:
+        headers.append((b"server-timing", server_timing(spent).encode()))
     if answer.replayed:
         headers.append((b"idempotency-replayed", b"true"))
     for given, value in answer.headers:

@@ -98,7 +98,8 @@ class Intake:
         Raises:
             DeadlineExceededError: If none are.
         """
-        since = self._taken_at if self.upload is None else self.upload.progressed_at
+        # An agent may answer before any piece of a long body went on.
+        since = max(self._taken_at, 0.0 if self.upload is None else self.upload.progressed_at)
         left = since + timeout - asyncio.get_running_loop().time()
         if left <= 0:
             raise DeadlineExceededError(

@@ -110,6 +110,11 @@ class Answer:
         self._body = exchange
         self._first = None
 
+    @property
+    def spent(self) -> Mapping[str, float]:
+        """Milliseconds per hop until now, of the whole way; nothing of an answer of old."""
+        return {} if self.times is None else self.times.milliseconds()
+
     def copy(self) -> "Answer":
         """Return the same answer once more, of one that was collected and not read."""
         body = self._body if isinstance(self._body, bytes) else b""
