@@ -17,8 +17,6 @@ from cloud_connect_relay.api.row_text import LineCounter
 from cloud_connect_relay.console.hops import Hop, hop_documents, hops_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from cloud_connect_relay.api.call_response import Reply
     from cloud_connect_relay.api.query_requests import QueryCall
     from cloud_connect_relay.calls.answer import Answer
@@ -86,7 +84,7 @@ async def read_rows(services: "Services", call: "QueryCall") -> RowPage:
         total=answer.total_items,
         cursor=answer.paging,
         message=answer.message,
-        hops=hops_of(_times(answer)),
+        hops=hops_of(answer.spent),
         replayed=answer.replayed,
     )
 
@@ -98,7 +96,7 @@ def _success(answer: "Answer", *, rows: int) -> dict[str, Any]:
         "total": answer.total_items,
         "cursor": answer.paging,
         "message": answer.message,
-        "hops": hop_documents(_times(answer)),
+        "hops": hop_documents(answer.spent),
     }
 
 
@@ -109,10 +107,6 @@ def _failure(error: CloudConnectError, *, rows: int) -> dict[str, Any]:
         "problem": {"message": error.message, "code": error.code.value},
         "hops": hop_documents(error.hops),
     }
-
-
-def _times(answer: "Answer") -> "Mapping[str, float]":
-    return {} if answer.times is None else answer.times.milliseconds()
 
 
 def _last(document: dict[str, Any]) -> bytes:
